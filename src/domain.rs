@@ -1,0 +1,12 @@
+//! The words of the domain: types and rules without I/O, clocks or randomness.
+
+pub mod attempt;
+pub mod event;
+pub mod event_key;
+pub mod event_pattern;
+pub mod id;
+pub mod lane;
+pub mod retry_schedule;
+pub mod seq;
+pub mod span;
+pub mod timestamp;

@@ -1,0 +1,133 @@
+//! What came of one attempt to deliver one event to one installation.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a delivery was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeliveryKind {
+    /// The event was due when it was published.
+    Live,
+    /// An admin replays a dead letter.
+    Replay,
+}
+
+impl DeliveryKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "LIVE",
+            Self::Replay => "REPLAY",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "LIVE" => Some(Self::Live),
+            "REPLAY" => Some(Self::Replay),
+            _ => None,
+        }
+    }
+}
+
+/// How an attempt ended, as kept in the history and shown to admins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AttemptOutcome {
+    Delivered,
+    /// The connection could not be made.
+    Connect,
+    /// The address is in a network that `delivery.allow_networks` does not allow.
+    AddressRefused,
+    Dns,
+    Tls,
+    Timeout,
+    /// The answer was not HTTP, or ended before its head was complete.
+    Protocol,
+    #[serde(rename = "HTTP_3XX")]
+    Http3xx,
+    #[serde(rename = "HTTP_4XX")]
+    Http4xx,
+    #[serde(rename = "HTTP_5XX")]
+    Http5xx,
+    /// The attempt itself panicked.
+    Panic,
+    /// The installation cannot be called as it is configured.
+    Misconfigured,
+}
+
+impl AttemptOutcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "DELIVERED",
+            Self::Connect => "CONNECT",
+            Self::AddressRefused => "ADDRESS_REFUSED",
+            Self::Dns => "DNS",
+            Self::Tls => "TLS",
+            Self::Timeout => "TIMEOUT",
+            Self::Protocol => "PROTOCOL",
+            Self::Http3xx => "HTTP_3XX",
+            Self::Http4xx => "HTTP_4XX",
+            Self::Http5xx => "HTTP_5XX",
+            Self::Panic => "PANIC",
+            Self::Misconfigured => "MISCONFIGURED",
+        }
+    }
+}
+
+/// Why a delivery was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeadLetterReason {
+    /// Every attempt of the retry schedule failed.
+    RetriesExhausted,
+    /// The service answered 410 Gone.
+    Gone,
+    /// The service answered `webhook-delivery: abort-message` or `disable`.
+    Aborted,
+    /// The extension was uninstalled before the event was delivered.
+    Uninstalled,
+}
+
+impl DeadLetterReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted => "RETRIES_EXHAUSTED",
+            Self::Gone => "GONE",
+            Self::Aborted => "ABORTED",
+            Self::Uninstalled => "UNINSTALLED",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::RetriesExhausted, Self::Gone, Self::Aborted, Self::Uninstalled]
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+    }
+}
+
+/// What a lane does next with the delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Delivered,
+    /// Try again by the schedule, but not before `retry_after`.
+    Retry { retry_after: Option<Duration> },
+    /// Never try again.
+    GiveUp(DeadLetterReason),
+}
+
+/// The result of one attempt.
+#[derive(Clone, Debug)]
+pub struct AttemptResult {
+    pub outcome: AttemptOutcome,
+    pub verdict: Verdict,
+    pub http_status: Option<u16>,
+    pub duration: Duration,
+    /// One line for a person; never a secret.
+    pub error: Option<String>,
+    /// At most the first KiB of the answer's body, lossily decoded.
+    pub response: Option<String>,
+    /// The service asked to be disabled (`webhook-delivery: disable`).
+    pub disable: bool,
+}

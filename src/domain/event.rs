@@ -1,0 +1,95 @@
+//! Events: what publishers hand in and what the log keeps.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::{
+    event_key::EventKey,
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// An accepted event that has no place in the log yet. Its id is assigned at the door, so that sending it
+/// to the journal twice cannot record it twice.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub id: EventId,
+    pub event_key: EventKey,
+    pub schema_version: Option<String>,
+    pub actor: Option<String>,
+    /// The JSON text of the payload object exactly as it was sent.
+    pub payload: Box<str>,
+    pub occurred_at: Timestamp,
+    /// W3C trace context of the publisher, sent on with every delivery.
+    pub traceparent: Option<String>,
+}
+
+/// An event as the log keeps it.
+#[derive(Debug)]
+pub struct PlatformEvent {
+    pub workspace_id: WorkspaceId,
+    pub seq: Seq,
+    pub id: EventId,
+    pub event_key: EventKey,
+    pub schema_version: Option<String>,
+    pub actor: Option<String>,
+    /// The JSON text of the payload object exactly as it was sent.
+    pub payload: Box<str>,
+    pub occurred_at: Timestamp,
+    pub traceparent: Option<String>,
+    body: OnceLock<Bytes>,
+}
+
+impl PlatformEvent {
+    pub fn record(workspace_id: WorkspaceId, seq: Seq, event: NewEvent) -> Self {
+        Self {
+            workspace_id,
+            seq,
+            id: event.id,
+            event_key: event.event_key,
+            schema_version: event.schema_version,
+            actor: event.actor,
+            payload: event.payload,
+            occurred_at: event.occurred_at,
+            traceparent: event.traceparent,
+            body: OnceLock::new(),
+        }
+    }
+
+    /// The JSON body of every delivery of this event, assembled once and shared by all its deliveries.
+    pub fn delivery_body(&self) -> Bytes {
+        self.body.get_or_init(|| self.assemble_body()).clone()
+    }
+
+    fn assemble_body(&self) -> Bytes {
+        let mut body = String::with_capacity(self.payload.len() + self.event_key.as_str().len() + 256);
+        body.push_str("{\"id\":\"");
+        body.push_str(&self.id.to_string());
+        body.push_str("\",\"eventKey\":\"");
+        // An event key consists of [A-Za-z0-9_.-] only, so that it needs no escaping.
+        body.push_str(self.event_key.as_str());
+        body.push('"');
+        push_text_member(&mut body, "schemaVersion", self.schema_version.as_deref());
+        body.push_str(",\"tenantId\":\"");
+        body.push_str(&self.workspace_id.to_string());
+        body.push('"');
+        push_text_member(&mut body, "actor", self.actor.as_deref());
+        body.push_str(",\"payload\":");
+        body.push_str(&self.payload);
+        body.push_str(",\"occurredAt\":\"");
+        body.push_str(&self.occurred_at.to_rfc3339());
+        body.push_str("\"}");
+        Bytes::from(body)
+    }
+}
+
+/// Appends `,"name":"value"` with the value escaped, or nothing where there is no value.
+fn push_text_member(body: &mut String, name: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    body.push_str(",\"");
+    body.push_str(name);
+    body.push_str("\":");
+    body.push_str(&serde_json::Value::from(value).to_string());
+}

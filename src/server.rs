@@ -1,0 +1,1 @@
+//! (stub, replaced in the next commits)
