@@ -1,1 +1,15 @@
+//! SeaORM entities, one file per table.
+//!
+//! Every time is a `BIGINT`: milliseconds since the Unix epoch, UTC.
 
+pub mod dead_letter_event;
+pub mod ext_delivery_attempt;
+pub mod ext_delivery_cursor;
+pub mod ext_delivery_retry;
+pub mod ext_event_subscription;
+pub mod ext_installation;
+pub mod platform_event;
+pub mod platform_user;
+pub mod user_session;
+pub mod workspace;
+pub mod workspace_member;

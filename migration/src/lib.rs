@@ -1,1 +1,16 @@
+//! SeaORM migrations: run at every start, safe to run again.
 
+pub use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_schema;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_schema::Migration)]
+    }
+}

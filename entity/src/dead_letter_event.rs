@@ -1,0 +1,34 @@
+//! A delivery that was given up, with its own copy of the event: it outlives the log's retention.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "dead_letter_event")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub installation_id: Uuid,
+    pub extension_key: String,
+    pub event_id: Uuid,
+    pub seq: i64,
+    pub event_key: String,
+    pub schema_version: Option<String>,
+    pub actor: Option<String>,
+    pub payload: String,
+    pub occurred_at: i64,
+    pub traceparent: Option<String>,
+    pub reason: String,
+    pub attempts: i32,
+    pub last_status: Option<i32>,
+    pub last_error: Option<String>,
+    pub failed_at: i64,
+    /// `DEAD`, `REPLAYING`, `REPLAYED` or `DISCARDED`.
+    pub status: String,
+    pub replayed_at: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,71 @@
+//! Installations: what admins ask to be changed.
+
+use super::{
+    event_pattern::EventPattern,
+    id::{InstallationId, SubscriptionId},
+};
+
+/// How events reach the extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeliveryType {
+    /// HTTP `POST` to `{serviceBaseUrl}/events`.
+    ExternalService,
+    /// A typed handler in this process.
+    InProcess,
+}
+
+impl DeliveryType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExternalService => "EXTERNAL_SERVICE",
+            Self::InProcess => "IN_PROCESS",
+        }
+    }
+}
+
+/// An extension to be installed.
+#[derive(Clone, Debug)]
+pub struct NewInstallation {
+    pub id: InstallationId,
+    pub key: String,
+    pub name: String,
+    pub delivery_type: DeliveryType,
+    pub service_base_url: Option<String>,
+    /// Sealed.
+    pub signing_secret: String,
+    /// Sealed JSON object: header name to value.
+    pub headers: String,
+    pub enabled: bool,
+}
+
+/// A change of one installation. Each has its place in the workspace's commit order.
+#[derive(Clone, Debug)]
+pub enum InstallationChange {
+    /// Sets what is given and leaves the rest. `enabled` closes or opens the spans, `paused` does not.
+    Update(InstallationUpdate),
+    /// The current secret goes on signing beside the new one (sealed) for 24 h.
+    RotateSecret {
+        sealed: String,
+    },
+    Subscribe {
+        subscription_id: SubscriptionId,
+        pattern: EventPattern,
+    },
+    Unsubscribe {
+        subscription_id: SubscriptionId,
+    },
+    Uninstall,
+}
+
+/// See [`InstallationChange::Update`].
+#[derive(Clone, Debug, Default)]
+pub struct InstallationUpdate {
+    pub name: Option<String>,
+    pub service_base_url: Option<String>,
+    pub enabled: Option<bool>,
+    pub paused: Option<bool>,
+    /// Sealed JSON object: header name to value.
+    pub headers: Option<String>,
+    pub concurrency: Option<u32>,
+}
