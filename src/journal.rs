@@ -1,1 +1,240 @@
-//! (stub, replaced in the next commits)
+//! The durable log: one writer that commits events, settlements and the changes of admins in groups, and
+//! readers beside it.
+//!
+//! What it guarantees:
+//! - A publisher is answered after its events are durable; places are gapless and in commit order.
+//! - Settlements of a lane are durable in the order sent, and refused once a successor has attached.
+//! - A lost connection is replaced; the batch whose outcome is unknown is resolved by the ids of its events
+//!   before anything else is written.
+//! - Notices reach the router in commit order.
+
+mod attempts;
+mod batch;
+mod claim;
+mod command;
+mod database;
+mod gather;
+mod installations;
+mod job;
+mod notice;
+mod open;
+mod reads;
+mod recovery;
+mod sql;
+mod writer;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::future::BoxFuture;
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    command::{
+        Append, AppendError, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand,
+        SettleError, StorageUnavailable,
+    },
+    database::DatabaseUrl,
+    installations::InstallationView,
+    notice::{Notice, NoticeSink},
+    open::{JournalSettings, OpenError, migrate},
+};
+use self::{command::Command, job::ChangeJob};
+use crate::{
+    clock::Clock,
+    domain::{
+        event::PlatformEvent,
+        id::{InstallationId, WorkspaceId},
+        installation::{InstallationChange, NewInstallation},
+        lane::RetryRow,
+        seq::Seq,
+        timestamp::Timestamp,
+    },
+};
+
+/// Why a change by an admin was not made. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("the database cannot be reached")]
+    StorageUnavailable,
+    #[error("storage: {0}")]
+    Database(#[from] DbErr),
+}
+
+impl From<StorageUnavailable> for ChangeError {
+    fn from(_: StorageUnavailable) -> Self {
+        Self::StorageUnavailable
+    }
+}
+
+/// A handle of the journal; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    commands: mpsc::UnboundedSender<Command>,
+    reader: DatabaseConnection,
+    storage_ok: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+impl Journal {
+    /// Records events and answers their publisher. A journal that has stopped drops the reply.
+    pub fn append(&self, append: Append) {
+        self.send(Command::Append(append));
+    }
+
+    /// Writes what a lane has settled and answers through the command's reply.
+    pub fn settle(&self, command: SettleCommand) {
+        self.send(Command::Settle(Box::new(command)));
+    }
+
+    /// A licence for a new lane, after everything queued before is committed.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Attach { installation_id, reply });
+        answer.await.unwrap_or(Err(StorageUnavailable))
+    }
+
+    /// Runs `work` in a transaction of its own on the writer connection, between two batches, and sends the
+    /// notices it returns once it is committed. An error of `work` rolls back.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
+    pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(T, Vec<Notice>), ChangeError>>
+            + Send
+            + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Write(Box::new(ChangeJob::new(work, reply))));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// # Errors
+    /// [`ChangeError::Conflict`] where the key is installed already.
+    pub async fn install(
+        &self,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+    ) -> Result<InstallationView, ChangeError> {
+        let clock = self.clock;
+        self.write(move |transaction| {
+            Box::pin(async move {
+                let view = installations::install(transaction, workspace, new, clock.now()).await?;
+                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
+            })
+        })
+        .await
+    }
+
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation or subscription,
+    /// [`ChangeError::Conflict`] where the pattern is subscribed to already.
+    pub async fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        change: InstallationChange,
+    ) -> Result<InstallationView, ChangeError> {
+        let clock = self.clock;
+        self.write(move |transaction| {
+            Box::pin(async move {
+                let view =
+                    installations::change(transaction, workspace, installation, change, clock).await?;
+                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
+            })
+        })
+        .await
+    }
+
+    /// The pool for reads.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Whether the writer has a connection.
+    pub fn is_storage_ok(&self) -> bool {
+        self.storage_ok.load(Ordering::SeqCst)
+    }
+
+    /// The workspace's head and the installations that may have something to do. The head is read first:
+    /// a view may be newer than the head, never older.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn load(&self, workspace: WorkspaceId) -> Result<(Seq, Vec<InstallationView>), ChangeError> {
+        let head = reads::head(&self.reader, workspace).await?;
+        Ok((head, installations::views(&self.reader, workspace).await?))
+    }
+
+    /// Up to `limit` events in `(after, through]`, in order.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> Result<Vec<Arc<PlatformEvent>>, DbErr> {
+        reads::page(&self.reader, workspace, after, through, limit).await
+    }
+
+    /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn due_retries(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<RetryRow>, Option<Timestamp>), DbErr> {
+        reads::due_retries(&self.reader, workspace, installation, due_by, limit).await
+    }
+
+    /// Workspaces in which something is to be done by `due_by`.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
+        reads::workspaces_with_work(&self.reader, due_by).await
+    }
+
+    /// The time of the earliest retry after `after`, in any workspace.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn earliest_retry_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
+        reads::earliest_retry_after(&self.reader, after).await
+    }
+
+    /// Commits all that was sent before, the history of attempts too, and closes the database.
+    pub async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Stop(reply));
+        // The writer may have gone already.
+        let _ = answer.await;
+        if let Err(error) = self.reader.clone().close().await {
+            log::warn!(error:%; "closing the connections of readers failed");
+        }
+    }
+
+    /// A writer that has stopped drops the command and with it its reply, which tells the sender.
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}

@@ -1,0 +1,315 @@
+//! One transaction of the group commit: events and settlements, in multi-row statements.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
+
+use super::{
+    command::{Append, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
+    sql::{multi_row, power_of_two_chunks},
+};
+use crate::domain::{
+    event::PlatformEvent,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    lane::DeliveryKey,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
+const ROWS_PER_STATEMENT: usize = 128;
+
+/// What one transaction takes.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) appends: Vec<StagedAppend>,
+    pub(super) settlements: Vec<Box<SettleCommand>>,
+}
+
+/// An append whose events have their places, provided that the batch commits.
+pub(super) struct StagedAppend {
+    pub(super) append: Append,
+    pub(super) events: Vec<Arc<PlatformEvent>>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.settlements.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.appends.len() + self.settlements.len()
+    }
+
+    /// Gives the events their places after `heads`, which are left as they are: they move at commit.
+    /// Returns the heads as they will be.
+    pub(super) fn stage(&mut self, heads: &HashMap<WorkspaceId, Seq>) -> HashMap<WorkspaceId, Seq> {
+        let mut staged: HashMap<WorkspaceId, Seq> = HashMap::new();
+        for StagedAppend { append, events } in &mut self.appends {
+            let head = staged
+                .entry(append.workspace_id)
+                .or_insert_with(|| heads.get(&append.workspace_id).copied().unwrap_or(Seq::ZERO));
+            events.clear();
+            for event in &append.events {
+                *head = head.next();
+                events.push(Arc::new(PlatformEvent::record(append.workspace_id, *head, event.clone())));
+            }
+        }
+        staged
+    }
+
+    /// Takes the first half of the appends, or where there is at most one, of the settlements.
+    pub(super) fn split(mut self) -> (Self, Self) {
+        let appends = self.appends.split_off(self.appends.len() / 2);
+        let settlements = self.settlements.split_off(self.settlements.len() / 2);
+        if self.appends.is_empty() && self.settlements.is_empty() {
+            // One of each at the most: part them by kind.
+            return (Self { appends, settlements: Vec::new() }, Self { appends: Vec::new(), settlements });
+        }
+        (self, Self { appends, settlements })
+    }
+
+    pub(super) async fn write(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.write_events(transaction).await?;
+        self.write_cursors(transaction).await?;
+        self.write_retries(transaction).await?;
+        self.write_letters(transaction).await?;
+        self.remove_retries(transaction).await
+    }
+
+    async fn write_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let backend = transaction.get_database_backend();
+        let events: Vec<&PlatformEvent> =
+            self.appends.iter().flat_map(|staged| staged.events.iter().map(Arc::as_ref)).collect();
+        for chunk in power_of_two_chunks(&events, ROWS_PER_STATEMENT) {
+            let mut values = Vec::with_capacity(chunk.len() * 9);
+            for event in chunk {
+                values.extend(event_values(event));
+            }
+            let statement = multi_row(
+                backend,
+                "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, \
+                 occurred_at, traceparent) VALUES",
+                9,
+                chunk.len(),
+                "",
+                values,
+            );
+            transaction.execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_cursors(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        // A later settlement of the same installation in this batch stands further on.
+        let mut cursors: HashMap<InstallationId, (Seq, i64, WorkspaceId)> = HashMap::new();
+        for command in &self.settlements {
+            let cursor = cursors.entry(command.installation_id).or_insert((
+                command.settled,
+                command.generation,
+                command.workspace_id,
+            ));
+            cursor.0 = cursor.0.max(command.settled);
+        }
+        let cursors: Vec<_> = cursors.into_iter().collect();
+        for chunk in power_of_two_chunks(&cursors, ROWS_PER_STATEMENT) {
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 4);
+            for (installation, (settled, generation, workspace)) in chunk {
+                values.push(installation.uuid().into());
+                values.push(workspace.uuid().into());
+                values.push(settled.get().into());
+                values.push((*generation).into());
+            }
+            let statement = multi_row(
+                transaction.get_database_backend(),
+                "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) VALUES",
+                4,
+                chunk.len(),
+                "ON CONFLICT (installation_id) DO UPDATE SET settled_seq = excluded.settled_seq \
+                 WHERE ext_delivery_cursor.settled_seq < excluded.settled_seq",
+                values,
+            );
+            transaction.execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_retries(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        // One row may be parked twice in a batch; an INSERT may touch a row only once, and the last counts.
+        let mut rows: HashMap<(InstallationId, DeliveryKey), Vec<Value>> = HashMap::new();
+        for command in &self.settlements {
+            for parked in &command.park {
+                rows.insert(
+                    (command.installation_id, parked.key),
+                    vec![
+                        command.installation_id.uuid().into(),
+                        parked.key.kind.as_str().into(),
+                        parked.key.event_id.uuid().into(),
+                        command.workspace_id.uuid().into(),
+                        parked.seq.get().into(),
+                        count(parked.attempts).into(),
+                        parked.next_attempt_at.millis().into(),
+                        parked.last_status.map(i32::from).into(),
+                        parked.last_error.clone().into(),
+                    ],
+                );
+            }
+        }
+        let rows: Vec<Vec<Value>> = rows.into_values().collect();
+        for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
+            let statement = multi_row(
+                transaction.get_database_backend(),
+                "INSERT INTO ext_delivery_retry (installation_id, kind, event_id, workspace_id, seq, attempts, \
+                 next_attempt_at, last_status, last_error) VALUES",
+                9,
+                chunk.len(),
+                "ON CONFLICT (installation_id, kind, event_id) DO UPDATE SET attempts = excluded.attempts, \
+                 next_attempt_at = excluded.next_attempt_at, last_status = excluded.last_status, \
+                 last_error = excluded.last_error",
+                chunk.concat(),
+            );
+            transaction.execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_retries(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let mut keys: Vec<(InstallationId, DeliveryKey)> = Vec::new();
+        for command in &self.settlements {
+            let letters = command.letters.iter().map(LetterCommand::key);
+            keys.extend(command.remove.iter().copied().chain(letters).map(|key| (command.installation_id, key)));
+        }
+        for chunk in power_of_two_chunks(&keys, ROWS_PER_STATEMENT) {
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 3);
+            for (installation, key) in chunk {
+                values.push(installation.uuid().into());
+                values.push(key.kind.as_str().into());
+                values.push(key.event_id.uuid().into());
+            }
+            let statement = multi_row(
+                transaction.get_database_backend(),
+                "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id) IN (VALUES",
+                3,
+                chunk.len(),
+                ")",
+                values,
+            );
+            transaction.execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_letters(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let mut rows: Vec<Vec<Value>> = Vec::new();
+        for command in &self.settlements {
+            for letter in &command.letters {
+                match letter {
+                    LetterCommand::Write(letter) => rows.push(letter_values(command, letter)),
+                    LetterCommand::Return(letter) => return_letter(transaction, letter).await?,
+                    LetterCommand::Replayed { id, at, .. } => mark_replayed(transaction, *id, *at).await?,
+                }
+            }
+        }
+        for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
+            let statement = multi_row(
+                transaction.get_database_backend(),
+                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, seq, \
+                 event_key, schema_version, actor, payload, occurred_at, traceparent, reason, attempts, \
+                 last_status, last_error, failed_at, status) VALUES",
+                18,
+                chunk.len(),
+                "ON CONFLICT (installation_id, event_id) DO NOTHING",
+                chunk.concat(),
+            );
+            transaction.execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LetterCommand {
+    pub(super) fn key(&self) -> DeliveryKey {
+        match self {
+            Self::Write(letter) => letter.key,
+            Self::Return(letter) => letter.key,
+            Self::Replayed { key, .. } => *key,
+        }
+    }
+}
+
+fn event_values(event: &PlatformEvent) -> [Value; 9] {
+    [
+        event.workspace_id.uuid().into(),
+        event.seq.get().into(),
+        event.id.uuid().into(),
+        event.event_key.as_str().into(),
+        event.schema_version.clone().into(),
+        event.actor.clone().into(),
+        String::from(&*event.payload).into(),
+        event.occurred_at.millis().into(),
+        event.traceparent.clone().into(),
+    ]
+}
+
+fn letter_values(command: &SettleCommand, letter: &NewLetter) -> Vec<Value> {
+    let event = &letter.event;
+    vec![
+        letter.id.uuid().into(),
+        command.workspace_id.uuid().into(),
+        command.installation_id.uuid().into(),
+        letter.extension_key.as_ref().into(),
+        event.id.uuid().into(),
+        event.seq.get().into(),
+        event.event_key.as_str().into(),
+        event.schema_version.clone().into(),
+        event.actor.clone().into(),
+        String::from(&*event.payload).into(),
+        event.occurred_at.millis().into(),
+        event.traceparent.clone().into(),
+        letter.reason.as_str().into(),
+        count(letter.attempts).into(),
+        letter.last_status.map(i32::from).into(),
+        letter.last_error.clone().into(),
+        letter.failed_at.millis().into(),
+        "DEAD".into(),
+    ]
+}
+
+async fn return_letter(transaction: &DatabaseTransaction, letter: &ReturnedLetter) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [reason, status, error, at, id] = numbered(backend);
+    let sql = format!(
+        "UPDATE dead_letter_event SET status = 'DEAD', attempts = attempts + 1, reason = {reason}, \
+         last_status = {status}, last_error = {error}, failed_at = {at} WHERE status = 'REPLAYING' AND id = {id}"
+    );
+    let values = [
+        letter.reason.as_str().into(),
+        letter.last_status.map(i32::from).into(),
+        letter.last_error.clone().into(),
+        letter.failed_at.millis().into(),
+        letter.id.uuid().into(),
+    ];
+    transaction.execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+}
+
+async fn mark_replayed(transaction: &DatabaseTransaction, id: DeadLetterId, at: Timestamp) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [replayed_at, letter] = numbered(backend);
+    let sql = format!(
+        "UPDATE dead_letter_event SET status = 'REPLAYED', replayed_at = {replayed_at}, attempts = attempts + 1 \
+         WHERE status = 'REPLAYING' AND id = {letter}"
+    );
+    let values = [at.millis().into(), id.uuid().into()];
+    transaction.execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+}
+
+/// The first `N` placeholders in the spelling of the engine.
+pub(super) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] {
+    const NUMBERED: [&str; 8] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8"];
+    std::array::from_fn(|index| if backend == DbBackend::Postgres { NUMBERED[index] } else { "?" })
+}
+
+/// Attempts fit the column: their number is bounded by the retry schedule.
+pub(super) fn count(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,61 @@
+//! The exclusive claim on a database: one process at a time writes to it.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::PathBuf,
+};
+
+use fs4::fs_std::FileExt;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+
+use super::{OpenError, database::DatabaseUrl};
+
+/// The key of the PostgreSQL advisory lock: "pointsmn" as a number.
+const ADVISORY_LOCK: i64 = 0x706f_696e_7473_6d6e;
+
+/// The lock file beside an embedded database; held as long as this value lives.
+#[derive(Debug)]
+pub(super) struct FileClaim {
+    _file: File,
+}
+
+impl FileClaim {
+    /// Locks `<database>.lock`. PostgreSQL needs none: there the lock is taken on the connection.
+    pub(super) fn take(url: &DatabaseUrl) -> Result<Option<Self>, OpenError> {
+        let Some(database) = url.file() else { return Ok(None) };
+        if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| OpenError::File(folder.to_owned(), error))?;
+        }
+        let mut path = database.into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| OpenError::File(path.clone(), error))?;
+        match FileExt::try_lock_exclusive(&file) {
+            Ok(true) => Ok(Some(Self { _file: file })),
+            Ok(false) => Err(OpenError::Claimed),
+            Err(error) => Err(OpenError::File(path, error)),
+        }
+    }
+}
+
+/// Takes the claim on the writer connection, where the engine has one of that kind.
+pub(super) async fn take_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let statement = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_try_advisory_lock($1) AS taken",
+        [ADVISORY_LOCK.into()],
+    );
+    let row = connection.query_one_raw(statement).await?;
+    match row.map(|row| row.try_get::<bool>("", "taken")).transpose()? {
+        Some(true) => Ok(()),
+        _ => Err(OpenError::Claimed),
+    }
+}

@@ -1,0 +1,162 @@
+//! What the journal is asked to write.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::oneshot;
+
+use super::notice::Notice;
+use crate::domain::{
+    attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
+    event::{NewEvent, PlatformEvent},
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    lane::{Attachment, DeliveryKey, ParkedRetry},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// The database did not take it, or did not say whether it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database cannot be reached")]
+pub struct StorageUnavailable;
+
+/// Why an event was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    #[error(transparent)]
+    Storage(#[from] StorageUnavailable),
+    /// This event, and no other of its batch, was refused by the database.
+    #[error("the event cannot be stored")]
+    Refused,
+}
+
+/// Why a settlement was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// The installation has been attached again since; the successor decides.
+    #[error("a newer generation of the lane has attached")]
+    Fenced,
+    /// The database refused these rows; a new lane starts from what is durable.
+    #[error("the settlement cannot be stored")]
+    Refused,
+    #[error("the journal has stopped")]
+    Stopped,
+}
+
+/// Events of one publisher: contiguous places, all or nothing. The journal answers the publisher.
+#[derive(Debug)]
+pub struct Append {
+    pub workspace_id: WorkspaceId,
+    pub events: Vec<NewEvent>,
+    pub reply: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// What a lane, or the DeadLetterActor on its behalf, wants durable; one transaction.
+#[derive(Debug)]
+pub struct SettleCommand {
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub generation: i64,
+    pub settled: Seq,
+    pub park: Vec<ParkedRetry>,
+    pub remove: Vec<DeliveryKey>,
+    pub letters: Vec<LetterCommand>,
+    pub attempts: Vec<AttemptRecord>,
+    pub reply: oneshot::Sender<Result<(), SettleError>>,
+}
+
+/// A change of a dead letter that ends a delivery; its retry row goes in the same transaction.
+#[derive(Debug)]
+pub enum LetterCommand {
+    /// A new letter, with its own copy of the event.
+    Write(Box<NewLetter>),
+    /// A replay failed: the letter is `DEAD` again.
+    Return(Box<ReturnedLetter>),
+    /// A replay was delivered.
+    Replayed { id: DeadLetterId, key: DeliveryKey, at: Timestamp },
+}
+
+#[derive(Debug)]
+pub struct NewLetter {
+    pub id: DeadLetterId,
+    pub extension_key: Arc<str>,
+    pub event: Arc<PlatformEvent>,
+    pub key: DeliveryKey,
+    pub reason: DeadLetterReason,
+    pub attempts: u32,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    pub failed_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub struct ReturnedLetter {
+    pub id: DeadLetterId,
+    pub key: DeliveryKey,
+    pub reason: DeadLetterReason,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    pub failed_at: Timestamp,
+}
+
+/// A row of the history.
+#[derive(Debug)]
+pub struct AttemptRecord {
+    pub id: uuid::Uuid,
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub event_id: EventId,
+    pub kind: DeliveryKind,
+    pub number: u32,
+    pub outcome: AttemptOutcome,
+    pub http_status: Option<u16>,
+    pub duration_ms: i64,
+    pub error: Option<String>,
+    pub response: Option<String>,
+    pub attempted_at: Timestamp,
+}
+
+/// A lane's licence to settle, and where it stands.
+#[derive(Debug)]
+pub struct Attached {
+    /// Stamps the lane's settlements; the next attach makes it void.
+    pub generation: i64,
+    pub attachment: Attachment,
+}
+
+/// How a job on the writer connection ended, told to [`WriteJob::finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobEnd {
+    Committed,
+    /// The job said no; nothing was written.
+    RolledBack,
+    Unavailable,
+}
+
+/// A transaction of its own on the writer connection, between two batches.
+pub(super) trait WriteJob: Send {
+    /// Does the work. `Err` rolls back.
+    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, Result<(), JobError>>;
+
+    /// What to tell the router once it is committed.
+    fn notices(&mut self) -> Vec<Notice>;
+
+    fn finish(self: Box<Self>, end: JobEnd);
+}
+
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// The job's own refusal, or an error of its data.
+    Refused,
+    Database(DbErr),
+}
+
+pub(super) enum Command {
+    Append(Append),
+    Settle(Box<SettleCommand>),
+    Attach { installation_id: InstallationId, reply: oneshot::Sender<Result<Attached, StorageUnavailable>> },
+    Write(Box<dyn WriteJob>),
+    /// Stops the writer once all that came before it is committed, the history included.
+    Stop(oneshot::Sender<()>),
+}

@@ -1,0 +1,156 @@
+//! Connections to the database, on both engines.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use sea_orm::{
+    DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
+    sqlx::{
+        ConnectOptions,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    },
+};
+
+/// How long a connection may take to be made, and a reader to wait for one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the database is: `sqlite://path` or `postgres://…`.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    Sqlite(SqliteConnectOptions),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl DatabaseUrl {
+    /// # Errors
+    /// When the URL cannot be read, in words for a person.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+            Ok(Self::Sqlite(
+                options
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(Duration::from_secs(5))
+                    .statement_cache_capacity(100)
+                    .disable_statement_logging(),
+            ))
+        } else {
+            let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+            Ok(Self::Postgres(Box::new(
+                options.application_name("pointsman").statement_cache_capacity(100).disable_statement_logging(),
+            )))
+        }
+    }
+
+    pub const fn backend(&self) -> DbBackend {
+        match self {
+            Self::Sqlite(_) => DbBackend::Sqlite,
+            Self::Postgres(_) => DbBackend::Postgres,
+        }
+    }
+
+    /// The file of an embedded database.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(options) => Some(options.get_filename().to_owned()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The pool for reads.
+    pub(super) fn reader(&self, max_connections: u32) -> DatabaseConnection {
+        match self {
+            Self::Sqlite(options) => SqlitePoolOptions::new()
+                .max_connections(max_connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .connect_lazy_with(options.clone().pragma("query_only", "on"))
+                .into(),
+            Self::Postgres(options) => PgPoolOptions::new()
+                .max_connections(max_connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_lazy_with((**options).clone())
+                .into(),
+        }
+    }
+
+    /// A pool of one connection that is never exchanged behind our back: no lifetime, no idle time-out and
+    /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
+    /// claim and know nothing of the batch whose outcome is unknown).
+    pub(super) async fn writer(&self) -> Result<DatabaseConnection, DbErr> {
+        let once = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let only_once = move || {
+            if once.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                Err(SqlxError::Protocol("the writer connection was lost".to_owned()))
+            } else {
+                Ok(())
+            }
+        };
+        let failed = |error: SqlxError| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+        match self {
+            Self::Sqlite(options) => {
+                let options = options.clone().pragma("wal_autocheckpoint", "0");
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .min_connections(0)
+                    .max_lifetime(None)
+                    .idle_timeout(None)
+                    .test_before_acquire(false)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .after_connect(move |_, _| {
+                        let result = only_once();
+                        Box::pin(async move { result })
+                    })
+                    .connect_with(options)
+                    .await
+                    .map_err(failed)?;
+                Ok(pool.into())
+            }
+            Self::Postgres(options) => {
+                let options = options.as_ref().clone().options([("synchronous_commit", "on")]);
+                let pool = PgPoolOptions::new()
+                    .max_connections(1)
+                    .min_connections(0)
+                    .max_lifetime(None)
+                    .idle_timeout(None)
+                    .test_before_acquire(false)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .after_connect(move |_, _| {
+                        let result = only_once();
+                        Box::pin(async move { result })
+                    })
+                    .connect_with(options)
+                    .await
+                    .map_err(failed)?;
+                Ok(pool.into())
+            }
+        }
+    }
+}
+
+/// Whether the error says that the statement's data is at fault. Every other error puts the connection, the
+/// server or the disk in doubt.
+pub(super) fn is_fault_of_the_data(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return matches!(error, DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. });
+    };
+    match error.as_ref() {
+        SqlxError::Encode(_) | SqlxError::InvalidArgument(_) => true,
+        SqlxError::Database(error) => error.code().is_some_and(|code| is_data_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (limit exceeded); SQLite's result
+/// codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH` (20) with their extended forms.
+fn is_data_code(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
+        _ => matches!(code.get(..2), Some("22" | "23" | "54")),
+    }
+}

@@ -1,0 +1,128 @@
+//! What waits for the next transaction.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::oneshot;
+
+use super::{
+    batch::{Batch, StagedAppend},
+    command::{Append, Command, SettleCommand},
+    writer::Job,
+};
+use crate::domain::id::WorkspaceId;
+
+/// Bounds of one transaction. It takes at least one append, however large.
+const MAX_EVENTS: usize = 512;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_SETTLEMENTS: usize = 1024;
+
+/// Commands in the order of their arrival, appends apart by workspace so that a flood in one of them does
+/// not stand before the others. Bounded by what sends them: admission by `publish.max_in_flight`, lanes by
+/// one outstanding settlement each.
+#[derive(Default)]
+pub(super) struct Gathered {
+    appends: HashMap<WorkspaceId, VecDeque<Append>>,
+    /// The workspaces of `appends`, the next to be served first.
+    turns: VecDeque<WorkspaceId>,
+    settlements: VecDeque<Box<SettleCommand>>,
+    jobs: VecDeque<Job>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Gathered {
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+            && self.settlements.is_empty()
+            && self.jobs.is_empty()
+            && self.stop.is_none()
+    }
+
+    pub(super) fn take(&mut self, command: Command) {
+        match command {
+            Command::Append(append) => self.queue_append(append),
+            Command::Settle(command) => self.settlements.push_back(command),
+            Command::Attach { installation_id, reply } => {
+                self.jobs.push_back(Job::Attach { installation_id, reply });
+            }
+            Command::Write(job) => self.jobs.push_back(Job::Write(job)),
+            Command::Stop(reply) => self.stop = Some(reply),
+        }
+    }
+
+    fn queue_append(&mut self, append: Append) {
+        let queue = self.appends.entry(append.workspace_id).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(append.workspace_id);
+        }
+        queue.push_back(append);
+    }
+
+    /// One append of each workspace in turn until the transaction is full, and the settlements.
+    pub(super) fn next_batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(workspace) = self.turns.pop_front() {
+            let Some(queue) = self.appends.get_mut(&workspace) else { continue };
+            if let Some(append) = queue.pop_front() {
+                events += append.events.len();
+                bytes += append.events.iter().map(|event| event.payload.len() + 256).sum::<usize>();
+                batch.appends.push(StagedAppend { append, events: Vec::new() });
+            }
+            if queue.is_empty() {
+                self.appends.remove(&workspace);
+            } else {
+                self.turns.push_back(workspace);
+            }
+            if events >= MAX_EVENTS || bytes >= MAX_BYTES {
+                break;
+            }
+        }
+        let settlements = self.settlements.len().min(MAX_SETTLEMENTS);
+        batch.settlements.extend(self.settlements.drain(..settlements));
+        batch
+    }
+
+    /// The next job.
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    /// Puts an untried batch back, before what came later.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        for command in batch.settlements.into_iter().rev() {
+            self.settlements.push_front(command);
+        }
+        for StagedAppend { append, .. } in batch.appends.into_iter().rev() {
+            let workspace = append.workspace_id;
+            let queue = self.appends.entry(workspace).or_default();
+            if queue.is_empty() {
+                self.turns.push_front(workspace);
+            }
+            queue.push_front(append);
+        }
+    }
+
+    pub(super) fn take_appends(&mut self) -> impl Iterator<Item = Append> {
+        self.turns.clear();
+        std::mem::take(&mut self.appends).into_values().flatten()
+    }
+
+    /// The request to stop, once nothing else waits.
+    pub(super) fn take_stop(&mut self) -> Option<oneshot::Sender<()>> {
+        if self.turns.is_empty() && self.settlements.is_empty() && self.jobs.is_empty() {
+            self.stop.take()
+        } else {
+            None
+        }
+    }
+
+    /// Whether the journal was told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Whether settlements wait.
+    pub(super) fn has_settlements(&self) -> bool {
+        !self.settlements.is_empty()
+    }
+}

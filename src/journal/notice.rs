@@ -1,0 +1,26 @@
+//! What the journal tells the router, in commit order.
+
+use std::sync::Arc;
+
+use super::installations::InstallationView;
+use crate::domain::{
+    event::PlatformEvent,
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// The head of the workspace is now the last of `events`.
+    Committed { workspace_id: WorkspaceId, head: Seq, events: Vec<Arc<PlatformEvent>> },
+    /// An admin's change of an installation, with all that a cache needs.
+    InstallationChanged(Box<InstallationView>),
+    /// A replay waits in the retry table.
+    RetriesAdded { workspace_id: WorkspaceId, installation_id: InstallationId, at: Timestamp },
+    /// The writer connection was replaced. A change may have been committed without its notice.
+    Reconnected,
+}
+
+/// Takes the journal's notices. Called on the journal's own thread, so that it must not block.
+pub type NoticeSink = Box<dyn Fn(Notice) + Send>;
