@@ -8,6 +8,7 @@
 //!   before anything else is written.
 //! - Notices reach the router in commit order.
 
+mod admission;
 mod attempts;
 mod batch;
 mod claim;
@@ -33,6 +34,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    admission::{Admission, Permit, WorkspaceAdmission},
     command::{
         Append, AppendError, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand,
         SettleError, StorageUnavailable,

@@ -1,12 +1,66 @@
-//! (stub: signatures only)
+//! The actors: from a publish to the end of its deliveries.
+//!
+//! - [`EventRouter`] is the handle for everybody else. It finds the WorkspaceActor of a workspace, starts it
+//!   where there is none, and sends a publish once more where an actor died with it.
+//! - `WorkspaceActor` owns what is cached of a workspace and supervises its delivery actors.
+//! - `ExternalDeliveryActor` runs the lane of one installation and attempts over HTTP.
+//! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
-use futures_util::future::BoxFuture;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+mod changes;
+mod dead_letters;
+mod directory;
+pub mod external;
+mod external_delivery;
+mod ring;
+mod settings;
+mod shared;
+mod supervisor;
+mod workspace;
 
-use crate::domain::{attempt::AttemptResult, event::NewEvent, id::*, installation::*};
+use std::{sync::Arc, time::Duration};
 
-#[derive(Clone, Debug)]
-pub struct EventRouter {}
+use actix::prelude::*;
+use futures_util::future::{BoxFuture, join_all};
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use tokio::{sync::oneshot, time::timeout};
+
+pub use self::settings::{OpenSecret, RouterSettings};
+pub use crate::journal::ChangeError;
+use self::{
+    dead_letters::{Discard, Replay},
+    external_delivery::{ExternalDeliveryActor, GetHealth, SendTest},
+    shared::Shared,
+    supervisor::RouterSupervisor,
+    workspace::{DrainWorkspace, FindChild, Publish},
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        attempt::AttemptResult,
+        event::NewEvent,
+        id::{DeadLetterId, InstallationId, WorkspaceId},
+        installation::{InstallationChange, NewInstallation},
+        timestamp::Timestamp,
+    },
+    journal::{AppendError, Journal, JournalSettings, OpenError},
+};
+
+/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a publish is sent again where an actor died before the journal took it.
+const PUBLISH_TRIES: usize = 3;
+
+/// The router; cheap to clone.
+#[derive(Clone)]
+pub struct EventRouter {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for EventRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventRouter").finish_non_exhaustive()
+    }
+}
 
 /// Why an event was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -21,88 +75,206 @@ pub enum PublishError {
     Refused(String),
 }
 
-/// Why a change by an admin was not made. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    #[error("{0} not found")]
-    NotFound(&'static str),
-    #[error("{0}")]
-    Conflict(String),
-    #[error("the database cannot be reached")]
-    StorageUnavailable,
-    #[error("storage: {0}")]
-    Database(#[from] DbErr),
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Storage(_) => Self::StorageUnavailable,
+            AppendError::Refused => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// What an installation's actor knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct LaneHealth {
+    pub in_flight: usize,
+    pub last_success_at: Option<Timestamp>,
+    pub last_failure_at: Option<Timestamp>,
 }
 
 impl EventRouter {
-    /// Returns when the event is durable.
-    pub async fn publish(&self, _workspace: WorkspaceId, _event: NewEvent) -> Result<(), PublishError> {
-        unimplemented!()
+    /// Opens the database and starts the actors. Call it within an actix `System`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn start(
+        settings: RouterSettings,
+        journal: JournalSettings,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let directory = Arc::new(directory::Directory::default());
+        let sink = Arc::clone(&directory);
+        let journal = Journal::open(journal, Box::new(move |notice| sink.notify(notice)), clock).await?;
+        let shared = Arc::new(Shared::new(settings, journal, directory, clock));
+        let supervised = Arc::clone(&shared);
+        let supervisor = RouterSupervisor::start_in_arbiter(&shared.arbiter(0), move |_| RouterSupervisor {
+            shared: supervised,
+        });
+        shared.set_supervisor(supervisor);
+        Ok(Self { shared })
     }
+
+    /// Returns when the event is durable.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same.
+    pub async fn publish(&self, workspace: WorkspaceId, event: NewEvent) -> Result<(), PublishError> {
+        for _ in 0..PUBLISH_TRIES {
+            if self.shared.is_stopping() {
+                return Err(PublishError::ShuttingDown);
+            }
+            let entry = self.shared.directory.entry(workspace);
+            let permit = self.shared.admission.admit(&entry.admission).ok_or(PublishError::Overloaded)?;
+            let (reply, answer) = oneshot::channel();
+            self.shared.workspace_of(workspace, &entry).do_send(Publish {
+                events: vec![event.clone()],
+                reply,
+                permit,
+            });
+            match timeout(PUBLISH_TIMEOUT, answer).await {
+                Ok(Ok(result)) => return result.map_err(PublishError::from),
+                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped. The
+                // event's id is unique, so that sending it once more cannot record it twice.
+                Ok(Err(_)) => {}
+                Err(_) => return Err(PublishError::StorageUnavailable),
+            }
+        }
+        Err(PublishError::StorageUnavailable)
+    }
+
+    /// # Errors
+    /// See [`Journal::install`].
     pub async fn install(
         &self,
-        _workspace: WorkspaceId,
-        _new: NewInstallation,
+        workspace: WorkspaceId,
+        new: NewInstallation,
     ) -> Result<entity::ext_installation::Model, ChangeError> {
-        unimplemented!()
+        let view = self.shared.journal.install(workspace, new).await?;
+        self.settle_caches(workspace).await;
+        Ok(view.installation)
     }
+
+    /// Takes effect for every publish that starts after this returns.
+    ///
+    /// # Errors
+    /// See [`Journal::change_installation`].
     pub async fn change_installation(
         &self,
-        _workspace: WorkspaceId,
-        _installation: InstallationId,
-        _change: InstallationChange,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        change: InstallationChange,
     ) -> Result<entity::ext_installation::Model, ChangeError> {
-        unimplemented!()
+        let view = self.shared.journal.change_installation(workspace, installation, change).await?;
+        self.settle_caches(workspace).await;
+        Ok(view.installation)
     }
-    /// Sends `event` to this installation alone; nothing is recorded but the attempt.
+
+    /// Waits until the workspace's actor has handled the notices sent so far: its mailbox keeps their order.
+    async fn settle_caches(&self, workspace: WorkspaceId) {
+        let none = InstallationId::new(uuid::Uuid::nil());
+        let probe = FindChild { installation_id: none, start: false };
+        // An actor that is gone is replaced by one that reads what is durable.
+        let _ = self.shared.workspace(workspace).send(probe).await;
+    }
+
+    /// Sends `event` to this installation alone, and records nothing.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation.
     pub async fn send_test(
         &self,
-        _workspace: WorkspaceId,
-        _installation: InstallationId,
-        _event: NewEvent,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: NewEvent,
     ) -> Result<AttemptResult, ChangeError> {
-        unimplemented!()
+        let child = self.child(workspace, installation, true).await.ok_or(ChangeError::NotFound("extension"))?;
+        let gone = |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
+        child.send(SendTest { event }).await.map_err(gone)
     }
+
+    async fn child(
+        &self,
+        workspace: WorkspaceId,
+        installation_id: InstallationId,
+        start: bool,
+    ) -> Option<Addr<ExternalDeliveryActor>> {
+        self.shared.workspace(workspace).send(FindChild { installation_id, start }).await.ok().flatten()
+    }
+
+    /// Delivers the letter's event once more; returns when that is certain to happen.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the
+    /// installation takes no deliveries.
     pub async fn replay(
         &self,
-        _workspace: WorkspaceId,
-        _letter: DeadLetterId,
-        _to: Option<InstallationId>,
+        workspace_id: WorkspaceId,
+        letter: DeadLetterId,
+        to: Option<InstallationId>,
     ) -> Result<(), ChangeError> {
-        unimplemented!()
+        let replay = Replay { workspace_id, letter, to };
+        self.shared.dead_letters().send(replay).await.map_err(|_| ChangeError::StorageUnavailable)??;
+        self.shared.activate(workspace_id);
+        Ok(())
     }
-    pub async fn discard(&self, _workspace: WorkspaceId, _letter: DeadLetterId) -> Result<(), ChangeError> {
-        unimplemented!()
+
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
+    pub async fn discard(&self, workspace_id: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
+        let discard = Discard { workspace_id, letter };
+        self.shared.dead_letters().send(discard).await.map_err(|_| ChangeError::StorageUnavailable)?
     }
+
     /// Runs `work` in a transaction of the one writer connection. On error it is rolled back.
-    pub async fn write<T, F>(&self, _work: F) -> Result<T, ChangeError>
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
+    pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, ChangeError>> + Send + 'static,
     {
-        unimplemented!()
+        self.shared
+            .journal
+            .write(move |transaction| Box::pin(async move { Ok((work(transaction).await?, Vec::new())) }))
+            .await
     }
+
     /// The pool for reads.
     pub fn reader(&self) -> &DatabaseConnection {
-        unimplemented!()
+        self.shared.journal.reader()
     }
-    /// Breaker and lane figures of an installation that has an actor right now.
-    pub async fn health(
-        &self,
-        _workspace: WorkspaceId,
-        _installation: InstallationId,
-    ) -> Option<crate::router::LaneHealth> {
-        unimplemented!()
-    }
-    /// Able to accept and deliver; otherwise why not.
-    pub fn readiness(&self) -> Result<(), String> {
-        unimplemented!()
-    }
-}
 
-#[derive(Clone, Debug)]
-pub struct LaneHealth {
-    pub in_flight: usize,
-    pub last_success_at: Option<crate::domain::timestamp::Timestamp>,
-    pub last_failure_at: Option<crate::domain::timestamp::Timestamp>,
+    /// What the actor of an installation knows, where it has one right now.
+    pub async fn health(&self, workspace: WorkspaceId, installation: InstallationId) -> Option<LaneHealth> {
+        self.child(workspace, installation, false).await?.send(GetHealth).await.ok()
+    }
+
+    /// Able to accept and deliver; otherwise why not.
+    ///
+    /// # Errors
+    /// The reason, for an operator.
+    pub fn readiness(&self) -> Result<(), String> {
+        if self.shared.is_stopping() {
+            return Err("the server is shutting down".to_owned());
+        }
+        if !self.shared.journal.is_storage_ok() {
+            return Err("the database cannot be reached".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Refuses new publishes, lets what is in flight finish for at most `grace`, makes everything durable
+    /// and stops the actors. What is still in flight then is delivered again after the next start.
+    pub async fn stop(&self, grace: Duration) {
+        self.shared.stop_accepting();
+        let drains = self.shared.directory.active().into_iter().map(|address| address.send(DrainWorkspace));
+        if timeout(grace, join_all(drains)).await.is_err() {
+            log::warn!("some deliveries did not end within the grace; they are repeated after the next start");
+        }
+        if timeout(grace.max(Duration::from_secs(1)), self.shared.journal.stop()).await.is_err() {
+            log::error!("the journal did not stop in time");
+        }
+        self.shared.stop_arbiters();
+    }
 }

@@ -50,6 +50,7 @@ pub struct Append {
     pub workspace_id: WorkspaceId,
     pub events: Vec<NewEvent>,
     pub reply: oneshot::Sender<Result<(), AppendError>>,
+    pub permit: super::Permit,
 }
 
 /// What a lane, or the DeadLetterActor on its behalf, wants durable; one transaction.

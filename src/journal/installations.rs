@@ -3,11 +3,11 @@
 
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder,
+    QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, Func},
 };
 
-use entity::{ext_delivery_cursor, ext_event_subscription, ext_installation};
+use entity::{ext_delivery_cursor, ext_delivery_retry, ext_event_subscription, ext_installation};
 
 use super::{ChangeError, reads};
 use crate::{
@@ -32,6 +32,8 @@ pub struct InstallationView {
     /// The spans that may still matter: open, or closed after the cursor.
     pub spans: Vec<Span>,
     pub settled: Seq,
+    /// Retries wait for it.
+    pub has_retries: bool,
 }
 
 impl InstallationView {
@@ -94,7 +96,7 @@ pub(super) async fn install(
         generation: 0,
     };
     ext_delivery_cursor::Entity::insert(cursor.into_active_model()).exec_without_returning(transaction).await?;
-    Ok(InstallationView { installation, spans: Vec::new(), settled: head })
+    Ok(InstallationView { installation, spans: Vec::new(), settled: head, has_retries: false })
 }
 
 pub(super) async fn change(
@@ -283,7 +285,12 @@ pub(super) async fn view<C: ConnectionTrait>(
         .all(connection)
         .await?;
     let spans = spans.into_iter().map(span_of).collect();
-    Ok(InstallationView { installation, spans, settled: Seq::new(settled) })
+    let retry = ext_delivery_retry::Entity::find()
+        .filter(ext_delivery_retry::Column::InstallationId.eq(installation.id))
+        .limit(1)
+        .one(connection)
+        .await?;
+    Ok(InstallationView { installation, spans, settled: Seq::new(settled), has_retries: retry.is_some() })
 }
 
 fn span_of(row: ext_event_subscription::Model) -> Span {

@@ -1,0 +1,151 @@
+//! Transactions of the router's own, run by the journal between two batches.
+
+use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    Set, Unchanged,
+};
+
+use crate::{
+    domain::{
+        attempt::DeliveryKind,
+        id::{DeadLetterId, InstallationId, WorkspaceId},
+        timestamp::Timestamp,
+    },
+    journal::{ChangeError, Journal, Notice},
+};
+
+/// Marks an uninstalled installation as done with: no start looks at it again.
+pub(super) async fn mark_closed(journal: &Journal, id: InstallationId) -> Result<(), ChangeError> {
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                let closed = ext_installation::ActiveModel {
+                    id: Unchanged(id.uuid()),
+                    closed: Set(true),
+                    ..Default::default()
+                };
+                closed.update(transaction).await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await
+}
+
+/// Sets the letter `REPLAYING` and inserts its retry row, so that a restart resumes the replay.
+pub(super) async fn start_replay(
+    journal: &Journal,
+    workspace: WorkspaceId,
+    letter: DeadLetterId,
+    to: Option<InstallationId>,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                let letter = find_dead(transaction, workspace, letter).await?;
+                let installation = replay_target(transaction, workspace, &letter, to).await?;
+                insert_replay(transaction, &letter, installation, now).await?;
+                set_status(transaction, letter, "REPLAYING").await?;
+                let installation_id = InstallationId::new(installation);
+                Ok(((), vec![Notice::RetriesAdded { workspace_id: workspace, installation_id, at: now }]))
+            })
+        })
+        .await
+}
+
+/// Sets the letter `DISCARDED`.
+pub(super) async fn discard(
+    journal: &Journal,
+    workspace: WorkspaceId,
+    letter: DeadLetterId,
+) -> Result<(), ChangeError> {
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                let letter = find_dead(transaction, workspace, letter).await?;
+                set_status(transaction, letter, "DISCARDED").await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await
+}
+
+async fn find_dead(
+    transaction: &DatabaseTransaction,
+    workspace: WorkspaceId,
+    id: DeadLetterId,
+) -> Result<dead_letter_event::Model, ChangeError> {
+    let letter = dead_letter_event::Entity::find_by_id(id.uuid())
+        .filter(dead_letter_event::Column::WorkspaceId.eq(workspace.uuid()))
+        .one(transaction)
+        .await?
+        .ok_or(ChangeError::NotFound("dead letter"))?;
+    if letter.status != "DEAD" {
+        return Err(ChangeError::Conflict(format!("the dead letter is {}", letter.status)));
+    }
+    Ok(letter)
+}
+
+/// The installation to replay to, where it can take deliveries.
+async fn replay_target(
+    transaction: &DatabaseTransaction,
+    workspace: WorkspaceId,
+    letter: &dead_letter_event::Model,
+    to: Option<InstallationId>,
+) -> Result<uuid::Uuid, ChangeError> {
+    let id = to.map_or(letter.installation_id, InstallationId::uuid);
+    let installation = ext_installation::Entity::find_by_id(id)
+        .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
+        .one(transaction)
+        .await?
+        .ok_or(ChangeError::NotFound("extension"))?;
+    let refusal = if installation.key != letter.extension_key {
+        Some("the letter belongs to another extension")
+    } else if installation.uninstalled_at.is_some() {
+        Some("the extension is uninstalled")
+    } else if !installation.enabled {
+        Some("the extension is disabled")
+    } else {
+        None
+    };
+    refusal.map_or(Ok(id), |refusal| Err(ChangeError::Conflict(refusal.to_owned())))
+}
+
+async fn insert_replay(
+    transaction: &DatabaseTransaction,
+    letter: &dead_letter_event::Model,
+    installation: uuid::Uuid,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    let kind = DeliveryKind::Replay.as_str();
+    let key = (installation, kind.to_owned(), letter.event_id);
+    if ext_delivery_retry::Entity::find_by_id(key).count(transaction).await? > 0 {
+        return Err(ChangeError::Conflict("the event is being replayed to this extension already".to_owned()));
+    }
+    let row = ext_delivery_retry::Model {
+        installation_id: installation,
+        kind: kind.to_owned(),
+        event_id: letter.event_id,
+        workspace_id: letter.workspace_id,
+        seq: letter.seq,
+        attempts: letter.attempts,
+        next_attempt_at: now.millis(),
+        last_status: letter.last_status,
+        last_error: letter.last_error.clone(),
+        dead_letter_id: Some(letter.id),
+    };
+    ext_delivery_retry::Entity::insert(row.into_active_model()).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+async fn set_status(
+    transaction: &DatabaseTransaction,
+    letter: dead_letter_event::Model,
+    status: &str,
+) -> Result<(), ChangeError> {
+    let mut letter = letter.into_active_model();
+    letter.status = Set(status.to_owned());
+    letter.update(transaction).await?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Where to find the actor of a workspace.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
+
+use actix::Addr;
+use dashmap::DashMap;
+
+use super::workspace::{Committed, InstallationChanged, Reload, RetriesAdded, WorkspaceActor};
+use crate::{
+    domain::{id::WorkspaceId, seq::Seq},
+    journal::{Notice, WorkspaceAdmission},
+};
+
+/// A workspace: its head as last committed, and the current address of its actor. Notices go through
+/// here, never to an address captured earlier.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    head: AtomicI64,
+    address: Mutex<Option<Addr<WorkspaceActor>>>,
+    pub(super) admission: WorkspaceAdmission,
+}
+
+impl Entry {
+    /// The address, for reading and for putting a new one in its place.
+    pub(super) fn address(&self) -> MutexGuard<'_, Option<Addr<WorkspaceActor>>> {
+        // Nothing that can panic runs under this lock but the start of an actor, which leaves it as it was.
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The highest place that a notice has told of; zero before the first.
+    pub(super) fn head(&self) -> Seq {
+        Seq::new(self.head.load(Ordering::Acquire))
+    }
+
+    fn active(&self) -> Option<Addr<WorkspaceActor>> {
+        self.address().as_ref().filter(|address| address.connected()).cloned()
+    }
+}
+
+/// All workspaces that were active since the start.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    entries: DashMap<WorkspaceId, Arc<Entry>>,
+}
+
+impl Directory {
+    pub(super) fn entry(&self, workspace: WorkspaceId) -> Arc<Entry> {
+        if let Some(entry) = self.entries.get(&workspace) {
+            return Arc::clone(&entry);
+        }
+        Arc::clone(&self.entries.entry(workspace).or_default())
+    }
+
+    pub(super) fn active(&self) -> Vec<Addr<WorkspaceActor>> {
+        self.entries.iter().filter_map(|entry| entry.active()).collect()
+    }
+
+    /// Passes the notice on to the workspace that it concerns. Where that has no actor nothing is lost:
+    /// a new one registers here first and then reads what is durable.
+    pub(super) fn notify(&self, notice: Notice) {
+        match notice {
+            Notice::Committed { workspace_id, head, events } => {
+                let entry = self.entry(workspace_id);
+                entry.head.fetch_max(head.get(), Ordering::AcqRel);
+                if let Some(address) = entry.active() {
+                    address.do_send(Committed { head, events });
+                }
+            }
+            Notice::InstallationChanged(view) => {
+                if let Some(address) = self.entry(view.workspace_id()).active() {
+                    address.do_send(InstallationChanged { view });
+                }
+            }
+            Notice::RetriesAdded { workspace_id, installation_id, at } => {
+                if let Some(address) = self.entry(workspace_id).active() {
+                    address.do_send(RetriesAdded { installation_id, at });
+                }
+            }
+            Notice::Reconnected => {
+                for address in self.active() {
+                    address.do_send(Reload);
+                }
+            }
+        }
+    }
+}

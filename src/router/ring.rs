@@ -1,0 +1,114 @@
+//! The recent events of a workspace, shared by its lanes.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::domain::{event::PlatformEvent, seq::Seq};
+
+/// Bounds of one workspace's ring.
+const MAX_EVENTS: usize = 4096;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What an event weighs beside its payload.
+const OVERHEAD_BYTES: usize = 512;
+
+/// A contiguous stretch of the log that ends at the head.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    events: VecDeque<Arc<PlatformEvent>>,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Adds the next events of the log. Where they do not follow the last one, the ring starts anew.
+    pub(super) fn push(&mut self, events: &[Arc<PlatformEvent>]) {
+        for event in events {
+            if let Some(last) = self.events.back() {
+                if event.seq <= last.seq {
+                    continue;
+                }
+                if event.seq != last.seq.next() {
+                    self.events.clear();
+                    self.bytes = 0;
+                }
+            }
+            self.bytes += weight(event);
+            self.events.push_back(Arc::clone(event));
+            while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
+                if let Some(oldest) = self.events.pop_front() {
+                    self.bytes -= weight(&oldest);
+                }
+            }
+        }
+    }
+
+    /// The events after `seq`, or none where the ring does not reach back that far.
+    pub(super) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<PlatformEvent>>> {
+        let first = self.events.front()?.seq;
+        if seq.next() < first {
+            return None;
+        }
+        let skip = usize::try_from(seq.next().get() - first.get()).unwrap_or(usize::MAX);
+        Some(self.events.iter().skip(skip))
+    }
+}
+
+fn weight(event: &PlatformEvent) -> usize {
+    event.payload.len() + OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        event::NewEvent,
+        event_key::EventKey,
+        id::{EventId, WorkspaceId},
+        timestamp::Timestamp,
+    };
+
+    fn event(seq: i64, payload: usize) -> Arc<PlatformEvent> {
+        let new = NewEvent {
+            id: EventId::new(uuid::Uuid::from_u128(seq.unsigned_abs().into())),
+            event_key: EventKey::parse("a.b").unwrap(),
+            schema_version: None,
+            actor: None,
+            payload: "x".repeat(payload).into(),
+            occurred_at: Timestamp::default(),
+            traceparent: None,
+        };
+        Arc::new(PlatformEvent::record(WorkspaceId::new(uuid::Uuid::nil()), Seq::new(seq), new))
+    }
+
+    fn after(ring: &Ring, seq: i64) -> Option<Vec<i64>> {
+        ring.after(Seq::new(seq)).map(|events| events.map(|event| event.seq.get()).collect())
+    }
+
+    #[test]
+    fn it_serves_what_it_reaches_back_to() {
+        let mut ring = Ring::default();
+        assert_eq!(after(&ring, 0), None);
+        ring.push(&[event(5, 1), event(6, 1), event(7, 1)]);
+        assert_eq!(after(&ring, 3), None);
+        assert_eq!(after(&ring, 4), Some(vec![5, 6, 7]));
+        assert_eq!(after(&ring, 7), Some(vec![]));
+    }
+
+    #[test]
+    fn a_gap_starts_it_anew_and_a_repeat_changes_nothing() {
+        let mut ring = Ring::default();
+        ring.push(&[event(1, 1), event(2, 1), event(2, 1), event(1, 1)]);
+        assert_eq!(after(&ring, 0), Some(vec![1, 2]));
+        ring.push(&[event(9, 1)]);
+        assert_eq!(after(&ring, 2), None);
+        assert_eq!(after(&ring, 8), Some(vec![9]));
+    }
+
+    #[test]
+    fn it_is_bounded_by_count_and_by_bytes() {
+        let mut ring = Ring::default();
+        let many: Vec<_> = (1..=10_000).map(|seq| event(seq, 1)).collect();
+        ring.push(&many);
+        assert_eq!(ring.events.len(), MAX_EVENTS);
+        ring.push(&[event(10_001, MAX_BYTES)]);
+        assert_eq!(ring.events.len(), 1);
+    }
+}

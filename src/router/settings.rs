@@ -1,0 +1,33 @@
+//! What the router is told at its start.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{domain::retry_schedule::RetrySchedule, router::external::ExternalClientConfig};
+
+/// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
+pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// The values behind the keys of `config/default.toml` of the same names.
+#[derive(Clone)]
+pub struct RouterSettings {
+    /// Threads on which workspaces and their delivery actors live; at least 1.
+    pub threads: usize,
+    pub max_in_flight: usize,
+    pub window: usize,
+    pub concurrency: usize,
+    pub schedule: RetrySchedule,
+    pub attempt_timeout: Duration,
+    pub client: ExternalClientConfig,
+    pub open_secret: OpenSecret,
+}
+
+impl fmt::Debug for RouterSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterSettings")
+            .field("threads", &self.threads)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("window", &self.window)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! How lanes read the log: from the ring while they keep up, from the database while they do not.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::{WorkspaceActor, messages::ReadAfter};
+use crate::{
+    domain::{
+        event::PlatformEvent,
+        id::InstallationId,
+        seq::Seq,
+        span::{Span, is_due},
+    },
+    router::external_delivery::{Events, ExternalDeliveryActor},
+};
+
+/// Events of the first page from the database, and of a page whose events are small.
+pub(super) const FIRST_PAGE_EVENTS: usize = 32;
+const PAGE_EVENTS: usize = 256;
+/// What a page may weigh, judged by the page before.
+const PAGE_BYTES: usize = 1024 * 1024;
+
+/// A lane that has read everything.
+pub(super) struct Waiting {
+    child: Addr<ExternalDeliveryActor>,
+    /// What the lane asked after.
+    asked_after: Seq,
+    /// How far this actor has looked on its behalf and found nothing due.
+    looked_through: Seq,
+    limit: usize,
+}
+
+impl Handler<ReadAfter> for WorkspaceActor {
+    type Result = ();
+
+    fn handle(&mut self, read: ReadAfter, ctx: &mut Self::Context) {
+        let waiting = Waiting {
+            child: read.child,
+            asked_after: read.after,
+            looked_through: read.after,
+            limit: read.limit,
+        };
+        self.serve(read.installation_id, waiting, ctx);
+    }
+}
+
+impl WorkspaceActor {
+    /// Serves every lane that waits for news of the log.
+    pub(super) fn serve_waiting(&mut self, ctx: &mut Context<Self>) {
+        let behind: Vec<InstallationId> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.looked_through < self.head)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in behind {
+            if let Some(waiting) = self.waiting.remove(&id) {
+                self.serve(id, waiting, ctx);
+            }
+        }
+    }
+
+    /// Answers the lane, or keeps it waiting where nothing is due to it yet.
+    fn serve(&mut self, id: InstallationId, mut waiting: Waiting, ctx: &mut Context<Self>) {
+        let Some(installed) = self.installed.get(&id) else { return };
+        if !self.loaded || waiting.looked_through >= self.head {
+            self.waiting.insert(id, waiting);
+            return;
+        }
+        let Some(recent) = self.ring.after(waiting.looked_through) else {
+            return self.read_page(id, waiting, ctx);
+        };
+        let (through, due) =
+            select_due(recent, &installed.view.spans, waiting.looked_through, waiting.limit);
+        if due.is_empty() {
+            waiting.looked_through = through;
+            self.waiting.insert(id, waiting);
+        } else {
+            waiting.child.do_send(Events { through, due });
+        }
+    }
+
+    fn read_page(&self, id: InstallationId, waiting: Waiting, ctx: &mut Context<Self>) {
+        let journal = self.shared.journal.clone();
+        let (workspace, after, through, limit) = (self.id, waiting.looked_through, self.head, self.page_events);
+        // Interleaves with messages; there is at most one read of each lane at a time.
+        ctx.spawn(
+            async move { journal.page(workspace, after, through, limit).await }.into_actor(self).map(
+                move |page, actor, ctx| match page {
+                    Ok(events) => actor.take_page(id, waiting, (through, limit), &events, ctx),
+                    Err(error) => {
+                        log::warn!(workspace:% = actor.id, error:%; "the log cannot be read yet");
+                        ctx.run_later(super::LOAD_PAUSE, move |actor, ctx| actor.serve(id, waiting, ctx));
+                    }
+                },
+            ),
+        );
+    }
+
+    fn take_page(
+        &mut self,
+        id: InstallationId,
+        mut waiting: Waiting,
+        (asked_through, asked_events): (Seq, usize),
+        events: &[Arc<PlatformEvent>],
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(installed) = self.installed.get(&id) else { return };
+        let (mut through, due) =
+            select_due(events.iter(), &installed.view.spans, waiting.looked_through, waiting.limit);
+        if events.len() < asked_events && due.len() < waiting.limit {
+            // The page ended because the log did: gaps left by retention end with it.
+            through = asked_through;
+        }
+        self.page_events = next_page(events);
+        if due.is_empty() {
+            waiting.looked_through = through;
+            self.serve(id, waiting, ctx);
+        } else {
+            waiting.child.do_send(Events { through, due });
+        }
+    }
+
+    /// Tells waiting lanes how far they have come past events that are not due to them, so that their
+    /// cursors can follow.
+    pub(super) fn tell_passed(&mut self) {
+        self.waiting.retain(|_, waiting| {
+            let passed = waiting.looked_through > waiting.asked_after;
+            if passed {
+                waiting.child.do_send(Events { through: waiting.looked_through, due: Vec::new() });
+            }
+            !passed
+        });
+    }
+}
+
+/// The due among `events`, at most `limit`, and how far they were looked at.
+fn select_due<'a>(
+    events: impl Iterator<Item = &'a Arc<PlatformEvent>>,
+    spans: &[Span],
+    after: Seq,
+    limit: usize,
+) -> (Seq, Vec<Arc<PlatformEvent>>) {
+    let mut through = after;
+    let mut due = Vec::new();
+    for event in events {
+        if is_due(spans, event.seq, &event.event_key) {
+            if due.len() == limit {
+                break;
+            }
+            due.push(Arc::clone(event));
+        }
+        through = event.seq;
+    }
+    (through, due)
+}
+
+/// How many events the next page takes, so that it weighs about as much as a page may.
+fn next_page(events: &[Arc<PlatformEvent>]) -> usize {
+    let bytes: usize = events.iter().map(|event| event.payload.len() + 256).sum();
+    match bytes.checked_div(events.len()) {
+        Some(each) if each > 0 => (PAGE_BYTES / each).clamp(4, PAGE_EVENTS),
+        _ => PAGE_EVENTS,
+    }
+}
