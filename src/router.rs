@@ -1,1 +1,2 @@
 //! (stub, replaced in the next commits)
+pub mod external;
