@@ -1,5 +1,6 @@
 //! The words of the domain: types and rules without I/O, clocks or randomness.
 
+pub mod address_policy;
 pub mod attempt;
 pub mod event;
 pub mod event_key;
@@ -9,5 +10,6 @@ pub mod installation;
 pub mod lane;
 pub mod retry_schedule;
 pub mod seq;
+pub mod signing;
 pub mod span;
 pub mod timestamp;

@@ -1,0 +1,111 @@
+//! Connections that go only where they may.
+//!
+//! `awc` would resolve IP literals without asking a resolver, so the check sits where the socket is made:
+//! behind this service there is nothing that could resolve or connect by another way.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use actix_web::dev::{Service, always_ready};
+use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::resolver::{BoundedResolver, ResolveError};
+use crate::domain::address_policy::AddressPolicy;
+
+/// Addresses of one host that are tried, one after the other.
+const MAX_ADDRESSES: usize = 8;
+
+/// Why there is no connection. It travels inside [`ConnectError::Resolver`], the only variant that takes an
+/// error of ours; so whatever reaches us as [`ConnectError::Io`] comes from the TLS handshake.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error(transparent)]
+    Dns(#[from] ResolveError),
+    #[error("the address {0} is in a network that delivery.allow_networks does not allow")]
+    Refused(IpAddr),
+    #[error("no connection: {0}")]
+    Connect(io::Error),
+    #[error("no connection in time")]
+    Timeout,
+}
+
+/// Resolves, checks every address, and connects to the allowed ones.
+#[derive(Clone, Debug)]
+pub(super) struct CheckedConnector {
+    pub(super) policy: AddressPolicy,
+    pub(super) resolver: Arc<BoundedResolver>,
+    /// For all addresses of a host together, so that a dead first one leaves time for the next.
+    pub(super) connect_timeout: Duration,
+}
+
+impl Service<ConnectInfo<Uri>> for CheckedConnector {
+    type Response = Connection<Uri, TcpStream>;
+    type Error = ConnectError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    always_ready!();
+
+    fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            match connector.dial(info.hostname(), info.port()).await {
+                Ok(stream) => Ok(Connection::new(info.request().clone(), stream)),
+                Err(error) => Err(ConnectError::Resolver(Box::new(error))),
+            }
+        })
+    }
+}
+
+impl CheckedConnector {
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        let addresses = self.allowed_addresses(host, port).await?;
+        let share = self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let mut last_error = DialError::Timeout;
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Head and body go out in one write; nothing is gained by waiting for more.
+                    stream.set_nodelay(true).map_err(DialError::Connect)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last_error = DialError::Connect(error),
+                Err(_) => last_error = DialError::Timeout,
+            }
+        }
+        Err(last_error)
+    }
+
+    /// At least one address, each of them allowed.
+    async fn allowed_addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+        let addresses = match parse_literal(host) {
+            Some(address) => [address].into(),
+            None => self.resolver.resolve(host).await?,
+        };
+        let allowed: Vec<_> = addresses
+            .iter()
+            .filter(|address| self.policy.allows(**address))
+            .take(MAX_ADDRESSES)
+            .map(|address| SocketAddr::new(*address, port))
+            .collect();
+        match addresses.first() {
+            Some(refused) if allowed.is_empty() => Err(DialError::Refused(*refused)),
+            _ => Ok(allowed),
+        }
+    }
+}
+
+/// An address written in the URL; an IPv6 one stands in brackets there.
+fn parse_literal(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    bare.parse().ok()
+}
