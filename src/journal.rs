@@ -36,8 +36,8 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     admission::{Admission, Permit, WorkspaceAdmission},
     command::{
-        Append, AppendError, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand,
-        SettleError, StorageUnavailable,
+        Append, AppendError, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter,
+        SettleCommand, SettleError, StorageUnavailable,
     },
     database::DatabaseUrl,
     installations::InstallationView,
@@ -102,7 +102,10 @@ impl Journal {
     /// While there is no database.
     pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Attach { installation_id, reply });
+        self.send(Command::Attach {
+            installation_id,
+            reply,
+        });
         answer.await.unwrap_or(Err(StorageUnavailable))
     }
 
@@ -152,8 +155,7 @@ impl Journal {
         let clock = self.clock;
         self.write(move |transaction| {
             Box::pin(async move {
-                let view =
-                    installations::change(transaction, workspace, installation, change, clock).await?;
+                let view = installations::change(transaction, workspace, installation, change, clock).await?;
                 Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
             })
         })

@@ -25,7 +25,6 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::settings::{OpenSecret, RouterSettings};
-pub use crate::journal::ChangeError;
 use self::{
     dead_letters::{Discard, Replay},
     external_delivery::{ExternalDeliveryActor, GetHealth, SendTest},
@@ -33,6 +32,7 @@ use self::{
     supervisor::RouterSupervisor,
     workspace::{DrainWorkspace, FindChild, Publish},
 };
+pub use crate::journal::ChangeError;
 use crate::{
     clock::Clock,
     domain::{
@@ -124,7 +124,11 @@ impl EventRouter {
                 return Err(PublishError::ShuttingDown);
             }
             let entry = self.shared.directory.entry(workspace);
-            let permit = self.shared.admission.admit(&entry.admission).ok_or(PublishError::Overloaded)?;
+            let permit = self
+                .shared
+                .admission
+                .admit(&entry.admission)
+                .ok_or(PublishError::Overloaded)?;
             let (reply, answer) = oneshot::channel();
             self.shared.workspace_of(workspace, &entry).do_send(Publish {
                 events: vec![event.clone()],
@@ -164,7 +168,11 @@ impl EventRouter {
         installation: InstallationId,
         change: InstallationChange,
     ) -> Result<entity::ext_installation::Model, ChangeError> {
-        let view = self.shared.journal.change_installation(workspace, installation, change).await?;
+        let view = self
+            .shared
+            .journal
+            .change_installation(workspace, installation, change)
+            .await?;
         self.settle_caches(workspace).await;
         Ok(view.installation)
     }
@@ -172,7 +180,10 @@ impl EventRouter {
     /// Waits until the workspace's actor has handled the notices sent so far: its mailbox keeps their order.
     async fn settle_caches(&self, workspace: WorkspaceId) {
         let none = InstallationId::new(uuid::Uuid::nil());
-        let probe = FindChild { installation_id: none, start: false };
+        let probe = FindChild {
+            installation_id: none,
+            start: false,
+        };
         // An actor that is gone is replaced by one that reads what is durable.
         let _ = self.shared.workspace(workspace).send(probe).await;
     }
@@ -187,8 +198,12 @@ impl EventRouter {
         installation: InstallationId,
         event: NewEvent,
     ) -> Result<AttemptResult, ChangeError> {
-        let child = self.child(workspace, installation, true).await.ok_or(ChangeError::NotFound("extension"))?;
-        let gone = |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
+        let child = self
+            .child(workspace, installation, true)
+            .await
+            .ok_or(ChangeError::NotFound("extension"))?;
+        let gone =
+            |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
         child.send(SendTest { event }).await.map_err(gone)
     }
 
@@ -198,7 +213,15 @@ impl EventRouter {
         installation_id: InstallationId,
         start: bool,
     ) -> Option<Addr<ExternalDeliveryActor>> {
-        self.shared.workspace(workspace).send(FindChild { installation_id, start }).await.ok().flatten()
+        self.shared
+            .workspace(workspace)
+            .send(FindChild {
+                installation_id,
+                start,
+            })
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Delivers the letter's event once more; returns when that is certain to happen.
@@ -212,8 +235,16 @@ impl EventRouter {
         letter: DeadLetterId,
         to: Option<InstallationId>,
     ) -> Result<(), ChangeError> {
-        let replay = Replay { workspace_id, letter, to };
-        self.shared.dead_letters().send(replay).await.map_err(|_| ChangeError::StorageUnavailable)??;
+        let replay = Replay {
+            workspace_id,
+            letter,
+            to,
+        };
+        self.shared
+            .dead_letters()
+            .send(replay)
+            .await
+            .map_err(|_| ChangeError::StorageUnavailable)??;
         self.shared.activate(workspace_id);
         Ok(())
     }
@@ -222,7 +253,11 @@ impl EventRouter {
     /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
     pub async fn discard(&self, workspace_id: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
         let discard = Discard { workspace_id, letter };
-        self.shared.dead_letters().send(discard).await.map_err(|_| ChangeError::StorageUnavailable)?
+        self.shared
+            .dead_letters()
+            .send(discard)
+            .await
+            .map_err(|_| ChangeError::StorageUnavailable)?
     }
 
     /// Runs `work` in a transaction of the one writer connection. On error it is rolled back.
@@ -247,7 +282,11 @@ impl EventRouter {
 
     /// What the actor of an installation knows, where it has one right now.
     pub async fn health(&self, workspace: WorkspaceId, installation: InstallationId) -> Option<LaneHealth> {
-        self.child(workspace, installation, false).await?.send(GetHealth).await.ok()
+        self.child(workspace, installation, false)
+            .await?
+            .send(GetHealth)
+            .await
+            .ok()
     }
 
     /// Able to accept and deliver; otherwise why not.
@@ -268,11 +307,21 @@ impl EventRouter {
     /// and stops the actors. What is still in flight then is delivered again after the next start.
     pub async fn stop(&self, grace: Duration) {
         self.shared.stop_accepting();
-        let drains = self.shared.directory.active().into_iter().map(|address| address.send(DrainWorkspace));
+        let drains = self
+            .shared
+            .directory
+            .active()
+            .into_iter()
+            .map(|address| address.send(DrainWorkspace));
         if timeout(grace, join_all(drains)).await.is_err() {
-            log::warn!("some deliveries did not end within the grace; they are repeated after the next start");
+            log::warn!(
+                "some deliveries did not end within the grace; they are repeated after the next start"
+            );
         }
-        if timeout(grace.max(Duration::from_secs(1)), self.shared.journal.stop()).await.is_err() {
+        if timeout(grace.max(Duration::from_secs(1)), self.shared.journal.stop())
+            .await
+            .is_err()
+        {
             log::error!("the journal did not stop in time");
         }
         self.shared.stop_arbiters();

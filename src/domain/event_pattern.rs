@@ -14,7 +14,9 @@ pub struct EventPattern(Box<str>);
 pub enum EventPatternError {
     #[error("must be at most {MAX_EVENT_KEY_BYTES} bytes long")]
     TooLong,
-    #[error("must have 2 or more segments joined by dots, or a wildcard, for example crm.deal.closed or crm.**")]
+    #[error(
+        "must have 2 or more segments joined by dots, or a wildcard, for example crm.deal.closed or crm.**"
+    )]
     TooFewSegments,
     #[error("must consist of segments joined by single dots: letters, digits, _ and -, or * or ** alone")]
     BadSegment,
@@ -111,7 +113,9 @@ mod tests {
     }
 
     fn matches(pattern: &str, key: &str) -> bool {
-        EventPattern::parse(pattern).unwrap().matches(&EventKey::parse(key).unwrap())
+        EventPattern::parse(pattern)
+            .unwrap()
+            .matches(&EventKey::parse(key).unwrap())
     }
 
     #[test]
@@ -155,7 +159,10 @@ mod tests {
         ] {
             assert_eq!(EventPattern::parse(text), Err(error), "{text:?}");
         }
-        assert_eq!(EventPattern::parse(&format!("{}.*", "a".repeat(254))), Err(EventPatternError::TooLong));
+        assert_eq!(
+            EventPattern::parse(&format!("{}.*", "a".repeat(254))),
+            Err(EventPatternError::TooLong)
+        );
         assert!(EventPattern::parse(&format!("{}.*", "a".repeat(253))).is_ok());
     }
 

@@ -17,12 +17,17 @@ impl RetrySchedule {
     /// `jitter` is the largest part of a pause that is added to it at random: with 0.1, a pause of 10 s
     /// takes between 10 s and 11 s. A negative one counts as 0.
     pub fn new(delays: Vec<Duration>, jitter: f64) -> Self {
-        Self { delays, jitter: jitter.max(0.0) }
+        Self {
+            delays,
+            jitter: jitter.max(0.0),
+        }
     }
 
     /// How often a delivery is tried before it is given up.
     pub fn max_attempts(&self) -> u32 {
-        u32::try_from(self.delays.len()).unwrap_or(u32::MAX).saturating_add(1)
+        u32::try_from(self.delays.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
     }
 
     /// The pause after the attempt with this number (1-based), or `None` when it was the last one.
@@ -67,7 +72,10 @@ mod tests {
         let schedule = RetrySchedule::new(vec![10 * SECOND], 0.0);
         assert_eq!(schedule.delay_after(1, 0.0, Some(SECOND)), Some(10 * SECOND));
         assert_eq!(schedule.delay_after(1, 0.0, Some(60 * SECOND)), Some(60 * SECOND));
-        assert_eq!(schedule.delay_after(1, 0.0, Some(Duration::MAX)), Some(MAX_RETRY_AFTER));
+        assert_eq!(
+            schedule.delay_after(1, 0.0, Some(Duration::MAX)),
+            Some(MAX_RETRY_AFTER)
+        );
     }
 
     proptest! {

@@ -45,7 +45,9 @@ impl Span {
 /// Whether an installation with these spans is due for the event. The one place that decides this: for
 /// live delivery, after a crash, and for the fate of an event.
 pub fn is_due(spans: &[Span], seq: Seq, key: &EventKey) -> bool {
-    spans.iter().any(|span| span.covers(seq) && span.pattern.matches(key))
+    spans
+        .iter()
+        .any(|span| span.covers(seq) && span.pattern.matches(key))
 }
 
 /// Why an installation with all these spans, for which [`is_due`] said no, did not get the event.
@@ -58,7 +60,10 @@ pub fn why_not_due(
 ) -> NotDue {
     if seq <= installed_seq || uninstalled_seq.is_some_and(|end| seq > end) {
         NotDue::NotInstalled
-    } else if spans.iter().any(|span| span.pattern.matches(key) && was_disabled_at(span, spans, seq)) {
+    } else if spans
+        .iter()
+        .any(|span| span.pattern.matches(key) && was_disabled_at(span, spans, seq))
+    {
         NotDue::Disabled
     } else {
         NotDue::NotSubscribed
@@ -67,14 +72,20 @@ pub fn why_not_due(
 
 /// Whether the span ended before the place because of a disabling that no later span had undone by then.
 fn was_disabled_at(span: &Span, spans: &[Span], seq: Seq) -> bool {
-    let Some(until) = span.until_seq.filter(|_| span.closed_by == Some(SpanCloseReason::Disabled)) else {
+    let Some(until) = span
+        .until_seq
+        .filter(|_| span.closed_by == Some(SpanCloseReason::Disabled))
+    else {
         return false;
     };
     let opened_again = |later: &Span| {
         later.subscription_id == span.subscription_id && later.from_seq >= until && later.from_seq < seq
     };
     // A span that was opened and closed at the same place is not later than itself.
-    until < seq && !spans.iter().any(|later| !std::ptr::eq(later, span) && opened_again(later))
+    until < seq
+        && !spans
+            .iter()
+            .any(|later| !std::ptr::eq(later, span) && opened_again(later))
 }
 
 impl SpanCloseReason {

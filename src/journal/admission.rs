@@ -26,7 +26,10 @@ pub struct Permit {
 
 impl Admission {
     pub fn new(limit: usize) -> Self {
-        Self { limit, all: Arc::default() }
+        Self {
+            limit,
+            all: Arc::default(),
+        }
     }
 
     /// A permit, or none where the bound is reached.
@@ -34,7 +37,10 @@ impl Admission {
         // The permit is made first: where it is too many, dropping it takes both counts back.
         let all = self.all.fetch_add(1, Ordering::AcqRel);
         let own = workspace.0.fetch_add(1, Ordering::AcqRel);
-        let permit = Permit { all: Arc::clone(&self.all), workspace: Arc::clone(&workspace.0) };
+        let permit = Permit {
+            all: Arc::clone(&self.all),
+            workspace: Arc::clone(&workspace.0),
+        };
         (all < self.limit && own < self.limit.div_ceil(4)).then_some(permit)
     }
 }
@@ -58,11 +64,20 @@ mod tests {
         for workspace in &workspaces[..4] {
             permits.extend(admission.admit(workspace));
             permits.extend(admission.admit(workspace));
-            assert!(admission.admit(workspace).is_none(), "a third of one workspace is too many");
+            assert!(
+                admission.admit(workspace).is_none(),
+                "a third of one workspace is too many"
+            );
         }
         assert_eq!(permits.len(), 8);
-        assert!(admission.admit(&workspaces[4]).is_none(), "a ninth in all is too many");
+        assert!(
+            admission.admit(&workspaces[4]).is_none(),
+            "a ninth in all is too many"
+        );
         permits.pop();
-        assert!(admission.admit(&workspaces[4]).is_some(), "a released permit can be had again");
+        assert!(
+            admission.admit(&workspaces[4]).is_some(),
+            "a released permit can be had again"
+        );
     }
 }

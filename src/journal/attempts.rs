@@ -45,21 +45,35 @@ impl AttemptBuffer {
 
     /// How long until the rows are due; none where there are none.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.since.map(|since| (since + PATIENCE).saturating_duration_since(now))
+        self.since
+            .map(|since| (since + PATIENCE).saturating_duration_since(now))
     }
 
     /// Writes the rows. They are history, not promises: what cannot be written is dropped with a warning.
     pub(super) async fn flush(&mut self, connection: Option<&DatabaseConnection>) {
         self.since = None;
         let rows = std::mem::take(&mut self.rows);
-        let (Some(connection), false) = (connection, rows.is_empty()) else { return };
+        let (Some(connection), false) = (connection, rows.is_empty()) else {
+            return;
+        };
         let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
         // Nothing depends on these rows, so that their commit need not wait for the disk.
-        if sqlite && connection.execute_unprepared("PRAGMA synchronous = NORMAL").await.is_err() {
+        if sqlite
+            && connection
+                .execute_unprepared("PRAGMA synchronous = NORMAL")
+                .await
+                .is_err()
+        {
             log::warn!("the synchronous mode of the database could not be changed");
         }
-        let outcome = in_transaction::<DbErr>(connection, async |transaction| write(transaction, &rows).await).await;
-        if sqlite && connection.execute_unprepared("PRAGMA synchronous = FULL").await.is_err() {
+        let outcome =
+            in_transaction::<DbErr>(connection, async |transaction| write(transaction, &rows).await).await;
+        if sqlite
+            && connection
+                .execute_unprepared("PRAGMA synchronous = FULL")
+                .await
+                .is_err()
+        {
             // Never commit an event on a connection that may not wait for the disk.
             log::error!("the synchronous mode of the database could not be restored");
             if let Err(error) = connection.clone().close().await {
@@ -75,7 +89,9 @@ impl AttemptBuffer {
 async fn write(transaction: &DatabaseTransaction, rows: &[AttemptRecord]) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {
-        transaction.execute_unprepared("SET LOCAL synchronous_commit = off").await?;
+        transaction
+            .execute_unprepared("SET LOCAL synchronous_commit = off")
+            .await?;
     }
     for chunk in power_of_two_chunks(rows, ROWS_PER_STATEMENT) {
         let values: Vec<Value> = chunk.iter().flat_map(values_of).collect();
@@ -105,8 +121,14 @@ fn values_of(row: &AttemptRecord) -> [Value; 12] {
         row.http_status.map(i32::from).into(),
         row.duration_ms.into(),
         // PostgreSQL takes no NUL in a text, and a service may answer anything.
-        row.error.as_ref().map(|text| text.replace('\0', "\u{fffd}")).into(),
-        row.response.as_ref().map(|text| text.replace('\0', "\u{fffd}")).into(),
+        row.error
+            .as_ref()
+            .map(|text| text.replace('\0', "\u{fffd}"))
+            .into(),
+        row.response
+            .as_ref()
+            .map(|text| text.replace('\0', "\u{fffd}"))
+            .into(),
         row.attempted_at.millis().into(),
     ]
 }

@@ -52,7 +52,11 @@ impl Batch {
             events.clear();
             for event in &append.events {
                 *head = head.next();
-                events.push(Arc::new(PlatformEvent::record(append.workspace_id, *head, event.clone())));
+                events.push(Arc::new(PlatformEvent::record(
+                    append.workspace_id,
+                    *head,
+                    event.clone(),
+                )));
             }
         }
         staged
@@ -64,7 +68,16 @@ impl Batch {
         let settlements = self.settlements.split_off(self.settlements.len() / 2);
         if self.appends.is_empty() && self.settlements.is_empty() {
             // One of each at the most: part them by kind.
-            return (Self { appends, settlements: Vec::new() }, Self { appends: Vec::new(), settlements });
+            return (
+                Self {
+                    appends,
+                    settlements: Vec::new(),
+                },
+                Self {
+                    appends: Vec::new(),
+                    settlements,
+                },
+            );
         }
         (self, Self { appends, settlements })
     }
@@ -79,8 +92,11 @@ impl Batch {
 
     async fn write_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         let backend = transaction.get_database_backend();
-        let events: Vec<&PlatformEvent> =
-            self.appends.iter().flat_map(|staged| staged.events.iter().map(Arc::as_ref)).collect();
+        let events: Vec<&PlatformEvent> = self
+            .appends
+            .iter()
+            .flat_map(|staged| staged.events.iter().map(Arc::as_ref))
+            .collect();
         for chunk in power_of_two_chunks(&events, ROWS_PER_STATEMENT) {
             let mut values = Vec::with_capacity(chunk.len() * 9);
             for event in chunk {
@@ -177,7 +193,14 @@ impl Batch {
         let mut keys: Vec<(InstallationId, DeliveryKey)> = Vec::new();
         for command in &self.settlements {
             let letters = command.letters.iter().map(LetterCommand::key);
-            keys.extend(command.remove.iter().copied().chain(letters).map(|key| (command.installation_id, key)));
+            keys.extend(
+                command
+                    .remove
+                    .iter()
+                    .copied()
+                    .chain(letters)
+                    .map(|key| (command.installation_id, key)),
+            );
         }
         for chunk in power_of_two_chunks(&keys, ROWS_PER_STATEMENT) {
             let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 3);
@@ -289,10 +312,17 @@ async fn return_letter(transaction: &DatabaseTransaction, letter: &ReturnedLette
         letter.failed_at.millis().into(),
         letter.id.uuid().into(),
     ];
-    transaction.execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+    transaction
+        .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .map(drop)
 }
 
-async fn mark_replayed(transaction: &DatabaseTransaction, id: DeadLetterId, at: Timestamp) -> Result<(), DbErr> {
+async fn mark_replayed(
+    transaction: &DatabaseTransaction,
+    id: DeadLetterId,
+    at: Timestamp,
+) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     let [replayed_at, letter] = numbered(backend);
     let sql = format!(
@@ -300,13 +330,22 @@ async fn mark_replayed(transaction: &DatabaseTransaction, id: DeadLetterId, at: 
          WHERE status = 'REPLAYING' AND id = {letter}"
     );
     let values = [at.millis().into(), id.uuid().into()];
-    transaction.execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+    transaction
+        .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .map(drop)
 }
 
 /// The first `N` placeholders in the spelling of the engine.
 pub(super) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] {
     const NUMBERED: [&str; 8] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8"];
-    std::array::from_fn(|index| if backend == DbBackend::Postgres { NUMBERED[index] } else { "?" })
+    std::array::from_fn(|index| {
+        if backend == DbBackend::Postgres {
+            NUMBERED[index]
+        } else {
+            "?"
+        }
+    })
 }
 
 /// Attempts fit the column: their number is bounded by the retry schedule.

@@ -22,7 +22,9 @@ pub(super) struct FileClaim {
 impl FileClaim {
     /// Locks `<database>.lock`. PostgreSQL needs none: there the lock is taken on the connection.
     pub(super) fn take(url: &DatabaseUrl) -> Result<Option<Self>, OpenError> {
-        let Some(database) = url.file() else { return Ok(None) };
+        let Some(database) = url.file() else {
+            return Ok(None);
+        };
         if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| OpenError::File(folder.to_owned(), error))?;
         }

@@ -75,7 +75,11 @@ pub enum LetterCommand {
     /// A replay failed: the letter is `DEAD` again.
     Return(Box<ReturnedLetter>),
     /// A replay was delivered.
-    Replayed { id: DeadLetterId, key: DeliveryKey, at: Timestamp },
+    Replayed {
+        id: DeadLetterId,
+        key: DeliveryKey,
+        at: Timestamp,
+    },
 }
 
 #[derive(Debug)]
@@ -156,7 +160,10 @@ pub(super) enum JobError {
 pub(super) enum Command {
     Append(Append),
     Settle(Box<SettleCommand>),
-    Attach { installation_id: InstallationId, reply: oneshot::Sender<Result<Attached, StorageUnavailable>> },
+    Attach {
+        installation_id: InstallationId,
+        reply: oneshot::Sender<Result<Attached, StorageUnavailable>>,
+    },
     Write(Box<dyn WriteJob>),
     /// Stops the writer once all that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),

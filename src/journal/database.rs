@@ -39,7 +39,10 @@ impl DatabaseUrl {
         } else {
             let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
             Ok(Self::Postgres(Box::new(
-                options.application_name("pointsman").statement_cache_capacity(100).disable_statement_logging(),
+                options
+                    .application_name("pointsman")
+                    .statement_cache_capacity(100)
+                    .disable_statement_logging(),
             )))
         }
     }

@@ -31,18 +31,21 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
-            && self.settlements.is_empty()
-            && self.jobs.is_empty()
-            && self.stop.is_none()
+        self.turns.is_empty() && self.settlements.is_empty() && self.jobs.is_empty() && self.stop.is_none()
     }
 
     pub(super) fn take(&mut self, command: Command) {
         match command {
             Command::Append(append) => self.queue_append(append),
             Command::Settle(command) => self.settlements.push_back(command),
-            Command::Attach { installation_id, reply } => {
-                self.jobs.push_back(Job::Attach { installation_id, reply });
+            Command::Attach {
+                installation_id,
+                reply,
+            } => {
+                self.jobs.push_back(Job::Attach {
+                    installation_id,
+                    reply,
+                });
             }
             Command::Write(job) => self.jobs.push_back(Job::Write(job)),
             Command::Stop(reply) => self.stop = Some(reply),
@@ -62,11 +65,20 @@ impl Gathered {
         let mut batch = Batch::default();
         let (mut events, mut bytes) = (0, 0);
         while let Some(workspace) = self.turns.pop_front() {
-            let Some(queue) = self.appends.get_mut(&workspace) else { continue };
+            let Some(queue) = self.appends.get_mut(&workspace) else {
+                continue;
+            };
             if let Some(append) = queue.pop_front() {
                 events += append.events.len();
-                bytes += append.events.iter().map(|event| event.payload.len() + 256).sum::<usize>();
-                batch.appends.push(StagedAppend { append, events: Vec::new() });
+                bytes += append
+                    .events
+                    .iter()
+                    .map(|event| event.payload.len() + 256)
+                    .sum::<usize>();
+                batch.appends.push(StagedAppend {
+                    append,
+                    events: Vec::new(),
+                });
             }
             if queue.is_empty() {
                 self.appends.remove(&workspace);

@@ -95,8 +95,15 @@ pub(super) async fn install(
         settled_seq: head.get(),
         generation: 0,
     };
-    ext_delivery_cursor::Entity::insert(cursor.into_active_model()).exec_without_returning(transaction).await?;
-    Ok(InstallationView { installation, spans: Vec::new(), settled: head, has_retries: false })
+    ext_delivery_cursor::Entity::insert(cursor.into_active_model())
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(InstallationView {
+        installation,
+        spans: Vec::new(),
+        settled: head,
+        has_retries: false,
+    })
 }
 
 pub(super) async fn change(
@@ -114,15 +121,26 @@ pub(super) async fn change(
         .ok_or(ChangeError::NotFound("extension"))?;
     let head = reads::head(transaction, workspace).await?;
     let now = clock.now();
-    let spans = Spans { transaction, workspace, installation: id, head, clock };
+    let spans = Spans {
+        transaction,
+        workspace,
+        installation: id,
+        head,
+        clock,
+    };
     match change {
         InstallationChange::Update(update) => update_installation(&spans, &mut installation, update).await?,
         InstallationChange::RotateSecret { sealed } => {
             installation.previous_secret = Some(std::mem::replace(&mut installation.signing_secret, sealed));
             installation.previous_secret_until = Some(now.millis() + PREVIOUS_SECRET_MILLIS);
         }
-        InstallationChange::Subscribe { subscription_id, pattern } => {
-            spans.subscribe(subscription_id, &pattern, installation.enabled).await?;
+        InstallationChange::Subscribe {
+            subscription_id,
+            pattern,
+        } => {
+            spans
+                .subscribe(subscription_id, &pattern, installation.enabled)
+                .await?;
         }
         InstallationChange::Unsubscribe { subscription_id } => spans.unsubscribe(subscription_id).await?,
         InstallationChange::Uninstall => {
@@ -132,7 +150,12 @@ pub(super) async fn change(
         }
     }
     installation.revision += 1;
-    installation.clone().into_active_model().reset_all().update(transaction).await?;
+    installation
+        .clone()
+        .into_active_model()
+        .reset_all()
+        .update(transaction)
+        .await?;
     view(transaction, installation).await
 }
 
@@ -179,9 +202,16 @@ impl Spans<'_> {
         pattern: &EventPattern,
         enabled: bool,
     ) -> Result<(), ChangeError> {
-        let same = self.current().await?.into_iter().any(|span| span.event_key == pattern.as_str());
+        let same = self
+            .current()
+            .await?
+            .into_iter()
+            .any(|span| span.event_key == pattern.as_str());
         if same {
-            return Err(ChangeError::Conflict(format!("the extension is subscribed to {} already", pattern.as_str())));
+            return Err(ChangeError::Conflict(format!(
+                "the extension is subscribed to {} already",
+                pattern.as_str()
+            )));
         }
         // While the installation is disabled the span is empty, and enabling opens the next one.
         let closed = (!enabled).then_some(SpanCloseReason::Disabled);
@@ -195,7 +225,11 @@ impl Spans<'_> {
             .find(|span| span.subscription_id == subscription.uuid())
             .ok_or(ChangeError::NotFound("subscription"))?;
         // A span that disabling closed keeps its end: only the reason changes, so that enabling leaves it.
-        self.update_where(ext_event_subscription::Column::Id.eq(latest.id), SpanCloseReason::Unsubscribed).await
+        self.update_where(
+            ext_event_subscription::Column::Id.eq(latest.id),
+            SpanCloseReason::Unsubscribed,
+        )
+        .await
     }
 
     async fn close_open(&self, reason: SpanCloseReason) -> Result<(), ChangeError> {
@@ -205,7 +239,8 @@ impl Spans<'_> {
 
     async fn reopen_disabled(&self) -> Result<(), ChangeError> {
         for span in self.current().await? {
-            self.insert(SubscriptionId::new(span.subscription_id), &span.event_key, None).await?;
+            self.insert(SubscriptionId::new(span.subscription_id), &span.event_key, None)
+                .await?;
         }
         Ok(())
     }
@@ -251,10 +286,16 @@ impl Spans<'_> {
         which: impl sea_orm::sea_query::IntoCondition,
         reason: SpanCloseReason,
     ) -> Result<(), ChangeError> {
-        let end = Func::coalesce([Expr::col(ext_event_subscription::Column::UntilSeq), Expr::value(self.head.get())]);
+        let end = Func::coalesce([
+            Expr::col(ext_event_subscription::Column::UntilSeq),
+            Expr::value(self.head.get()),
+        ]);
         ext_event_subscription::Entity::update_many()
             .col_expr(ext_event_subscription::Column::UntilSeq, end.into())
-            .col_expr(ext_event_subscription::Column::ClosedBy, Expr::value(reason.as_str()))
+            .col_expr(
+                ext_event_subscription::Column::ClosedBy,
+                Expr::value(reason.as_str()),
+            )
             .filter(ext_event_subscription::Column::InstallationId.eq(self.installation.uuid()))
             .filter(which)
             .exec(self.transaction)
@@ -273,7 +314,9 @@ pub(super) async fn view<C: ConnectionTrait>(
     connection: &C,
     installation: ext_installation::Model,
 ) -> Result<InstallationView, ChangeError> {
-    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.id).one(connection).await?;
+    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.id)
+        .one(connection)
+        .await?;
     let settled = cursor.map_or(installation.installed_seq, |cursor| cursor.settled_seq);
     let spans = ext_event_subscription::Entity::find()
         .filter(ext_event_subscription::Column::InstallationId.eq(installation.id))
@@ -290,7 +333,12 @@ pub(super) async fn view<C: ConnectionTrait>(
         .limit(1)
         .one(connection)
         .await?;
-    Ok(InstallationView { installation, spans, settled: Seq::new(settled), has_retries: retry.is_some() })
+    Ok(InstallationView {
+        installation,
+        spans,
+        settled: Seq::new(settled),
+        has_retries: retry.is_some(),
+    })
 }
 
 fn span_of(row: ext_event_subscription::Model) -> Span {

@@ -20,7 +20,12 @@ pub(super) struct ChangeJob<T, F> {
 
 impl<T, F> ChangeJob<T, F> {
     pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, ChangeError>>) -> Self {
-        Self { work: Some(work), result: None, notices: Vec::new(), reply }
+        Self {
+            work: Some(work),
+            result: None,
+            notices: Vec::new(),
+            reply,
+        }
     }
 }
 
@@ -31,7 +36,9 @@ where
 {
     fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, Result<(), JobError>> {
         Box::pin(async move {
-            let Some(work) = self.work.take() else { return Err(JobError::Refused) };
+            let Some(work) = self.work.take() else {
+                return Err(JobError::Refused);
+            };
             match work(transaction).await {
                 Ok((value, notices)) => {
                     self.result = Some(Ok(value));

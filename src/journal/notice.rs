@@ -13,11 +13,19 @@ use crate::domain::{
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// The head of the workspace is now the last of `events`.
-    Committed { workspace_id: WorkspaceId, head: Seq, events: Vec<Arc<PlatformEvent>> },
+    Committed {
+        workspace_id: WorkspaceId,
+        head: Seq,
+        events: Vec<Arc<PlatformEvent>>,
+    },
     /// An admin's change of an installation, with all that a cache needs.
     InstallationChanged(Box<InstallationView>),
     /// A replay waits in the retry table.
-    RetriesAdded { workspace_id: WorkspaceId, installation_id: InstallationId, at: Timestamp },
+    RetriesAdded {
+        workspace_id: WorkspaceId,
+        installation_id: InstallationId,
+        at: Timestamp,
+    },
     /// The writer connection was replaced. A change may have been committed without its notice.
     Reconnected,
 }

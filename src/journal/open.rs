@@ -49,7 +49,11 @@ impl Journal {
     ///
     /// # Errors
     /// See [`OpenError`]; each says what to do.
-    pub async fn open(settings: JournalSettings, notices: NoticeSink, clock: Clock) -> Result<Self, OpenError> {
+    pub async fn open(
+        settings: JournalSettings,
+        notices: NoticeSink,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
         let claim = FileClaim::take(&settings.url)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let storage_ok = Arc::new(AtomicBool::new(true));
@@ -81,14 +85,22 @@ impl Journal {
             // The claim on the file ends after the last write.
             drop(claim);
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(OpenError::Thread)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(OpenError::Thread)?;
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || runtime.block_on(run))
             .map_err(OpenError::Thread)?;
         let closed = || OpenError::Thread(io::Error::other("it ended at once"));
         answer.await.map_err(|_| closed())??;
-        Ok(Self { commands, reader, storage_ok, clock })
+        Ok(Self {
+            commands,
+            reader,
+            storage_ok,
+            clock,
+        })
     }
 }
 
@@ -115,7 +127,10 @@ async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> 
     Migrator::install(connection).await?;
     let backend = connection.get_database_backend();
     let statement = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
-    let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let known: Vec<String> = Migrator::migrations()
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
     for row in connection.query_all_raw(statement).await? {
         let version: String = row.try_get("", "version")?;
         if !known.contains(&version) {

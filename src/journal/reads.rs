@@ -21,7 +21,11 @@ pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: Workspac
     let [first] = numbered(backend);
     let sql = format!("SELECT MAX(seq) AS head FROM platform_event WHERE workspace_id = {first}");
     let row = connection
-        .query_one_raw(Statement::from_sql_and_values(backend, sql, [workspace.uuid().into()]))
+        .query_one_raw(Statement::from_sql_and_values(
+            backend,
+            sql,
+            [workspace.uuid().into()],
+        ))
         .await?;
     let head: Option<i64> = row.map(|row| row.try_get("", "head")).transpose()?.flatten();
     Ok(Seq::new(head.unwrap_or(0)))
@@ -47,7 +51,9 @@ pub(super) async fn page<C: ConnectionTrait>(
         through.get().into(),
         i64::try_from(limit).unwrap_or(i64::MAX).into(),
     ];
-    let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    let rows = connection
+        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
     rows.iter()
         .map(|row| event(row, workspace, EventId::new(row.try_get("", "id")?)).map(Arc::new))
         .collect()
@@ -83,7 +89,11 @@ pub(super) async fn due_retries<C: ConnectionTrait>(
     let statement = Statement::from_sql_and_values(
         backend,
         due_retries_sql(backend),
-        [installation.uuid().into(), due_by.millis().into(), limit.saturating_add(1).into()],
+        [
+            installation.uuid().into(),
+            due_by.millis().into(),
+            limit.saturating_add(1).into(),
+        ],
     );
     let found = connection.query_all_raw(statement).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -142,7 +152,9 @@ async fn first_retry_after<C: ConnectionTrait>(
          next_attempt_at > {second}"
     );
     let values = [installation.uuid().into(), after.millis().into()];
-    let row = connection.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    let row = connection
+        .query_one_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
     let next: Option<i64> = row.map(|row| row.try_get("", "next")).transpose()?.flatten();
     Ok(next.map(Timestamp::from_millis))
 }
@@ -162,9 +174,15 @@ pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
          UNION SELECT r.workspace_id FROM ext_delivery_retry r WHERE r.next_attempt_at <= {first}"
     );
     let rows = connection
-        .query_all_raw(Statement::from_sql_and_values(backend, sql, [due_by.millis().into()]))
+        .query_all_raw(Statement::from_sql_and_values(
+            backend,
+            sql,
+            [due_by.millis().into()],
+        ))
         .await?;
-    rows.iter().map(|row| row.try_get("", "id").map(WorkspaceId::new)).collect()
+    rows.iter()
+        .map(|row| row.try_get("", "id").map(WorkspaceId::new))
+        .collect()
 }
 
 /// The time of the earliest retry after `after`.
@@ -174,9 +192,15 @@ pub(super) async fn earliest_retry_after<C: ConnectionTrait>(
 ) -> Result<Option<Timestamp>, DbErr> {
     let backend = connection.get_database_backend();
     let [first] = numbered(backend);
-    let sql = format!("SELECT MIN(next_attempt_at) AS next FROM ext_delivery_retry WHERE next_attempt_at > {first}");
+    let sql = format!(
+        "SELECT MIN(next_attempt_at) AS next FROM ext_delivery_retry WHERE next_attempt_at > {first}"
+    );
     let row = connection
-        .query_one_raw(Statement::from_sql_and_values(backend, sql, [after.millis().into()]))
+        .query_one_raw(Statement::from_sql_and_values(
+            backend,
+            sql,
+            [after.millis().into()],
+        ))
         .await?;
     let next: Option<i64> = row.map(|row| row.try_get("", "next")).transpose()?.flatten();
     Ok(next.map(Timestamp::from_millis))

@@ -41,8 +41,12 @@ pub(super) async fn attach(
     let next_retry_at: Option<i64> = cursor.try_get("", "next_retry_at")?;
     let head = super::reads::head(connection, WorkspaceId::new(workspace)).await?;
     let [first, second, third, fourth] = numbered(backend);
-    let values: [Value; 4] =
-        [installation.uuid().into(), settled.into(), installation.uuid().into(), settled.into()];
+    let values: [Value; 4] = [
+        installation.uuid().into(),
+        settled.into(),
+        installation.uuid().into(),
+        settled.into(),
+    ];
     let handled = Statement::from_sql_and_values(
         backend,
         format!(
@@ -68,7 +72,10 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
     let sql = "SELECT MAX(generation) AS generation FROM ext_delivery_cursor";
     let statement = Statement::from_string(connection.get_database_backend(), sql);
     let row = connection.query_one_raw(statement).await?;
-    let generation: Option<i64> = row.map(|row| row.try_get("", "generation")).transpose()?.flatten();
+    let generation: Option<i64> = row
+        .map(|row| row.try_get("", "generation"))
+        .transpose()?
+        .flatten();
     Ok(generation.unwrap_or(0))
 }
 
@@ -78,7 +85,9 @@ pub(super) async fn are_recorded(
     append: &Append,
 ) -> Result<bool, StorageUnavailable> {
     let ids: Vec<EventId> = append.events.iter().map(|event| event.id).collect();
-    let found = places_of(connection, &ids).await.map_err(|_| StorageUnavailable)?;
+    let found = places_of(connection, &ids)
+        .await
+        .map_err(|_| StorageUnavailable)?;
     Ok(ids.iter().all(|id| found.contains_key(id)))
 }
 
@@ -88,8 +97,11 @@ pub(super) async fn resolve(
     connection: &DatabaseConnection,
     batch: &Batch,
 ) -> Result<Option<HashMap<EventId, Seq>>, DbErr> {
-    let ids: Vec<EventId> =
-        batch.appends.iter().flat_map(|staged| staged.append.events.iter().map(|event| event.id)).collect();
+    let ids: Vec<EventId> = batch
+        .appends
+        .iter()
+        .flat_map(|staged| staged.append.events.iter().map(|event| event.id))
+        .collect();
     if ids.is_empty() {
         return Ok(None);
     }
@@ -104,17 +116,17 @@ pub(super) async fn resolve(
     Ok((found.len() == ids.len()).then_some(found))
 }
 
-async fn places_of(
-    connection: &DatabaseConnection,
-    ids: &[EventId],
-) -> Result<HashMap<EventId, Seq>, DbErr> {
+async fn places_of(connection: &DatabaseConnection, ids: &[EventId]) -> Result<HashMap<EventId, Seq>, DbErr> {
     let mut found = HashMap::with_capacity(ids.len());
     for chunk in power_of_two_chunks(ids, 512) {
         let values = chunk.iter().map(|id| id.uuid().into()).collect();
         let head = "SELECT id, seq FROM platform_event WHERE id IN";
         let statement = in_list(connection.get_database_backend(), head, "", values);
         for row in connection.query_all_raw(statement).await? {
-            found.insert(EventId::new(row.try_get("", "id")?), Seq::new(row.try_get("", "seq")?));
+            found.insert(
+                EventId::new(row.try_get("", "id")?),
+                Seq::new(row.try_get("", "seq")?),
+            );
         }
     }
     Ok(found)

@@ -64,7 +64,11 @@ mod tests {
     fn chunks_are_powers_of_two_and_cover_all() {
         let rows: Vec<u32> = (0..711).collect();
         let chunks: Vec<&[u32]> = power_of_two_chunks(&rows, 256).collect();
-        assert!(chunks.iter().all(|chunk| chunk.len().is_power_of_two() && chunk.len() <= 256));
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| chunk.len().is_power_of_two() && chunk.len() <= 256)
+        );
         assert_eq!(chunks.concat(), rows);
     }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -136,7 +136,9 @@ impl Writer {
             if self.connection.is_none() || self.gathered.has_settlements() {
                 return;
             }
-            let Some(job) = self.gathered.next_job() else { break };
+            let Some(job) = self.gathered.next_job() else {
+                break;
+            };
             self.run_job(job).await;
         }
         if self.connection.is_some() && self.attempts.is_due(self.clock.instant()) {
@@ -175,7 +177,9 @@ impl Writer {
     }
 
     async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<DbErr> {
-        let Some(connection) = self.connection.clone() else { return Outcome::Unknown };
+        let Some(connection) = self.connection.clone() else {
+            return Outcome::Unknown;
+        };
         if let Err(error) = self.know_heads(&connection, batch).await {
             log::error!(error:%; "reading the heads of the log failed");
             return Outcome::Unknown;
@@ -206,7 +210,11 @@ impl Writer {
         }
         for (workspace_id, events) in events {
             let head = heads.get(&workspace_id).copied().unwrap_or(Seq::ZERO);
-            (self.notices)(Notice::Committed { workspace_id, head, events });
+            (self.notices)(Notice::Committed {
+                workspace_id,
+                head,
+                events,
+            });
         }
         for mut command in batch.settlements {
             self.attempts.add(&mut command.attempts, self.clock.instant());
@@ -268,16 +276,28 @@ impl Writer {
     }
 
     async fn run_job(&mut self, job: Job) {
-        let Some(connection) = self.connection.clone() else { return };
+        let Some(connection) = self.connection.clone() else {
+            return;
+        };
         match job {
-            Job::Attach { installation_id, reply } => {
-                let attached = timeout(TRANSACTION_TIMEOUT, recovery::attach(&connection, installation_id)).await;
+            Job::Attach {
+                installation_id,
+                reply,
+            } => {
+                let attached = timeout(
+                    TRANSACTION_TIMEOUT,
+                    recovery::attach(&connection, installation_id),
+                )
+                .await;
                 match attached {
                     Ok(Ok(attachment)) => {
                         self.last_generation += 1;
                         let generation = self.last_generation;
                         self.generations.insert(installation_id, generation);
-                        let _ = reply.send(Ok(Attached { generation, attachment }));
+                        let _ = reply.send(Ok(Attached {
+                            generation,
+                            attachment,
+                        }));
                     }
                     Ok(Err(error)) => {
                         log::error!(installation:% = installation_id, error:%; "attaching a lane failed");
@@ -347,7 +367,10 @@ impl Writer {
                     for staged in batch.appends {
                         let _ = staged.append.reply.send(Err(StorageUnavailable.into()));
                     }
-                    self.gathered.put_back(Batch { appends: Vec::new(), settlements: batch.settlements });
+                    self.gathered.put_back(Batch {
+                        appends: Vec::new(),
+                        settlements: batch.settlements,
+                    });
                 }
                 Ok(Err(_)) | Err(_) => {
                     self.unresolved = Some(batch);

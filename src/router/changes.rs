@@ -2,8 +2,8 @@
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    Set, Unchanged,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, Set, Unchanged,
 };
 
 use crate::{
@@ -48,7 +48,14 @@ pub(super) async fn start_replay(
                 insert_replay(transaction, &letter, installation, now).await?;
                 set_status(transaction, letter, "REPLAYING").await?;
                 let installation_id = InstallationId::new(installation);
-                Ok(((), vec![Notice::RetriesAdded { workspace_id: workspace, installation_id, at: now }]))
+                Ok((
+                    (),
+                    vec![Notice::RetriesAdded {
+                        workspace_id: workspace,
+                        installation_id,
+                        at: now,
+                    }],
+                ))
             })
         })
         .await
@@ -82,7 +89,10 @@ async fn find_dead(
         .await?
         .ok_or(ChangeError::NotFound("dead letter"))?;
     if letter.status != "DEAD" {
-        return Err(ChangeError::Conflict(format!("the dead letter is {}", letter.status)));
+        return Err(ChangeError::Conflict(format!(
+            "the dead letter is {}",
+            letter.status
+        )));
     }
     Ok(letter)
 }
@@ -120,8 +130,14 @@ async fn insert_replay(
 ) -> Result<(), ChangeError> {
     let kind = DeliveryKind::Replay.as_str();
     let key = (installation, kind.to_owned(), letter.event_id);
-    if ext_delivery_retry::Entity::find_by_id(key).count(transaction).await? > 0 {
-        return Err(ChangeError::Conflict("the event is being replayed to this extension already".to_owned()));
+    if ext_delivery_retry::Entity::find_by_id(key)
+        .count(transaction)
+        .await?
+        > 0
+    {
+        return Err(ChangeError::Conflict(
+            "the event is being replayed to this extension already".to_owned(),
+        ));
     }
     let row = ext_delivery_retry::Model {
         installation_id: installation,
@@ -135,7 +151,9 @@ async fn insert_replay(
         last_error: letter.last_error.clone(),
         dead_letter_id: Some(letter.id),
     };
-    ext_delivery_retry::Entity::insert(row.into_active_model()).exec_without_returning(transaction).await?;
+    ext_delivery_retry::Entity::insert(row.into_active_model())
+        .exec_without_returning(transaction)
+        .await?;
     Ok(())
 }
 

@@ -15,7 +15,8 @@ use crate::{
         seq::Seq,
     },
     journal::{
-        AttemptRecord, ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand, SettleError,
+        AttemptRecord, ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand,
+        SettleError,
     },
 };
 
@@ -40,7 +41,10 @@ pub(super) struct GiveUp {
 /// How a delivery ended that is, or was, a dead letter.
 pub(super) enum Letter {
     GivenUp(GivenUp),
-    Replayed { key: DeliveryKey, dead_letter_id: DeadLetterId },
+    Replayed {
+        key: DeliveryKey,
+        dead_letter_id: DeadLetterId,
+    },
 }
 
 /// Deliver the letter's copy of the event once more, to the installation that failed it or to another one
@@ -73,7 +77,14 @@ impl Handler<GiveUp> for DeadLetterActor {
         let (settled, letter) = match give_up.letter {
             Letter::Replayed { key, dead_letter_id } => {
                 // A settlement at zero moves no cursor.
-                (Seq::ZERO, LetterCommand::Replayed { id: dead_letter_id, key, at: now })
+                (
+                    Seq::ZERO,
+                    LetterCommand::Replayed {
+                        id: dead_letter_id,
+                        key,
+                        at: now,
+                    },
+                )
             }
             Letter::GivenUp(given_up) => (given_up.settled, self.letter(given_up, give_up.extension_key)),
         };

@@ -1,24 +1,20 @@
 //! Where to find the actor of a workspace.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::Addr;
 use dashmap::DashMap;
 
 use super::workspace::{Committed, InstallationChanged, Reload, RetriesAdded, WorkspaceActor};
 use crate::{
-    domain::{id::WorkspaceId, seq::Seq},
+    domain::id::WorkspaceId,
     journal::{Notice, WorkspaceAdmission},
 };
 
-/// A workspace: its head as last committed, and the current address of its actor. Notices go through
-/// here, never to an address captured earlier.
+/// A workspace: the current address of its actor, and its part of the admission. Notices go through here,
+/// never to an address captured earlier.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    head: AtomicI64,
     address: Mutex<Option<Addr<WorkspaceActor>>>,
     pub(super) admission: WorkspaceAdmission,
 }
@@ -30,13 +26,11 @@ impl Entry {
         self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The highest place that a notice has told of; zero before the first.
-    pub(super) fn head(&self) -> Seq {
-        Seq::new(self.head.load(Ordering::Acquire))
-    }
-
     fn active(&self) -> Option<Addr<WorkspaceActor>> {
-        self.address().as_ref().filter(|address| address.connected()).cloned()
+        self.address()
+            .as_ref()
+            .filter(|address| address.connected())
+            .cloned()
     }
 }
 
@@ -62,10 +56,12 @@ impl Directory {
     /// a new one registers here first and then reads what is durable.
     pub(super) fn notify(&self, notice: Notice) {
         match notice {
-            Notice::Committed { workspace_id, head, events } => {
-                let entry = self.entry(workspace_id);
-                entry.head.fetch_max(head.get(), Ordering::AcqRel);
-                if let Some(address) = entry.active() {
+            Notice::Committed {
+                workspace_id,
+                head,
+                events,
+            } => {
+                if let Some(address) = self.entry(workspace_id).active() {
                     address.do_send(Committed { head, events });
                 }
             }
@@ -74,7 +70,11 @@ impl Directory {
                     address.do_send(InstallationChanged { view });
                 }
             }
-            Notice::RetriesAdded { workspace_id, installation_id, at } => {
+            Notice::RetriesAdded {
+                workspace_id,
+                installation_id,
+                at,
+            } => {
                 if let Some(address) = self.entry(workspace_id).active() {
                     address.do_send(RetriesAdded { installation_id, at });
                 }

@@ -123,7 +123,11 @@ impl ExternalDeliveryActor {
 
     fn lane_config(&self) -> LaneConfig {
         let settings = &self.shared.settings;
-        let own = self.view.installation.concurrency.and_then(|own| usize::try_from(own).ok());
+        let own = self
+            .view
+            .installation
+            .concurrency
+            .and_then(|own| usize::try_from(own).ok());
         let concurrency = own.unwrap_or(settings.concurrency).clamp(1, settings.window);
         LaneConfig {
             window: settings.window,
@@ -170,7 +174,9 @@ impl ExternalDeliveryActor {
                         reply,
                     });
                     let own = ctx.address();
-                    actix::spawn(async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) });
+                    actix::spawn(
+                        async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) },
+                    );
                 }
                 Command::GiveUp(given_up) => self.write_letter(given_up.key, Letter::GivenUp(given_up), ctx),
                 Command::FinishReplay { key, dead_letter_id } => {
@@ -207,8 +213,11 @@ impl ExternalDeliveryActor {
     }
 
     fn read_retries(&self, due_by: Timestamp, limit: usize, ctx: &mut Context<Self>) {
-        let (journal, workspace, id) =
-            (self.shared.journal.clone(), self.workspace_id(), self.installation_id());
+        let (journal, workspace, id) = (
+            self.shared.journal.clone(),
+            self.workspace_id(),
+            self.installation_id(),
+        );
         let own = ctx.address();
         actix::spawn(async move {
             loop {
@@ -229,7 +238,10 @@ impl ExternalDeliveryActor {
             ctx.cancel_future(earlier);
         }
         // A timer of a millisecond at the least: a lane that asks to be woken at once must not spin.
-        let pause = at.since(self.shared.clock.now()).max(Duration::from_millis(1)).min(Duration::from_secs(60));
+        let pause = at
+            .since(self.shared.clock.now())
+            .max(Duration::from_millis(1))
+            .min(Duration::from_secs(60));
         self.wake = Some(ctx.run_later(pause, |actor, ctx| actor.step(Input::Tick, ctx)));
     }
 
@@ -258,20 +270,29 @@ impl Actor for ExternalDeliveryActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(mut liveness) = self.liveness.take() {
             // Completes when the parent's end is dropped; then nobody would read for this actor any more.
-            ctx.spawn(async move { while liveness.changed().await.is_ok() {} }.into_actor(self).map(
-                |(), actor, ctx| {
-                    actor.end = ChildEnd::Retired;
-                    ctx.stop();
-                },
-            ));
+            ctx.spawn(
+                async move { while liveness.changed().await.is_ok() {} }
+                    .into_actor(self)
+                    .map(|(), actor, ctx| {
+                        actor.end = ChildEnd::Retired;
+                        ctx.stop();
+                    }),
+            );
         }
         self.attach(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         // Runs while a panic unwinds, too: nothing here can panic.
-        let end = if std::thread::panicking() { ChildEnd::Failed } else { self.end };
-        self.parent.do_send(ChildStopped { installation_id: self.view.id(), end });
+        let end = if std::thread::panicking() {
+            ChildEnd::Failed
+        } else {
+            self.end
+        };
+        self.parent.do_send(ChildStopped {
+            installation_id: self.view.id(),
+            end,
+        });
         drop(self.drained.take());
     }
 }
@@ -284,8 +305,13 @@ impl Handler<Attached> for ExternalDeliveryActor {
             Ok(attached) => {
                 self.generation = attached.generation;
                 let now = self.shared.clock.now();
-                let lane =
-                    Lane::new(self.lane_config(), attached.attachment, self.mode(), now, &mut self.commands);
+                let lane = Lane::new(
+                    self.lane_config(),
+                    attached.attachment,
+                    self.mode(),
+                    now,
+                    &mut self.commands,
+                );
                 self.lane = Some(lane);
                 self.obey(ctx);
             }
@@ -301,7 +327,13 @@ impl Handler<Events> for ExternalDeliveryActor {
     type Result = ();
 
     fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
-        self.step(Input::Events { through: events.through, due: events.due }, ctx);
+        self.step(
+            Input::Events {
+                through: events.through,
+                due: events.due,
+            },
+            ctx,
+        );
     }
 }
 
@@ -309,7 +341,13 @@ impl Handler<RetriesRead> for ExternalDeliveryActor {
     type Result = ();
 
     fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
-        self.step(Input::Retries { rows: read.rows, next_retry_at: read.next }, ctx);
+        self.step(
+            Input::Retries {
+                rows: read.rows,
+                next_retry_at: read.next,
+            },
+            ctx,
+        );
     }
 }
 
@@ -348,7 +386,11 @@ impl Handler<messages::Closed> for ExternalDeliveryActor {
 
     fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
         // Where it could not be marked, the next start finds it again and closes it then.
-        self.end = if closed.0.is_ok() { ChildEnd::Closed } else { ChildEnd::Retired };
+        self.end = if closed.0.is_ok() {
+            ChildEnd::Closed
+        } else {
+            ChildEnd::Retired
+        };
         ctx.stop();
     }
 }
@@ -378,7 +420,10 @@ impl Handler<GetHealth> for ExternalDeliveryActor {
     type Result = MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
-        MessageResult(LaneHealth { in_flight: self.running.len(), ..self.health.clone() })
+        MessageResult(LaneHealth {
+            in_flight: self.running.len(),
+            ..self.health.clone()
+        })
     }
 }
 

@@ -75,11 +75,16 @@ mod tests {
             occurred_at: Timestamp::default(),
             traceparent: None,
         };
-        Arc::new(PlatformEvent::record(WorkspaceId::new(uuid::Uuid::nil()), Seq::new(seq), new))
+        Arc::new(PlatformEvent::record(
+            WorkspaceId::new(uuid::Uuid::nil()),
+            Seq::new(seq),
+            new,
+        ))
     }
 
     fn after(ring: &Ring, seq: i64) -> Option<Vec<i64>> {
-        ring.after(Seq::new(seq)).map(|events| events.map(|event| event.seq.get()).collect())
+        ring.after(Seq::new(seq))
+            .map(|events| events.map(|event| event.seq.get()).collect())
     }
 
     #[test]

@@ -14,8 +14,8 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 pub(super) use self::messages::{
-    ChildEnd, ChildStopped, Committed, DrainWorkspace, FindChild, InstallationChanged, Publish, ReadAfter, Reload,
-    RetriesAdded,
+    ChildEnd, ChildStopped, Committed, DrainWorkspace, FindChild, InstallationChanged, Publish, ReadAfter,
+    Reload, RetriesAdded,
 };
 use self::{children::Installed, reading::Waiting};
 use super::{Shared, ring::Ring};

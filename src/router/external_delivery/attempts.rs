@@ -41,13 +41,21 @@ impl ExternalDeliveryActor {
         let task = actix::spawn(async move {
             let attempted_at = clock.now();
             let result = attempt(&client, &target, &delivery.event, clock).await;
-            own.do_send(AttemptFinished { delivery, attempted_at, result });
+            own.do_send(AttemptFinished {
+                delivery,
+                attempted_at,
+                result,
+            });
         });
         self.running.insert(key, RunningAttempt(task));
     }
 
     pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {
-        let AttemptFinished { delivery, attempted_at, result } = finished;
+        let AttemptFinished {
+            delivery,
+            attempted_at,
+            result,
+        } = finished;
         self.running.remove(&delivery.key);
         match result.outcome {
             AttemptOutcome::Delivered => self.health.last_success_at = Some(attempted_at),
@@ -70,18 +78,32 @@ impl ExternalDeliveryActor {
         if result.disable {
             self.disable();
         }
-        self.step(Input::AttemptFinished { key: delivery.key, result }, ctx);
+        self.step(
+            Input::AttemptFinished {
+                key: delivery.key,
+                result,
+            },
+            ctx,
+        );
     }
 
     /// The service asked for it; the change comes back as a notice like any admin's.
     fn disable(&self) {
-        let (journal, workspace, id) =
-            (self.shared.journal.clone(), self.workspace_id(), self.installation_id());
+        let (journal, workspace, id) = (
+            self.shared.journal.clone(),
+            self.workspace_id(),
+            self.installation_id(),
+        );
         actix::spawn(async move {
-            let update = InstallationUpdate { enabled: Some(false), ..InstallationUpdate::default() };
+            let update = InstallationUpdate {
+                enabled: Some(false),
+                ..InstallationUpdate::default()
+            };
             let change = InstallationChange::Update(update);
             match journal.change_installation(workspace, id, change).await {
-                Ok(_) => log::warn!(workspace:%, installation:% = id; "disabled at the request of the service"),
+                Ok(_) => {
+                    log::warn!(workspace:%, installation:% = id; "disabled at the request of the service")
+                }
                 Err(error) => {
                     log::error!(workspace:%, installation:% = id, error:%; "the service asked to be disabled, which failed");
                 }
@@ -116,7 +138,9 @@ async fn attempt(
         Err(reason) => return failed(AttemptOutcome::Misconfigured, reason.clone()),
     };
     let attempt = AssertUnwindSafe(client.attempt(target, event, clock)).catch_unwind();
-    attempt.await.unwrap_or_else(|_| failed(AttemptOutcome::Panic, "the attempt panicked".to_owned()))
+    attempt
+        .await
+        .unwrap_or_else(|_| failed(AttemptOutcome::Panic, "the attempt panicked".to_owned()))
 }
 
 fn failed(outcome: AttemptOutcome, error: String) -> AttemptResult {

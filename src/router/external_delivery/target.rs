@@ -10,11 +10,19 @@ use crate::{
 };
 
 /// Opens the secrets and prepares what is the same for every attempt. The error is for an admin.
-pub(super) fn prepare(installation: &ext_installation::Model, shared: &Shared) -> Result<DeliveryTarget, String> {
-    let url = installation.service_base_url.as_deref().ok_or("the extension has no service URL")?;
+pub(super) fn prepare(
+    installation: &ext_installation::Model,
+    shared: &Shared,
+) -> Result<DeliveryTarget, String> {
+    let url = installation
+        .service_base_url
+        .as_deref()
+        .ok_or("the extension has no service URL")?;
     let current = open_secret(&installation.signing_secret, shared)?;
     let previous = match (&installation.previous_secret, installation.previous_secret_until) {
-        (Some(sealed), Some(until)) if until > shared.clock.now().millis() => Some(open_secret(sealed, shared)?),
+        (Some(sealed), Some(until)) if until > shared.clock.now().millis() => {
+            Some(open_secret(sealed, shared)?)
+        }
         _ => None,
     };
     let headers: BTreeMap<String, String> = match installation.headers.as_str() {
@@ -25,7 +33,9 @@ pub(super) fn prepare(installation: &ext_installation::Model, shared: &Shared) -
         }
     };
     let keys = SigningKeys::new(&current, previous.as_ref());
-    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     DeliveryTarget::new(url, keys, headers).map_err(|error| error.to_string())
 }
 

@@ -45,12 +45,13 @@ impl WorkspaceActor {
         if view.installation.revision < installed.view.installation.revision {
             return;
         }
-        let has_to_do = view.has_retries
-            || view.settled < self.head
-            || view.installation.uninstalled_at.is_some();
+        let has_to_do =
+            view.has_retries || view.settled < self.head || view.installation.uninstalled_at.is_some();
         installed.view = Arc::new(view);
         match &installed.child {
-            Some(child) => child.do_send(ViewChanged { view: Arc::clone(&installed.view) }),
+            Some(child) => child.do_send(ViewChanged {
+                view: Arc::clone(&installed.view),
+            }),
             None if has_to_do && self.loaded => self.start_child(id, ctx),
             None => {}
         }
@@ -63,7 +64,9 @@ impl WorkspaceActor {
             .iter()
             .filter(|(_, installed)| installed.child.is_none() && !installed.restarting)
             .filter(|(_, installed)| {
-                events.iter().any(|event| is_due(&installed.view.spans, event.seq, &event.event_key))
+                events
+                    .iter()
+                    .any(|event| is_due(&installed.view.spans, event.seq, &event.event_key))
             })
             .map(|(id, _)| *id)
             .collect();
@@ -76,18 +79,18 @@ impl WorkspaceActor {
         if self.draining {
             return;
         }
-        let Some(installed) = self.installed.get_mut(&id) else { return };
+        let Some(installed) = self.installed.get_mut(&id) else {
+            return;
+        };
         if installed.child.is_some() {
             return;
         }
         installed.restarting = false;
         let view = Arc::clone(&installed.view);
-        let (shared, parent, liveness) =
-            (Arc::clone(&self.shared), ctx.address(), self.liveness.subscribe());
+        let (shared, parent, liveness) = (Arc::clone(&self.shared), ctx.address(), self.liveness.subscribe());
         // Created on this thread: a lane lives on its workspace's arbiter.
-        let child = ExternalDeliveryActor::create(|_| {
-            ExternalDeliveryActor::new(shared, parent, liveness, view)
-        });
+        let child =
+            ExternalDeliveryActor::create(|_| ExternalDeliveryActor::new(shared, parent, liveness, view));
         installed.child = Some(child);
     }
 }
@@ -98,7 +101,9 @@ impl Handler<ChildStopped> for WorkspaceActor {
     fn handle(&mut self, stopped: ChildStopped, ctx: &mut Self::Context) {
         let id = stopped.installation_id;
         self.waiting.remove(&id);
-        let Some(installed) = self.installed.get_mut(&id) else { return };
+        let Some(installed) = self.installed.get_mut(&id) else {
+            return;
+        };
         installed.child = None;
         match stopped.end {
             ChildEnd::Retired => {}
@@ -107,10 +112,15 @@ impl Handler<ChildStopped> for WorkspaceActor {
             }
             ChildEnd::Failed => {
                 let now = self.shared.clock.instant();
-                if installed.last_death.is_some_and(|death| now.duration_since(death) > QUIET_TIME) {
+                if installed
+                    .last_death
+                    .is_some_and(|death| now.duration_since(death) > QUIET_TIME)
+                {
                     installed.deaths = 0;
                 }
-                let pause = FIRST_PAUSE.saturating_mul(1 << installed.deaths.min(16)).min(LONGEST_PAUSE);
+                let pause = FIRST_PAUSE
+                    .saturating_mul(1 << installed.deaths.min(16))
+                    .min(LONGEST_PAUSE);
                 installed.deaths += 1;
                 installed.last_death = Some(now);
                 installed.restarting = true;
@@ -128,7 +138,10 @@ impl Handler<RetriesAdded> for WorkspaceActor {
     type Result = ();
 
     fn handle(&mut self, added: RetriesAdded, ctx: &mut Self::Context) {
-        let child = self.installed.get(&added.installation_id).and_then(|installed| installed.child.clone());
+        let child = self
+            .installed
+            .get(&added.installation_id)
+            .and_then(|installed| installed.child.clone());
         match child {
             Some(child) => child.do_send(RetriesWait { at: added.at }),
             // It finds the retry when it attaches.

@@ -63,7 +63,9 @@ impl WorkspaceActor {
 
     /// Answers the lane, or keeps it waiting where nothing is due to it yet.
     fn serve(&mut self, id: InstallationId, mut waiting: Waiting, ctx: &mut Context<Self>) {
-        let Some(installed) = self.installed.get(&id) else { return };
+        let Some(installed) = self.installed.get(&id) else {
+            return;
+        };
         if !self.loaded || waiting.looked_through >= self.head {
             self.waiting.insert(id, waiting);
             return;
@@ -71,8 +73,12 @@ impl WorkspaceActor {
         let Some(recent) = self.ring.after(waiting.looked_through) else {
             return self.read_page(id, waiting, ctx);
         };
-        let (through, due) =
-            select_due(recent, &installed.view.spans, waiting.looked_through, waiting.limit);
+        let (through, due) = select_due(
+            recent,
+            &installed.view.spans,
+            waiting.looked_through,
+            waiting.limit,
+        );
         if due.is_empty() {
             waiting.looked_through = through;
             self.waiting.insert(id, waiting);
@@ -83,18 +89,19 @@ impl WorkspaceActor {
 
     fn read_page(&self, id: InstallationId, waiting: Waiting, ctx: &mut Context<Self>) {
         let journal = self.shared.journal.clone();
-        let (workspace, after, through, limit) = (self.id, waiting.looked_through, self.head, self.page_events);
+        let (workspace, after, through, limit) =
+            (self.id, waiting.looked_through, self.head, self.page_events);
         // Interleaves with messages; there is at most one read of each lane at a time.
         ctx.spawn(
-            async move { journal.page(workspace, after, through, limit).await }.into_actor(self).map(
-                move |page, actor, ctx| match page {
+            async move { journal.page(workspace, after, through, limit).await }
+                .into_actor(self)
+                .map(move |page, actor, ctx| match page {
                     Ok(events) => actor.take_page(id, waiting, (through, limit), &events, ctx),
                     Err(error) => {
                         log::warn!(workspace:% = actor.id, error:%; "the log cannot be read yet");
                         ctx.run_later(super::LOAD_PAUSE, move |actor, ctx| actor.serve(id, waiting, ctx));
                     }
-                },
-            ),
+                }),
         );
     }
 
@@ -106,9 +113,15 @@ impl WorkspaceActor {
         events: &[Arc<PlatformEvent>],
         ctx: &mut Context<Self>,
     ) {
-        let Some(installed) = self.installed.get(&id) else { return };
-        let (mut through, due) =
-            select_due(events.iter(), &installed.view.spans, waiting.looked_through, waiting.limit);
+        let Some(installed) = self.installed.get(&id) else {
+            return;
+        };
+        let (mut through, due) = select_due(
+            events.iter(),
+            &installed.view.spans,
+            waiting.looked_through,
+            waiting.limit,
+        );
         if events.len() < asked_events && due.len() < waiting.limit {
             // The page ended because the log did: gaps left by retention end with it.
             through = asked_through;
@@ -128,7 +141,10 @@ impl WorkspaceActor {
         self.waiting.retain(|_, waiting| {
             let passed = waiting.looked_through > waiting.asked_after;
             if passed {
-                waiting.child.do_send(Events { through: waiting.looked_through, due: Vec::new() });
+                waiting.child.do_send(Events {
+                    through: waiting.looked_through,
+                    due: Vec::new(),
+                });
             }
             !passed
         });
