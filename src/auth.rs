@@ -1,1 +1,13 @@
-//! (stub, replaced in the next commits)
+//! Who is asking, and the secrets that the server keeps: passwords, sessions, sealed values.
+//!
+//! What somebody may do is decided in [`crate::http::access`], from what [`access_cache`] remembers.
+
+pub mod access_cache;
+pub mod bootstrap;
+pub mod email;
+pub mod entropy;
+pub mod expiring;
+pub mod key_file;
+pub mod passwords;
+pub mod seal;
+pub mod sessions;

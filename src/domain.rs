@@ -9,6 +9,7 @@ pub mod id;
 pub mod installation;
 pub mod lane;
 pub mod retry_schedule;
+pub mod role;
 pub mod seq;
 pub mod signing;
 pub mod span;

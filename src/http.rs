@@ -1,1 +1,24 @@
-//! (stub, replaced in the next commits)
+//! The HTTP interface: thin handlers by subject, over [`crate::router`] and [`crate::store`].
+//!
+//! Each handler below `/api` goes the same way: the [`access::Caller`], then the decision about access, then
+//! the path, the query and the body, then the work.
+
+pub mod access;
+mod answer;
+mod app;
+mod auth;
+mod field_path;
+mod health;
+pub mod json;
+mod members;
+pub mod page;
+pub mod path;
+pub mod problem;
+pub mod query;
+mod request_id;
+pub mod state;
+mod users;
+pub mod validate;
+mod workspaces;
+
+pub use app::{app, routes};

@@ -1,0 +1,118 @@
+//! The first user and the first workspace of an empty database.
+
+use sea_orm::DatabaseTransaction;
+
+use super::{
+    email::{self, Email},
+    entropy,
+    passwords::{PasswordError, Passwords},
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        id::{UserId, WorkspaceId},
+        role::GlobalRole,
+    },
+    router::{ChangeError, EventRouter},
+    store::{self, users::NewUser},
+};
+
+/// The name of the workspace that an empty database gets.
+pub const DEMO_WORKSPACE: &str = "demo";
+
+/// What an empty database gets.
+#[derive(Clone)]
+pub struct Bootstrap {
+    pub admin_email: String,
+    /// Empty: one is made.
+    pub admin_password: String,
+    /// Whether to make the workspace [`DEMO_WORKSPACE`].
+    pub demo: bool,
+}
+
+impl std::fmt::Debug for Bootstrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bootstrap")
+            .field("admin_email", &self.admin_email)
+            .field("demo", &self.demo)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was made. To be shown once.
+#[derive(Clone)]
+pub struct Bootstrapped {
+    pub admin_email: String,
+    /// The password, when it was made here; it is stored nowhere.
+    pub generated_password: Option<String>,
+    pub demo: Option<WorkspaceId>,
+}
+
+impl std::fmt::Debug for Bootstrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bootstrapped")
+            .field("admin_email", &self.admin_email)
+            .field("demo", &self.demo)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    #[error("bootstrap.admin_email: {0}")]
+    Email(#[from] email::EmailError),
+    #[error("bootstrap.admin_password: {0}")]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Storage(#[from] ChangeError),
+}
+
+/// On a database without any user, makes the admin and the demo workspace in one transaction. Otherwise
+/// `None`, and nothing is written.
+///
+/// # Errors
+/// When the email or the password is not acceptable, or the database fails.
+pub async fn ensure(
+    router: &EventRouter,
+    passwords: &Passwords,
+    clock: Clock,
+    wanted: Bootstrap,
+) -> Result<Option<Bootstrapped>, BootstrapError> {
+    if store::users::any(router.reader())
+        .await
+        .map_err(ChangeError::from)?
+    {
+        return Ok(None);
+    }
+    let email = Email::parse(&wanted.admin_email)?;
+    let generated = wanted.admin_password.is_empty().then(entropy::text::<24>);
+    let password = generated.clone().unwrap_or(wanted.admin_password);
+    let admin = NewUser {
+        id: UserId::new(clock.new_uuid()),
+        email: email.as_str().to_owned(),
+        password_hash: passwords.hash(password).await?,
+        role: GlobalRole::Admin,
+        created_at: clock.now(),
+    };
+    let demo = wanted.demo.then(|| WorkspaceId::new(clock.new_uuid()));
+    router.write(move |txn| Box::pin(make(txn, admin, demo))).await?;
+    Ok(Some(Bootstrapped {
+        admin_email: email.into_string(),
+        generated_password: generated,
+        demo,
+    }))
+}
+
+async fn make(
+    txn: &DatabaseTransaction,
+    admin: NewUser,
+    demo: Option<WorkspaceId>,
+) -> Result<(), ChangeError> {
+    let now = admin.created_at;
+    store::users::insert(txn, admin).await?;
+    if let Some(id) = demo {
+        store::workspaces::insert(txn, id, DEMO_WORKSPACE, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The bodies of what went well.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Envelope<T> {
+    code: &'static str,
+    data: T,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<T> {
+    code: &'static str,
+    data: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+const SUCCESS: &str = "SUCCESS";
+
+/// 200 with exactly `{"code":"SUCCESS"}`.
+pub fn success() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(&br#"{"code":"SUCCESS"}"#[..])
+}
+
+/// 200 with `data`.
+pub fn success_with(data: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().json(Envelope { code: SUCCESS, data })
+}
+
+/// 201 with `data`.
+pub fn created(data: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created().json(Envelope { code: SUCCESS, data })
+}
+
+/// 202 with `{"code":"SUCCESS"}`: it will be done.
+pub fn accepted() -> HttpResponse {
+    HttpResponse::Accepted()
+        .content_type("application/json")
+        .body(&br#"{"code":"SUCCESS"}"#[..])
+}
+
+/// 200 with a page; `next_cursor` is absent on the last one.
+pub fn list<T: Serialize>(data: Vec<T>, next_cursor: Option<String>) -> HttpResponse {
+    HttpResponse::Ok().json(List {
+        code: SUCCESS,
+        data,
+        next_cursor,
+    })
+}

@@ -1,0 +1,50 @@
+//! `POST /api/auth/login`
+
+use actix_session::Session;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::SignedInDto;
+use crate::{
+    auth::{access_cache::Identity, sessions},
+    domain::{id::UserId, role::GlobalRole},
+    http::{
+        json::{self, JsonBody},
+        problem::Problem,
+        state::AppState,
+    },
+    store,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LoginDto {
+    email: String,
+    password: String,
+}
+
+/// Opens a session. That there is no such user and that the password is wrong are one answer, after the same
+/// time.
+pub(super) async fn login(
+    state: web::Data<AppState>,
+    session: Session,
+    body: JsonBody<LoginDto>,
+) -> Result<HttpResponse, Problem> {
+    let dto = body.read().await?;
+    let email = dto.email.to_lowercase();
+    let user = store::users::find_by_email(state.router.reader(), &email).await?;
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let right = state.passwords.verify(dto.password, hash).await?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(Problem::Unauthenticated("the email or the password is wrong"));
+    };
+    let role = GlobalRole::parse(&user.role)
+        .ok_or_else(|| Problem::internal(format_args!("user {} has the role {}", user.id, user.role)))?;
+    let id = UserId::new(user.id);
+    sessions::begin(&session, Identity { user_id: id, role }).map_err(Problem::internal)?;
+    Ok(json::success_with(&SignedInDto {
+        id,
+        email: user.email,
+        role,
+    }))
+}

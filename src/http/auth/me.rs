@@ -1,0 +1,21 @@
+//! `GET /api/auth/me`
+
+use actix_web::{HttpResponse, web};
+
+use super::SignedInDto;
+use crate::{
+    http::{access::Caller, json, problem::Problem, state::AppState},
+    store,
+};
+
+/// Who is signed in.
+pub(super) async fn me(state: web::Data<AppState>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let user = store::users::find(state.router.reader(), caller.user_id)
+        .await?
+        .ok_or_else(Problem::unauthenticated)?;
+    Ok(json::success_with(&SignedInDto {
+        id: caller.user_id,
+        email: user.email,
+        role: caller.role,
+    }))
+}

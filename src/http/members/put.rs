@@ -1,0 +1,52 @@
+//! `PUT /api/workspaces/{workspaceId}/members/{userId}`
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use crate::{
+    domain::{id::UserId, role::WorkspaceRole},
+    http::{
+        access::Caller,
+        json::{self, JsonBody},
+        path,
+        problem::Problem,
+        state::AppState,
+    },
+    router::ChangeError,
+    store,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PutMemberDto {
+    role: WorkspaceRole,
+}
+
+/// Makes the user a member or gives a member another role, for requests that begin after this answer.
+pub(super) async fn put(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    body: JsonBody<PutMemberDto>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, user) = path.into_inner();
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let user: UserId = path::id(&user, "user")?;
+    let PutMemberDto { role } = body.read().await?;
+    let now = state.clock.now();
+    let written = state
+        .router
+        .write(move |txn| {
+            Box::pin(async move {
+                if store::users::find(txn, user).await?.is_none() {
+                    return Err(ChangeError::NotFound("user"));
+                }
+                Ok(store::members::put(txn, workspace, user, role, now).await?)
+            })
+        })
+        .await;
+    // Also after an error: it may be that only the answer was lost.
+    state.access.forget_role(workspace, user);
+    written?;
+    Ok(json::success())
+}

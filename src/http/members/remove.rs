@@ -1,0 +1,37 @@
+//! `DELETE /api/workspaces/{workspaceId}/members/{userId}`
+
+use actix_web::{HttpResponse, web};
+
+use crate::{
+    domain::id::UserId,
+    http::{access::Caller, json, path, problem::Problem, state::AppState},
+    router::ChangeError,
+    store,
+};
+
+/// The user is no member for requests that begin after this answer.
+pub(super) async fn remove(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, user) = path.into_inner();
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let user: UserId = path::id(&user, "member")?;
+    let written = state
+        .router
+        .write(move |txn| {
+            Box::pin(async move {
+                if store::members::remove(txn, workspace, user).await? {
+                    Ok(())
+                } else {
+                    Err(ChangeError::NotFound("member"))
+                }
+            })
+        })
+        .await;
+    // Also after an error: it may be that only the answer was lost.
+    state.access.forget_role(workspace, user);
+    written?;
+    Ok(json::success())
+}

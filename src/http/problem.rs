@@ -1,0 +1,275 @@
+//! Everything that can go wrong, as RFC 9457 bodies with our `code`. Domain errors become problems here and
+//! nowhere else.
+
+mod from;
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+
+/// The answer to a request that is not done. Handlers return it as their error.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The body is no JSON, is cut short, or has a field twice.
+    #[error("{0}")]
+    MalformedJson(Cow<'static, str>),
+    #[error("{}", summary(.0))]
+    ValidationFailed(Vec<FieldError>),
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    #[error("you may not do this")]
+    Forbidden,
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    #[error("this resource does not take this method")]
+    MethodNotAllowed,
+    #[error("{0}")]
+    Conflict(Cow<'static, str>),
+    #[error("the body is larger than {limit} bytes")]
+    PayloadTooLarge { limit: usize },
+    #[error("the body must be sent as Content-Type: application/json, without Content-Encoding")]
+    UnsupportedMediaType,
+    #[error("too many such requests at once; try again later")]
+    RateLimited,
+    #[error("{0}")]
+    Overloaded(Cow<'static, str>),
+    #[error("the database cannot be reached; nothing was changed; try again later")]
+    StorageUnavailable,
+    /// The cause is for the log; the body says nothing of it.
+    #[error("something went wrong here; the log has it under the request id")]
+    Internal { cause: String },
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The path of the field in the body (`filter.since`), or the name of the query parameter.
+    pub field: Cow<'static, str>,
+    pub message: Cow<'static, str>,
+}
+
+impl FieldError {
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl Problem {
+    pub fn malformed_json(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::MalformedJson(detail.into())
+    }
+
+    /// One field is wrong.
+    pub fn validation(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::ValidationFailed(vec![FieldError::new(field, message)])
+    }
+
+    /// Several fields are wrong.
+    pub fn validations(errors: Vec<FieldError>) -> Self {
+        Self::ValidationFailed(errors)
+    }
+
+    /// No credentials, or bad ones.
+    pub fn unauthenticated() -> Self {
+        Self::Unauthenticated("sign in first: POST /api/auth/login")
+    }
+
+    pub fn forbidden() -> Self {
+        Self::Forbidden
+    }
+
+    /// `what` is the kind of thing, `workspace`; never the id that was asked for.
+    pub fn not_found(what: &'static str) -> Self {
+        Self::NotFound(what)
+    }
+
+    pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Conflict(detail.into())
+    }
+
+    /// `limit` in bytes.
+    pub fn payload_too_large(limit: usize) -> Self {
+        Self::PayloadTooLarge { limit }
+    }
+
+    pub fn unsupported_media_type() -> Self {
+        Self::UnsupportedMediaType
+    }
+
+    pub fn rate_limited() -> Self {
+        Self::RateLimited
+    }
+
+    pub fn overloaded() -> Self {
+        Self::Overloaded("too many events are on their way into the log; try again shortly".into())
+    }
+
+    pub fn storage_unavailable() -> Self {
+        Self::StorageUnavailable
+    }
+
+    /// The server takes no work now, for this `reason`.
+    pub fn not_ready(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Overloaded(reason.into())
+    }
+
+    /// `cause` is logged with the request id and shown to nobody.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self::Internal {
+            cause: cause.to_string(),
+        }
+    }
+
+    /// The word for programs: one of a closed list.
+    pub fn code(&self) -> &'static str {
+        self.kind().0
+    }
+
+    fn kind(&self) -> (&'static str, StatusCode) {
+        match self {
+            Self::MalformedJson(_) => ("MALFORMED_JSON", StatusCode::BAD_REQUEST),
+            Self::ValidationFailed(_) => ("VALIDATION_FAILED", StatusCode::BAD_REQUEST),
+            Self::Unauthenticated(_) => ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::NotFound(_) => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
+            Self::PayloadTooLarge { .. } => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
+            Self::Overloaded(_) => ("OVERLOADED", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StorageUnavailable => ("STORAGE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal { .. } => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Seconds after which another try makes sense.
+    fn retry_after(&self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited | Self::Overloaded(_) => Some("1"),
+            Self::StorageUnavailable => Some("5"),
+            _ => None,
+        }
+    }
+
+    fn body(&self) -> Body<'_> {
+        let (code, status) = self.kind();
+        Body {
+            r#type: format!(
+                "urn:pointsman:problem:{}",
+                code.to_ascii_lowercase().replace('_', "-")
+            ),
+            title: status.canonical_reason().unwrap_or(code),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            code,
+            errors: match self {
+                Self::ValidationFailed(errors) => Some(errors),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// RFC 9457, with two members of ours: `code` and `errors`.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a [FieldError]>,
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.kind().1
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(seconds) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        let body = serde_json::to_vec(&self.body()).expect("a problem has only texts and numbers");
+        response.content_type("application/problem+json").body(body)
+    }
+}
+
+/// `email: must be …; role: missing`.
+fn summary(errors: &[FieldError]) -> String {
+    let parts: Vec<String> = errors
+        .iter()
+        .map(|error| format!("{}: {}", error.field, error.message))
+        .collect();
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    async fn answer(problem: Problem) -> (HttpResponse<()>, serde_json::Value) {
+        let (head, body) = problem.error_response().into_parts();
+        let body = to_bytes(body).await.unwrap();
+        (head, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[actix_web::test]
+    async fn a_validation_problem_names_each_field() {
+        let (head, body) = answer(Problem::validations(vec![
+            FieldError::new("email", "must be an address"),
+            FieldError::new("role", "missing"),
+        ]))
+        .await;
+        assert_eq!(head.status(), 400);
+        assert_eq!(head.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:pointsman:problem:validation-failed",
+                "title": "Bad Request",
+                "status": 400,
+                "detail": "email: must be an address; role: missing",
+                "code": "VALIDATION_FAILED",
+                "errors": [
+                    {"field": "email", "message": "must be an address"},
+                    {"field": "role", "message": "missing"},
+                ],
+            })
+        );
+    }
+
+    #[actix_web::test]
+    async fn an_internal_problem_keeps_its_cause_to_itself() {
+        let (head, body) = answer(Problem::internal("UNIQUE constraint failed: platform_user.email")).await;
+        assert_eq!(head.status(), 500);
+        assert_eq!(body["code"], "INTERNAL");
+        assert!(!body.to_string().contains("platform_user"));
+        assert!(body.get("errors").is_none());
+    }
+
+    #[actix_web::test]
+    async fn whoever_may_try_again_learns_when() {
+        for problem in [
+            Problem::overloaded(),
+            Problem::rate_limited(),
+            Problem::storage_unavailable(),
+        ] {
+            let (head, _) = answer(problem).await;
+            assert!(head.headers().contains_key("retry-after"));
+        }
+    }
+}

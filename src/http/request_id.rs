@@ -1,0 +1,116 @@
+//! The outermost layer: every answer has an `X-Request-Id`, every error a problem body, and what went wrong
+//! here is in the log once, under that id.
+
+use actix_web::{
+    Error, HttpResponse, ResponseError,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+
+use super::problem::Problem;
+use crate::clock::Clock;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_ID_BYTES: usize = 128;
+
+/// Takes over the id of the request when it has a usable one, else makes one.
+pub(super) async fn layer(
+    clock: Clock,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = given_id(&request).unwrap_or_else(|| made_id(clock));
+    match next.call(request).await {
+        Ok(response) => {
+            let mut response = with_problem_body(response.map_into_boxed_body());
+            if let Some(error) = response.response().error() {
+                log_cause(&id, error);
+            }
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            Ok(response)
+        }
+        // Only a middleware fails without a response; ours is that of sessions, which has logged why its
+        // storage did.
+        Err(error) if error.as_error::<Problem>().is_none() => Err(EarlyProblem {
+            id,
+            problem: Problem::storage_unavailable(),
+        }
+        .into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Printable ASCII without white space: nothing that could forge a line of a log.
+fn given_id(request: &ServiceRequest) -> Option<HeaderValue> {
+    let id = request.headers().get(X_REQUEST_ID)?;
+    let sane = (1..=MAX_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    sane.then(|| id.clone())
+}
+
+fn made_id(clock: Clock) -> HeaderValue {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let text: &str = clock.new_uuid().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).expect("a UUID is printable ASCII")
+}
+
+/// Errors that `actix-web` answers itself come without a body of ours.
+fn with_problem_body(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_foreign = match response.response().error() {
+        Some(error) => error.as_error::<Problem>().is_none(),
+        None => response.response().body().size() == BodySize::Sized(0),
+    };
+    if !is_error || !is_foreign {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let problem = problem_for(status, response.response().error());
+    let (request, _) = response.into_parts();
+    let mut answer = HttpResponse::from_error(problem);
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    ServiceResponse::new(request, answer)
+}
+
+fn problem_for(status: StatusCode, error: Option<&Error>) -> Problem {
+    match status {
+        StatusCode::NOT_FOUND => Problem::not_found("resource"),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::MethodNotAllowed,
+        StatusCode::BAD_REQUEST => Problem::malformed_json("the request cannot be read"),
+        _ => Problem::internal(error.map_or_else(|| status.to_string(), ToString::to_string)),
+    }
+}
+
+fn log_cause(id: &HeaderValue, error: &Error) {
+    if let Some(Problem::Internal { cause }) = error.as_error::<Problem>() {
+        let id = id.to_str().unwrap_or_default();
+        log::error!(request_id = id, cause = cause.as_str(); "a request failed");
+    }
+}
+
+/// A problem met before there was a response to put the id on.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+struct EarlyProblem {
+    id: HeaderValue,
+    problem: Problem,
+}
+
+impl ResponseError for EarlyProblem {
+    fn status_code(&self) -> StatusCode {
+        self.problem.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = self.problem.error_response();
+        response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
+        response
+    }
+}

@@ -1,0 +1,58 @@
+//! What every handler may use.
+
+use std::time::Duration;
+
+use actix_web::cookie;
+
+use crate::{
+    auth::{access_cache::AccessCache, passwords::Passwords, seal},
+    clock::Clock,
+    router::EventRouter,
+};
+
+pub use crate::auth::seal::Sealer;
+
+/// One for the process; handlers take it as `web::Data<AppState>`.
+pub struct AppState {
+    pub router: EventRouter,
+    pub access: AccessCache,
+    pub passwords: Passwords,
+    pub sealer: Sealer,
+    pub clock: Clock,
+    pub settings: HttpSettings,
+    pub(super) cookie_key: cookie::Key,
+}
+
+/// The part of the configuration that handlers need.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpSettings {
+    /// The largest body that is read, `publish.max_body_bytes`.
+    pub max_body_bytes: usize,
+    /// How long a login lasts.
+    pub session_ttl: Duration,
+    /// Whether browsers send the session cookie over TLS only.
+    pub secure_cookies: bool,
+}
+
+impl AppState {
+    /// The keys for sealing and for cookies are derived from `master_key`.
+    pub fn new(router: EventRouter, master_key: &[u8], settings: HttpSettings, clock: Clock) -> Self {
+        Self {
+            router,
+            access: AccessCache::new(clock),
+            passwords: Passwords::new(),
+            sealer: Sealer::new(master_key),
+            clock,
+            settings,
+            cookie_key: seal::cookie_key(master_key),
+        }
+    }
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppState")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

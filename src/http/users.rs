@@ -1,0 +1,39 @@
+//! Users, for global admins.
+
+mod create;
+mod list;
+
+use actix_web::web;
+use entity::platform_user;
+use serde::Serialize;
+
+use crate::domain::{id::UserId, timestamp::Timestamp};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/api/users")
+            .route(web::post().to(create::create))
+            .route(web::get().to(list::list)),
+    );
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserDto {
+    id: UserId,
+    email: String,
+    /// `ADMIN` or `USER`.
+    role: String,
+    created_at: Timestamp,
+}
+
+impl From<platform_user::Model> for UserDto {
+    fn from(user: platform_user::Model) -> Self {
+        Self {
+            id: UserId::new(user.id),
+            email: user.email,
+            role: user.role,
+            created_at: Timestamp::from_millis(user.created_at),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `GET /api/workspaces`
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::WorkspaceDto;
+use crate::{
+    domain::{id::WorkspaceId, role::GlobalRole},
+    http::{
+        access::Caller,
+        page::{Cursor, Limit, Query, page},
+        problem::Problem,
+        state::AppState,
+    },
+    store,
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListWorkspaces {
+    cursor: Option<Cursor<WorkspaceId>>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+/// All for a global admin, for anybody else those that they are a member of.
+pub(super) async fn list(
+    state: web::Data<AppState>,
+    caller: Caller,
+    query: Query<ListWorkspaces>,
+) -> Result<HttpResponse, Problem> {
+    let ListWorkspaces { cursor, limit } = query.read()?;
+    let (db, after) = (state.router.reader(), cursor.map(|cursor| cursor.0));
+    let workspaces = match caller.role {
+        GlobalRole::Admin => store::workspaces::list_across_workspaces(db, after, limit.fetch()).await?,
+        GlobalRole::User => {
+            store::workspaces::list_of_member(db, caller.user_id, after, limit.fetch()).await?
+        }
+    };
+    Ok(page(workspaces, limit, |row| row.id, WorkspaceDto::from))
+}
