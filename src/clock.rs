@@ -10,7 +10,10 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock;
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the ambient clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the ambient clock"
+)]
 impl Clock {
     /// The wall clock.
     pub fn now(self) -> Timestamp {

@@ -101,9 +101,14 @@ impl DeadLetterReason {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::RetriesExhausted, Self::Gone, Self::Aborted, Self::Uninstalled]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
+        [
+            Self::RetriesExhausted,
+            Self::Gone,
+            Self::Aborted,
+            Self::Uninstalled,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == text)
     }
 }
 
@@ -112,7 +117,9 @@ impl DeadLetterReason {
 pub enum Verdict {
     Delivered,
     /// Try again by the schedule, but not before `retry_after`.
-    Retry { retry_after: Option<Duration> },
+    Retry {
+        retry_after: Option<Duration>,
+    },
     /// Never try again.
     GiveUp(DeadLetterReason),
 }

@@ -53,7 +53,10 @@ impl std::ops::Add<Duration> for Timestamp {
 
     /// Saturates at [`Timestamp::MAX`].
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
