@@ -1,0 +1,86 @@
+//! The section `[database]`.
+
+use std::{fmt, path::Path};
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::rule::Rule;
+
+/// Where everything durable is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: DatabaseUrl,
+    /// Connections besides the log's one writer, at least one.
+    pub max_connections: u32,
+}
+
+pub(super) const RULES: &[Rule<Database>] = &[
+    Rule {
+        key: "database.url",
+        allowed: "sqlite://PATH (a file; no %, ? or # in its name) or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+        // Checked while it is parsed.
+        holds: |_| true,
+    },
+    Rule {
+        key: "database.max_connections",
+        allowed: "a whole number from 1 to 1000",
+        holds: |database| (1..=1000).contains(&database.max_connections),
+    },
+];
+
+/// The address of an embedded (SQLite) or a PostgreSQL database.
+///
+/// Its `Debug` form shows what kind it is and nothing else: the address may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The address with its password, for the one place that connects.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The file of an embedded database, as written (it may be relative to the working directory).
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        self.0.strip_prefix("sqlite://").map(Path::new)
+    }
+
+    fn parse(text: String) -> Option<Self> {
+        let allowed = match text.strip_prefix("sqlite://") {
+            Some(path) => is_sqlite_file(path),
+            None => is_postgres(&text),
+        };
+        allowed.then_some(Self(text))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.sqlite_path().is_some() {
+            "sqlite://…"
+        } else {
+            "postgres://…"
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(String::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("not a database URL"))
+    }
+}
+
+/// A database in memory would break the promise that an acknowledged event survives; connection options are
+/// the journal's own business, so there is no query; and a path that is never decoded has one meaning only.
+fn is_sqlite_file(path: &str) -> bool {
+    let names_a_file = Path::new(path).file_name().is_some() && !path.ends_with('/');
+    names_a_file && !path.starts_with(':') && !path.contains(['%', '?', '#', '\0'])
+}
+
+fn is_postgres(text: &str) -> bool {
+    let url = url::Url::parse(text);
+    url.is_ok_and(|url| {
+        matches!(url.scheme(), "postgres" | "postgresql") && url.has_host() && url.path().len() > 1
+    })
+}

@@ -1,0 +1,80 @@
+//! The section `[delivery]`.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+
+use super::rule::{Rule, days, hours, is_some_time_up_to};
+
+/// How events are delivered to external services.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// Of one attempt, from name look-up to the head of the answer.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Deliveries in flight per installation, from 1 to `window`.
+    pub concurrency: usize,
+    /// Deliveries per installation that are started and not durably settled, at least 1.
+    pub window: usize,
+    /// The pauses between attempts; empty means one attempt.
+    #[serde(deserialize_with = "durations")]
+    pub retry_schedule: Vec<Duration>,
+    /// How much longer than scheduled a pause may be, as a fraction of it, from 0 to 1.
+    pub jitter: f64,
+    /// Failures in a row that open the breaker, at least 1.
+    pub breaker_failures: u32,
+    /// Networks that may be reached although they are not public.
+    pub allow_networks: Vec<IpNet>,
+}
+
+pub(super) const RULES: &[Rule<Delivery>] = &[
+    Rule {
+        key: "delivery.timeout",
+        allowed: "a duration such as 15s, from 1ms to 1h",
+        holds: |delivery| is_some_time_up_to(delivery.timeout, hours(1)),
+    },
+    // Before the concurrency, whose range depends on it.
+    Rule {
+        key: "delivery.window",
+        allowed: "a whole number from 1 to 65536",
+        holds: |delivery| (1..=65_536).contains(&delivery.window),
+    },
+    Rule {
+        key: "delivery.concurrency",
+        allowed: "a whole number from 1 to the value of delivery.window",
+        holds: |delivery| (1..=delivery.window).contains(&delivery.concurrency),
+    },
+    Rule {
+        key: "delivery.retry_schedule",
+        allowed: "a list of at most 100 durations from 1ms to 30d, such as [\"5s\", \"1m\"]",
+        holds: |delivery| {
+            let schedule = &delivery.retry_schedule;
+            schedule.len() <= 100 && schedule.iter().all(|pause| is_some_time_up_to(*pause, days(30)))
+        },
+    },
+    Rule {
+        key: "delivery.jitter",
+        allowed: "a number from 0 to 1",
+        holds: |delivery| (0.0..=1.0).contains(&delivery.jitter),
+    },
+    Rule {
+        key: "delivery.breaker_failures",
+        allowed: "a whole number from 1 to 1000000",
+        holds: |delivery| (1..=1_000_000).contains(&delivery.breaker_failures),
+    },
+    Rule {
+        key: "delivery.allow_networks",
+        allowed: "a list of networks, such as [\"10.0.0.0/8\", \"::1/128\"]",
+        holds: |_| true,
+    },
+];
+
+fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+    let durations = Vec::<humantime_serde::Serde<Duration>>::deserialize(deserializer)?;
+    Ok(durations
+        .into_iter()
+        .map(humantime_serde::Serde::into_inner)
+        .collect())
+}

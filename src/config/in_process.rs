@@ -1,0 +1,48 @@
+//! The section `[in_process]`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{
+    rule::{MAX_THREADS, Rule, hours, is_some_time_up_to},
+    threads_or_cores,
+};
+
+/// Bounds on in-process handlers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InProcess {
+    #[serde(with = "humantime_serde")]
+    pub sync_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub effect_timeout: Duration,
+    /// As configured; see [`InProcess::executor_thread_count`].
+    executor_threads: usize,
+}
+
+impl InProcess {
+    /// Threads of the event executor, at least one.
+    pub fn executor_thread_count(&self) -> usize {
+        threads_or_cores(self.executor_threads)
+    }
+}
+
+pub(super) const RULES: &[Rule<InProcess>] = &[
+    Rule {
+        key: "in_process.sync_timeout",
+        allowed: "a duration from 1ms to 1h, such as 5s",
+        holds: |in_process| is_some_time_up_to(in_process.sync_timeout, hours(1)),
+    },
+    Rule {
+        key: "in_process.effect_timeout",
+        allowed: "a duration from 1ms to 5s, such as 250ms",
+        // The journal throws its connection away when a commit takes longer than 5 s.
+        holds: |in_process| is_some_time_up_to(in_process.effect_timeout, Duration::from_secs(5)),
+    },
+    Rule {
+        key: "in_process.executor_threads",
+        allowed: "a whole number from 0 (one per core) to 1024",
+        holds: |in_process| in_process.executor_threads <= MAX_THREADS,
+    },
+];

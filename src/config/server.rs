@@ -1,0 +1,58 @@
+//! The section `[server]`.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::Deserialize;
+
+use super::{
+    rule::{MAX_THREADS, Rule, hours},
+    threads_or_cores,
+};
+
+/// Where to listen, and how to stop.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// An IP address (IPv6 without brackets) or a host name.
+    pub host: String,
+    /// 0 takes a free port.
+    pub port: u16,
+    /// As configured; see [`Server::worker_count`].
+    workers: usize,
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+}
+
+impl Server {
+    /// Threads that serve HTTP, at least one.
+    pub fn worker_count(&self) -> usize {
+        threads_or_cores(self.workers)
+    }
+}
+
+pub(super) const RULES: &[Rule<Server>] = &[
+    Rule {
+        key: "server.host",
+        allowed: "an IP address or a host name, such as 127.0.0.1",
+        holds: |server| is_host(&server.host),
+    },
+    Rule {
+        key: "server.port",
+        allowed: "a whole number from 0 to 65535",
+        holds: |_| true,
+    },
+    Rule {
+        key: "server.workers",
+        allowed: "a whole number from 0 (one per core) to 1024",
+        holds: |server| server.workers <= MAX_THREADS,
+    },
+    Rule {
+        key: "server.shutdown_grace",
+        allowed: "a duration from 0s to 1h, such as 30s",
+        holds: |server| server.shutdown_grace <= hours(1),
+    },
+];
+
+fn is_host(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok() || matches!(url::Host::parse(host), Ok(url::Host::Domain(_)))
+}
