@@ -1,1 +1,181 @@
-fn main() {}
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pointsman::{
+    clock::Clock,
+    config::Config,
+    domain::role::GlobalRole,
+    receive::{ReceiveArgs, run_receive},
+    server::{Server, admin, logging},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An actor-model event router for extension platforms.
+///
+/// Without a command it starts the server with the embedded database `data/pointsman.db`. Every setting is
+/// in config/default.toml; a file given by --config overrides it, and the environment overrides both, for
+/// example POINTSMAN__SERVER__PORT=9090.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about)]
+struct CommandLine {
+    /// A TOML file with the settings that differ from the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server (the default)
+    Serve,
+    /// Bring the database to this version's schema and exit
+    Migrate,
+    /// Manage users while the server is stopped
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Manage workspaces while the server is stopped
+    #[command(subcommand)]
+    Workspace(WorkspaceCommand),
+    /// Receive events: a small external service for trying things out
+    Receive(ReceiveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user who can sign in
+    Add(AddUser),
+}
+
+#[derive(Debug, Args)]
+struct AddUser {
+    /// Email address, the name to sign in with
+    #[arg(long)]
+    email: String,
+    /// Password, 8 characters or more; better given by the environment than on the command line
+    #[arg(long, env = "POINTSMAN_USER_PASSWORD", hide_env_values = true)]
+    password: String,
+    /// What the user may do outside of workspaces
+    #[arg(long, value_enum, default_value = "user")]
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    /// May do everything
+    Admin,
+    /// May do what the workspaces allow that it is a member of
+    User,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkspaceCommand {
+    /// Add a workspace
+    Add {
+        /// Name, 1 to 120 characters
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// What went wrong before the work began: exit code 2, like a wrong command line.
+const EXIT_CANNOT_START: u8 = 2;
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    if let Some(Command::Receive(args)) = command_line.command {
+        return finish(actix_web::rt::System::new().block_on(run_receive(args)));
+    }
+    match Config::load(command_line.config.as_deref()) {
+        Ok(config) => {
+            actix_web::rt::System::new().block_on(run(command_line.command.unwrap_or(Command::Serve), config))
+        }
+        Err(error) => cannot_start(&error),
+    }
+}
+
+async fn run(command: Command, config: Config) -> ExitCode {
+    logging::init(&config.log);
+    let clock = Clock;
+    match command {
+        Command::Serve => serve(&config, clock).await,
+        Command::Migrate => done(
+            admin::migrate(&config)
+                .await
+                .map(|()| "the schema is up to date".to_owned()),
+        ),
+        Command::User(UserCommand::Add(user)) => {
+            let role = match user.role {
+                Role::Admin => GlobalRole::Admin,
+                Role::User => GlobalRole::User,
+            };
+            let added = admin::add_user(&config, &user.email, user.password, role, clock).await;
+            done(added.map(|id| format!("user {id} added")))
+        }
+        Command::Workspace(WorkspaceCommand::Add { name }) => {
+            let added = admin::add_workspace(&config, name, clock).await;
+            done(added.map(|id| format!("workspace {id} added")))
+        }
+        // Handled before the configuration is read: it needs none.
+        Command::Receive(args) => finish(run_receive(args).await),
+    }
+}
+
+async fn serve(config: &Config, clock: Clock) -> ExitCode {
+    raise_open_files();
+    match Server::start(config, clock).await {
+        Ok(server) => {
+            server.welcome().await;
+            finish(server.run().await)
+        }
+        Err(error) => cannot_start(&error),
+    }
+}
+
+/// Connections to many services need more files than the usual limit of 1,024.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        log::warn!(error:%; "the limit of open files cannot be raised");
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a command is for the person at the terminal"
+)]
+fn done(result: Result<String, admin::AdminError>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => cannot_start(&error),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "one clear line for the person at the terminal"
+)]
+fn cannot_start(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("pointsman: {error}");
+    ExitCode::from(EXIT_CANNOT_START)
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "one clear line for the person at the terminal"
+)]
+fn finish(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pointsman: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -303,6 +303,11 @@ impl EventRouter {
         Ok(())
     }
 
+    /// Refuses new publishes from now on.
+    pub fn stop_accepting(&self) {
+        self.shared.stop_accepting();
+    }
+
     /// Refuses new publishes, lets what is in flight finish for at most `grace`, makes everything durable
     /// and stops the actors. What is still in flight then is delivered again after the next start.
     pub async fn stop(&self, grace: Duration) {

@@ -1,1 +1,216 @@
-//! (stub, replaced in the next commits)
+//! Putting it together: from a configuration to a server that runs, and its ordered end.
+
+pub mod admin;
+pub mod logging;
+mod welcome;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{HttpServer, dev::ServerHandle, web};
+
+use crate::{
+    auth::{
+        bootstrap::{self, Bootstrap, BootstrapError, Bootstrapped},
+        key_file::{self, KeyFileError},
+        seal::Sealer,
+    },
+    clock::Clock,
+    config::Config,
+    domain::retry_schedule::RetrySchedule,
+    http::{
+        self,
+        state::{AppState, HttpSettings},
+    },
+    journal::{DatabaseUrl, JournalSettings, OpenError},
+    router::{EventRouter, OpenSecret, RouterSettings, external::ExternalClientConfig},
+};
+
+/// How long requests that are being answered may take once the server is told to stop. Publishes are
+/// refused from then on, so that only slow readers need it.
+const HTTP_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the server does not start. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("database.url: {0}")]
+    DatabaseUrl(String),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error("{0}: {1}")]
+    Folder(std::path::PathBuf, io::Error),
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    #[error("{address}: {source}")]
+    Listen { address: String, source: io::Error },
+}
+
+/// A server that accepts requests.
+pub struct Server {
+    address: SocketAddr,
+    router: EventRouter,
+    bootstrapped: Option<Bootstrapped>,
+    http: ServerHandle,
+    task: actix_web::rt::task::JoinHandle<io::Result<()>>,
+    grace: Duration,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the database, fills an empty one, starts the actors and listens. Call it within an actix
+    /// `System`.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running.
+    pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        let listener = listen(config)?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| listen_error(config, source))?;
+        let master_key = master_key(config)?;
+        let settings = router_settings(config, &master_key, clock);
+        let router = EventRouter::start(settings, journal_settings(config)?, clock).await?;
+        let state = web::Data::new(AppState::new(
+            router.clone(),
+            &master_key,
+            http_settings(config),
+            clock,
+        ));
+        let bootstrapped = bootstrap::ensure(&router, &state.passwords, clock, wanted(config)).await?;
+        let served = HttpServer::new(move || http::app(state.clone()))
+            .workers(config.server.worker_count())
+            .disable_signals()
+            .shutdown_timeout(HTTP_GRACE.as_secs())
+            .listen(listener)
+            .map_err(|source| listen_error(config, source))?
+            .run();
+        let http = served.handle();
+        let task = actix_web::rt::spawn(served);
+        let grace = config.server.shutdown_grace;
+        Ok(Self {
+            address,
+            router,
+            bootstrapped,
+            http,
+            task,
+            grace,
+        })
+    }
+
+    /// Where it listens; the port is the real one where 0 was configured.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tells on standard output where the server is and how to try it.
+    pub async fn welcome(&self) {
+        welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops in order: no more publishes, no more connections, what is in
+    /// flight finished and durable.
+    ///
+    /// # Errors
+    /// When signals cannot be listened for, or the listener fails.
+    pub async fn run(self) -> io::Result<()> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        log::info!("stopping: what is in flight is finished first");
+        self.router.stop_accepting();
+        let graceful = true;
+        self.http.stop(graceful).await;
+        self.router.stop(self.grace.saturating_sub(HTTP_GRACE)).await;
+        log::info!("stopped");
+        self.task.await.map_err(io::Error::other)?
+    }
+}
+
+fn listen(config: &Config) -> Result<std::net::TcpListener, StartError> {
+    let host = config.server.host.trim_matches(['[', ']']);
+    let listener = std::net::TcpListener::bind((host, config.server.port))
+        .map_err(|source| listen_error(config, source))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|source| listen_error(config, source))?;
+    Ok(listener)
+}
+
+fn listen_error(config: &Config, source: io::Error) -> StartError {
+    StartError::Listen {
+        address: format!("{}:{}", config.server.host, config.server.port),
+        source,
+    }
+}
+
+/// # Errors
+/// When the URL has a form that the drivers do not take.
+pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
+    let url = DatabaseUrl::parse(config.database.url.expose()).map_err(StartError::DatabaseUrl)?;
+    Ok(JournalSettings {
+        url,
+        max_connections: config.database.max_connections,
+    })
+}
+
+/// The key from the configuration, else from its file, which is made where it is absent.
+fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
+    match config.auth.cookie_key_bytes() {
+        Some(key) => Ok(key),
+        None => {
+            let path = config.cookie_key_file();
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)
+                    .map_err(|source| StartError::Folder(folder.to_owned(), source))?;
+            }
+            Ok(key_file::load_or_create(&path)?.to_vec())
+        }
+    }
+}
+
+fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSettings {
+    let sealer = Sealer::new(master_key);
+    let open_secret: OpenSecret = Arc::new(move |sealed| {
+        sealer
+            .open(sealed)
+            .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
+    });
+    let delivery = &config.delivery;
+    RouterSettings {
+        threads: config.router.thread_count(),
+        max_in_flight: config.publish.max_in_flight,
+        window: delivery.window,
+        concurrency: delivery.concurrency,
+        schedule: RetrySchedule::new(delivery.retry_schedule.clone(), delivery.jitter),
+        attempt_timeout: delivery.timeout,
+        client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
+        open_secret,
+    }
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        max_body_bytes: config.publish.max_body_bytes,
+        session_ttl: config.auth.session_ttl,
+        secure_cookies: config.auth.secure_cookies,
+    }
+}
+
+fn wanted(config: &Config) -> Bootstrap {
+    Bootstrap {
+        admin_email: config.bootstrap.admin_email.clone(),
+        admin_password: config.bootstrap.admin_password.expose().to_owned(),
+        demo: config.bootstrap.demo,
+    }
+}

@@ -1,0 +1,115 @@
+//! What the command line does to a database while no server uses it.
+
+use crate::{
+    auth::{
+        email::{Email, EmailError},
+        passwords::{PasswordError, Passwords},
+    },
+    clock::Clock,
+    config::Config,
+    domain::{
+        id::{UserId, WorkspaceId},
+        role::GlobalRole,
+    },
+    http,
+    journal::{ChangeError, Journal, OpenError},
+    server::{StartError, journal_settings},
+    store::{self, users::NewUser},
+};
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("email: {0}")]
+    Email(#[from] EmailError),
+    #[error("password: {0}")]
+    Password(#[from] PasswordError),
+    #[error("name: {0}")]
+    Name(&'static str),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Brings the database to this version's schema.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn migrate(config: &Config) -> Result<(), AdminError> {
+    crate::journal::migrate(&journal_settings(config)?.url).await?;
+    Ok(())
+}
+
+/// Adds a user who can sign in.
+///
+/// # Errors
+/// When the email is taken or either is not acceptable.
+pub async fn add_user(
+    config: &Config,
+    email: &str,
+    password: String,
+    role: GlobalRole,
+    clock: Clock,
+) -> Result<UserId, AdminError> {
+    let email = Email::parse(email)?;
+    let id = UserId::new(clock.new_uuid());
+    let password_hash = Passwords::new().hash(password).await?;
+    let user = NewUser {
+        id,
+        email: email.into_string(),
+        password_hash,
+        role,
+        created_at: clock.now(),
+    };
+    let journal = open(config, clock).await?;
+    let added = journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                if store::users::find_by_email(transaction, &user.email)
+                    .await?
+                    .is_some()
+                {
+                    return Err(ChangeError::Conflict(format!(
+                        "a user with the email {} exists already",
+                        user.email
+                    )));
+                }
+                store::users::insert(transaction, user).await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await;
+    journal.stop().await;
+    added?;
+    Ok(id)
+}
+
+/// Adds a workspace.
+///
+/// # Errors
+/// When the name is not acceptable.
+pub async fn add_workspace(config: &Config, name: String, clock: Clock) -> Result<WorkspaceId, AdminError> {
+    http::validate::name(&name).map_err(AdminError::Name)?;
+    let id = WorkspaceId::new(clock.new_uuid());
+    let now = clock.now();
+    let journal = open(config, clock).await?;
+    let added = journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                store::workspaces::insert(transaction, id, &name, now).await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await;
+    journal.stop().await;
+    added?;
+    Ok(id)
+}
+
+/// The journal alone, without actors: nothing is delivered meanwhile.
+async fn open(config: &Config, clock: Clock) -> Result<Journal, AdminError> {
+    Ok(Journal::open(journal_settings(config)?, Box::new(|_| ()), clock).await?)
+}

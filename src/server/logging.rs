@@ -1,0 +1,78 @@
+//! The log: lines for people or JSON for machines, on standard error.
+
+use std::io::Write;
+
+use env_logger::{Builder, Target, WriteStyle};
+use log::{
+    LevelFilter, Record,
+    kv::{Key, Value, VisitSource},
+};
+
+use crate::config::{Log, LogFormat};
+
+/// Sets the process's logger. A second call is ignored.
+pub fn init(config: &Log) {
+    let mut builder = Builder::new();
+    builder
+        .filter_level(config.level.into())
+        .target(Target::Stderr)
+        .write_style(WriteStyle::Never);
+    // The database drivers tell of every statement at their own levels.
+    builder
+        .filter_module("sqlx", LevelFilter::Warn)
+        .filter_module("sea_orm_migration", LevelFilter::Warn);
+    if matches!(config.format, LogFormat::Json) {
+        builder.format(|buffer, record| writeln!(buffer, "{}", json_line(record, buffer.timestamp_millis())));
+    } else {
+        builder.format_timestamp_millis();
+    }
+    // A test that starts two servers in one process keeps the first logger.
+    let _ = builder.try_init();
+}
+
+/// One record as a JSON object: `time`, `level`, `target`, `message`, and the record's own fields.
+fn json_line(record: &Record<'_>, time: impl std::fmt::Display) -> serde_json::Value {
+    let mut line = serde_json::Map::new();
+    // The record's fields first, so that none of them can stand in for ours.
+    let _ = record.key_values().visit(&mut Fields(&mut line));
+    line.insert("time".to_owned(), time.to_string().into());
+    line.insert("level".to_owned(), record.level().as_str().into());
+    line.insert("target".to_owned(), record.target().into());
+    line.insert("message".to_owned(), record.args().to_string().into());
+    line.into()
+}
+
+struct Fields<'a>(&'a mut serde_json::Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+        let value = value
+            .to_i64()
+            .map_or_else(|| value.to_string().into(), serde_json::Value::from);
+        self.0.insert(key.as_str().to_owned(), value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_line_holds_the_record_and_its_fields() {
+        let fields: &[(&str, Value<'_>)] = &[("workspace", Value::from("w-1")), ("deaths", Value::from(3))];
+        let record = Record::builder()
+            .args(format_args!("it \"died\""))
+            .level(log::Level::Error)
+            .target("pointsman::router")
+            .key_values(&fields)
+            .build();
+        assert_eq!(
+            json_line(&record, "2026-01-31T12:00:00.000Z"),
+            serde_json::json!({
+                "time": "2026-01-31T12:00:00.000Z", "level": "ERROR", "target": "pointsman::router",
+                "message": "it \"died\"", "workspace": "w-1", "deaths": 3,
+            })
+        );
+    }
+}
