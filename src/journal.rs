@@ -242,3 +242,6 @@ impl Journal {
         let _ = self.commands.send(command);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! A database of its own for each test, and short ways to ask the journal.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use sea_orm::{ConnectionTrait, Database};
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        event::{NewEvent, PlatformEvent},
+        event_key::EventKey,
+        id::{EventId, InstallationId, WorkspaceId},
+        installation::{DeliveryType, NewInstallation},
+        seq::Seq,
+    },
+    journal::{
+        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, Notice, Permit, SettleCommand,
+        SettleError, WorkspaceAdmission,
+        batch::{Batch, StagedAppend},
+    },
+};
+
+/// Two tests out of one, `name::on_sqlite` and `name::on_postgres`.
+macro_rules! on_both_engines {
+    (async fn $name:ident($scratch:ident: Scratch) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn run($scratch: Scratch) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                run(Scratch::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                run(Scratch::postgres().await).await;
+            }
+        }
+    };
+}
+pub(super) use on_both_engines;
+
+/// A database that nobody else uses, and what its journal told the router.
+pub(super) struct Scratch {
+    url: String,
+    folder: PathBuf,
+    notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl Scratch {
+    pub(super) fn sqlite() -> Self {
+        let folder = std::env::temp_dir().join(format!("pointsman-journal-{}", Clock.new_uuid()));
+        let url = format!("sqlite://{}", folder.join("test.db").display());
+        Self { url, folder, notices: Arc::default() }
+    }
+
+    /// # Panics
+    /// Where no server was given: a promise that is not tested must not look kept.
+    pub(super) async fn postgres() -> Self {
+        let server = std::env::var("POINTSMAN_TEST_POSTGRES_URL")
+            .expect("POINTSMAN_TEST_POSTGRES_URL names a server; scripts/test starts one");
+        let name = format!("journal_{}", Clock.new_uuid().simple());
+        let connection = Database::connect(&server).await.unwrap();
+        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        connection.close().await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        Self { url: format!("{base}/{name}"), folder: PathBuf::new(), notices: Arc::default() }
+    }
+
+    pub(super) fn settings(&self) -> JournalSettings {
+        JournalSettings { url: DatabaseUrl::parse(&self.url).unwrap(), max_connections: 4 }
+    }
+
+    pub(super) async fn open(&self) -> Journal {
+        let notices = Arc::clone(&self.notices);
+        let sink = Box::new(move |notice| notices.lock().unwrap().push(notice));
+        Journal::open(self.settings(), sink, Clock).await.unwrap()
+    }
+
+    pub(super) fn workspace(&self) -> WorkspaceId {
+        WorkspaceId::new(Clock.new_uuid())
+    }
+
+    pub(super) async fn installed(&self, journal: &Journal, key: &str) -> (WorkspaceId, InstallationId) {
+        let workspace = self.workspace();
+        let view = journal.install(workspace, new_installation(key)).await.unwrap();
+        (workspace, view.id())
+    }
+
+    /// The events of each commit notice.
+    pub(super) fn committed(&self) -> Vec<Vec<Arc<PlatformEvent>>> {
+        let events = |notice: &Notice| match notice {
+            Notice::Committed { events, .. } => Some(events.clone()),
+            _ => None,
+        };
+        self.notices.lock().unwrap().iter().filter_map(events).collect()
+    }
+
+    /// Cuts the writer's connection: on PostgreSQL by ending its backend, on SQLite by a job that fails as a
+    /// broken disk does.
+    pub(super) async fn cut_connections(&self, journal: &Journal) {
+        if self.url.starts_with("sqlite") {
+            let broken: Result<(), _> = journal
+                .write(|_| {
+                    Box::pin(async {
+                        Err(crate::journal::ChangeError::Database(sea_orm::DbErr::Custom("cut".to_owned())))
+                    })
+                })
+                .await;
+            assert!(broken.is_err());
+            return;
+        }
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
+                   database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        // The connections of readers are spared, so that this one works.
+        journal.reader().query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql)).await.unwrap();
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.folder.starts_with(std::env::temp_dir()) {
+            // Left behind where it cannot be removed; the folder is temporary anyway.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+pub(super) fn new_event() -> NewEvent {
+    NewEvent {
+        id: EventId::new(Clock.new_uuid()),
+        event_key: EventKey::parse("a.b").unwrap(),
+        schema_version: None,
+        actor: None,
+        payload: "{}".into(),
+        occurred_at: Clock.now(),
+        traceparent: None,
+    }
+}
+
+pub(super) fn new_installation(key: &str) -> NewInstallation {
+    NewInstallation {
+        id: InstallationId::new(Clock.new_uuid()),
+        key: key.to_owned(),
+        name: key.to_owned(),
+        delivery_type: DeliveryType::ExternalService,
+        service_base_url: Some("http://127.0.0.1:1".to_owned()),
+        signing_secret: String::new(),
+        headers: String::new(),
+        enabled: true,
+    }
+}
+
+fn permit() -> Permit {
+    Admission::new(4).admit(&WorkspaceAdmission::default()).unwrap()
+}
+
+/// Sends an append; the answer tells what became of it.
+pub(super) fn append(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+) -> oneshot::Receiver<Result<(), AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    journal.append(Append { workspace_id, events, reply, permit: permit() });
+    answer
+}
+
+/// A batch as it is kept while its outcome is unknown.
+pub(super) fn batch(workspace_id: WorkspaceId, events: Vec<NewEvent>) -> Batch {
+    let append = Append { workspace_id, events, reply: oneshot::channel().0, permit: permit() };
+    Batch { appends: vec![StagedAppend { append, events: Vec::new() }], settlements: Vec::new() }
+}
+
+pub(super) async fn settle(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    generation: i64,
+    settled: Seq,
+    fill: impl FnOnce(&mut SettleCommand),
+) -> Result<(), SettleError> {
+    let (reply, answer) = oneshot::channel();
+    let mut command = SettleCommand {
+        workspace_id,
+        installation_id,
+        generation,
+        settled,
+        park: Vec::new(),
+        remove: Vec::new(),
+        letters: Vec::new(),
+        attempts: Vec::new(),
+        reply,
+    };
+    fill(&mut command);
+    journal.settle(command);
+    answer.await.unwrap()
+}
+
+/// All places of the workspace's log.
+pub(super) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
+    let all = journal.page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000).await.unwrap();
+    all.iter().map(|event| event.seq.get()).collect()
+}
