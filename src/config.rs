@@ -1,6 +1,6 @@
 //! The typed configuration: `config/default.toml` (compiled in), then a file, then the environment.
 //!
-//! Every key has a [`Rule`](rule::Rule) that says what is allowed, in words and as a check. A `Config` that
+//! Every key has a `Rule` that says what is allowed, in words and as a check. A `Config` that
 //! exists has passed all of them, so nobody downstream checks again.
 
 mod auth;
