@@ -1,4 +1,4 @@
-//! Bodies in: JSON, bounded, with errors that name the field. (Bodies out are in [`super::answer`].)
+//! Bodies: JSON in, bounded and with errors that name the field; and the envelopes that go out.
 
 mod decode;
 

@@ -235,7 +235,10 @@ mod tests {
         ]))
         .await;
         assert_eq!(head.status(), 400);
-        assert_eq!(head.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            head.headers().get("content-type").unwrap(),
+            "application/problem+json"
+        );
         assert_eq!(
             body,
             serde_json::json!({

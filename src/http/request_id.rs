@@ -114,3 +114,93 @@ impl ResponseError for EarlyProblem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, HttpResponse, body::to_bytes, error, middleware::from_fn, test, web};
+
+    use super::*;
+
+    /// Asks an application that has this layer and little else.
+    async fn ask(request: test::TestRequest) -> (HttpResponse<()>, serde_json::Value) {
+        let app = App::new()
+            .wrap(from_fn(|request, next| layer(Clock, request, next)))
+            .service(web::resource("/get").route(web::get().to(HttpResponse::Ok)))
+            .service(web::resource("/broken").to(async || Err::<&str, _>(error::ErrorImATeapot("secret"))))
+            .service(
+                web::resource("/early")
+                    .wrap(from_fn(fail_early))
+                    .to(HttpResponse::Ok),
+            );
+        let app = test::init_service(app).await;
+        let (head, body) = match test::try_call_service(&app, request.to_request()).await {
+            Ok(response) => response.into_parts().1.into_parts(),
+            Err(error) => error.error_response().into_parts(),
+        };
+        let body = to_bytes(body).await.unwrap();
+        (head, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Fails as the middleware of sessions does when its storage fails.
+    async fn fail_early(
+        _: ServiceRequest,
+        _: Next<impl MessageBody + 'static>,
+    ) -> Result<ServiceResponse<BoxBody>, Error> {
+        Err(error::ErrorInternalServerError("secret"))
+    }
+
+    fn id_in(head: &HttpResponse<()>) -> &str {
+        head.headers().get("x-request-id").unwrap().to_str().unwrap()
+    }
+
+    fn get(path: &str) -> test::TestRequest {
+        test::TestRequest::get().uri(path)
+    }
+
+    #[actix_web::test]
+    async fn every_answer_has_an_id() {
+        for path in ["/get", "/broken", "/early", "/nowhere"] {
+            let (head, _) = ask(get(path)).await;
+            assert_eq!(id_in(&head).len(), 36, "{path}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_usable_id_is_taken_over_and_another_replaced() {
+        let (head, _) = ask(get("/get").insert_header(("x-request-id", "trace-1"))).await;
+        assert_eq!(id_in(&head), "trace-1");
+        let long = "x".repeat(129);
+        for bad in ["", "two words", long.as_str()] {
+            let (head, _) = ask(get("/get").insert_header(("x-request-id", bad))).await;
+            assert_eq!(id_in(&head).len(), 36, "{bad:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn an_unknown_route_and_a_wrong_method_are_problems() {
+        let (head, body) = ask(get("/nowhere")).await;
+        assert_eq!(
+            (head.status().as_u16(), &body["code"]),
+            (404, &"NOT_FOUND".into())
+        );
+        let (head, body) = ask(test::TestRequest::post().uri("/get")).await;
+        assert_eq!(
+            (head.status().as_u16(), &body["code"]),
+            (405, &"METHOD_NOT_ALLOWED".into())
+        );
+        assert_eq!(head.headers().get("allow").unwrap(), "GET");
+    }
+
+    #[actix_web::test]
+    async fn errors_that_are_not_ours_become_ours_and_say_nothing() {
+        let (head, body) = ask(get("/broken")).await;
+        assert_eq!((head.status().as_u16(), &body["code"]), (500, &"INTERNAL".into()));
+        assert!(!body.to_string().contains("secret"));
+        let (head, body) = ask(get("/early")).await;
+        assert_eq!(
+            (head.status().as_u16(), &body["code"]),
+            (503, &"STORAGE_UNAVAILABLE".into())
+        );
+        assert!(head.headers().contains_key("retry-after"));
+    }
+}
