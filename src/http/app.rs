@@ -14,8 +14,8 @@ use actix_web::{
 };
 
 use super::{
-    auth, extensions, health, members, problem::Problem, request_id, state::AppState, subscriptions, users,
-    workspaces,
+    auth, events, extensions, health, members, problem::Problem, request_id, state::AppState, subscriptions,
+    users, workspaces,
 };
 use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
@@ -56,7 +56,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(workspaces::routes)
         .configure(members::routes)
         .configure(extensions::routes)
-        .configure(subscriptions::routes);
+        .configure(subscriptions::routes)
+        .configure(events::routes);
 }
 
 async fn unknown_route() -> Result<HttpResponse, Problem> {
