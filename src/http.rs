@@ -7,6 +7,7 @@ pub mod access;
 mod answer;
 mod app;
 mod auth;
+mod dead_letters;
 mod events;
 mod extensions;
 mod field_path;

@@ -9,6 +9,8 @@ mod traceparent;
 
 use actix_web::web;
 
+/// Must be configured after [`super::dead_letters::routes`]: `/events/dead-letters` is not the event with
+/// that id.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
@@ -20,3 +22,5 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             web::resource("/api/workspaces/{workspaceId}/events/{eventId}").route(web::get().to(get::get)),
         );
 }
+
+pub(super) use dto::raw_json;

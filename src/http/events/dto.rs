@@ -49,7 +49,7 @@ impl EventDto {
 ///
 /// # Errors
 /// `INTERNAL` when it is no JSON.
-fn raw_json(text: String) -> Result<Box<RawValue>, Problem> {
+pub(in crate::http) fn raw_json(text: String) -> Result<Box<RawValue>, Problem> {
     RawValue::from_string(text).map_err(Problem::internal)
 }
 
