@@ -16,276 +16,449 @@ use crate::domain::{
     span::is_due,
 };
 
-on_both_engines!(async fn an_acknowledged_event_can_be_read_and_places_are_gapless(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspaces = [scratch.workspace(), scratch.workspace()];
-    let mut answers = Vec::new();
-    for number in 0..700 {
-        answers.push(kit::append(&journal, workspaces[number % 2], vec![new_event()]));
-    }
-    for answer in answers {
-        assert_eq!(answer.await.unwrap(), Ok(()));
-    }
-    for workspace in workspaces {
-        assert_eq!(kit::places(&journal, workspace).await, (1..=350).collect::<Vec<i64>>());
-    }
-    journal.stop().await;
-});
-
-on_both_engines!(async fn a_batch_of_one_publisher_has_contiguous_places(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    let answers: Vec<_> =
-        (0..20).map(|_| kit::append(&journal, workspace, vec![new_event(), new_event(), new_event()])).collect();
-    for answer in answers {
-        assert_eq!(answer.await.unwrap(), Ok(()));
-    }
-    assert_eq!(kit::places(&journal, workspace).await.len(), 60);
-    for committed in scratch.committed() {
-        assert_eq!(committed.len() % 3, 0, "a publisher's events are in one transaction");
-    }
-    journal.stop().await;
-});
-
-on_both_engines!(async fn every_byte_of_an_event_comes_back(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    let event = NewEvent {
-        schema_version: Some("1.0".to_owned()),
-        actor: Some("użytkownik 🚂".to_owned()),
-        payload: "{ \"b\":5000.00,\t\"a\" : [1e3, -0.0, \"\\u0000\\ud83d\"],\n\"b\":2 }".into(),
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-        ..new_event()
-    };
-    kit::append(&journal, workspace, vec![event.clone()]).await.unwrap().unwrap();
-    let read = &journal.page(workspace, Seq::ZERO, Seq::new(9), 10).await.unwrap()[0];
-    assert_eq!(*read.payload, *event.payload);
-    assert_eq!((read.id, read.seq, &read.event_key), (event.id, Seq::new(1), &event.event_key));
-    assert_eq!((&read.schema_version, &read.actor), (&event.schema_version, &event.actor));
-    assert_eq!((read.occurred_at, &read.traceparent), (event.occurred_at, &event.traceparent));
-    journal.stop().await;
-});
-
-on_both_engines!(async fn only_the_culprit_of_a_batch_is_refused(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    // The same event in one append twice: its id is unique in the log, so that the database refuses it.
-    let poison = new_event();
-    let mut answers = Vec::new();
-    for number in 0..101 {
-        let events = if number == 50 { vec![poison.clone(), poison.clone()] } else { vec![new_event()] };
-        answers.push(kit::append(&journal, workspace, events));
-    }
-    for (number, answer) in answers.into_iter().enumerate() {
-        let expected = if number == 50 { Err(AppendError::Refused) } else { Ok(()) };
-        assert_eq!(answer.await.unwrap(), expected, "append {number}");
-    }
-    assert_eq!(kit::places(&journal, workspace).await, (1..=100).collect::<Vec<i64>>());
-    journal.stop().await;
-});
-
-on_both_engines!(async fn an_event_sent_twice_is_recorded_once_and_acknowledged_twice(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    let event = new_event();
-    assert_eq!(kit::append(&journal, workspace, vec![event.clone()]).await.unwrap(), Ok(()));
-    assert_eq!(kit::append(&journal, workspace, vec![event]).await.unwrap(), Ok(()));
-    assert_eq!(kit::places(&journal, workspace).await, [1]);
-    journal.stop().await;
-});
-
-on_both_engines!(async fn places_go_on_after_a_restart(scratch: Scratch) {
-    let workspace = scratch.workspace();
-    for expected in 1..=3 {
+on_both_engines!(
+    async fn an_acknowledged_event_can_be_read_and_places_are_gapless(scratch: Scratch) {
         let journal = scratch.open().await;
-        kit::append(&journal, workspace, vec![new_event()]).await.unwrap().unwrap();
-        assert_eq!(kit::places(&journal, workspace).await, (1..=expected).collect::<Vec<i64>>());
+        let workspaces = [scratch.workspace(), scratch.workspace()];
+        let mut answers = Vec::new();
+        for number in 0..700 {
+            answers.push(kit::append(&journal, workspaces[number % 2], vec![new_event()]));
+        }
+        for answer in answers {
+            assert_eq!(answer.await.unwrap(), Ok(()));
+        }
+        for workspace in workspaces {
+            assert_eq!(
+                kit::places(&journal, workspace).await,
+                (1..=350).collect::<Vec<i64>>()
+            );
+        }
         journal.stop().await;
     }
-});
+);
 
-on_both_engines!(async fn a_second_process_is_refused(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let refused = Journal::open(scratch.settings(), Box::new(|_| ()), Clock).await;
-    assert!(matches!(refused, Err(OpenError::Claimed)), "{refused:?}");
-    journal.stop().await;
-    scratch.open().await.stop().await;
-});
-
-on_both_engines!(async fn a_predecessors_settlement_is_refused(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    kit::append(&journal, workspace, vec![new_event()]).await.unwrap().unwrap();
-    let first = journal.attach(installation).await.unwrap();
-    let second = journal.attach(installation).await.unwrap();
-    assert!(second.generation > first.generation);
-    let settled = Seq::new(1);
-    let late = kit::settle(&journal, workspace, installation, first.generation, settled, |_| ()).await;
-    assert_eq!(late, Err(SettleError::Fenced));
-    assert_eq!(journal.attach(installation).await.unwrap().attachment.settled, Seq::ZERO);
-    let third = journal.attach(installation).await.unwrap();
-    let own = kit::settle(&journal, workspace, installation, third.generation, settled, |_| ()).await;
-    assert_eq!(own, Ok(()));
-    assert_eq!(journal.attach(installation).await.unwrap().attachment.settled, settled);
-    journal.stop().await;
-    let journal = scratch.open().await;
-    assert!(journal.attach(installation).await.unwrap().generation > third.generation, "also after a restart");
-    journal.stop().await;
-});
-
-on_both_engines!(async fn a_settlement_moves_the_cursor_parks_and_gives_up_at_once(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    for _ in 0..4 {
-        kit::append(&journal, workspace, vec![new_event()]).await.unwrap().unwrap();
+on_both_engines!(
+    async fn a_batch_of_one_publisher_has_contiguous_places(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let answers: Vec<_> = (0..20)
+            .map(|_| kit::append(&journal, workspace, vec![new_event(), new_event(), new_event()]))
+            .collect();
+        for answer in answers {
+            assert_eq!(answer.await.unwrap(), Ok(()));
+        }
+        assert_eq!(kit::places(&journal, workspace).await.len(), 60);
+        for committed in scratch.committed() {
+            assert_eq!(
+                committed.len() % 3,
+                0,
+                "a publisher's events are in one transaction"
+            );
+        }
+        journal.stop().await;
     }
-    let events = journal.page(workspace, Seq::ZERO, Seq::new(4), 10).await.unwrap();
-    let generation = journal.attach(installation).await.unwrap().generation;
-    let key = |index: usize| DeliveryKey { kind: DeliveryKind::Live, event_id: events[index].id };
-    let written = kit::settle(&journal, workspace, installation, generation, Seq::new(1), |command| {
-        command.park.push(ParkedRetry {
-            key: key(2),
-            seq: events[2].seq,
-            attempts: 1,
-            next_attempt_at: Timestamp::from_millis(5_000),
-            last_error: Some("no".to_owned()),
-            last_status: Some(500),
-        });
-        command.letters.push(LetterCommand::Write(Box::new(NewLetter {
-            id: DeadLetterId::new(Clock.new_uuid()),
-            extension_key: "crm".into(),
-            event: Arc::clone(&events[3]),
-            key: key(3),
-            reason: DeadLetterReason::Gone,
-            attempts: 1,
-            last_status: Some(410),
-            last_error: None,
-            failed_at: Timestamp::from_millis(7),
-        })));
-    });
-    assert_eq!(written.await, Ok(()));
-    let attachment = journal.attach(installation).await.unwrap().attachment;
-    assert_eq!(attachment.settled, Seq::new(1));
-    assert_eq!(attachment.handled.into_iter().map(Seq::get).collect::<Vec<_>>(), [3, 4]);
-    assert_eq!(attachment.next_retry_at, Some(Timestamp::from_millis(5_000)));
-    assert_eq!(attachment.head, Seq::new(4));
+);
 
-    let due = |by| journal.due_retries(workspace, installation, Timestamp::from_millis(by), 10);
-    let (rows, next) = due(4_999).await.unwrap();
-    assert!(rows.is_empty());
-    assert_eq!(next, Some(Timestamp::from_millis(5_000)));
-    let (rows, next) = due(5_000).await.unwrap();
-    assert_eq!((rows.len(), next), (1, None));
-    assert_eq!((rows[0].key, rows[0].attempts, rows[0].last_status), (key(2), 1, Some(500)));
-    assert_eq!(*rows[0].event.payload, *events[2].payload);
-
-    let generation = journal.attach(installation).await.unwrap().generation;
-    let removed = kit::settle(&journal, workspace, installation, generation, Seq::new(4), |command| {
-        command.remove.push(key(2));
-    });
-    assert_eq!(removed.await, Ok(()));
-    assert!(due(i64::MAX).await.unwrap().0.is_empty());
-    journal.stop().await;
-});
-
-on_both_engines!(async fn a_cursor_never_moves_back(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    let generation = journal.attach(installation).await.unwrap().generation;
-    for settled in [5, 3, 4] {
-        let settled = Seq::new(settled);
-        kit::settle(&journal, workspace, installation, generation, settled, |_| ()).await.unwrap();
+on_both_engines!(
+    async fn every_byte_of_an_event_comes_back(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let event = NewEvent {
+            schema_version: Some("1.0".to_owned()),
+            actor: Some("użytkownik 🚂".to_owned()),
+            payload: "{ \"b\":5000.00,\t\"a\" : [1e3, -0.0, \"\\u0000\\ud83d\"],\n\"b\":2 }".into(),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            ..new_event()
+        };
+        kit::append(&journal, workspace, vec![event.clone()])
+            .await
+            .unwrap()
+            .unwrap();
+        let read = &journal.page(workspace, Seq::ZERO, Seq::new(9), 10).await.unwrap()[0];
+        assert_eq!(*read.payload, *event.payload);
+        assert_eq!(
+            (read.id, read.seq, &read.event_key),
+            (event.id, Seq::new(1), &event.event_key)
+        );
+        assert_eq!(
+            (&read.schema_version, &read.actor),
+            (&event.schema_version, &event.actor)
+        );
+        assert_eq!(
+            (read.occurred_at, &read.traceparent),
+            (event.occurred_at, &event.traceparent)
+        );
+        journal.stop().await;
     }
-    assert_eq!(journal.attach(installation).await.unwrap().attachment.settled, Seq::new(5));
-    journal.stop().await;
-});
+);
 
-on_both_engines!(async fn what_is_due_is_decided_at_the_place_of_the_change(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    let subscription_id = SubscriptionId::new(Clock.new_uuid());
-    let pattern = EventPattern::parse("a.*").unwrap();
-    let publish = async || kit::append(&journal, workspace, vec![new_event()]).await.unwrap().unwrap();
-    let change = async |change| journal.change_installation(workspace, installation, change).await.unwrap();
-    let enabled = |enabled| {
-        InstallationChange::Update(InstallationUpdate { enabled: Some(enabled), ..Default::default() })
-    };
-    publish().await; // 1: not subscribed
-    change(InstallationChange::Subscribe { subscription_id, pattern }).await;
-    publish().await; // 2: due
-    change(enabled(false)).await;
-    publish().await; // 3: disabled
-    change(enabled(true)).await;
-    publish().await; // 4: due
-    change(InstallationChange::Unsubscribe { subscription_id }).await;
-    publish().await; // 5: not subscribed
-    change(enabled(false)).await;
-    let view = change(enabled(true)).await;
-    publish().await; // 6: an ended subscription is not opened again
-    let key = new_event().event_key;
-    let due: Vec<i64> = (1..=6).filter(|seq| is_due(&view.spans, Seq::new(*seq), &key)).collect();
-    assert_eq!(due, [2, 4]);
-    journal.stop().await;
-});
+on_both_engines!(
+    async fn only_the_culprit_of_a_batch_is_refused(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        // The same event in one append twice: its id is unique in the log, so that the database refuses it.
+        let poison = new_event();
+        let mut answers = Vec::new();
+        for number in 0..101 {
+            let events = if number == 50 {
+                vec![poison.clone(), poison.clone()]
+            } else {
+                vec![new_event()]
+            };
+            answers.push(kit::append(&journal, workspace, events));
+        }
+        for (number, answer) in answers.into_iter().enumerate() {
+            let expected = if number == 50 {
+                Err(AppendError::Refused)
+            } else {
+                Ok(())
+            };
+            assert_eq!(answer.await.unwrap(), expected, "append {number}");
+        }
+        assert_eq!(
+            kit::places(&journal, workspace).await,
+            (1..=100).collect::<Vec<i64>>()
+        );
+        journal.stop().await;
+    }
+);
 
-on_both_engines!(async fn a_key_is_installed_once_until_it_is_uninstalled(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    let again = journal.install(workspace, kit::new_installation("crm")).await;
-    assert!(matches!(again, Err(ChangeError::Conflict(_))), "{again:?}");
-    journal.install(scratch.workspace(), kit::new_installation("crm")).await.unwrap();
-    journal.change_installation(workspace, installation, InstallationChange::Uninstall).await.unwrap();
-    journal.install(workspace, kit::new_installation("crm")).await.unwrap();
-    let gone = journal.change_installation(workspace, installation, InstallationChange::Uninstall).await;
-    assert!(matches!(gone, Err(ChangeError::NotFound(_))), "{gone:?}");
-    let (_, views) = journal.load(workspace).await.unwrap();
-    assert_eq!(views.len(), 2, "the uninstalled one still has to be closed");
-    journal.stop().await;
-});
+on_both_engines!(
+    async fn an_event_sent_twice_is_recorded_once_and_acknowledged_twice(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let event = new_event();
+        assert_eq!(
+            kit::append(&journal, workspace, vec![event.clone()])
+                .await
+                .unwrap(),
+            Ok(())
+        );
+        assert_eq!(
+            kit::append(&journal, workspace, vec![event]).await.unwrap(),
+            Ok(())
+        );
+        assert_eq!(kit::places(&journal, workspace).await, [1]);
+        journal.stop().await;
+    }
+);
 
-on_both_engines!(async fn a_lost_connection_is_replaced_and_nothing_is_recorded_twice(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    let (stop, stopped) = oneshot::channel::<()>();
-    // Publishers that keep on as a router does: an unanswered or refused event is sent again with its id.
-    let publishers = (0..8).map(|_| {
-        let journal = journal.clone();
-        async move {
-            for _ in 0..50 {
-                let event = new_event();
-                while kit::append(&journal, workspace, vec![event.clone()]).await != Ok(Ok(())) {
-                    tokio::task::yield_now().await;
+on_both_engines!(
+    async fn places_go_on_after_a_restart(scratch: Scratch) {
+        let workspace = scratch.workspace();
+        for expected in 1..=3 {
+            let journal = scratch.open().await;
+            kit::append(&journal, workspace, vec![new_event()])
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                kit::places(&journal, workspace).await,
+                (1..=expected).collect::<Vec<i64>>()
+            );
+            journal.stop().await;
+        }
+    }
+);
+
+on_both_engines!(
+    async fn a_second_process_is_refused(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let refused = Journal::open(scratch.settings(), Box::new(|_| ()), Clock).await;
+        assert!(matches!(refused, Err(OpenError::Claimed)), "{refused:?}");
+        journal.stop().await;
+        scratch.open().await.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_predecessors_settlement_is_refused(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        kit::append(&journal, workspace, vec![new_event()])
+            .await
+            .unwrap()
+            .unwrap();
+        let first = journal.attach(installation).await.unwrap();
+        let second = journal.attach(installation).await.unwrap();
+        assert!(second.generation > first.generation);
+        let settled = Seq::new(1);
+        let late = kit::settle(
+            &journal,
+            workspace,
+            installation,
+            first.generation,
+            settled,
+            |_| (),
+        )
+        .await;
+        assert_eq!(late, Err(SettleError::Fenced));
+        assert_eq!(
+            journal.attach(installation).await.unwrap().attachment.settled,
+            Seq::ZERO
+        );
+        let third = journal.attach(installation).await.unwrap();
+        let own = kit::settle(
+            &journal,
+            workspace,
+            installation,
+            third.generation,
+            settled,
+            |_| (),
+        )
+        .await;
+        assert_eq!(own, Ok(()));
+        assert_eq!(
+            journal.attach(installation).await.unwrap().attachment.settled,
+            settled
+        );
+        journal.stop().await;
+        let journal = scratch.open().await;
+        assert!(
+            journal.attach(installation).await.unwrap().generation > third.generation,
+            "also after a restart"
+        );
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_settlement_moves_the_cursor_parks_and_gives_up_at_once(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        for _ in 0..4 {
+            kit::append(&journal, workspace, vec![new_event()])
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        let events = journal.page(workspace, Seq::ZERO, Seq::new(4), 10).await.unwrap();
+        let generation = journal.attach(installation).await.unwrap().generation;
+        let key = |index: usize| DeliveryKey {
+            kind: DeliveryKind::Live,
+            event_id: events[index].id,
+        };
+        let written = kit::settle(
+            &journal,
+            workspace,
+            installation,
+            generation,
+            Seq::new(1),
+            |command| {
+                command.park.push(ParkedRetry {
+                    key: key(2),
+                    seq: events[2].seq,
+                    attempts: 1,
+                    next_attempt_at: Timestamp::from_millis(5_000),
+                    last_error: Some("no".to_owned()),
+                    last_status: Some(500),
+                });
+                command.letters.push(LetterCommand::Write(Box::new(NewLetter {
+                    id: DeadLetterId::new(Clock.new_uuid()),
+                    extension_key: "crm".into(),
+                    event: Arc::clone(&events[3]),
+                    key: key(3),
+                    reason: DeadLetterReason::Gone,
+                    attempts: 1,
+                    last_status: Some(410),
+                    last_error: None,
+                    failed_at: Timestamp::from_millis(7),
+                })));
+            },
+        );
+        assert_eq!(written.await, Ok(()));
+        let attachment = journal.attach(installation).await.unwrap().attachment;
+        assert_eq!(attachment.settled, Seq::new(1));
+        assert_eq!(
+            attachment.handled.into_iter().map(Seq::get).collect::<Vec<_>>(),
+            [3, 4]
+        );
+        assert_eq!(attachment.next_retry_at, Some(Timestamp::from_millis(5_000)));
+        assert_eq!(attachment.head, Seq::new(4));
+
+        let due = |by| journal.due_retries(workspace, installation, Timestamp::from_millis(by), 10);
+        let (rows, next) = due(4_999).await.unwrap();
+        assert!(rows.is_empty());
+        assert_eq!(next, Some(Timestamp::from_millis(5_000)));
+        let (rows, next) = due(5_000).await.unwrap();
+        assert_eq!((rows.len(), next), (1, None));
+        assert_eq!(
+            (rows[0].key, rows[0].attempts, rows[0].last_status),
+            (key(2), 1, Some(500))
+        );
+        assert_eq!(*rows[0].event.payload, *events[2].payload);
+
+        let generation = journal.attach(installation).await.unwrap().generation;
+        let removed = kit::settle(
+            &journal,
+            workspace,
+            installation,
+            generation,
+            Seq::new(4),
+            |command| {
+                command.remove.push(key(2));
+            },
+        );
+        assert_eq!(removed.await, Ok(()));
+        assert!(due(i64::MAX).await.unwrap().0.is_empty());
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_cursor_never_moves_back(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        let generation = journal.attach(installation).await.unwrap().generation;
+        for settled in [5, 3, 4] {
+            let settled = Seq::new(settled);
+            kit::settle(&journal, workspace, installation, generation, settled, |_| ())
+                .await
+                .unwrap();
+        }
+        assert_eq!(
+            journal.attach(installation).await.unwrap().attachment.settled,
+            Seq::new(5)
+        );
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn what_is_due_is_decided_at_the_place_of_the_change(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        let subscription_id = SubscriptionId::new(Clock.new_uuid());
+        let pattern = EventPattern::parse("a.*").unwrap();
+        let publish = async || {
+            kit::append(&journal, workspace, vec![new_event()])
+                .await
+                .unwrap()
+                .unwrap()
+        };
+        let change = async |change| {
+            journal
+                .change_installation(workspace, installation, change)
+                .await
+                .unwrap()
+        };
+        let enabled = |enabled| {
+            InstallationChange::Update(InstallationUpdate {
+                enabled: Some(enabled),
+                ..Default::default()
+            })
+        };
+        publish().await; // 1: not subscribed
+        change(InstallationChange::Subscribe {
+            subscription_id,
+            pattern,
+        })
+        .await;
+        publish().await; // 2: due
+        change(enabled(false)).await;
+        publish().await; // 3: disabled
+        change(enabled(true)).await;
+        publish().await; // 4: due
+        change(InstallationChange::Unsubscribe { subscription_id }).await;
+        publish().await; // 5: not subscribed
+        change(enabled(false)).await;
+        let view = change(enabled(true)).await;
+        publish().await; // 6: an ended subscription is not opened again
+        let key = new_event().event_key;
+        let due: Vec<i64> = (1..=6)
+            .filter(|seq| is_due(&view.spans, Seq::new(*seq), &key))
+            .collect();
+        assert_eq!(due, [2, 4]);
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_key_is_installed_once_until_it_is_uninstalled(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        let again = journal.install(workspace, kit::new_installation("crm")).await;
+        assert!(matches!(again, Err(ChangeError::Conflict(_))), "{again:?}");
+        journal
+            .install(scratch.workspace(), kit::new_installation("crm"))
+            .await
+            .unwrap();
+        journal
+            .change_installation(workspace, installation, InstallationChange::Uninstall)
+            .await
+            .unwrap();
+        journal
+            .install(workspace, kit::new_installation("crm"))
+            .await
+            .unwrap();
+        let gone = journal
+            .change_installation(workspace, installation, InstallationChange::Uninstall)
+            .await;
+        assert!(matches!(gone, Err(ChangeError::NotFound(_))), "{gone:?}");
+        let (_, views) = journal.load(workspace).await.unwrap();
+        assert_eq!(views.len(), 2, "the uninstalled one still has to be closed");
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_lost_connection_is_replaced_and_nothing_is_recorded_twice(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Publishers that keep on as a router does: an unanswered or refused event is sent again with its id.
+        let publishers = (0..8).map(|_| {
+            let journal = journal.clone();
+            async move {
+                for _ in 0..50 {
+                    let event = new_event();
+                    while kit::append(&journal, workspace, vec![event.clone()]).await != Ok(Ok(())) {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
-        }
-    });
-    let cutter = async {
-        let mut stopped = stopped;
-        while stopped.try_recv().is_err() {
-            scratch.cut_connections(&journal).await;
-            tokio::task::yield_now().await;
-        }
-    };
-    let all = async {
-        futures_util::future::join_all(publishers).await;
-        drop(stop.send(()));
-    };
-    futures_util::future::join(all, cutter).await;
-    assert_eq!(kit::places(&journal, workspace).await, (1..=400).collect::<Vec<i64>>());
-    journal.stop().await;
-});
+        });
+        let cutter = async {
+            let mut stopped = stopped;
+            while stopped.try_recv().is_err() {
+                scratch.cut_connections(&journal).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let all = async {
+            futures_util::future::join_all(publishers).await;
+            drop(stop.send(()));
+        };
+        futures_util::future::join(all, cutter).await;
+        assert_eq!(
+            kit::places(&journal, workspace).await,
+            (1..=400).collect::<Vec<i64>>()
+        );
+        journal.stop().await;
+    }
+);
 
-on_both_engines!(async fn an_unknown_outcome_is_resolved_by_the_ids_of_its_events(scratch: Scratch) {
-    let journal = scratch.open().await;
-    let workspace = scratch.workspace();
-    let connection = scratch.settings().url.reader(1);
-    let (recorded, missing) = (new_event(), new_event());
-    kit::append(&journal, workspace, vec![recorded.clone()]).await.unwrap().unwrap();
-    let batch = |event: &NewEvent| kit::batch(workspace, vec![event.clone()]);
-    let found = recovery::resolve(&journal.reader, &batch(&recorded)).await;
-    let place: EventId = recorded.id;
-    assert_eq!(found.unwrap().unwrap()[&place], Seq::new(1));
-    assert!(recovery::resolve(&journal.reader, &batch(&missing)).await.unwrap().is_none());
-    connection.close().await.unwrap();
-    journal.stop().await;
-});
+on_both_engines!(
+    async fn an_unknown_outcome_is_resolved_by_the_ids_of_its_events(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let connection = scratch.settings().url.reader(1);
+        let (recorded, missing) = (new_event(), new_event());
+        kit::append(&journal, workspace, vec![recorded.clone()])
+            .await
+            .unwrap()
+            .unwrap();
+        let batch = |event: &NewEvent| kit::batch(workspace, vec![event.clone()]);
+        let found = recovery::resolve(&journal.reader, &batch(&recorded)).await;
+        let place: EventId = recorded.id;
+        assert_eq!(found.unwrap().unwrap()[&place], Seq::new(1));
+        assert!(
+            recovery::resolve(&journal.reader, &batch(&missing))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        connection.close().await.unwrap();
+        journal.stop().await;
+    }
+);

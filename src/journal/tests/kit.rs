@@ -57,7 +57,11 @@ impl Scratch {
     pub(super) fn sqlite() -> Self {
         let folder = std::env::temp_dir().join(format!("pointsman-journal-{}", Clock.new_uuid()));
         let url = format!("sqlite://{}", folder.join("test.db").display());
-        Self { url, folder, notices: Arc::default() }
+        Self {
+            url,
+            folder,
+            notices: Arc::default(),
+        }
     }
 
     /// # Panics
@@ -67,14 +71,24 @@ impl Scratch {
             .expect("POINTSMAN_TEST_POSTGRES_URL names a server; scripts/test starts one");
         let name = format!("journal_{}", Clock.new_uuid().simple());
         let connection = Database::connect(&server).await.unwrap();
-        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        connection
+            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         connection.close().await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
-        Self { url: format!("{base}/{name}"), folder: PathBuf::new(), notices: Arc::default() }
+        Self {
+            url: format!("{base}/{name}"),
+            folder: PathBuf::new(),
+            notices: Arc::default(),
+        }
     }
 
     pub(super) fn settings(&self) -> JournalSettings {
-        JournalSettings { url: DatabaseUrl::parse(&self.url).unwrap(), max_connections: 4 }
+        JournalSettings {
+            url: DatabaseUrl::parse(&self.url).unwrap(),
+            max_connections: 4,
+        }
     }
 
     pub(super) async fn open(&self) -> Journal {
@@ -109,7 +123,9 @@ impl Scratch {
             let broken: Result<(), _> = journal
                 .write(|_| {
                     Box::pin(async {
-                        Err(crate::journal::ChangeError::Database(sea_orm::DbErr::Custom("cut".to_owned())))
+                        Err(crate::journal::ChangeError::Database(sea_orm::DbErr::Custom(
+                            "cut".to_owned(),
+                        )))
                     })
                 })
                 .await;
@@ -119,7 +135,11 @@ impl Scratch {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
                    database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         // The connections of readers are spared, so that this one works.
-        journal.reader().query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql)).await.unwrap();
+        journal
+            .reader()
+            .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
+            .await
+            .unwrap();
     }
 }
 
@@ -168,14 +188,30 @@ pub(super) fn append(
     events: Vec<NewEvent>,
 ) -> oneshot::Receiver<Result<(), AppendError>> {
     let (reply, answer) = oneshot::channel();
-    journal.append(Append { workspace_id, events, reply, permit: permit() });
+    journal.append(Append {
+        workspace_id,
+        events,
+        reply,
+        permit: permit(),
+    });
     answer
 }
 
 /// A batch as it is kept while its outcome is unknown.
 pub(super) fn batch(workspace_id: WorkspaceId, events: Vec<NewEvent>) -> Batch {
-    let append = Append { workspace_id, events, reply: oneshot::channel().0, permit: permit() };
-    Batch { appends: vec![StagedAppend { append, events: Vec::new() }], settlements: Vec::new() }
+    let append = Append {
+        workspace_id,
+        events,
+        reply: oneshot::channel().0,
+        permit: permit(),
+    };
+    Batch {
+        appends: vec![StagedAppend {
+            append,
+            events: Vec::new(),
+        }],
+        settlements: Vec::new(),
+    }
 }
 
 pub(super) async fn settle(
@@ -205,6 +241,9 @@ pub(super) async fn settle(
 
 /// All places of the workspace's log.
 pub(super) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
-    let all = journal.page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000).await.unwrap();
+    let all = journal
+        .page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000)
+        .await
+        .unwrap();
     all.iter().map(|event| event.seq.get()).collect()
 }
