@@ -3,10 +3,19 @@
 //! Functions take any connection, a pool as well as a transaction. One that reads or writes what belongs to
 //! a workspace takes its id, or says `across_workspaces`.
 
+pub mod attempts;
+pub mod backlog;
+pub mod dead_letters;
+pub mod events;
+pub mod fate;
+pub mod installations;
 pub mod members;
 pub mod sessions;
+pub mod subscriptions;
 pub mod users;
 pub mod workspaces;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;

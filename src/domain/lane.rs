@@ -1,143 +1,247 @@
-//! types only
-use super::{
-    attempt::*, event::PlatformEvent, id::*, retry_schedule::RetrySchedule, seq::Seq, timestamp::Timestamp,
+//! Lanes: how the deliveries of one installation go from the log to delivered or dead.
+//!
+//! A [`Lane`] decides; it does nothing itself. Inputs say what happened, commands say what is to be done,
+//! time and randomness are arguments. A delivery goes this way:
+//!
+//! ```text
+//! ReadAfter ─► Events ─► queue ─► Attempt ─┬─ delivered ───────────► Settle (the cursor passes it)
+//!                                          ├─ retry ───────────────► Settle (a row is parked) ─┐
+//!                                          └─ give up ─► GiveUp ───► Settle                    │
+//!            ReadRetries ─► Retries ─► loaded ─► Attempt … ◄───────────────────────────────────┘
+//! ```
+//!
+//! What a lane guarantees, whatever the order of its inputs:
+//! - The cursor (`settled`) only grows, and never passes a due event that is not delivered, parked in the
+//!   retry table or a dead letter, durably so in the same transaction.
+//! - A delivery has at most one attempt in flight, and once its end is durable it is not attempted again.
+//! - Deliveries that were started and are not durably settled never number more than the window: that is
+//!   how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it.
+//! - Every due event ends, if every command is answered and ticks come as asked for.
+//!
+//! The parts: `protocol` (inputs and commands), `window` (live deliveries in log order), `retries` (the retry
+//! table), `ledger` (what is durable), `outcome` (what an attempt's result means), `flow` (what can go on).
+
+mod flow;
+mod ledger;
+mod outcome;
+mod protocol;
+mod retries;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-#[derive(Clone, Debug)]
-pub struct LaneConfig {
-    pub window: usize,
-    pub concurrency: usize,
-    pub initial_concurrency: usize,
-    pub schedule: RetrySchedule,
-    pub attempt_timeout: Duration,
-    pub straggler_after: Duration,
-    pub lazy_cursor_every: Duration,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Ord, PartialOrd, Debug)]
-pub struct DeliveryKey {
-    pub kind: DeliveryKind,
-    pub event_id: EventId,
-}
-#[derive(Clone, Debug)]
-pub struct Attachment {
-    pub settled: Seq,
-    pub handled: BTreeSet<Seq>,
-    pub next_retry_at: Option<Timestamp>,
-    pub head: Seq,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneMode {
-    Running,
-    Held,
-    Closing { head: Seq },
-    Draining,
-}
-#[derive(Clone, Debug)]
-pub struct RetryRow {
-    pub key: DeliveryKey,
-    pub event: Arc<PlatformEvent>,
-    pub attempts: u32,
-    pub next_attempt_at: Timestamp,
-    pub dead_letter_id: Option<DeadLetterId>,
-    pub last_error: Option<String>,
-    pub last_status: Option<u16>,
-}
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub key: DeliveryKey,
-    pub event: Arc<PlatformEvent>,
-    pub attempt: u32,
-    pub dead_letter_id: Option<DeadLetterId>,
-}
-#[derive(Clone, Debug)]
-pub struct ParkedRetry {
-    pub key: DeliveryKey,
-    pub seq: Seq,
-    pub attempts: u32,
-    pub next_attempt_at: Timestamp,
-    pub last_error: Option<String>,
-    pub last_status: Option<u16>,
-}
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    pub settled: Seq,
-    pub park: Vec<ParkedRetry>,
-    pub remove: Vec<DeliveryKey>,
-}
-#[derive(Clone, Debug)]
-pub struct GivenUp {
-    pub key: DeliveryKey,
-    pub event: Arc<PlatformEvent>,
-    pub settled: Seq,
-    pub reason: DeadLetterReason,
-    pub attempts: u32,
-    pub last_status: Option<u16>,
-    pub last_error: Option<String>,
-    pub dead_letter_id: Option<DeadLetterId>,
-}
-#[derive(Clone, Debug)]
-pub enum Input {
-    Events {
-        through: Seq,
-        due: Vec<Arc<PlatformEvent>>,
-    },
-    Retries {
-        rows: Vec<RetryRow>,
-        next_retry_at: Option<Timestamp>,
-    },
-    RetriesAdded {
-        at: Timestamp,
-    },
-    AttemptFinished {
-        key: DeliveryKey,
-        result: AttemptResult,
-    },
-    SettlementDurable,
-    LetterWritten {
-        key: DeliveryKey,
-    },
-    Tick,
-    Mode(LaneMode),
-}
-#[derive(Clone, Debug)]
-pub enum Command {
-    ReadAfter {
-        seq: Seq,
-        limit: usize,
-    },
-    ReadRetries {
-        due_by: Timestamp,
-        limit: usize,
-    },
-    Attempt(Delivery),
-    Settle(Settlement),
-    GiveUp(GivenUp),
-    FinishReplay {
-        key: DeliveryKey,
-        dead_letter_id: DeadLetterId,
-    },
-    WakeAt(Timestamp),
-    Drained,
-    Closed,
-}
+
+use ledger::Ledger;
+pub use protocol::{
+    Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, LaneConfig, LaneMode, LaneSnapshot,
+    ParkedRetry, RetryRow, Settlement,
+};
+use retries::{Retries, Stage};
+use window::{SlotState, Window};
+
+use super::{
+    attempt::{AttemptResult, DeliveryKind},
+    event::PlatformEvent,
+    id::EventId,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// The deliveries of one installation. See the [module](self) for what it guarantees.
 #[derive(Debug)]
-pub struct Lane {}
-#[derive(Clone, Debug)]
-pub struct LaneSnapshot {
-    pub settled: Seq,
-    pub in_flight: usize,
-    pub queued: usize,
-    pub mode: LaneMode,
-    pub window_used: usize,
+pub struct Lane {
+    config: LaneConfig,
+    mode: LaneMode,
+    /// How far the log was read.
+    read_through: Seq,
+    /// A `ReadAfter` is outstanding.
+    reading: bool,
+    /// Events that were handled before this lane was attached, not met yet.
+    handled: BTreeSet<Seq>,
+    /// Due events, read and not started.
+    queue: VecDeque<Arc<PlatformEvent>>,
+    window: Window,
+    retries: Retries,
+    /// Whose turn it is when both an event and a retry could start.
+    retry_is_next: bool,
+    in_flight: usize,
+    /// How many attempts may be in flight at present.
+    concurrency: usize,
+    ledger: Ledger,
+    /// The time last asked for and not yet come.
+    wake_at: Option<Timestamp>,
+    /// `Drained` or `Closed` was said.
+    ended: bool,
 }
+
 impl Lane {
-    pub fn new(_c: LaneConfig, _a: Attachment, _m: LaneMode, _n: Timestamp, _o: &mut Vec<Command>) -> Lane {
-        unimplemented!()
+    /// A lane that goes on where the attachment says, and its first commands.
+    pub fn new(
+        mut config: LaneConfig,
+        attachment: Attachment,
+        mode: LaneMode,
+        now: Timestamp,
+        commands: &mut Vec<Command>,
+    ) -> Self {
+        config.window = config.window.max(1);
+        config.concurrency = config.concurrency.max(1);
+        let mut retries = Retries::default();
+        attachment
+            .next_retry_at
+            .into_iter()
+            .for_each(|at| retries.note(at));
+        let mut lane = Self {
+            mode: LaneMode::Held,
+            read_through: attachment.settled,
+            reading: false,
+            handled: attachment.handled,
+            queue: VecDeque::new(),
+            window: Window::default(),
+            retries,
+            retry_is_next: false,
+            in_flight: 0,
+            concurrency: config.initial_concurrency.clamp(1, config.concurrency),
+            ledger: Ledger::new(attachment.settled, now),
+            wake_at: None,
+            ended: false,
+            config,
+        };
+        lane.change_mode(mode, now);
+        lane.go_on(now, commands);
+        lane
     }
-    pub fn handle(&mut self, _i: Input, _n: Timestamp, _r: f64, _o: &mut Vec<Command>) {
-        unimplemented!()
+
+    /// Takes one input and appends what is to be done about it. `random` is a fresh number from `[0, 1)`.
+    /// After [`Command::Drained`] or [`Command::Closed`] nothing has an effect.
+    pub fn handle(&mut self, input: Input, now: Timestamp, random: f64, commands: &mut Vec<Command>) {
+        if self.ended {
+            return;
+        }
+        match input {
+            Input::Events { through, due } => self.take_events(through, due),
+            Input::Retries { rows, next_retry_at } => {
+                let ledger = &self.ledger;
+                self.retries
+                    .read_ended(rows, next_retry_at, |key| ledger.touches(key));
+            }
+            Input::RetriesAdded { at } => self.retries.note(at),
+            Input::AttemptFinished { key, result } => {
+                self.attempt_finished(key, result, now, random, commands);
+            }
+            Input::SettlementDurable => self.settlement_durable(now, commands),
+            Input::LetterWritten { key } => self.letter_written(key, now),
+            Input::Tick => self.wake_at = None,
+            Input::Mode(mode) => self.change_mode(mode, now),
+        }
+        self.go_on(now, commands);
     }
+
     pub fn snapshot(&self) -> LaneSnapshot {
-        unimplemented!()
+        LaneSnapshot {
+            mode: self.mode,
+            settled: self.ledger.durable(),
+            read_through: self.read_through,
+            in_flight: self.in_flight,
+            concurrency: self.concurrency,
+            queued: self.queue.len(),
+            queued_retries: self.retries.loaded(),
+            window_used: self.window_used(),
+            next_retry_at: self.retries.next_at(),
+        }
+    }
+
+    fn take_events(&mut self, through: Seq, due: Vec<Arc<PlatformEvent>>) {
+        if !std::mem::take(&mut self.reading) {
+            return;
+        }
+        self.queue
+            .extend(due.into_iter().filter(|event| !self.handled.contains(&event.seq)));
+        self.read_through = self.read_through.max(through);
+        self.handled = self.handled.split_off(&self.read_through.next());
+    }
+
+    fn change_mode(&mut self, mode: LaneMode, now: Timestamp) {
+        match (self.mode, mode) {
+            (LaneMode::Draining, _) | (LaneMode::Closing { .. }, LaneMode::Running | LaneMode::Held) => {
+                return;
+            }
+            // A replay may have slipped in whose notice is still on its way: look at the table once.
+            (_, LaneMode::Closing { .. }) => self.retries.note(now),
+            _ => {}
+        }
+        self.mode = mode;
+    }
+
+    fn settlement_durable(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        let Some(outstanding) = self.ledger.settled() else {
+            return;
+        };
+        self.window.drop_through(self.ledger.durable());
+        for (key, next_attempt_at) in outstanding.rows {
+            // A straggler that ended in the meantime changes its row again in the next settlement.
+            if self.ledger.touches(key) {
+                continue;
+            }
+            match self.retries.get_mut(key).map(|busy| &mut busy.stage) {
+                Some(Stage::InFlight | Stage::Writing { .. }) => {}
+                Some(stage @ Stage::GivingUpNext(_)) => {
+                    let writing = Stage::Writing {
+                        settled: self.ledger.durable(),
+                    };
+                    if let Stage::GivingUpNext(given_up) = std::mem::replace(stage, writing) {
+                        commands.push(Command::GiveUp(*given_up));
+                    }
+                }
+                Some(Stage::Settling) | None => self.retries.release(key, next_attempt_at, now),
+            }
+        }
+    }
+
+    fn letter_written(&mut self, key: DeliveryKey, now: Timestamp) {
+        if let Some(&Stage::Writing { settled }) = self.retries.get_mut(key).map(|busy| &busy.stage) {
+            self.retries.release(key, None, now);
+            self.ledger.raise(settled);
+        } else if let Some(slot) = self.live_slot(key)
+            && let SlotState::GivingUp { settled } = slot.state
+        {
+            slot.state = SlotState::Settled;
+            self.ledger.raise(settled);
+        }
+        self.window.drop_through(self.ledger.durable());
+    }
+
+    fn live_slot(&mut self, key: DeliveryKey) -> Option<&mut window::Slot> {
+        if key.kind == DeliveryKind::Live {
+            self.window.slot(key.event_id)
+        } else {
+            None
+        }
+    }
+
+    /// How far a settlement of everything done may move the cursor.
+    fn settleable(&self) -> Seq {
+        self.before(self.window.first_unsettled())
+    }
+
+    /// How far the cursor may go without a settlement, once `given_up` has its letter.
+    fn settled_with_letter(&self, given_up: Option<EventId>) -> Seq {
+        self.before(self.window.first_not_durable(given_up))
+            .max(self.ledger.durable())
+    }
+
+    /// The place before this event of the window, or before the first one not started, or the last one read.
+    fn before(&self, slot: Option<Seq>) -> Seq {
+        slot.or_else(|| self.queue.front().map(|event| event.seq))
+            .map_or(self.read_through, Seq::prev)
+    }
+
+    /// A parked slot that the cursor has not passed and whose row is being tried again counts twice. That
+    /// errs on the safe side and does not last.
+    fn window_used(&self) -> usize {
+        self.window.len() + self.retries.busy()
     }
 }

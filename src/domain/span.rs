@@ -40,6 +40,12 @@ impl Span {
     pub fn covers(&self, seq: Seq) -> bool {
         self.from_seq < seq && self.until_seq.is_none_or(|until| seq <= until)
     }
+
+    /// The end of the span, if a disabling closed it before this place.
+    fn disabled_before(&self, seq: Seq) -> Option<Seq> {
+        self.until_seq
+            .filter(|until| *until < seq && self.closed_by == Some(SpanCloseReason::Disabled))
+    }
 }
 
 /// Whether an installation with these spans is due for the event. The one place that decides this: for
@@ -70,22 +76,18 @@ pub fn why_not_due(
     }
 }
 
-/// Whether the span ended before the place because of a disabling that no later span had undone by then.
+/// Whether the span ended before the place because of a disabling that had not been undone by then. A later
+/// span of the same subscription undoes it, unless a disabling ended that one before the place as well.
 fn was_disabled_at(span: &Span, spans: &[Span], seq: Seq) -> bool {
-    let Some(until) = span
-        .until_seq
-        .filter(|_| span.closed_by == Some(SpanCloseReason::Disabled))
-    else {
+    let Some(until) = span.disabled_before(seq) else {
         return false;
     };
-    let opened_again = |later: &Span| {
-        later.subscription_id == span.subscription_id && later.from_seq >= until && later.from_seq < seq
-    };
-    // A span that was opened and closed at the same place is not later than itself.
-    until < seq
-        && !spans
-            .iter()
-            .any(|later| !std::ptr::eq(later, span) && opened_again(later))
+    !spans.iter().any(|later| {
+        later.subscription_id == span.subscription_id
+            && until <= later.from_seq
+            && later.from_seq < seq
+            && later.disabled_before(seq).is_none()
+    })
 }
 
 impl SpanCloseReason {
@@ -115,5 +117,4 @@ impl NotDue {
 }
 
 #[cfg(test)]
-#[path = "span/tests.rs"]
 mod tests;

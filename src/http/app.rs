@@ -13,7 +13,10 @@ use actix_web::{
     web,
 };
 
-use super::{auth, health, members, problem::Problem, request_id, state::AppState, users, workspaces};
+use super::{
+    auth, dead_letters, events, extensions, health, members, problem::Problem, request_id, state::AppState,
+    subscriptions, users, workspaces,
+};
 use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
 /// One worker's application. From the outside in: request ids and problem bodies, then (not for the health
@@ -51,7 +54,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(auth::routes)
         .configure(users::routes)
         .configure(workspaces::routes)
-        .configure(members::routes);
+        .configure(members::routes)
+        .configure(extensions::routes)
+        .configure(subscriptions::routes)
+        .configure(dead_letters::routes)
+        .configure(events::routes);
 }
 
 async fn unknown_route() -> Result<HttpResponse, Problem> {

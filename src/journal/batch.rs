@@ -141,8 +141,8 @@ impl Batch {
                 "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) VALUES",
                 4,
                 chunk.len(),
-                "ON CONFLICT (installation_id) DO UPDATE SET settled_seq = excluded.settled_seq \
-                 WHERE ext_delivery_cursor.settled_seq < excluded.settled_seq",
+                "ON CONFLICT (installation_id) DO UPDATE SET settled_seq = excluded.settled_seq, \
+                 generation = excluded.generation WHERE ext_delivery_cursor.settled_seq <= excluded.settled_seq",
                 values,
             );
             transaction.execute_raw(statement).await?;

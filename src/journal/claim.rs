@@ -3,10 +3,11 @@
 use std::{
     fs::{File, OpenOptions},
     path::PathBuf,
+    time::Duration,
 };
 
 use fs4::fs_std::FileExt;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{OpenError, database::DatabaseUrl};
 
@@ -45,19 +46,37 @@ impl FileClaim {
     }
 }
 
+/// How long a claim is waited for: the server ends the session of a process that has died a moment later.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Takes the claim on the writer connection, where the engine has one of that kind.
 pub(super) async fn take_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
-    let statement = Statement::from_sql_and_values(
-        DbBackend::Postgres,
-        "SELECT pg_try_advisory_lock($1) AS taken",
-        [ADVISORY_LOCK.into()],
-    );
-    let row = connection.query_one_raw(statement).await?;
-    match row.map(|row| row.try_get::<bool>("", "taken")).transpose()? {
-        Some(true) => Ok(()),
-        _ => Err(OpenError::Claimed),
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        if ask(connection, "SELECT pg_try_advisory_lock($1) AS answer").await? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
     }
+    Err(OpenError::Claimed)
+}
+
+/// Gives the claim back, so that a successor need not wait for the server to notice our end.
+pub(super) async fn release(connection: &DatabaseConnection) {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        // The end of the session releases it all the same.
+        let _ = ask(connection, "SELECT pg_advisory_unlock($1) AS answer").await;
+    }
+}
+
+async fn ask(connection: &DatabaseConnection, sql: &str) -> Result<bool, DbErr> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [ADVISORY_LOCK.into()]);
+    let row = connection.query_one_raw(statement).await?;
+    Ok(row
+        .map(|row| row.try_get("", "answer"))
+        .transpose()?
+        .unwrap_or(false))
 }

@@ -78,12 +78,11 @@ impl Journal {
                 attempts: AttemptBuffer::default(),
                 unresolved: None,
                 clock,
+                claim,
             };
             if opened.send(Ok(())).is_ok() {
                 writer.run().await;
             }
-            // The claim on the file ends after the last write.
-            drop(claim);
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -111,6 +110,7 @@ impl Journal {
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
     let _claim = FileClaim::take(url)?;
     let (connection, _) = prepare(url).await?;
+    super::claim::release(&connection).await;
     connection.close().await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
     OpenError,
     attempts::AttemptBuffer,
     batch::Batch,
-    claim,
+    claim::{self, FileClaim},
     command::{AppendError, Attached, Command, JobEnd, JobError, SettleError, StorageUnavailable, WriteJob},
     database::{DatabaseUrl, is_fault_of_the_data},
     gather::Gathered,
@@ -57,6 +57,8 @@ pub(super) struct Writer {
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
     pub(super) clock: Clock,
+    /// Held until the last write.
+    pub(super) claim: Option<FileClaim>,
 }
 
 /// What became of a transaction.
@@ -98,9 +100,11 @@ impl Writer {
         }
         self.attempts.flush(self.connection.as_ref()).await;
         if let Some(connection) = self.connection.take() {
+            claim::release(&connection).await;
             // Nobody can act on a failure to close.
             let _ = connection.close().await;
         }
+        drop(self.claim.take());
         if let Some(reply) = stopped {
             let _ = reply.send(());
         }

@@ -1,0 +1,219 @@
+//! What goes into a lane and what comes out of it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use crate::domain::{
+    attempt::{AttemptResult, DeadLetterReason, DeliveryKind},
+    event::PlatformEvent,
+    id::{DeadLetterId, EventId},
+    retry_schedule::RetrySchedule,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// The limits of a lane.
+#[derive(Clone, Debug)]
+pub struct LaneConfig {
+    /// Deliveries started and not yet durably settled: at most so many are repeated after a crash.
+    pub window: usize,
+    /// Attempts in flight, live ones and retries together.
+    pub concurrency: usize,
+    /// Attempts in flight at the start; each success adds one, up to `concurrency`.
+    pub initial_concurrency: usize,
+    pub schedule: RetrySchedule,
+    /// The longest time that one attempt takes.
+    pub attempt_timeout: Duration,
+    /// How long an attempt may hold a full window before it is parked while in flight.
+    pub straggler_after: Duration,
+    /// A cursor that only passes events that are not due is written at most once in this time.
+    pub lazy_cursor_every: Duration,
+}
+
+/// Names one delivery of an installation: it has at most one row in the retry table and at most one attempt
+/// in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryKey {
+    pub kind: DeliveryKind,
+    pub event_id: EventId,
+}
+
+/// What attaching to the journal found durable.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Every due event up to here is delivered, parked or dead.
+    pub settled: Seq,
+    /// Beyond `settled`: events that have a `LIVE` retry row or a dead letter already.
+    pub handled: BTreeSet<Seq>,
+    /// The earliest time in the retry table.
+    pub next_retry_at: Option<Timestamp>,
+    /// The last place of the log.
+    pub head: Seq,
+}
+
+/// What a lane may do at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneMode {
+    Running,
+    /// Paused or disabled: nothing is started or read; what is in flight ends and is settled.
+    Held,
+    /// Uninstalled: what is due up to `head` and everything in the retry table becomes a dead letter.
+    /// Only [`LaneMode::Draining`] may follow.
+    Closing {
+        head: Seq,
+    },
+    /// Shutdown: nothing is started; what is in flight ends and is settled. Final.
+    Draining,
+}
+
+/// A row of the retry table.
+#[derive(Clone, Debug)]
+pub struct RetryRow {
+    pub key: DeliveryKey,
+    pub event: Arc<PlatformEvent>,
+    /// Attempts made so far.
+    pub attempts: u32,
+    pub next_attempt_at: Timestamp,
+    /// The letter being replayed; set where the kind is `REPLAY`.
+    pub dead_letter_id: Option<DeadLetterId>,
+    pub last_error: Option<String>,
+    pub last_status: Option<u16>,
+}
+
+/// One attempt to make.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub key: DeliveryKey,
+    pub event: Arc<PlatformEvent>,
+    /// The number of this attempt, from 1.
+    pub attempt: u32,
+    pub dead_letter_id: Option<DeadLetterId>,
+}
+
+/// A delivery that goes into the retry table, or back into it.
+#[derive(Clone, Debug)]
+pub struct ParkedRetry {
+    pub key: DeliveryKey,
+    pub seq: Seq,
+    /// Attempts made so far.
+    pub attempts: u32,
+    pub next_attempt_at: Timestamp,
+    pub last_error: Option<String>,
+    pub last_status: Option<u16>,
+}
+
+/// What is to be made durable in one transaction.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Where the cursor goes; never lower than before.
+    pub settled: Seq,
+    /// Rows to insert or, where the key is there already, to replace.
+    pub park: Vec<ParkedRetry>,
+    /// Rows to remove. No key is in both lists.
+    pub remove: Vec<DeliveryKey>,
+}
+
+/// A delivery that will not be tried again: its letter, the removal of its retry row (there may be none)
+/// and the cursor are to be made durable in one transaction.
+#[derive(Clone, Debug)]
+pub struct GivenUp {
+    pub key: DeliveryKey,
+    pub event: Arc<PlatformEvent>,
+    /// Where the cursor may go in the same transaction. May be lower than what is durable by then.
+    pub settled: Seq,
+    pub reason: DeadLetterReason,
+    /// Attempts made; 0 when it was given up untried.
+    pub attempts: u32,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    /// The letter that was being replayed and is dead again; `None` for a new letter.
+    pub dead_letter_id: Option<DeadLetterId>,
+}
+
+/// What happens to a lane.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Answers [`Command::ReadAfter`]: the due events after the place asked for, up to and including
+    /// `through`, in the order of the log.
+    Events {
+        through: Seq,
+        due: Vec<Arc<PlatformEvent>>,
+    },
+    /// Answers [`Command::ReadRetries`]: the rows due, earliest first, as of any moment since it was asked,
+    /// and the earliest time among the rows not returned.
+    Retries {
+        rows: Vec<RetryRow>,
+        next_retry_at: Option<Timestamp>,
+    },
+    /// A replay is in the retry table since just now.
+    RetriesAdded {
+        at: Timestamp,
+    },
+    /// Answers [`Command::Attempt`].
+    AttemptFinished {
+        key: DeliveryKey,
+        result: AttemptResult,
+    },
+    /// Answers [`Command::Settle`].
+    SettlementDurable,
+    /// Answers [`Command::GiveUp`] and [`Command::FinishReplay`]: it is durable.
+    LetterWritten {
+        key: DeliveryKey,
+    },
+    /// The time asked for with [`Command::WakeAt`] has come. Coming early or without need does no harm.
+    Tick,
+    Mode(LaneMode),
+}
+
+/// What a lane wants done. Every command but the last three is answered by exactly one input.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// At most one is outstanding. It is answered as soon as there is an event after `seq`, due or not,
+    /// which may be long after; with at most `limit` due events.
+    ReadAfter {
+        seq: Seq,
+        limit: usize,
+    },
+    /// At most one is outstanding. It is answered at once, with at most `limit` rows whose time is at or
+    /// before `due_by`, earliest first.
+    ReadRetries {
+        due_by: Timestamp,
+        limit: usize,
+    },
+    Attempt(Delivery),
+    /// At most one is outstanding.
+    Settle(Settlement),
+    GiveUp(GivenUp),
+    /// A replay was delivered: the letter becomes `REPLAYED` and the retry row goes, in one transaction.
+    FinishReplay {
+        key: DeliveryKey,
+        dead_letter_id: DeadLetterId,
+    },
+    /// Send a [`Input::Tick`] at this time; replaces an earlier wish.
+    WakeAt(Timestamp),
+    /// Draining is over: nothing is in flight and everything is durable. The last command of the lane.
+    Drained,
+    /// Closing is over: nothing is due any more and everything is durable. The last command of the lane.
+    Closed,
+}
+
+/// A look at a lane, for admins and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneSnapshot {
+    pub mode: LaneMode,
+    /// The durable cursor.
+    pub settled: Seq,
+    /// How far the log was read.
+    pub read_through: Seq,
+    /// Attempts running.
+    pub in_flight: usize,
+    /// The most attempts that may run at present.
+    pub concurrency: usize,
+    /// Events read and not started.
+    pub queued: usize,
+    /// Retry rows loaded and not started.
+    pub queued_retries: usize,
+    /// Deliveries started and not durably settled.
+    pub window_used: usize,
+    /// The earliest time known in the retry table, apart from rows that are loaded or busy.
+    pub next_retry_at: Option<Timestamp>,
+}

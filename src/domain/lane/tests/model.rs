@@ -1,0 +1,185 @@
+//! A lane in a [`World`] in which anything may happen at any time.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::world::{FAILED, GONE, World};
+use crate::domain::{
+    attempt::Verdict,
+    lane::{LaneConfig, LaneMode},
+    retry_schedule::RetrySchedule,
+};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish { due: bool, times: usize },
+    AnswerRead { page: usize },
+    SnapshotRetries,
+    AnswerRetries,
+    Finish { which: usize, verdict: Verdict },
+    ApplySettlement,
+    TellSettled,
+    ApplyLetter { which: usize },
+    TellLetter { which: usize },
+    Replay { which: usize },
+    TellReplay,
+    Pass(Duration),
+    Tick,
+    Hold,
+    Resume,
+    Drain,
+    Crash { luck: u32 },
+    AnswerAll(Verdict),
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        4 => Just(Verdict::Delivered),
+        3 => Just(FAILED),
+        1 => (0_u64..5).prop_map(|secs| Verdict::Retry { retry_after: Some(Duration::from_secs(secs)) }),
+        1 => Just(GONE),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let which = 0_usize..64;
+    prop_oneof![
+        8 => (any::<bool>(), 1_usize..8).prop_map(|(due, times)| Step::Publish { due, times }),
+        6 => (1_usize..9).prop_map(|page| Step::AnswerRead { page }),
+        2 => Just(Step::SnapshotRetries),
+        4 => Just(Step::AnswerRetries),
+        16 => (which.clone(), verdict()).prop_map(|(which, verdict)| Step::Finish { which, verdict }),
+        3 => Just(Step::ApplySettlement),
+        7 => Just(Step::TellSettled),
+        2 => which.clone().prop_map(|which| Step::ApplyLetter { which }),
+        4 => which.clone().prop_map(|which| Step::TellLetter { which }),
+        3 => which.prop_map(|which| Step::Replay { which }),
+        3 => Just(Step::TellReplay),
+        6 => (0_u64..3_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        1 => Just(Step::Tick),
+        1 => Just(Step::Hold),
+        2 => Just(Step::Resume),
+        1 => Just(Step::Drain),
+        1 => any::<u32>().prop_map(|luck| Step::Crash { luck }),
+        1 => verdict().prop_map(Step::AnswerAll),
+    ]
+}
+
+fn config() -> impl Strategy<Value = LaneConfig> {
+    let delays = prop::collection::vec((100_u64..20_000).prop_map(Duration::from_millis), 0..4);
+    (1_usize..9, 1_usize..7, 1_usize..4, delays).prop_map(|(window, concurrency, initial, delays)| {
+        LaneConfig {
+            window,
+            concurrency,
+            initial_concurrency: initial,
+            schedule: RetrySchedule::new(delays, 0.1),
+            attempt_timeout: Duration::from_secs(3),
+            straggler_after: Duration::from_secs(1),
+            lazy_cursor_every: Duration::from_secs(1),
+        }
+    })
+}
+
+fn take(world: &mut World, step: Step) {
+    match step {
+        Step::Publish { due, times } => (0..times).for_each(|_| world.publish(due)),
+        Step::AnswerRead { page } => drop(world.answer_read(page)),
+        Step::SnapshotRetries => world.snapshot_retries(),
+        Step::AnswerRetries => drop(world.answer_retries()),
+        Step::Finish { which, verdict } => drop(world.finish(which, verdict)),
+        Step::ApplySettlement => world.apply_settlement(),
+        Step::TellSettled => drop(world.tell_settled()),
+        Step::ApplyLetter { which } => world.apply_letter(which),
+        Step::TellLetter { which } => drop(world.tell_letter(which)),
+        Step::Replay { which } => world.replay(which),
+        Step::TellReplay => drop(world.tell_replay()),
+        Step::Pass(duration) => world.pass(duration),
+        Step::Tick => world.tick(),
+        Step::Hold if world.mode == LaneMode::Running => world.set_mode(LaneMode::Held),
+        Step::Resume if world.mode == LaneMode::Held => world.set_mode(LaneMode::Running),
+        Step::Hold | Step::Resume => {}
+        Step::Drain => world.set_mode(LaneMode::Draining),
+        Step::Crash { mut luck } => world.crash(|| {
+            luck = luck.rotate_left(1);
+            luck & 1 == 1
+        }),
+        Step::AnswerAll(verdict) => drop(world.answer_all(|| verdict.clone())),
+    }
+    // A process that has drained stops and is started again.
+    if world.drained {
+        world.attach(LaneMode::Running);
+    }
+}
+
+/// Leaves every mode in which nothing new would start.
+fn run_again(world: &mut World) {
+    match world.mode {
+        LaneMode::Running | LaneMode::Closing { .. } => {}
+        LaneMode::Held => world.set_mode(LaneMode::Running),
+        LaneMode::Draining => {
+            world.run_out(|| Verdict::Delivered);
+            assert!(world.drained, "the lane does not drain: {:?}", world.lane);
+            world.attach(LaneMode::Running);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(512)))]
+
+    #[test]
+    fn every_due_event_is_settled_once_whatever_happens(
+        config in config(),
+        steps in prop::collection::vec(step(), 0..250),
+        last in prop::collection::vec(verdict(), 1..8),
+    ) {
+        let mut world = World::new(config);
+        steps.into_iter().for_each(|step| take(&mut world, step));
+        run_again(&mut world);
+        let mut last = last.into_iter().cycle();
+        world.run_out(|| last.next().unwrap());
+        world.assert_everything_is_settled();
+    }
+
+    #[test]
+    fn a_lane_that_drains_comes_to_rest_and_repeats_nothing_afterwards(
+        config in config(),
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
+        let mut world = World::new(config);
+        let unharmed = steps.into_iter().filter(|step| !matches!(step, Step::Crash { .. }));
+        unharmed.for_each(|step| take(&mut world, step));
+        world.set_mode(LaneMode::Draining);
+        world.run_out(|| FAILED);
+        prop_assert!(world.drained);
+        world.attach(LaneMode::Running);
+        world.run_out(|| Verdict::Delivered);
+        world.assert_everything_is_settled();
+    }
+
+    #[test]
+    fn a_lane_that_closes_leaves_nothing_due(
+        config in config(),
+        steps in prop::collection::vec(step(), 0..120),
+        closing in prop::collection::vec(step(), 0..60),
+        attached_anew in any::<bool>(),
+    ) {
+        let mut world = World::new(config);
+        steps.into_iter().for_each(|step| take(&mut world, step));
+        run_again(&mut world);
+        let mode = LaneMode::Closing { head: world.head() };
+        if attached_anew {
+            world.crash(|| true);
+            world.attach(mode);
+        } else {
+            world.set_mode(mode);
+        }
+        // Nothing is due any more, and an uninstalled extension has no replays.
+        let odd = |step: &Step| matches!(step, Step::Publish { .. } | Step::Replay { .. } | Step::Crash { .. } | Step::Drain);
+        closing.into_iter().filter(|step| !odd(step)).for_each(|step| take(&mut world, step));
+        world.run_out(|| FAILED);
+        prop_assert!(world.closed, "the lane does not close: {:?}", world.lane);
+        world.assert_everything_is_settled();
+    }
+}

@@ -1,0 +1,681 @@
+//! Everything around a lane, in memory: the log, the retry table and the letters as the journal keeps them,
+//! the service that takes the deliveries, and what is on its way between them. Each step can be taken at
+//! any time, and each step checks what a lane guarantees.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use crate::domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, WorkspaceId},
+    lane::{
+        Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, Lane, LaneConfig, LaneMode, RetryRow,
+        Settlement,
+    },
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+pub(super) fn event(seq: i64) -> Arc<PlatformEvent> {
+    let new = NewEvent {
+        id: EventId::new(Uuid::from_u128(u128::try_from(seq).unwrap())),
+        event_key: EventKey::parse("crm.deal").unwrap(),
+        schema_version: None,
+        actor: None,
+        payload: "{}".into(),
+        occurred_at: Timestamp::from_millis(0),
+        traceparent: None,
+    };
+    Arc::new(PlatformEvent::record(
+        WorkspaceId::new(Uuid::nil()),
+        Seq::new(seq),
+        new,
+    ))
+}
+
+pub(super) fn result(verdict: Verdict) -> AttemptResult {
+    let delivered = verdict == Verdict::Delivered;
+    AttemptResult {
+        outcome: if delivered {
+            AttemptOutcome::Delivered
+        } else {
+            AttemptOutcome::Http5xx
+        },
+        verdict,
+        http_status: Some(if delivered { 200 } else { 500 }),
+        duration: Duration::from_millis(1),
+        error: (!delivered).then(|| "answered 500".to_owned()),
+        response: None,
+        disable: false,
+    }
+}
+
+pub(super) const FAILED: Verdict = Verdict::Retry { retry_after: None };
+pub(super) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LetterStatus {
+    Dead,
+    Replaying,
+    Replayed,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub(super) id: DeadLetterId,
+    pub(super) event: Arc<PlatformEvent>,
+    pub(super) attempts: u32,
+    pub(super) status: LetterStatus,
+}
+
+/// A change on its way to the journal: not applied, or applied and not yet told of.
+#[derive(Clone, Debug)]
+pub(super) struct Change<T> {
+    what: T,
+    applied: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum LetterChange {
+    GiveUp(GivenUp),
+    FinishReplay(DeliveryKey),
+}
+
+#[derive(Debug)]
+struct RetryRead {
+    due_by: Timestamp,
+    limit: usize,
+    snapshot: Option<(Vec<RetryRow>, Option<Timestamp>)>,
+}
+
+pub(super) struct World {
+    pub(super) lane: Lane,
+    config: LaneConfig,
+    pub(super) mode: LaneMode,
+    pub(super) now: Timestamp,
+    inputs: u32,
+    // Durable.
+    log: Vec<(Arc<PlatformEvent>, bool)>,
+    pub(super) cursor: Seq,
+    pub(super) rows: BTreeMap<DeliveryKey, RetryRow>,
+    pub(super) letters: BTreeMap<EventId, Letter>,
+    // At the service.
+    pub(super) received: BTreeSet<EventId>,
+    /// The attempts made, leaving aside those that a crash allows to be repeated.
+    attempts: BTreeSet<(DeliveryKey, u32)>,
+    /// The attempts that ended in this life of the lane.
+    ended: Vec<Delivery>,
+    // On its way.
+    pub(super) in_flight: Vec<Delivery>,
+    read: Option<(Seq, usize)>,
+    retry_read: Option<RetryRead>,
+    pub(super) settle: Option<Change<Settlement>>,
+    letter_changes: Vec<Change<LetterChange>>,
+    notices: Vec<Timestamp>,
+    wake: Option<Timestamp>,
+    pub(super) drained: bool,
+    pub(super) closed: bool,
+}
+
+impl World {
+    pub(super) fn new(config: LaneConfig) -> Self {
+        let now = Timestamp::from_millis(1_000_000);
+        let nothing = Attachment {
+            settled: Seq::ZERO,
+            handled: BTreeSet::new(),
+            next_retry_at: None,
+            head: Seq::ZERO,
+        };
+        let mut commands = Vec::new();
+        let lane = Lane::new(config.clone(), nothing, LaneMode::Running, now, &mut commands);
+        let mut world = Self {
+            lane,
+            config,
+            mode: LaneMode::Running,
+            now,
+            inputs: 0,
+            log: Vec::new(),
+            cursor: Seq::ZERO,
+            rows: BTreeMap::new(),
+            letters: BTreeMap::new(),
+            received: BTreeSet::new(),
+            attempts: BTreeSet::new(),
+            ended: Vec::new(),
+            in_flight: Vec::new(),
+            read: None,
+            retry_read: None,
+            settle: None,
+            letter_changes: Vec::new(),
+            notices: Vec::new(),
+            wake: None,
+            drained: false,
+            closed: false,
+        };
+        world.take(commands);
+        world
+    }
+
+    pub(super) fn head(&self) -> Seq {
+        Seq::new(i64::try_from(self.log.len()).unwrap())
+    }
+
+    pub(super) fn due(&self) -> impl Iterator<Item = &Arc<PlatformEvent>> {
+        self.log.iter().filter(|(_, due)| *due).map(|(event, _)| event)
+    }
+
+    // What happens to the lane.
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.inputs += 1;
+        let random = f64::from(self.inputs % 97) / 97.0;
+        let mut commands = Vec::new();
+        self.lane.handle(input, self.now, random, &mut commands);
+        self.take(commands);
+        self.check_bounds();
+    }
+
+    pub(super) fn publish(&mut self, due: bool) {
+        let event = event(self.head().next().get());
+        self.log.push((event, due));
+    }
+
+    pub(super) fn set_mode(&mut self, mode: LaneMode) {
+        self.mode = mode;
+        self.input(Input::Mode(mode));
+    }
+
+    /// Answers the outstanding read, with at most `page` due events, if there is anything to answer.
+    pub(super) fn answer_read(&mut self, page: usize) -> bool {
+        let Some((seq, limit)) = self.read.filter(|(seq, _)| *seq < self.head()) else {
+            return false;
+        };
+        self.read = None;
+        let start = usize::try_from(seq.get()).unwrap();
+        let (mut due, mut through) = (Vec::new(), seq);
+        for (event, is_due) in &self.log[start..] {
+            if *is_due && due.len() == page.clamp(1, limit) {
+                break;
+            }
+            through = event.seq;
+            due.extend(is_due.then(|| event.clone()));
+        }
+        self.input(Input::Events { through, due });
+        true
+    }
+
+    /// Lets the outstanding read of the retry table see the table as it is now; it is answered later.
+    pub(super) fn snapshot_retries(&mut self) {
+        let Some(read) = self.retry_read.as_mut().filter(|read| read.snapshot.is_none()) else {
+            return;
+        };
+        let mut rows: Vec<_> = self.rows.values().cloned().collect();
+        rows.sort_by_key(|row| (row.next_attempt_at, row.key));
+        let due = rows
+            .iter()
+            .take_while(|row| row.next_attempt_at <= read.due_by)
+            .count();
+        let rest = rows.split_off(due.min(read.limit));
+        read.snapshot = Some((rows, rest.first().map(|row| row.next_attempt_at)));
+    }
+
+    pub(super) fn answer_retries(&mut self) -> bool {
+        self.snapshot_retries();
+        let Some((rows, next_retry_at)) = self.retry_read.take().and_then(|read| read.snapshot) else {
+            return false;
+        };
+        self.input(Input::Retries { rows, next_retry_at });
+        true
+    }
+
+    pub(super) fn finish(&mut self, which: usize, verdict: Verdict) -> bool {
+        if self.in_flight.is_empty() {
+            return false;
+        }
+        let delivery = self.in_flight.remove(which % self.in_flight.len());
+        let key = delivery.key;
+        if verdict == Verdict::Delivered {
+            self.received.insert(key.event_id);
+        }
+        self.ended.push(delivery);
+        self.input(Input::AttemptFinished {
+            key,
+            result: result(verdict),
+        });
+        true
+    }
+
+    pub(super) fn finish_seq(&mut self, seq: i64, verdict: Verdict) {
+        let which = self
+            .in_flight
+            .iter()
+            .position(|delivery| delivery.event.seq == Seq::new(seq));
+        self.finish(which.expect("the event is in flight"), verdict);
+    }
+
+    pub(super) fn apply_settlement(&mut self) {
+        let Some(change) = self.settle.as_mut().filter(|change| !change.applied) else {
+            return;
+        };
+        change.applied = true;
+        let settlement = change.what.clone();
+        for retry in settlement.park {
+            let letter = self.letters.get(&retry.key.event_id);
+            assert!(letter.is_none(), "{:?} is dead and parked", retry.key);
+            let row = RetryRow {
+                key: retry.key,
+                event: self.log[usize::try_from(retry.seq.get()).unwrap() - 1].0.clone(),
+                attempts: retry.attempts,
+                next_attempt_at: retry.next_attempt_at,
+                dead_letter_id: None,
+                last_error: retry.last_error,
+                last_status: retry.last_status,
+            };
+            self.rows.insert(retry.key, row);
+        }
+        for key in settlement.remove {
+            assert!(
+                self.received.contains(&key.event_id),
+                "{key:?} is forgotten without being delivered"
+            );
+            assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
+        }
+        self.move_cursor(settlement.settled);
+    }
+
+    pub(super) fn tell_settled(&mut self) -> bool {
+        if self.settle.is_none() {
+            return false;
+        }
+        self.apply_settlement();
+        self.settle = None;
+        self.input(Input::SettlementDurable);
+        true
+    }
+
+    pub(super) fn apply_letter(&mut self, which: usize) {
+        if self.letter_changes.is_empty() {
+            return;
+        }
+        let which = which % self.letter_changes.len();
+        if std::mem::replace(&mut self.letter_changes[which].applied, true) {
+            return;
+        }
+        match self.letter_changes[which].what.clone() {
+            LetterChange::GiveUp(given_up) => self.write_letter(given_up),
+            LetterChange::FinishReplay(key) => {
+                assert!(self.received.contains(&key.event_id), "{key:?} was not delivered");
+                assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
+                let letter = self
+                    .letters
+                    .get_mut(&key.event_id)
+                    .expect("only letters are replayed");
+                assert_eq!(letter.status, LetterStatus::Replaying);
+                letter.status = LetterStatus::Replayed;
+            }
+        }
+    }
+
+    pub(super) fn tell_letter(&mut self, which: usize) -> bool {
+        if self.letter_changes.is_empty() {
+            return false;
+        }
+        self.apply_letter(which);
+        let change = self.letter_changes.remove(which % self.letter_changes.len());
+        let key = match change.what {
+            LetterChange::GiveUp(given_up) => given_up.key,
+            LetterChange::FinishReplay(key) => key,
+        };
+        self.input(Input::LetterWritten { key });
+        true
+    }
+
+    /// An admin replays one of the dead letters; the lane is told later.
+    pub(super) fn replay(&mut self, which: usize) {
+        let mut dead: Vec<_> = self
+            .letters
+            .values_mut()
+            .filter(|letter| letter.status == LetterStatus::Dead)
+            .collect();
+        if dead.is_empty() {
+            return;
+        }
+        let letter = dead.swap_remove(which % dead.len());
+        letter.status = LetterStatus::Replaying;
+        let key = DeliveryKey {
+            kind: DeliveryKind::Replay,
+            event_id: letter.event.id,
+        };
+        let row = RetryRow {
+            key,
+            event: letter.event.clone(),
+            attempts: letter.attempts,
+            next_attempt_at: self.now,
+            dead_letter_id: Some(letter.id),
+            last_error: None,
+            last_status: None,
+        };
+        assert!(self.rows.insert(key, row).is_none());
+        self.notices.push(self.now);
+    }
+
+    pub(super) fn tell_replay(&mut self) -> bool {
+        let Some(at) = self.notices.pop() else {
+            return false;
+        };
+        self.input(Input::RetriesAdded { at });
+        true
+    }
+
+    /// Time passes; a tick comes if it is time for it.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        if self.wake.is_some_and(|at| at <= self.now) {
+            self.tick();
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.wake = None;
+        self.input(Input::Tick);
+    }
+
+    /// The lane is lost. What was on its way to the journal arrived or not, and so did the attempts.
+    pub(super) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
+        if luck() {
+            self.apply_settlement();
+        }
+        for which in 0..self.letter_changes.len() {
+            if luck() {
+                self.apply_letter(which);
+            }
+        }
+        let at_risk = self.at_risk();
+        assert!(
+            at_risk.len() <= self.config.window,
+            "a crash repeats more than the window"
+        );
+        self.attempts.retain(|(key, _)| !at_risk.contains(key));
+        for delivery in std::mem::take(&mut self.in_flight) {
+            if luck() {
+                self.received.insert(delivery.key.event_id);
+            }
+        }
+        self.attach(LaneMode::Running);
+    }
+
+    /// A new lane goes on from what is durable.
+    pub(super) fn attach(&mut self, mode: LaneMode) {
+        (self.read, self.retry_read, self.settle, self.wake) = (None, None, None, None);
+        self.letter_changes.clear();
+        self.notices.clear();
+        self.ended.clear();
+        (self.drained, self.mode) = (false, mode);
+        let parked = self
+            .rows
+            .values()
+            .filter(|row| row.key.kind == DeliveryKind::Live);
+        let handled = parked
+            .map(|row| row.event.seq)
+            .chain(self.letters.values().map(|dead| dead.event.seq));
+        let attachment = Attachment {
+            settled: self.cursor,
+            handled: handled.filter(|seq| *seq > self.cursor).collect(),
+            next_retry_at: self.rows.values().map(|row| row.next_attempt_at).min(),
+            head: self.head(),
+        };
+        let mut commands = Vec::new();
+        self.lane = Lane::new(self.config.clone(), attachment, mode, self.now, &mut commands);
+        self.take(commands);
+    }
+
+    /// Answers everything until the lane waits for time or for events alone. True if anything happened.
+    pub(super) fn answer_all(&mut self, mut verdict: impl FnMut() -> Verdict) -> bool {
+        let mut moved = false;
+        for round in 0.. {
+            assert!(round < 10_000, "the lane turns in circles: {:?}", self.lane);
+            let attempt = !self.in_flight.is_empty() && self.finish(0, verdict());
+            let answered = self.tell_settled() | self.tell_letter(0) | self.tell_replay();
+            if !(attempt | answered | self.answer_retries() | self.answer_read(usize::MAX)) {
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// Goes on, time passing as the lane asks, until nothing is left to do.
+    pub(super) fn run_out(&mut self, mut verdict: impl FnMut() -> Verdict) {
+        for round in 0.. {
+            assert!(round < 10_000, "the lane comes to no end: {:?}", self.lane);
+            let moved = self.answer_all(&mut verdict);
+            match self.wake {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.tick();
+                }
+                None if !moved => break,
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn assert_everything_is_settled(&self) {
+        assert_eq!(
+            self.cursor,
+            self.head(),
+            "the cursor has not come to the head: {:?}",
+            self.lane
+        );
+        assert!(self.rows.is_empty(), "rows are left: {:?}", self.rows);
+        for event in self.due() {
+            let dead = self.letters.contains_key(&event.id);
+            assert!(
+                dead || self.received.contains(&event.id),
+                "{:?} is lost",
+                event.id
+            );
+        }
+        assert!(
+            self.letters
+                .values()
+                .all(|letter| letter.status != LetterStatus::Replaying)
+        );
+    }
+
+    // What the lane commands.
+
+    fn take(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            assert!(
+                !self.closed && !self.drained,
+                "{command:?} after the last command"
+            );
+            match command {
+                Command::ReadAfter { seq, limit } => assert!(self.read.replace((seq, limit)).is_none()),
+                Command::ReadRetries { due_by, limit } => {
+                    let read = RetryRead {
+                        due_by,
+                        limit,
+                        snapshot: None,
+                    };
+                    assert!(self.retry_read.replace(read).is_none());
+                }
+                Command::Attempt(delivery) => self.start(delivery),
+                Command::Settle(what) => {
+                    assert!(
+                        what.settled >= self.lane.snapshot().settled,
+                        "the cursor goes back"
+                    );
+                    assert!(self.settle.replace(Change { what, applied: false }).is_none());
+                }
+                Command::GiveUp(what) => self.change_letter(LetterChange::GiveUp(what)),
+                Command::FinishReplay { key, dead_letter_id } => {
+                    assert_eq!(self.letters[&key.event_id].id, dead_letter_id);
+                    self.change_letter(LetterChange::FinishReplay(key));
+                }
+                Command::WakeAt(at) => self.wake = Some(at),
+                Command::Drained => {
+                    self.assert_nothing_is_on_its_way();
+                    self.drained = true;
+                }
+                Command::Closed => {
+                    self.assert_nothing_is_on_its_way();
+                    self.closed = true;
+                }
+            }
+        }
+    }
+
+    fn change_letter(&mut self, what: LetterChange) {
+        self.letter_changes.push(Change { what, applied: false });
+    }
+
+    fn start(&mut self, delivery: Delivery) {
+        let Delivery { key, attempt, .. } = delivery;
+        let seq = delivery.event.seq;
+        assert_eq!(self.mode, LaneMode::Running, "{key:?} starts");
+        assert!(
+            self.log[usize::try_from(seq.get()).unwrap() - 1].1,
+            "{key:?} is not due"
+        );
+        let row = self.rows.get(&key);
+        match key.kind {
+            DeliveryKind::Live => {
+                assert!(!self.letters.contains_key(&key.event_id), "{key:?} is dead");
+                assert!(row.is_some() || seq > self.cursor, "{key:?} is settled");
+            }
+            DeliveryKind::Replay => {
+                assert_eq!(self.letters[&key.event_id].status, LetterStatus::Replaying);
+                assert!(row.is_some(), "{key:?} has no row");
+            }
+        }
+        assert_eq!(
+            attempt,
+            row.map_or(0, |row| row.attempts) + 1,
+            "{key:?} miscounts"
+        );
+        assert!(
+            self.in_flight.iter().all(|other| other.key != key),
+            "{key:?} is in flight twice"
+        );
+        assert!(
+            self.attempts.insert((key, attempt)),
+            "{key:?} repeats attempt {attempt} without need"
+        );
+        self.in_flight.push(delivery);
+        assert!(self.in_flight.len() <= self.config.concurrency);
+        assert!(
+            self.at_risk().len() <= self.config.window,
+            "a crash would repeat more than the window"
+        );
+    }
+
+    /// The deliveries that a crash at this moment could repeat.
+    fn at_risk(&self) -> BTreeSet<DeliveryKey> {
+        let ended = self.ended.iter().filter(|delivery| !self.is_durable(delivery));
+        ended
+            .chain(&self.in_flight)
+            .map(|delivery| delivery.key)
+            .collect()
+    }
+
+    /// Whether what came of the attempt is durable.
+    fn is_durable(
+        &self,
+        Delivery {
+            key, attempt, event, ..
+        }: &Delivery,
+    ) -> bool {
+        match (key.kind, self.rows.get(key)) {
+            (_, Some(row)) => row.attempts >= *attempt,
+            (DeliveryKind::Replay, None) => true,
+            (DeliveryKind::Live, None) => event.seq <= self.cursor || self.letters.contains_key(&event.id),
+        }
+    }
+
+    fn write_letter(&mut self, given_up: GivenUp) {
+        let GivenUp {
+            key,
+            event,
+            settled,
+            reason,
+            attempts,
+            dead_letter_id,
+            ..
+        } = given_up;
+        let row = self.rows.remove(&key);
+        let tried = u32::from(reason != DeadLetterReason::Uninstalled);
+        let made = row.map_or(0, |row| row.attempts);
+        assert!(
+            attempts == made + tried || (tried == 0 && attempts == made + 1),
+            "{key:?} miscounts"
+        );
+        let id = dead_letter_id.unwrap_or(DeadLetterId::new(event.id.uuid()));
+        let status = LetterStatus::Dead;
+        let former = self.letters.insert(
+            event.id,
+            Letter {
+                id,
+                event,
+                attempts,
+                status,
+            },
+        );
+        match former {
+            Some(former) => {
+                assert_eq!(
+                    (key.kind, former.id),
+                    (DeliveryKind::Replay, id),
+                    "{key:?} has two letters"
+                );
+                assert_eq!(former.status, LetterStatus::Replaying);
+            }
+            None => assert_eq!(key.kind, DeliveryKind::Live),
+        }
+        self.move_cursor(settled);
+    }
+
+    fn move_cursor(&mut self, settled: Seq) {
+        let passed = self.log.iter().filter(|(event, due)| {
+            *due && event.seq > self.cursor && event.seq <= settled && !self.letters.contains_key(&event.id)
+        });
+        for (event, _) in passed {
+            let live = DeliveryKey {
+                kind: DeliveryKind::Live,
+                event_id: event.id,
+            };
+            let handled = self.received.contains(&event.id) || self.rows.contains_key(&live);
+            assert!(handled, "the cursor goes to {settled} and passes {:?}", event.id);
+        }
+        self.cursor = self.cursor.max(settled);
+    }
+
+    fn assert_nothing_is_on_its_way(&self) {
+        assert!(self.in_flight.is_empty() && self.settle.is_none() && self.letter_changes.is_empty());
+        assert!(self.at_risk().is_empty());
+        assert_eq!(self.cursor, self.lane.snapshot().settled);
+    }
+
+    fn check_bounds(&self) {
+        let snapshot = self.lane.snapshot();
+        let (window, concurrency) = (self.config.window, self.config.concurrency);
+        assert!(
+            snapshot.settled <= self.cursor,
+            "the lane believes in what is not durable"
+        );
+        assert_eq!(snapshot.in_flight, self.in_flight.len());
+        assert!(snapshot.queued < 2 * window, "{snapshot:?}");
+        assert!(
+            snapshot.queued_retries <= concurrency + 4 * window,
+            "{snapshot:?}"
+        );
+        assert!(snapshot.window_used <= 2 * window, "{snapshot:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Which dead letters to list: the parameters of both lists.
+
+use serde::Deserialize;
+
+use crate::{
+    domain::{
+        attempt::DeadLetterReason,
+        event_key::EventKey,
+        id::{InstallationId, WorkspaceId},
+        timestamp::Timestamp,
+    },
+    http::{
+        page::{Cursor, Limit},
+        parameters,
+    },
+    store::dead_letters::{DeadLetterFilter, DeadLetterStatus, Place},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListDeadLetters {
+    /// Used across workspaces only; within one, the path says it.
+    pub(super) workspace_id: Option<WorkspaceId>,
+    extension_id: Option<InstallationId>,
+    #[serde(default, deserialize_with = "parameters::event_key")]
+    event_key: Option<EventKey>,
+    status: Option<DeadLetterStatus>,
+    reason: Option<DeadLetterReason>,
+    /// Failed at this time or later.
+    from: Option<Timestamp>,
+    /// Failed before this time.
+    to: Option<Timestamp>,
+    cursor: Option<Cursor<PlaceKey>>,
+    #[serde(default)]
+    pub(super) limit: Limit,
+}
+
+/// A [`Place`] on the wire: the time in milliseconds, so that it is exact, and the id.
+pub(super) type PlaceKey = (i64, crate::domain::id::DeadLetterId);
+
+impl ListDeadLetters {
+    pub(super) fn filter(&self) -> DeadLetterFilter {
+        DeadLetterFilter {
+            installation_id: self.extension_id,
+            event_key: self.event_key.clone(),
+            status: self.status,
+            reason: self.reason,
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    pub(super) fn before(&self) -> Option<Place> {
+        self.cursor
+            .map(|Cursor((failed_at, id))| (Timestamp::from_millis(failed_at), id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{page::Query, problem::Problem};
+
+    fn wrong_parameter(query: &str) -> Option<String> {
+        let request = actix_web::test::TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+        let query = <Query<ListDeadLetters> as actix_web::FromRequest>::extract(&request);
+        let query = futures_util::FutureExt::now_or_never(query).unwrap().unwrap();
+        match query.read() {
+            Ok(_) => None,
+            Err(Problem::ValidationFailed(errors)) => Some(errors[0].field.clone().into_owned()),
+            Err(problem) => panic!("{problem}"),
+        }
+    }
+
+    #[test]
+    fn every_parameter_is_checked_under_its_name() {
+        let id = uuid::Uuid::nil();
+        let good = format!("extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&workspaceId={id}&limit=9");
+        assert_eq!(wrong_parameter(&good), None);
+        for (query, expected) in [
+            ("extensionId=crm", "extensionId"),
+            ("workspaceId=ws-uuid", "workspaceId"),
+            ("eventKey=*", "eventKey"),
+            ("status=dead", "status"),
+            ("reason=NONE", "reason"),
+            ("from=1", "from"),
+            ("to=now", "to"),
+            ("limit=201", "limit"),
+            ("cursor=NQ", "cursor"),
+        ] {
+            assert_eq!(wrong_parameter(query).as_deref(), Some(expected), "{query}");
+        }
+    }
+}

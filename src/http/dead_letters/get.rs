@@ -1,0 +1,47 @@
+//! `GET /api/workspaces/{workspaceId}/events/dead-letters/{deadLetterId}`
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::dto::DeadLetterDto;
+use crate::{
+    http::{
+        access::Caller, events::raw_json, extensions::attempt::AttemptDto, json, problem::Problem,
+        state::AppState,
+    },
+    store::attempts,
+};
+
+#[derive(Debug, Serialize)]
+struct DeadLetterWithPayloadDto {
+    #[serde(flatten)]
+    letter: DeadLetterDto,
+    /// As it was sent, byte for byte.
+    payload: Box<RawValue>,
+    /// Those that history still has, replays too, oldest first.
+    attempts: Vec<AttemptDto>,
+}
+
+/// The dead letter with its payload and the attempts to deliver it.
+pub(super) async fn get(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, letter) = path.into_inner();
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let mut letter = state.dead_letter(workspace, &letter).await?;
+    let history = attempts::of_event(
+        state.router.reader(),
+        workspace,
+        letter.event_id,
+        Some(letter.installation_id),
+    )
+    .await?;
+    Ok(json::success_with(&DeadLetterWithPayloadDto {
+        payload: raw_json(std::mem::take(&mut letter.payload))?,
+        letter: letter.into(),
+        attempts: history.into_iter().map(AttemptDto::from).collect(),
+    }))
+}

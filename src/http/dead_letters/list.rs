@@ -1,0 +1,35 @@
+//! `GET /api/workspaces/{workspaceId}/events/dead-letters`
+
+use actix_web::{HttpResponse, web};
+
+use super::{dto::DeadLetterDto, filter::ListDeadLetters};
+use crate::{
+    http::{
+        access::Caller,
+        page::{Query, page},
+        problem::Problem,
+        state::AppState,
+    },
+    store::dead_letters,
+};
+
+/// The dead letters of the workspace, newest first.
+pub(super) async fn list(
+    state: web::Data<AppState>,
+    caller: Caller,
+    workspace: web::Path<String>,
+    query: Query<ListDeadLetters>,
+) -> Result<HttpResponse, Problem> {
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let query = query.read()?;
+    let letters = dead_letters::page(
+        state.router.reader(),
+        workspace,
+        &query.filter(),
+        query.before(),
+        query.limit.fetch(),
+    )
+    .await?;
+    let place = |letter: &dead_letters::DeadLetter| (letter.failed_at.millis(), letter.id);
+    Ok(page(letters, query.limit, place, DeadLetterDto::from))
+}

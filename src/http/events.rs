@@ -1,0 +1,26 @@
+//! Events of a workspace, for its members.
+
+mod dto;
+mod get;
+mod list;
+mod publish;
+mod publish_body;
+mod traceparent;
+
+use actix_web::web;
+
+/// Must be configured after [`super::dead_letters::routes`]: `/events/dead-letters` is not the event with
+/// that id.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/api/workspaces/{workspaceId}/events/publish")
+                .route(web::post().to(publish::publish)),
+        )
+        .service(web::resource("/api/workspaces/{workspaceId}/events").route(web::get().to(list::list)))
+        .service(
+            web::resource("/api/workspaces/{workspaceId}/events/{eventId}").route(web::get().to(get::get)),
+        );
+}
+
+pub(super) use dto::raw_json;

@@ -1,0 +1,75 @@
+//! `GET /api/workspaces/{workspaceId}/events/{eventId}`
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::dto::EventDto;
+use crate::{
+    domain::{
+        attempt::DeadLetterReason,
+        id::{DeadLetterId, EventId, InstallationId},
+        timestamp::Timestamp,
+    },
+    http::{access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState},
+    store::{
+        events,
+        fate::{self, DeliveryStatus, Fate},
+    },
+};
+
+#[derive(Debug, Serialize)]
+struct EventWithDeliveriesDto {
+    #[serde(flatten)]
+    event: EventDto,
+    deliveries: Vec<DeliveryDto>,
+}
+
+/// What became of the event for one extension.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryDto {
+    extension_id: InstallationId,
+    extension_key: String,
+    extension_name: String,
+    status: DeliveryStatus,
+    next_attempt_at: Option<Timestamp>,
+    dead_letter_id: Option<DeadLetterId>,
+    dead_letter_reason: Option<DeadLetterReason>,
+    /// Oldest first.
+    attempts: Vec<AttemptDto>,
+}
+
+impl From<Fate> for DeliveryDto {
+    fn from(fate: Fate) -> Self {
+        Self {
+            extension_id: fate.installation.id,
+            extension_key: fate.installation.key,
+            extension_name: fate.installation.name,
+            status: fate.status,
+            next_attempt_at: fate.next_attempt_at,
+            dead_letter_id: fate.letter.as_ref().map(|letter| letter.id),
+            dead_letter_reason: fate.letter.map(|letter| letter.reason),
+            attempts: fate.attempts.into_iter().map(AttemptDto::from).collect(),
+        }
+    }
+}
+
+/// The event and what became of it for each extension.
+pub(super) async fn get(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, event) = path.into_inner();
+    let workspace = state.member(&caller, &workspace).await?;
+    let id: EventId = path::id(&event, "event")?;
+    let db = state.router.reader();
+    let event = events::find(db, workspace, id)
+        .await?
+        .ok_or_else(|| Problem::not_found("event"))?;
+    let fates = fate::of_event(db, workspace, &event).await?;
+    Ok(json::success_with(&EventWithDeliveriesDto {
+        event: EventDto::of(event)?,
+        deliveries: fates.into_iter().map(DeliveryDto::from).collect(),
+    }))
+}

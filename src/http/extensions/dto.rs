@@ -1,0 +1,80 @@
+//! How an extension is shown, and how its headers are kept.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp},
+    http::{problem::Problem, state::Sealer},
+    store::installations::Installation,
+};
+
+/// Header names, in lower case, to their values.
+pub(super) type Headers = BTreeMap<String, String>;
+
+/// An extension installed in the workspace, without its secrets.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExtensionDto {
+    pub(super) id: InstallationId,
+    key: String,
+    name: String,
+    delivery_type: DeliveryType,
+    service_base_url: Option<String>,
+    /// The names of the headers sent with every delivery; their values may be secrets and are never shown.
+    header_names: Vec<String>,
+    enabled: bool,
+    paused: bool,
+    concurrency: Option<u32>,
+    installed_at: Timestamp,
+}
+
+impl ExtensionDto {
+    /// # Errors
+    /// `INTERNAL` when the headers cannot be opened: they were sealed under another master key.
+    pub(super) fn of(installation: Installation, sealer: &Sealer) -> Result<Self, Problem> {
+        let headers = open_headers(&installation.headers, sealer)?;
+        Ok(Self {
+            id: installation.id,
+            key: installation.key,
+            name: installation.name,
+            delivery_type: installation.delivery_type,
+            service_base_url: installation.service_base_url,
+            header_names: headers.into_keys().collect(),
+            enabled: installation.enabled,
+            paused: installation.paused,
+            concurrency: installation.concurrency,
+            installed_at: installation.installed_at,
+        })
+    }
+}
+
+/// The headers as they are stored.
+pub(super) fn seal_headers(headers: &Headers, sealer: &Sealer) -> String {
+    let text = serde_json::to_string(headers).expect("a map of texts is always JSON");
+    sealer.seal(&text)
+}
+
+fn open_headers(sealed: &str, sealer: &Sealer) -> Result<Headers, Problem> {
+    let text = sealer.open(sealed).map_err(Problem::internal)?;
+    serde_json::from_str(&text).map_err(Problem::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_values_are_sealed_and_come_back() {
+        let sealer = Sealer::new(&[7; 64]);
+        let headers = Headers::from([("x-api-key".to_owned(), "secret".to_owned())]);
+        let sealed = seal_headers(&headers, &sealer);
+        assert!(!sealed.contains("secret"));
+        assert_eq!(open_headers(&sealed, &sealer).unwrap(), headers);
+        assert_eq!(
+            open_headers(&sealed, &Sealer::new(&[8; 64])).unwrap_err().code(),
+            "INTERNAL"
+        );
+    }
+}

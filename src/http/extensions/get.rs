@@ -1,0 +1,81 @@
+//! `GET /api/workspaces/{workspaceId}/extensions/{extensionId}`
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::dto::ExtensionDto;
+use crate::{
+    domain::{
+        id::{InstallationId, WorkspaceId},
+        timestamp::Timestamp,
+    },
+    http::{access::Caller, json, problem::Problem, state::AppState},
+    store::{attempts, backlog},
+};
+
+#[derive(Debug, Serialize)]
+struct ExtensionWithHealthDto {
+    #[serde(flatten)]
+    extension: ExtensionDto,
+    health: HealthDto,
+}
+
+/// How an extension keeps up.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthDto {
+    /// Deliveries being attempted right now.
+    in_flight: usize,
+    /// Events that are due and not settled; at least that many are waiting only if `backlogIsExact`.
+    backlog: u64,
+    /// False for a long backlog: then its far end counts whether the extension subscribed to it or not.
+    backlog_is_exact: bool,
+    /// Failed deliveries and replays that will be tried again.
+    retrying: u64,
+    /// Age of the oldest event that waits for its delivery.
+    oldest_pending_age_ms: Option<u64>,
+    last_success_at: Option<Timestamp>,
+    last_failure_at: Option<Timestamp>,
+}
+
+/// The extension and how it keeps up.
+pub(super) async fn get(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, extension) = path.into_inner();
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let installation = state.extension(workspace, &extension).await?;
+    let health = health(&state, workspace, installation.id).await?;
+    Ok(json::success_with(&ExtensionWithHealthDto {
+        extension: ExtensionDto::of(installation, &state.sealer)?,
+        health,
+    }))
+}
+
+async fn health(
+    state: &AppState,
+    workspace: WorkspaceId,
+    installation: InstallationId,
+) -> Result<HealthDto, Problem> {
+    let db = state.router.reader();
+    let backlog = backlog::of_installation(db, workspace, installation).await?;
+    let last = attempts::last_outcomes(db, workspace, installation).await?;
+    // The lane knows what the history has not been told yet; the history what was before the lane.
+    let lane = state.router.health(workspace, installation).await;
+    let (success, failure) = lane
+        .as_ref()
+        .map_or((None, None), |lane| (lane.last_success_at, lane.last_failure_at));
+    let now = state.clock.now();
+    let age = |at: Timestamp| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
+    Ok(HealthDto {
+        in_flight: lane.map_or(0, |lane| lane.in_flight),
+        backlog: backlog.pending,
+        backlog_is_exact: backlog.exact,
+        retrying: backlog.retrying,
+        oldest_pending_age_ms: backlog.oldest_at.map(age),
+        last_success_at: success.max(last.success_at),
+        last_failure_at: failure.max(last.failure_at),
+    })
+}

@@ -1,0 +1,46 @@
+//! `GET /api/workspaces/{workspaceId}/extensions`
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::dto::ExtensionDto;
+use crate::{
+    domain::id::InstallationId,
+    http::{
+        access::Caller,
+        page::{Cursor, Limit, Query, page},
+        problem::Problem,
+        state::AppState,
+    },
+    store,
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListExtensions {
+    cursor: Option<Cursor<InstallationId>>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+/// The installed extensions, newest first.
+pub(super) async fn list(
+    state: web::Data<AppState>,
+    caller: Caller,
+    workspace: web::Path<String>,
+    query: Query<ListExtensions>,
+) -> Result<HttpResponse, Problem> {
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let ListExtensions { cursor, limit } = query.read()?;
+    let before = cursor.map(|cursor| cursor.0);
+    let extensions = store::installations::page(state.router.reader(), workspace, before, limit.fetch())
+        .await?
+        .into_iter()
+        .map(|installation| ExtensionDto::of(installation, &state.sealer))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(page(
+        extensions,
+        limit,
+        |extension| extension.id,
+        |extension| extension,
+    ))
+}

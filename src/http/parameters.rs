@@ -1,0 +1,27 @@
+//! Filters of lists, as query parameters: each is checked, and named when it is wrong.
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::domain::event_key::EventKey;
+
+/// An exact event key.
+///
+/// # Errors
+/// The rule of [`EventKey`] that the text breaks.
+pub(super) fn event_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<EventKey>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    EventKey::parse(&text).map(Some).map_err(de::Error::custom)
+}
+
+/// Text to compare with: without control characters, which nothing that is stored has and which PostgreSQL
+/// refuses even to look for.
+///
+/// # Errors
+/// When there is one.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.contains(char::is_control) {
+        return Err(de::Error::custom("must not contain control characters"));
+    }
+    Ok(Some(text))
+}

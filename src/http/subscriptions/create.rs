@@ -1,0 +1,52 @@
+//! `POST /api/workspaces/{workspaceId}/extensions/{extensionId}/subscriptions`
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::SubscriptionDto;
+use crate::{
+    domain::{event_pattern::EventPattern, id::SubscriptionId, installation::InstallationChange},
+    http::{
+        access::Caller,
+        json::{self, JsonBody},
+        problem::Problem,
+        state::AppState,
+    },
+    store,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SubscribeDto {
+    event_key: String,
+}
+
+/// Subscribes an extension to the events published after this answer. The same pattern twice is a conflict.
+pub(super) async fn create(
+    state: web::Data<AppState>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    body: JsonBody<SubscribeDto>,
+) -> Result<HttpResponse, Problem> {
+    let (workspace, extension) = path.into_inner();
+    let workspace = state.workspace_admin(&caller, &workspace).await?;
+    let installation = state.extension(workspace, &extension).await?;
+    let SubscribeDto { event_key } = body.read().await?;
+    let pattern =
+        EventPattern::parse(&event_key).map_err(|rule| Problem::validation("eventKey", rule.to_string()))?;
+    let id = SubscriptionId::new(state.clock.new_uuid());
+    let change = InstallationChange::Subscribe {
+        subscription_id: id,
+        pattern,
+    };
+    state
+        .router
+        .change_installation(workspace, installation.id, change)
+        .await?;
+    let created = store::subscriptions::list(state.router.reader(), workspace, installation.id)
+        .await?
+        .into_iter()
+        .find(|subscription| subscription.id == id)
+        .ok_or_else(|| Problem::conflict("the subscription was ended again meanwhile"))?;
+    Ok(json::created(&SubscriptionDto::from(created)))
+}

@@ -1,0 +1,324 @@
+//! Reads of dead letters. The `DeadLetterActor` writes them, through the journal.
+
+use entity::dead_letter_event::{Column, Entity, Model};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    attempt::DeadLetterReason,
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// Where a dead letter is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeadLetterStatus {
+    /// Waits for somebody to decide.
+    Dead,
+    /// On its way to the installation once more.
+    Replaying,
+    /// Arrived by a replay.
+    Replayed,
+    /// Somebody decided that it need not arrive.
+    Discarded,
+}
+
+impl DeadLetterStatus {
+    pub const ALL: [Self; 4] = [Self::Dead, Self::Replaying, Self::Replayed, Self::Discarded];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "DEAD",
+            Self::Replaying => "REPLAYING",
+            Self::Replayed => "REPLAYED",
+            Self::Discarded => "DISCARDED",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// A delivery that was given up, with its own copy of the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub id: DeadLetterId,
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub extension_key: String,
+    pub event_id: EventId,
+    pub seq: Seq,
+    pub event_key: EventKey,
+    pub schema_version: Option<String>,
+    pub actor: Option<String>,
+    /// The JSON text as sent.
+    pub payload: String,
+    pub occurred_at: Timestamp,
+    pub reason: DeadLetterReason,
+    pub attempts: i32,
+    pub last_status: Option<i32>,
+    pub last_error: Option<String>,
+    pub failed_at: Timestamp,
+    pub status: DeadLetterStatus,
+    pub replayed_at: Option<Timestamp>,
+}
+
+impl TryFrom<Model> for DeadLetter {
+    type Error = DbErr;
+
+    fn try_from(row: Model) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: DeadLetterId::new(row.id),
+            workspace_id: WorkspaceId::new(row.workspace_id),
+            installation_id: InstallationId::new(row.installation_id),
+            extension_key: row.extension_key,
+            event_id: EventId::new(row.event_id),
+            seq: Seq::new(row.seq),
+            event_key: EventKey::from_stored(row.event_key),
+            schema_version: row.schema_version,
+            actor: row.actor,
+            payload: row.payload,
+            occurred_at: Timestamp::from_millis(row.occurred_at),
+            reason: DeadLetterReason::parse(&row.reason)
+                .ok_or_else(|| DbErr::Type(format!("{} is no reason of a dead letter", row.reason)))?,
+            attempts: row.attempts,
+            last_status: row.last_status,
+            last_error: row.last_error,
+            failed_at: Timestamp::from_millis(row.failed_at),
+            status: DeadLetterStatus::parse(&row.status)
+                .ok_or_else(|| DbErr::Type(format!("{} is no status of a dead letter", row.status)))?,
+            replayed_at: row.replayed_at.map(Timestamp::from_millis),
+        })
+    }
+}
+
+/// Which dead letters to list; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetterFilter {
+    pub installation_id: Option<InstallationId>,
+    pub event_key: Option<EventKey>,
+    pub status: Option<DeadLetterStatus>,
+    pub reason: Option<DeadLetterReason>,
+    /// Failed at this time or later.
+    pub from: Option<Timestamp>,
+    /// Failed before this time.
+    pub to: Option<Timestamp>,
+}
+
+/// A place in the list: letters are ordered by when they failed, then by id.
+pub type Place = (Timestamp, DeadLetterId);
+
+/// The letters of a workspace that pass the filter, newest first, at most `limit` of those before `before`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn page(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    filter: &DeadLetterFilter,
+    before: Option<Place>,
+    limit: u64,
+) -> Result<Vec<DeadLetter>, DbErr> {
+    let query = Entity::find().filter(Column::WorkspaceId.eq(workspace.uuid()));
+    newest(conn, query, filter, before, limit).await
+}
+
+/// As [`page`], of every workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn page_across_workspaces(
+    conn: &impl ConnectionTrait,
+    filter: &DeadLetterFilter,
+    before: Option<Place>,
+    limit: u64,
+) -> Result<Vec<DeadLetter>, DbErr> {
+    newest(conn, Entity::find(), filter, before, limit).await
+}
+
+async fn newest(
+    conn: &impl ConnectionTrait,
+    query: Select<Entity>,
+    filter: &DeadLetterFilter,
+    before: Option<Place>,
+    limit: u64,
+) -> Result<Vec<DeadLetter>, DbErr> {
+    let mut query = query.filter(condition(filter));
+    if let Some((failed_at, id)) = before {
+        let earlier = Condition::any().add(Column::FailedAt.lt(failed_at.millis())).add(
+            Condition::all()
+                .add(Column::FailedAt.eq(failed_at.millis()))
+                .add(Column::Id.lt(id.uuid())),
+        );
+        // Said once more without the alternative, so that the index on the time is used.
+        query = query
+            .filter(Column::FailedAt.lte(failed_at.millis()))
+            .filter(earlier);
+    }
+    let rows = query
+        .order_by_desc(Column::FailedAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(DeadLetter::try_from).collect()
+}
+
+fn condition(filter: &DeadLetterFilter) -> Condition {
+    Condition::all()
+        .add_option(
+            filter
+                .installation_id
+                .map(|id| Column::InstallationId.eq(id.uuid())),
+        )
+        .add_option(
+            filter
+                .event_key
+                .as_ref()
+                .map(|key| Column::EventKey.eq(key.as_str())),
+        )
+        .add_option(filter.status.map(|status| Column::Status.eq(status.as_str())))
+        .add_option(filter.reason.map(|reason| Column::Reason.eq(reason.as_str())))
+        .add_option(filter.from.map(|from| Column::FailedAt.gte(from.millis())))
+        .add_option(filter.to.map(|to| Column::FailedAt.lt(to.millis())))
+}
+
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    id: DeadLetterId,
+) -> Result<Option<DeadLetter>, DbErr> {
+    Entity::find()
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+        .one(conn)
+        .await?
+        .map(DeadLetter::try_from)
+        .transpose()
+}
+
+/// The letters of one event, one for each installation that could not take it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_event(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    event: EventId,
+) -> Result<Vec<DeadLetter>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::EventId.eq(event.uuid()))
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+        .all(conn)
+        .await?;
+    rows.into_iter().map(DeadLetter::try_from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::Fixture;
+
+    #[tokio::test]
+    async fn letters_that_failed_in_the_same_millisecond_are_paged_without_gap_or_repeat() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let crm = db.install(ours, "crm").await;
+        for seq in 1..=5 {
+            db.letter(ours, crm, seq, "DEAD", 7000).await;
+        }
+        let filter = DeadLetterFilter::default();
+        let mut seen = Vec::new();
+        let mut before = None;
+        loop {
+            let letters = page(&db.conn, ours, &filter, before, 2).await.unwrap();
+            let Some(last) = letters.last() else { break };
+            before = Some((last.failed_at, last.id));
+            seen.extend(letters.iter().map(|letter| letter.seq.get()));
+        }
+        assert_eq!(seen, [5, 4, 3, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_letter_is_seen_in_its_workspace_and_by_whoever_looks_across_workspaces() {
+        let db = Fixture::new().await;
+        let (ours, theirs) = (db.workspace(), db.workspace());
+        let crm = db.install(ours, "crm").await;
+        let letter = db.letter(ours, crm, 1, "DEAD", 1000).await;
+        let filter = DeadLetterFilter::default();
+
+        assert!(find(&db.conn, ours, letter).await.unwrap().is_some());
+        assert!(find(&db.conn, theirs, letter).await.unwrap().is_none());
+        assert!(page(&db.conn, theirs, &filter, None, 9).await.unwrap().is_empty());
+        assert_eq!(
+            page_across_workspaces(&db.conn, &filter, None, 9)
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+
+    #[tokio::test]
+    async fn every_filter_restricts() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let (crm, chat) = (db.install(ours, "crm").await, db.install(ours, "chat").await);
+        db.letter(ours, crm, 1, "DEAD", 1000).await;
+        db.letter(ours, crm, 2, "REPLAYED", 2000).await;
+        db.letter(ours, chat, 3, "DEAD", 3000).await;
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        let none = DeadLetterFilter::default;
+        let cases = [
+            (
+                DeadLetterFilter {
+                    installation_id: Some(crm),
+                    ..none()
+                },
+                vec![2, 1],
+            ),
+            (
+                DeadLetterFilter {
+                    event_key: EventKey::parse("x.y").ok(),
+                    ..none()
+                },
+                vec![],
+            ),
+            (
+                DeadLetterFilter {
+                    status: Some(DeadLetterStatus::Dead),
+                    ..none()
+                },
+                vec![3, 1],
+            ),
+            (
+                DeadLetterFilter {
+                    reason: Some(DeadLetterReason::Gone),
+                    ..none()
+                },
+                vec![],
+            ),
+            (
+                DeadLetterFilter {
+                    from: at(2000),
+                    to: at(3000),
+                    ..none()
+                },
+                vec![2],
+            ),
+        ];
+        for (filter, expected) in cases {
+            let letters = page(&db.conn, ours, &filter, None, 9).await.unwrap();
+            let seqs: Vec<_> = letters.iter().map(|letter| letter.seq.get()).collect();
+            assert_eq!(seqs, expected, "{filter:?}");
+        }
+    }
+}

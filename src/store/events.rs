@@ -1,0 +1,223 @@
+//! Reads of the log off the hot path. The journal writes it.
+
+use entity::platform_event::{Column, Entity, Model};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::domain::{
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// Which events to list; what is absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    pub event_key: Option<EventKey>,
+    pub actor: Option<String>,
+    /// Accepted at this time or later.
+    pub from: Option<Timestamp>,
+    /// Accepted before this time.
+    pub to: Option<Timestamp>,
+}
+
+/// The events that pass the filter, newest first, at most `limit` of those before `before`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn page(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    filter: &EventFilter,
+    before: Option<Seq>,
+    limit: u64,
+) -> Result<Vec<PlatformEvent>, DbErr> {
+    let mut query = Entity::find().filter(Column::WorkspaceId.eq(workspace.uuid()));
+    if let Some(key) = &filter.event_key {
+        query = query.filter(Column::EventKey.eq(key.as_str()));
+    }
+    if let Some(actor) = &filter.actor {
+        query = query.filter(Column::Actor.eq(actor.as_str()));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(Column::OccurredAt.gte(from.millis()));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(Column::OccurredAt.lt(to.millis()));
+    }
+    if let Some(before) = before {
+        query = query.filter(Column::Seq.lt(before.get()));
+    }
+    let rows = query.order_by_desc(Column::Seq).limit(limit).all(conn).await?;
+    Ok(rows.into_iter().map(recorded).collect())
+}
+
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    id: EventId,
+) -> Result<Option<PlatformEvent>, DbErr> {
+    let row = Entity::find()
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+        .one(conn)
+        .await?;
+    Ok(row.map(recorded))
+}
+
+/// What decides whether an event is due, without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    pub seq: Seq,
+    pub event_key: EventKey,
+    pub occurred_at: Timestamp,
+}
+
+/// The headings of the events in `(after, through]`, oldest first, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn headings(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    after: Seq,
+    through: Seq,
+    limit: u64,
+) -> Result<Vec<Heading>, DbErr> {
+    let rows: Vec<(i64, String, i64)> = Entity::find()
+        .select_only()
+        .columns([Column::Seq, Column::EventKey, Column::OccurredAt])
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+        .filter(Column::Seq.gt(after.get()))
+        .filter(Column::Seq.lte(through.get()))
+        .order_by_asc(Column::Seq)
+        .limit(limit)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(seq, key, occurred_at)| Heading {
+            seq: Seq::new(seq),
+            event_key: EventKey::from_stored(key),
+            occurred_at: Timestamp::from_millis(occurred_at),
+        })
+        .collect())
+}
+
+/// The place of the workspace's newest event; [`Seq::ZERO`] where there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn head(conn: &impl ConnectionTrait, workspace: WorkspaceId) -> Result<Seq, DbErr> {
+    let newest: Option<i64> = Entity::find()
+        .select_only()
+        .column(Column::Seq)
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+        .order_by_desc(Column::Seq)
+        .limit(1)
+        .into_tuple()
+        .one(conn)
+        .await?;
+    Ok(newest.map_or(Seq::ZERO, Seq::new))
+}
+
+fn recorded(row: Model) -> PlatformEvent {
+    let event = NewEvent {
+        id: EventId::new(row.id),
+        event_key: EventKey::from_stored(row.event_key),
+        schema_version: row.schema_version,
+        actor: row.actor,
+        payload: row.payload.into_boxed_str(),
+        occurred_at: Timestamp::from_millis(row.occurred_at),
+        traceparent: row.traceparent,
+    };
+    PlatformEvent::record(WorkspaceId::new(row.workspace_id), Seq::new(row.seq), event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::Fixture;
+
+    fn seqs(events: &[PlatformEvent]) -> Vec<i64> {
+        events.iter().map(|event| event.seq.get()).collect()
+    }
+
+    #[tokio::test]
+    async fn events_are_paged_newest_first_within_their_workspace() {
+        let db = Fixture::new().await;
+        let (ours, theirs) = (db.workspace(), db.workspace());
+        for seq in 1..=5 {
+            db.event(ours, seq, "crm.deal.closed").await;
+        }
+        let foreign = db.event(theirs, 1, "crm.deal.closed").await;
+
+        let filter = EventFilter::default();
+        let first = page(&db.conn, ours, &filter, None, 3).await.unwrap();
+        let second = page(&db.conn, ours, &filter, Some(first[2].seq), 3)
+            .await
+            .unwrap();
+        assert_eq!((seqs(&first), seqs(&second)), (vec![5, 4, 3], vec![2, 1]));
+        assert!(find(&db.conn, ours, foreign).await.unwrap().is_none());
+        assert!(find(&db.conn, theirs, foreign).await.unwrap().is_some());
+        assert_eq!(head(&db.conn, ours).await.unwrap(), Seq::new(5));
+        assert_eq!(head(&db.conn, db.workspace()).await.unwrap(), Seq::ZERO);
+    }
+
+    #[tokio::test]
+    async fn every_filter_restricts() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        // The fixture accepts the event of place n at n seconds, by the actor `actor-n`.
+        for (seq, key) in [(1, "a.a"), (2, "a.b"), (3, "a.a"), (4, "a.a")] {
+            db.event(ours, seq, key).await;
+        }
+        let at = |seconds: i64| Some(Timestamp::from_millis(seconds * 1000));
+        let key = EventKey::parse("a.a").unwrap();
+        let cases = [
+            (
+                EventFilter {
+                    event_key: Some(key),
+                    ..Default::default()
+                },
+                vec![4, 3, 1],
+            ),
+            (
+                EventFilter {
+                    actor: Some("actor-2".into()),
+                    ..Default::default()
+                },
+                vec![2],
+            ),
+            (
+                EventFilter {
+                    from: at(2),
+                    to: at(4),
+                    ..Default::default()
+                },
+                vec![3, 2],
+            ),
+        ];
+        for (filter, expected) in cases {
+            let found = page(&db.conn, ours, &filter, None, 10).await.unwrap();
+            assert_eq!(seqs(&found), expected, "{filter:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headings_cover_the_stretch_after_one_place_and_through_another() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        for seq in 1..=5 {
+            db.event(ours, seq, "a.b").await;
+        }
+        let found = headings(&db.conn, ours, Seq::new(1), Seq::new(4), 2)
+            .await
+            .unwrap();
+        assert_eq!(found.iter().map(|h| h.seq.get()).collect::<Vec<_>>(), [2, 3]);
+    }
+}

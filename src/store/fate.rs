@@ -1,0 +1,315 @@
+//! What became of an event for each extension of its workspace.
+//!
+//! Nothing is written per event and subscriber, so this is computed: from the spans (was it due?), the
+//! cursor (is everything up to here settled?) and the exceptions to the cursor, which are retry rows and
+//! dead letters.
+
+use std::collections::{BTreeMap, HashMap};
+
+use entity::{ext_delivery_cursor, ext_delivery_retry};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    attempts::{self, Attempt},
+    dead_letters::{self, DeadLetter, DeadLetterStatus},
+    installations::{self, Installation},
+    subscriptions,
+};
+use crate::domain::{
+    attempt::AttemptOutcome,
+    event::PlatformEvent,
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
+    span::{NotDue, Span, is_due, why_not_due},
+    timestamp::Timestamp,
+};
+
+/// What became of one event for one installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeliveryStatus {
+    Delivered,
+    /// Due, and not tried yet.
+    Pending,
+    /// Tried, and to be tried again: after a failure, or because an admin replays the dead letter.
+    Retrying,
+    /// A dead letter.
+    Dead,
+    /// Was a dead letter, and arrived by a replay.
+    Replayed,
+    /// Was a dead letter, and somebody decided that it need not arrive.
+    Discarded,
+    /// Not due: no subscription matched.
+    NotSubscribed,
+    /// Not due: the extension was disabled.
+    Disabled,
+    /// Not due: the extension was not installed.
+    NotInstalled,
+}
+
+/// One event's delivery to one installation.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    pub installation: Installation,
+    pub status: DeliveryStatus,
+    /// When it is tried next; only while it is to be tried again.
+    pub next_attempt_at: Option<Timestamp>,
+    pub letter: Option<DeadLetter>,
+    /// Oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What is known about one event's delivery to one installation.
+#[derive(Debug, Default)]
+struct Evidence {
+    settled: Seq,
+    retry: Option<Parked>,
+    letter: Option<DeadLetter>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    attempts: i32,
+    next_attempt_at: Timestamp,
+}
+
+/// What became of the event for every extension that is installed in its workspace, and for every
+/// uninstalled one that it was due for, oldest installation first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_event(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    event: &PlatformEvent,
+) -> Result<Vec<Fate>, DbErr> {
+    // The order matters, because the lanes go on meanwhile: the cursor moves over an event in the same
+    // transaction that writes its retry row or its letter, and a retry row goes in the same transaction
+    // that writes the letter. Read in this order, an exception to the cursor is never missed.
+    let cursors = cursors(conn, workspace).await?;
+    let mut retries = retries(conn, workspace, event).await?;
+    let mut letters: HashMap<_, _> = dead_letters::of_event(conn, workspace, event.id)
+        .await?
+        .into_iter()
+        .map(|letter| (letter.installation_id, letter))
+        .collect();
+    let spans = subscriptions::spans_of_workspace(conn, workspace).await?;
+    let mut attempts: BTreeMap<InstallationId, Vec<Attempt>> = BTreeMap::new();
+    for attempt in attempts::of_event(conn, workspace, event.id, None).await? {
+        attempts.entry(attempt.installation_id).or_default().push(attempt);
+    }
+
+    let fates = installations::all_ever(conn, workspace)
+        .await?
+        .into_iter()
+        .map(|installation| {
+            let id = installation.id;
+            let evidence = Evidence {
+                settled: cursors.get(&id).copied().unwrap_or_default(),
+                retry: retries.remove(&id),
+                letter: letters.remove(&id),
+                attempts: attempts.remove(&id).unwrap_or_default(),
+            };
+            let spans = spans.get(&id).map_or(&[][..], Vec::as_slice);
+            fate(installation, spans, event, evidence)
+        });
+    Ok(fates.filter(concerns_somebody).collect())
+}
+
+fn concerns_somebody(fate: &Fate) -> bool {
+    use DeliveryStatus::{Disabled, NotInstalled, NotSubscribed};
+    fate.installation.uninstalled_seq.is_none()
+        || !matches!(fate.status, NotInstalled | Disabled | NotSubscribed)
+}
+
+fn fate(installation: Installation, spans: &[Span], event: &PlatformEvent, evidence: Evidence) -> Fate {
+    let status = status(&installation, spans, event, &evidence);
+    Fate {
+        installation,
+        status,
+        next_attempt_at: evidence.retry.map(|retry| retry.next_attempt_at),
+        letter: evidence.letter,
+        attempts: evidence.attempts,
+    }
+}
+
+fn status(
+    installation: &Installation,
+    spans: &[Span],
+    event: &PlatformEvent,
+    evidence: &Evidence,
+) -> DeliveryStatus {
+    if let Some(letter) = &evidence.letter {
+        return match letter.status {
+            DeadLetterStatus::Dead => DeliveryStatus::Dead,
+            DeadLetterStatus::Replaying => DeliveryStatus::Retrying,
+            DeadLetterStatus::Replayed => DeliveryStatus::Replayed,
+            DeadLetterStatus::Discarded => DeliveryStatus::Discarded,
+        };
+    }
+    if let Some(retry) = evidence.retry {
+        // A first attempt that takes long is parked while it is in flight: nothing was tried to its end.
+        return if retry.attempts > 0 {
+            DeliveryStatus::Retrying
+        } else {
+            DeliveryStatus::Pending
+        };
+    }
+    let arrived = evidence
+        .attempts
+        .iter()
+        .any(|attempt| attempt.outcome == AttemptOutcome::Delivered);
+    let due = is_due(spans, event.seq, &event.event_key);
+    if arrived || due && evidence.settled >= event.seq {
+        return DeliveryStatus::Delivered;
+    }
+    if due {
+        return DeliveryStatus::Pending;
+    }
+    let (installed, uninstalled) = (installation.installed_seq, installation.uninstalled_seq);
+    match why_not_due(installed, uninstalled, spans, event.seq, &event.event_key) {
+        NotDue::NotInstalled => DeliveryStatus::NotInstalled,
+        NotDue::Disabled => DeliveryStatus::Disabled,
+        NotDue::NotSubscribed => DeliveryStatus::NotSubscribed,
+    }
+}
+
+async fn cursors(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+) -> Result<HashMap<InstallationId, Seq>, DbErr> {
+    let rows = ext_delivery_cursor::Entity::find()
+        .filter(ext_delivery_cursor::Column::WorkspaceId.eq(workspace.uuid()))
+        .all(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            (
+                InstallationId::new(row.installation_id),
+                Seq::new(row.settled_seq),
+            )
+        })
+        .collect())
+}
+
+async fn retries(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    event: &PlatformEvent,
+) -> Result<HashMap<InstallationId, Parked>, DbErr> {
+    let rows = ext_delivery_retry::Entity::find()
+        .filter(ext_delivery_retry::Column::EventId.eq(event.id.uuid()))
+        .filter(ext_delivery_retry::Column::WorkspaceId.eq(workspace.uuid()))
+        .all(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let parked = Parked {
+                attempts: row.attempts,
+                next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
+            };
+            (InstallationId::new(row.installation_id), parked)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::id::EventId, store::fixture::Fixture};
+
+    async fn status_of(db: &Fixture, workspace: WorkspaceId, event: EventId) -> Vec<DeliveryStatus> {
+        let event = crate::store::events::find(&db.conn, workspace, event)
+            .await
+            .unwrap()
+            .unwrap();
+        let fates = of_event(&db.conn, workspace, &event).await.unwrap();
+        fates.iter().map(|fate| fate.status).collect()
+    }
+
+    #[tokio::test]
+    async fn an_event_behind_the_cursor_is_delivered_and_one_before_it_is_pending() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let crm = db.install(ours, "crm").await;
+        db.span(ours, crm, "a.*", 0, None).await;
+        db.cursor(ours, crm, 1).await;
+        let first = db.event(ours, 1, "a.b").await;
+        let second = db.event(ours, 2, "a.b").await;
+
+        assert_eq!(status_of(&db, ours, first).await, [DeliveryStatus::Delivered]);
+        assert_eq!(status_of(&db, ours, second).await, [DeliveryStatus::Pending]);
+    }
+
+    #[tokio::test]
+    async fn a_parked_delivery_is_retrying_once_it_was_tried_and_arrives_with_its_attempt() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let crm = db.install(ours, "crm").await;
+        db.span(ours, crm, "a.*", 0, None).await;
+        db.cursor(ours, crm, 3).await;
+        let slow = db.event(ours, 1, "a.b").await;
+        db.retry(ours, crm, slow, 1, 0).await;
+        let failed = db.event(ours, 2, "a.b").await;
+        db.retry(ours, crm, failed, 2, 1).await;
+        let ahead = db.event(ours, 4, "a.b").await;
+        db.attempt(ours, crm, ahead, 1, "DELIVERED").await;
+
+        assert_eq!(status_of(&db, ours, slow).await, [DeliveryStatus::Pending]);
+        assert_eq!(status_of(&db, ours, failed).await, [DeliveryStatus::Retrying]);
+        assert_eq!(status_of(&db, ours, ahead).await, [DeliveryStatus::Delivered]);
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_says_what_became_of_its_event() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let crm = db.install(ours, "crm").await;
+        db.span(ours, crm, "**", 0, None).await;
+        db.cursor(ours, crm, 9).await;
+        let cases = [
+            ("DEAD", DeliveryStatus::Dead),
+            ("REPLAYING", DeliveryStatus::Retrying),
+            ("REPLAYED", DeliveryStatus::Replayed),
+            ("DISCARDED", DeliveryStatus::Discarded),
+        ];
+        for (seq, (stored, expected)) in (1..).zip(cases) {
+            let event = db.event(ours, seq, "a.b").await;
+            db.letter_of(ours, crm, event, seq, stored, 1000).await;
+            assert_eq!(status_of(&db, ours, event).await, [expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_not_due_says_why() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let event = db.event(ours, 5, "a.b").await;
+        let unsubscribed = db.install(ours, "unsubscribed").await;
+        db.cursor(ours, unsubscribed, 9).await;
+        let disabled = db.install(ours, "disabled").await;
+        db.span(ours, disabled, "a.*", 0, Some((4, "DISABLED"))).await;
+        db.install_at(ours, "late", 5).await;
+        let gone_before = db.install(ours, "gone-before").await;
+        db.uninstall(gone_before, 4).await;
+        let gone_after = db.install(ours, "gone-after").await;
+        db.span(ours, gone_after, "a.*", 0, Some((6, "UNINSTALLED")))
+            .await;
+        db.uninstall(gone_after, 6).await;
+
+        assert_eq!(
+            status_of(&db, ours, event).await,
+            [
+                DeliveryStatus::NotSubscribed,
+                DeliveryStatus::Disabled,
+                DeliveryStatus::NotInstalled,
+                // The one that was gone before does not appear; the one that went later owes an answer.
+                DeliveryStatus::Pending,
+            ]
+        );
+    }
+}

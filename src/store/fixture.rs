@@ -1,0 +1,267 @@
+//! A database in memory for the tests of the store, and rows to put into it.
+
+use entity::{
+    dead_letter_event, ext_delivery_attempt, ext_delivery_cursor, ext_delivery_retry, ext_event_subscription,
+    ext_installation, platform_event,
+};
+use migration::MigratorTrait as _;
+use sea_orm::{ActiveModelTrait as _, ConnectOptions, Database, DatabaseConnection, EntityTrait as _, Set};
+
+use crate::{
+    clock::Clock,
+    domain::id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+};
+
+/// Where a span ends, and why.
+type End = Option<(i64, &'static str)>;
+
+pub(crate) struct Fixture {
+    pub(crate) conn: DatabaseConnection,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let mut options = ConnectOptions::new("sqlite::memory:");
+        // A database in memory lives as long as its one connection.
+        options.max_connections(1).sqlx_logging(false);
+        let conn = Database::connect(options).await.unwrap();
+        migration::Migrator::up(&conn, None).await.unwrap();
+        Self { conn }
+    }
+
+    pub(crate) fn workspace(&self) -> WorkspaceId {
+        WorkspaceId::new(Clock.new_uuid())
+    }
+
+    pub(crate) async fn install(&self, workspace: WorkspaceId, key: &str) -> InstallationId {
+        self.install_at(workspace, key, 0).await
+    }
+
+    pub(crate) async fn install_at(&self, workspace: WorkspaceId, key: &str, seq: i64) -> InstallationId {
+        let row = ext_installation::Model {
+            id: Clock.new_uuid(),
+            workspace_id: workspace.uuid(),
+            key: key.into(),
+            name: key.to_uppercase(),
+            delivery_type: "EXTERNAL_SERVICE".into(),
+            service_base_url: Some("http://localhost:9000".into()),
+            signing_secret: "sealed".into(),
+            previous_secret: None,
+            previous_secret_until: None,
+            headers: "sealed".into(),
+            enabled: true,
+            paused: false,
+            concurrency: None,
+            revision: 1,
+            installed_at: 0,
+            installed_seq: seq,
+            uninstalled_at: None,
+            uninstalled_seq: None,
+            closed: false,
+        };
+        let id = InstallationId::new(row.id);
+        let row = ext_installation::ActiveModel::from(row).reset_all();
+        ext_installation::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+        id
+    }
+
+    pub(crate) async fn uninstall(&self, installation: InstallationId, seq: i64) {
+        let row = ext_installation::ActiveModel {
+            id: Set(installation.uuid()),
+            uninstalled_at: Set(Some(1)),
+            uninstalled_seq: Set(Some(seq)),
+            ..Default::default()
+        };
+        row.update(&self.conn).await.unwrap();
+    }
+
+    pub(crate) async fn span(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        pattern: &str,
+        from: i64,
+        end: End,
+    ) -> SubscriptionId {
+        let id = SubscriptionId::new(Clock.new_uuid());
+        self.another_span(workspace, installation, id, pattern, from, end)
+            .await;
+        id
+    }
+
+    pub(crate) async fn another_span(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        subscription: SubscriptionId,
+        pattern: &str,
+        from: i64,
+        end: End,
+    ) {
+        let row = ext_event_subscription::Model {
+            id: Clock.new_uuid(),
+            subscription_id: subscription.uuid(),
+            installation_id: installation.uuid(),
+            workspace_id: workspace.uuid(),
+            event_key: pattern.into(),
+            from_seq: from,
+            until_seq: end.map(|(until, _)| until),
+            closed_by: end.map(|(_, reason)| reason.into()),
+            created_at: from,
+        };
+        let row = ext_event_subscription::ActiveModel::from(row).reset_all();
+        ext_event_subscription::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+    }
+
+    /// Accepted at `seq` seconds, by the actor `actor-{seq}`.
+    pub(crate) async fn event(&self, workspace: WorkspaceId, seq: i64, key: &str) -> EventId {
+        let row = platform_event::Model {
+            workspace_id: workspace.uuid(),
+            seq,
+            id: Clock.new_uuid(),
+            event_key: key.into(),
+            schema_version: None,
+            actor: Some(format!("actor-{seq}")),
+            payload: "{}".into(),
+            occurred_at: seq * 1000,
+            traceparent: None,
+        };
+        let id = EventId::new(row.id);
+        let row = platform_event::ActiveModel::from(row).reset_all();
+        platform_event::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+        id
+    }
+
+    pub(crate) async fn cursor(&self, workspace: WorkspaceId, installation: InstallationId, settled: i64) {
+        let row = ext_delivery_cursor::Model {
+            installation_id: installation.uuid(),
+            workspace_id: workspace.uuid(),
+            settled_seq: settled,
+            generation: 1,
+        };
+        let row = ext_delivery_cursor::ActiveModel::from(row).reset_all();
+        ext_delivery_cursor::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn retry(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: EventId,
+        seq: i64,
+        attempts: i32,
+    ) {
+        let row = ext_delivery_retry::Model {
+            installation_id: installation.uuid(),
+            kind: "LIVE".into(),
+            event_id: event.uuid(),
+            workspace_id: workspace.uuid(),
+            seq,
+            attempts,
+            next_attempt_at: 99_000,
+            last_status: None,
+            last_error: None,
+            dead_letter_id: None,
+        };
+        let row = ext_delivery_retry::ActiveModel::from(row).reset_all();
+        ext_delivery_retry::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+    }
+
+    /// Made at `number` seconds.
+    pub(crate) async fn attempt(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: EventId,
+        number: i32,
+        outcome: &str,
+    ) {
+        let row = ext_delivery_attempt::Model {
+            id: Clock.new_uuid(),
+            workspace_id: workspace.uuid(),
+            installation_id: installation.uuid(),
+            event_id: event.uuid(),
+            kind: "LIVE".into(),
+            number,
+            outcome: outcome.into(),
+            http_status: None,
+            duration_ms: 5,
+            error: None,
+            response: None,
+            attempted_at: i64::from(number) * 1000,
+        };
+        let row = ext_delivery_attempt::ActiveModel::from(row).reset_all();
+        ext_delivery_attempt::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+    }
+
+    /// A letter whose event is no longer in the log.
+    pub(crate) async fn letter(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        seq: i64,
+        status: &str,
+        failed_at: i64,
+    ) -> DeadLetterId {
+        let event = EventId::new(Clock.new_uuid());
+        self.letter_of(workspace, installation, event, seq, status, failed_at)
+            .await
+    }
+
+    pub(crate) async fn letter_of(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: EventId,
+        seq: i64,
+        status: &str,
+        failed_at: i64,
+    ) -> DeadLetterId {
+        let row = dead_letter_event::Model {
+            id: Clock.new_uuid(),
+            workspace_id: workspace.uuid(),
+            installation_id: installation.uuid(),
+            extension_key: "crm".into(),
+            event_id: event.uuid(),
+            seq,
+            event_key: "a.b".into(),
+            schema_version: None,
+            actor: None,
+            payload: "{}".into(),
+            occurred_at: seq * 1000,
+            traceparent: None,
+            reason: "RETRIES_EXHAUSTED".into(),
+            attempts: 8,
+            last_status: Some(500),
+            last_error: None,
+            failed_at,
+            status: status.into(),
+            replayed_at: None,
+        };
+        let id = DeadLetterId::new(row.id);
+        let row = dead_letter_event::ActiveModel::from(row).reset_all();
+        dead_letter_event::Entity::insert(row)
+            .exec_without_returning(&self.conn)
+            .await
+            .unwrap();
+        id
+    }
+}
