@@ -4,4 +4,14 @@
 #[path = "../support/kit.rs"]
 mod support;
 
+mod access;
+mod bad_input;
+mod claim;
+mod dead_letters;
+mod neighbours;
+mod patterns;
+mod restart;
+mod retries;
 mod seed;
+mod spans;
+mod surface;

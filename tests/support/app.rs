@@ -1,6 +1,6 @@
 //! A server under test, from its start to the questions asked at its end.
 
-use std::{path::PathBuf, process::ExitStatus};
+use std::{net::SocketAddr, path::PathBuf, process::ExitStatus};
 
 use pointsman::clock::Clock;
 use sea_orm::DatabaseConnection;
@@ -113,6 +113,11 @@ impl TestApp {
         Caller::anonymous(&self.target)
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.target.address()
+    }
+
     /// A request by the global admin.
     pub(crate) async fn api(&self, method: &str, path: &str, json: Option<&serde_json::Value>) -> Answer {
         self.admin.api(method, path, json).await
@@ -208,15 +213,23 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
+            show(&format!(
                 "--- {}\n{}",
                 self.folder.display(),
                 process::log_tail(&self.folder)
-            );
+            ));
         } else {
             assert!(self.finished, "the test must end its server by finish()");
         }
     }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the runner shows it with the test that failed"
+)]
+fn show(text: &str) {
+    eprintln!("{text}");
 }
 
 fn defaults(database: &TestDatabase) -> Settings {

@@ -76,6 +76,11 @@ impl Caller {
         }
     }
 
+    /// `name=value`; empty without a session.
+    pub(crate) fn cookie(&self) -> &str {
+        self.cookie.as_deref().unwrap_or_default()
+    }
+
     /// Signs in and returns who comes back with the session's cookie.
     pub(crate) async fn login(&self, email: &str, password: &str) -> Self {
         let body = serde_json::json!({"email": email, "password": password});

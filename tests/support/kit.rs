@@ -21,11 +21,12 @@ mod settings;
 mod workspace;
 
 pub(crate) use self::{
-    app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp, User},
+    app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
     client::{Answer, Caller},
     database::Engine,
     eventually::{PATIENCE, eventually},
-    service::{DownService, Service},
+    process::Ended,
+    service::{DownService, Service, is_signed},
     settings::Settings,
     workspace::{Extension, Workspace},
 };

@@ -79,11 +79,6 @@ impl Service {
     pub(crate) fn knows_secret(&self, secret: &str) {
         self.expect_signed_with(&SigningSecret::parse(secret).expect("the API shows a usable secret"));
     }
-
-    /// Goes down for good.
-    pub(crate) async fn stop(self) {
-        self.0.stop().await;
-    }
 }
 
 /// Whether the delivery's signature was checked and found good.
