@@ -1,0 +1,17 @@
+//! The black-box suite: the real binary over real HTTP, on both databases. Each module holds the tests of
+//! one promise; one binary holds them all, because each links for seconds.
+
+#[path = "../support/kit.rs"]
+mod support;
+
+mod access;
+mod bad_input;
+mod claim;
+mod dead_letters;
+mod neighbours;
+mod patterns;
+mod restart;
+mod retries;
+mod seed;
+mod spans;
+mod surface;

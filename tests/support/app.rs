@@ -1,0 +1,248 @@
+//! A server under test, from its start to the questions asked at its end.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitStatus};
+
+use pointsman::clock::Clock;
+use sea_orm::DatabaseConnection;
+use serde_json::json;
+
+use super::{
+    client::{Answer, Caller, Target},
+    database::{self, Engine, TestDatabase},
+    eventually::eventually,
+    process::{self, Ended, ServerProcess},
+    settings::Settings,
+    workspace::{Workspace, text},
+};
+
+pub(crate) const ADMIN_EMAIL: &str = "admin@pointsman.test";
+pub(crate) const ADMIN_PASSWORD: &str = "correct horse battery";
+const USER_PASSWORD: &str = "staple staple staple";
+
+/// A running server with a folder and a database of its own. A test ends it by [`TestApp::finish`].
+pub(crate) struct TestApp {
+    /// Global admin.
+    pub(crate) admin: Caller,
+    folder: PathBuf,
+    /// None only once it has been dropped.
+    database: Option<TestDatabase>,
+    settings: Settings,
+    target: Target,
+    /// None while it is stopped.
+    process: Option<ServerProcess>,
+    finished: bool,
+}
+
+/// A user of the server under test, signed in.
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) caller: Caller,
+}
+
+impl TestApp {
+    /// A fresh server with a fresh database that retries soon.
+    pub(crate) async fn start(engine: Engine) -> Self {
+        Self::with(engine, |settings| settings).await
+    }
+
+    /// As [`TestApp::start`], with the settings that the test needs.
+    pub(crate) async fn with(engine: Engine, choose: impl FnOnce(Settings) -> Settings) -> Self {
+        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Clock.new_uuid()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made for the test");
+        let database = TestDatabase::create(engine, &folder).await;
+        let settings = choose(defaults(&database));
+        let process = ServerProcess::start(&folder, &settings).await;
+        let target = Target::new(process.address);
+        let mut app = Self {
+            admin: Caller::anonymous(&target),
+            folder,
+            database: Some(database),
+            settings,
+            target,
+            process: Some(process),
+            finished: false,
+        };
+        app.admin = app.admin.login(ADMIN_EMAIL, ADMIN_PASSWORD).await;
+        app
+    }
+
+    /// Stops in order and starts again on the same database.
+    pub(crate) async fn restart(&mut self) {
+        let status = self.stop().await;
+        assert!(status.success(), "an ordered stop ends with {status}");
+        self.start_again().await;
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("the server runs").kill();
+    }
+
+    /// Starts on the same database after [`TestApp::kill`] or [`TestApp::stop`]. The port is another one,
+    /// since nobody keeps the former free meanwhile; callers and their sessions go on as they are.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the server runs already");
+        let process = ServerProcess::start(&self.folder, &self.settings).await;
+        self.target.moved_to(process.address);
+        self.process = Some(process);
+    }
+
+    /// SIGTERM; returns how the process ended.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.stopped().await
+    }
+
+    /// SIGTERM; returns at once.
+    pub(crate) fn terminate(&self) {
+        self.process.as_ref().expect("the server runs").terminate();
+    }
+
+    /// Waits for the end of a server that was told to stop.
+    pub(crate) async fn stopped(&mut self) -> ExitStatus {
+        self.process.take().expect("the server runs").ended().await
+    }
+
+    /// Runs the binary once more with the settings of this server and some of its own, to its end.
+    pub(crate) async fn run(&self, arguments: &[&str], choose: impl FnOnce(Settings) -> Settings) -> Ended {
+        process::run_to_end(&self.folder, &choose(self.settings.clone()), arguments).await
+    }
+
+    /// Nobody in particular.
+    pub(crate) fn anonymous(&self) -> Caller {
+        Caller::anonymous(&self.target)
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.target.address()
+    }
+
+    /// A request by the global admin.
+    pub(crate) async fn api(&self, method: &str, path: &str, json: Option<&serde_json::Value>) -> Answer {
+        self.admin.api(method, path, json).await
+    }
+
+    /// Makes a workspace.
+    pub(crate) async fn workspace(&self, name: &str) -> Workspace {
+        let made = self
+            .admin
+            .post("/api/workspaces", &json!({"name": name}))
+            .await
+            .expect(201);
+        Workspace {
+            caller: self.admin.clone(),
+            id: text(&made.data(), "id"),
+        }
+    }
+
+    /// Makes a user who is a member of nothing, and signs them in.
+    pub(crate) async fn user(&self, name: &str) -> User {
+        let email = format!("{name}@pointsman.test");
+        let body = json!({"email": email, "password": USER_PASSWORD, "role": "USER"});
+        let made = self.admin.post("/api/users", &body).await.expect(201);
+        User {
+            id: text(&made.data(), "id"),
+            caller: self.anonymous().login(&email, USER_PASSWORD).await,
+        }
+    }
+
+    /// Makes a user with a role in the workspace, and signs them in.
+    pub(crate) async fn member(&self, workspace: &Workspace, name: &str, role: &str) -> User {
+        let user = self.user(name).await;
+        workspace
+            .seen_by(&self.admin)
+            .put_member(&user.id, role)
+            .await
+            .expect(200);
+        user
+    }
+
+    /// The test's database, for what the API does not show.
+    pub(crate) async fn database(&self) -> DatabaseConnection {
+        self.database
+            .as_ref()
+            .expect("the test has not finished")
+            .connect()
+            .await
+    }
+
+    /// Ends the test: waits until nothing is left unsettled, stops the server in order, and looks again at
+    /// what has become durable.
+    pub(crate) async fn finish(mut self) {
+        let connection = self.database().await;
+        eventually("every due delivery is settled", async || {
+            let left = database::unsettled(&connection).await;
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(left.join("\n"))
+            }
+        })
+        .await;
+        let status = self.stop().await;
+        assert!(status.success(), "an ordered stop ends with {status}");
+        let left = database::unsettled(&connection).await;
+        assert!(left.is_empty(), "unsettled after the stop: {left:#?}");
+        self.clean_up(connection).await;
+    }
+
+    /// Ends a test that leaves deliveries waiting on purpose.
+    pub(crate) async fn finish_leaving_unsettled(mut self) {
+        let connection = self.database().await;
+        let status = self.stop().await;
+        assert!(status.success(), "an ordered stop ends with {status}");
+        let left = database::unsettled(&connection).await;
+        assert!(
+            !left.is_empty(),
+            "everything is settled; end the test by finish()"
+        );
+        self.clean_up(connection).await;
+    }
+
+    async fn clean_up(&mut self, connection: DatabaseConnection) {
+        connection.close().await.expect("a connection can be closed");
+        if let Some(database) = self.database.take() {
+            database.drop().await;
+        }
+        std::fs::remove_dir_all(&self.folder).expect("the test's folder can be removed");
+        self.finished = true;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            show(&format!(
+                "--- {}\n{}",
+                self.folder.display(),
+                process::log_tail(&self.folder)
+            ));
+        } else {
+            assert!(self.finished, "the test must end its server by finish()");
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the runner shows it with the test that failed"
+)]
+fn show(text: &str) {
+    eprintln!("{text}");
+}
+
+fn defaults(database: &TestDatabase) -> Settings {
+    Settings::default()
+        .set("server.port", 0)
+        .set("server.workers", 1)
+        .set("server.shutdown_grace", "10s")
+        .set("router.threads", 1)
+        .set("database.url", &database.url)
+        .set("database.max_connections", 4)
+        .set("bootstrap.admin_email", ADMIN_EMAIL)
+        .set("bootstrap.admin_password", ADMIN_PASSWORD)
+        .set("delivery.timeout", "5s")
+        .set("delivery.jitter", "0.0")
+        .retrying_after(&["50ms", "100ms"])
+}

@@ -1,0 +1,53 @@
+//! The kit of the black-box tests: the real binary on a free port with a database of its own, external
+//! services that misbehave on command, signals to wait on, and a look at the database when a test ends.
+//!
+//! ```text
+//! let app = TestApp::start(engine).await;
+//! let workspace = app.workspace("acme").await;
+//! let service = Service::start().await;
+//! let crm = workspace.install_external("crm", &service).subscribed_to(&["crm.**"]).await;
+//! let event = workspace.publish("crm.deal.closed", json!({"amount": 1})).await;
+//! service.received(1).await;
+//! app.finish().await;
+//! ```
+
+mod app;
+mod client;
+mod database;
+mod eventually;
+mod process;
+mod service;
+mod settings;
+mod workspace;
+
+pub(crate) use self::{
+    app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
+    client::{Answer, Caller},
+    database::Engine,
+    eventually::{PATIENCE, eventually},
+    process::Ended,
+    service::{DownService, Service, is_signed},
+    settings::Settings,
+    workspace::{Extension, Workspace},
+};
+
+/// Makes two tests of each function that takes an [`Engine`]: `name::on_sqlite` and `name::on_postgres`. The
+/// second fails where `POINTSMAN_TEST_POSTGRES_URL` is not set.
+macro_rules! on_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        $(
+            mod $name {
+                #[actix_web::test]
+                async fn on_sqlite() {
+                    super::$name(crate::support::Engine::Sqlite).await;
+                }
+
+                #[actix_web::test]
+                async fn on_postgres() {
+                    super::$name(crate::support::Engine::Postgres).await;
+                }
+            }
+        )+
+    };
+}
+pub(crate) use on_both_engines;

@@ -1,0 +1,179 @@
+//! The real binary as a child process.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
+
+use super::{eventually::PATIENCE, settings::Settings};
+
+const READY_LINE: &str = "Pointsman listens on http://";
+/// How much of the log a failed test shows.
+const SHOWN_LOG_LINES: usize = 60;
+
+/// A running server. It is killed when dropped.
+pub(super) struct ServerProcess {
+    child: Option<Child>,
+    pub(super) address: SocketAddr,
+}
+
+/// How a process that was run to its end ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl ServerProcess {
+    /// Starts it in `folder`, and returns when it accepts requests.
+    pub(super) async fn start(folder: &Path, settings: &Settings) -> Self {
+        let log = log_file(folder);
+        let mut child = command(folder, settings)
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone().expect("a file handle can be cloned"))
+            .spawn()
+            .expect("the binary under test can be started");
+        let stdout = child.stdout.take().expect("its output is piped");
+        let (ready, address) = oneshot::channel();
+        std::thread::spawn(move || copy_output(BufReader::new(stdout), log, ready));
+        let mut process = Self {
+            child: Some(child),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        match timeout(PATIENCE, address).await {
+            Ok(Ok(address)) => process.address = address,
+            Ok(Err(_)) => panic!("the server ended before it was ready:\n{}", log_tail(folder)),
+            Err(_) => panic!("the server was not ready in time:\n{}", log_tail(folder)),
+        }
+        process
+    }
+
+    /// Sends SIGTERM; the process goes on until it has stopped in order.
+    pub(super) fn terminate(&self) {
+        let id = self.child.as_ref().map(Child::id).expect("it runs");
+        // The standard library can only kill, and the suite has no other need of unsafe code.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {id}")])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "SIGTERM is sent to {id}"
+        );
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let id = child.id();
+        let waiting = spawn_blocking(move || child.wait());
+        match timeout(PATIENCE, waiting).await {
+            Ok(Ok(status)) => status.expect("a child can be waited for"),
+            Ok(Err(error)) => panic!("waiting for process {id}: {error}"),
+            Err(_) => {
+                let _ = Command::new("sh")
+                    .args(["-c", &format!("kill -KILL {id}")])
+                    .status();
+                panic!("process {id} did not end within {PATIENCE:?}");
+            }
+        }
+    }
+
+    /// SIGKILL: the process has no say in it. Returns when it is gone.
+    pub(super) fn kill(mut self) {
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.kill_now();
+    }
+}
+
+/// Runs the binary with these arguments until it ends by itself.
+pub(super) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[&str]) -> Ended {
+    let child = command(folder, settings)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test can be started");
+    let id = child.id();
+    let waiting = spawn_blocking(move || child.wait_with_output());
+    let Ok(output) = timeout(PATIENCE, waiting).await else {
+        let _ = Command::new("sh")
+            .args(["-c", &format!("kill -KILL {id}")])
+            .status();
+        panic!("{arguments:?} did not end by itself");
+    };
+    let output = output
+        .expect("waiting does not panic")
+        .expect("a child can be waited for");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The binary with nothing from the environment of the tests but what it needs to run.
+fn command(folder: &Path, settings: &Settings) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("POINTSMAN") {
+            command.env_remove(name);
+        }
+    }
+    command.env("RUST_BACKTRACE", "1").envs(settings.environment());
+    command
+}
+
+fn copy_output(stdout: impl BufRead, mut log: File, ready: oneshot::Sender<SocketAddr>) {
+    let mut ready = Some(ready);
+    for line in stdout.lines().map_while(Result::ok) {
+        let _ = writeln!(log, "{line}");
+        let address = line
+            .strip_prefix(READY_LINE)
+            .and_then(|address| address.parse().ok());
+        if let Some(address) = address
+            && let Some(ready) = ready.take()
+        {
+            let _ = ready.send(address);
+        }
+    }
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join("server.log")
+}
+
+/// One file for all processes of a test, appended to.
+fn log_file(folder: &Path) -> File {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log_path(folder))
+        .expect("the test's folder is writable")
+}
+
+/// The end of what the test's servers have said.
+pub(super) fn log_tail(folder: &Path) -> String {
+    let text = std::fs::read_to_string(log_path(folder)).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(SHOWN_LOG_LINES);
+    lines[skipped..].join("\n")
+}

@@ -1,0 +1,120 @@
+//! External services that events are delivered to.
+
+use std::{io, net::SocketAddr, ops::Deref};
+
+use pointsman::{
+    domain::signing::SigningSecret,
+    receive::{Behavior, Received, Receiver, ReceiverOptions, SignatureCheck},
+};
+use tokio::{net::TcpSocket, time::timeout};
+
+use super::eventually::PATIENCE;
+
+/// A [`Receiver`] whose waits end: a delivery that never comes fails the test.
+pub(crate) struct Service(Receiver);
+
+impl Deref for Service {
+    type Target = Receiver;
+
+    fn deref(&self) -> &Receiver {
+        &self.0
+    }
+}
+
+impl Service {
+    /// Takes everything.
+    pub(crate) async fn start() -> Self {
+        Self::behaving(Behavior::default()).await
+    }
+
+    pub(crate) async fn behaving(behavior: Behavior) -> Self {
+        let options = ReceiverOptions {
+            behavior,
+            ..ReceiverOptions::default()
+        };
+        Self(
+            Receiver::start_with(options)
+                .await
+                .expect("a free port can be listened on"),
+        )
+    }
+
+    /// The deliveries so far, in the order of their arrival, once there are `count` or more.
+    #[track_caller]
+    pub(crate) fn received(&self, count: u64) -> impl Future<Output = Vec<Received>> + '_ {
+        let place = std::panic::Location::caller();
+        async move {
+            match timeout(PATIENCE, self.0.received(count)).await {
+                Ok(received) => received,
+                Err(_) => panic!("{place}: {} deliveries instead of {count}", self.count()),
+            }
+        }
+    }
+
+    /// The ids of the events so far, in the order of their arrival, repeats included, once there are `count`
+    /// or more.
+    #[track_caller]
+    pub(crate) fn event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
+        let received = self.received(count);
+        async move {
+            let ids = received.await;
+            ids.iter()
+                .map(|received| received.event_id().unwrap_or("none").to_owned())
+                .collect()
+        }
+    }
+
+    /// As [`Service::event_ids`], sorted: several deliveries in flight arrive in any order.
+    #[track_caller]
+    pub(crate) fn sorted_event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
+        let ids = self.event_ids(count);
+        async move {
+            let mut ids = ids.await;
+            ids.sort();
+            ids
+        }
+    }
+
+    /// From now on checks signatures with the secret as the API has shown it.
+    pub(crate) fn knows_secret(&self, secret: &str) {
+        self.expect_signed_with(&SigningSecret::parse(secret).expect("the API shows a usable secret"));
+    }
+}
+
+/// Whether the delivery's signature was checked and found good.
+pub(crate) fn is_signed(received: &Received) -> bool {
+    received.signature == SignatureCheck::Valid
+}
+
+/// The address of a service that is down: connections are refused, and nobody else can take the port.
+pub(crate) struct DownService {
+    reserved: TcpSocket,
+    address: SocketAddr,
+}
+
+impl DownService {
+    pub(crate) fn reserve() -> io::Result<Self> {
+        let reserved = TcpSocket::new_v4()?;
+        reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = reserved.local_addr()?;
+        Ok(Self { reserved, address })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Comes up, takes everything, and records.
+    pub(crate) async fn come_up(self) -> Service {
+        drop(self.reserved);
+        let options = ReceiverOptions {
+            address: self.address,
+            ..ReceiverOptions::default()
+        };
+        Service(
+            Receiver::start_with(options)
+                .await
+                .expect("the reserved port can be listened on"),
+        )
+    }
+}

@@ -1,0 +1,28 @@
+//! What a test's server is told.
+
+/// The settings of one server, as `section.key` and value. They reach it through its environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// Sets `section.key`; a value that is set twice counts as it was set last. Lists are TOML arrays.
+    #[must_use]
+    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.0.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The pauses between attempts, without jitter.
+    #[must_use]
+    pub(crate) fn retrying_after(self, pauses: &[&str]) -> Self {
+        self.set("delivery.retry_schedule", format!("{pauses:?}"))
+    }
+
+    /// `POINTSMAN__SECTION__KEY` and its value.
+    pub(super) fn environment(&self) -> impl Iterator<Item = (String, &str)> {
+        self.0.iter().map(|(key, value)| {
+            let name = key.to_uppercase().replace('.', "__");
+            (format!("POINTSMAN__{name}"), value.as_str())
+        })
+    }
+}
