@@ -250,6 +250,39 @@ fn a_draining_lane_writes_its_cursor_and_says_when_it_is_done() {
 }
 
 #[test]
+fn a_draining_lane_does_not_wait_to_write_a_cursor_that_passed_nothing_due() {
+    let mut world = world(16, 8, 0);
+    world.publish(false);
+    world.answer_read(1);
+    assert!(world.settle.is_none());
+    world.set_mode(LaneMode::Draining);
+    world.tell_settled();
+    assert!(world.drained);
+    assert_eq!(world.cursor, Seq::new(1));
+}
+
+#[test]
+fn a_failure_in_a_closing_lane_is_a_letter_and_not_parked() {
+    let mut world = world(16, 8, 1);
+    world.set_mode(LaneMode::Closing { head: world.head() });
+    world.finish_seq(1, FAILED);
+    world.tell_letter(0);
+    assert!(world.settle.is_none());
+    assert_eq!(world.letters[&event(1).id].attempts, 1);
+}
+
+#[test]
+fn a_closing_lane_finds_a_replay_that_it_was_not_told_of() {
+    let mut world = dead(world(16, 8, 1));
+    world.replay(0);
+    world.set_mode(LaneMode::Closing { head: world.head() });
+    world.answer_retries();
+    world.tell_letter(0);
+    assert!(world.closed);
+    assert_eq!(world.letters[&event(1).id].status, LetterStatus::Dead);
+}
+
+#[test]
 fn a_closing_lane_makes_letters_of_everything_it_does_not_start() {
     let mut world = world(2, 2, 7);
     world.finish_seq(1, FAILED);

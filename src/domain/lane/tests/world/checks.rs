@@ -25,6 +25,11 @@ impl World {
                         what.settled >= self.lane.snapshot().settled,
                         "the cursor goes back"
                     );
+                    let parked = |key: &DeliveryKey| what.park.iter().any(|retry| retry.key == *key);
+                    assert!(
+                        !what.remove.iter().any(parked),
+                        "a row is both written and removed"
+                    );
                     assert!(self.settle.replace(Change { what, applied: false }).is_none());
                 }
                 Command::GiveUp(what) => self.change_letter(LetterChange::GiveUp(what)),
