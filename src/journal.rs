@@ -21,6 +21,8 @@ mod notice;
 mod open;
 mod reads;
 mod recovery;
+#[cfg(test)]
+pub(crate) mod scratch;
 mod sql;
 mod writer;
 

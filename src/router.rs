@@ -332,3 +332,6 @@ impl EventRouter {
         self.shared.stop_arbiters();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("journal", &["domain", "clock", "config", "entity", "migration"]),
     ("store", &["domain", "clock", "entity", "migration"]),
-    ("router", &["domain", "clock", "config", "journal"]),
-    ("auth", &["domain", "clock", "config", "store"]),
+    ("router", &["domain", "clock", "config", "journal", "entity"]),
+    ("auth", &["domain", "clock", "config", "store", "router"]),
     ("receive", &["domain", "clock"]),
     (
         "http",

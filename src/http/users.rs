@@ -4,10 +4,12 @@ mod create;
 mod list;
 
 use actix_web::web;
-use entity::platform_user;
 use serde::Serialize;
 
-use crate::domain::{id::UserId, timestamp::Timestamp};
+use crate::{
+    domain::{id::UserId, timestamp::Timestamp},
+    store,
+};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
@@ -27,8 +29,8 @@ struct UserDto {
     created_at: Timestamp,
 }
 
-impl From<platform_user::Model> for UserDto {
-    fn from(user: platform_user::Model) -> Self {
+impl From<store::users::Model> for UserDto {
+    fn from(user: store::users::Model) -> Self {
         Self {
             id: UserId::new(user.id),
             email: user.email,

@@ -5,10 +5,12 @@ mod get;
 mod list;
 
 use actix_web::web;
-use entity::workspace;
 use serde::Serialize;
 
-use crate::domain::{id::WorkspaceId, timestamp::Timestamp};
+use crate::{
+    domain::{id::WorkspaceId, timestamp::Timestamp},
+    store,
+};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -28,8 +30,8 @@ struct WorkspaceDto {
     created_at: Timestamp,
 }
 
-impl From<workspace::Model> for WorkspaceDto {
-    fn from(workspace: workspace::Model) -> Self {
+impl From<store::workspaces::Model> for WorkspaceDto {
+    fn from(workspace: store::workspaces::Model) -> Self {
         Self {
             id: WorkspaceId::new(workspace.id),
             name: workspace.name,

@@ -23,7 +23,7 @@ const ROWS_PER_STATEMENT: usize = 128;
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) appends: Vec<StagedAppend>,
-    pub(super) settlements: Vec<Box<SettleCommand>>,
+    pub(super) settlements: Vec<SettleCommand>,
 }
 
 /// An append whose events have their places, provided that the batch commits.

@@ -17,7 +17,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where the database is: `sqlite://path` or `postgres://…`.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -27,7 +27,7 @@ impl DatabaseUrl {
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-            Ok(Self::Sqlite(
+            Ok(Self::Sqlite(Box::new(
                 options
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
@@ -35,7 +35,7 @@ impl DatabaseUrl {
                     .busy_timeout(Duration::from_secs(5))
                     .statement_cache_capacity(100)
                     .disable_statement_logging(),
-            ))
+            )))
         } else {
             let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
             Ok(Self::Postgres(Box::new(
@@ -69,7 +69,7 @@ impl DatabaseUrl {
                 .max_connections(max_connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .test_before_acquire(false)
-                .connect_lazy_with(options.clone().pragma("query_only", "on"))
+                .connect_lazy_with((**options).clone().pragma("query_only", "on"))
                 .into(),
             Self::Postgres(options) => PgPoolOptions::new()
                 .max_connections(max_connections)
@@ -94,7 +94,7 @@ impl DatabaseUrl {
         let failed = |error: SqlxError| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
         match self {
             Self::Sqlite(options) => {
-                let options = options.clone().pragma("wal_autocheckpoint", "0");
+                let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");
                 let pool = SqlitePoolOptions::new()
                     .max_connections(1)
                     .min_connections(0)

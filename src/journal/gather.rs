@@ -24,7 +24,7 @@ pub(super) struct Gathered {
     appends: HashMap<WorkspaceId, VecDeque<Append>>,
     /// The workspaces of `appends`, the next to be served first.
     turns: VecDeque<WorkspaceId>,
-    settlements: VecDeque<Box<SettleCommand>>,
+    settlements: VecDeque<SettleCommand>,
     jobs: VecDeque<Job>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -37,7 +37,7 @@ impl Gathered {
     pub(super) fn take(&mut self, command: Command) {
         match command {
             Command::Append(append) => self.queue_append(append),
-            Command::Settle(command) => self.settlements.push_back(command),
+            Command::Settle(command) => self.settlements.push_back(*command),
             Command::Attach {
                 installation_id,
                 reply,

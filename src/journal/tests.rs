@@ -1,10 +1,8 @@
 //! The journal's promises, on both engines.
 
-mod kit;
-
 use std::sync::Arc;
 
-use kit::{Scratch, new_event, on_both_engines};
+use super::scratch::{self as kit, Scratch, new_event, on_both_engines};
 
 use super::*;
 use crate::domain::event::NewEvent;

@@ -49,6 +49,10 @@ pub struct ReceiveArgs {
 ///
 /// # Errors
 /// When it cannot listen on the address.
+#[expect(
+    clippy::print_stdout,
+    reason = "it is there to be read by the person at the terminal"
+)]
 pub async fn run_receive(args: ReceiveArgs) -> io::Result<()> {
     let checked = if args.secret.is_some() {
         "checked"
@@ -60,6 +64,10 @@ pub async fn run_receive(args: ReceiveArgs) -> io::Result<()> {
     server.await
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "it is there to be read by the person at the terminal"
+)]
 fn options(args: ReceiveArgs) -> io::Result<ReceiverOptions> {
     let behavior = Behavior {
         status: args.status,

@@ -91,6 +91,8 @@ impl WorkspaceActor {
                 for view in views {
                     self.take_view(view, ctx);
                 }
+                // Also those of which a newer view came as a notice while this one was read.
+                self.start_children_with_work(ctx);
                 self.serve_waiting(ctx);
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Users.
 
-use entity::platform_user::{ActiveModel, Column, Entity, Model};
+pub use entity::platform_user::Model;
+use entity::platform_user::{ActiveModel, Column, Entity};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };

@@ -1,7 +1,8 @@
 //! Workspaces.
 
+pub use entity::workspace::Model;
 use entity::{
-    workspace::{ActiveModel, Column, Entity, Model},
+    workspace::{ActiveModel, Column, Entity},
     workspace_member,
 };
 use sea_orm::{

@@ -11,7 +11,7 @@ use super::{
     messages::{ChildEnd, ChildStopped, DrainWorkspace, FindChild, RetriesAdded},
 };
 use crate::{
-    domain::{event::PlatformEvent, id::InstallationId, span::is_due},
+    domain::{event::PlatformEvent, id::InstallationId, seq::Seq, span::is_due},
     journal::InstallationView,
     router::external_delivery::{Drain, ExternalDeliveryActor, RetriesWait, ViewChanged},
 };
@@ -31,6 +31,12 @@ pub(super) struct Installed {
     restarting: bool,
 }
 
+impl Installed {
+    fn has_work(&self, head: Seq) -> bool {
+        self.view.has_retries || self.view.settled < head || self.view.installation.uninstalled_at.is_some()
+    }
+}
+
 impl WorkspaceActor {
     /// Keeps the newer of two views, tells the installation's actor, and starts one where it has to do.
     pub(super) fn take_view(&mut self, view: InstallationView, ctx: &mut Context<Self>) {
@@ -45,15 +51,27 @@ impl WorkspaceActor {
         if view.installation.revision < installed.view.installation.revision {
             return;
         }
-        let has_to_do =
-            view.has_retries || view.settled < self.head || view.installation.uninstalled_at.is_some();
         installed.view = Arc::new(view);
         match &installed.child {
             Some(child) => child.do_send(ViewChanged {
                 view: Arc::clone(&installed.view),
             }),
-            None if has_to_do && self.loaded => self.start_child(id, ctx),
+            None if self.loaded && installed.has_work(self.head) => self.start_child(id, ctx),
             None => {}
+        }
+    }
+
+    /// Starts the actors of all installations that have something to do and no actor.
+    pub(super) fn start_children_with_work(&mut self, ctx: &mut Context<Self>) {
+        let idle: Vec<InstallationId> = self
+            .installed
+            .iter()
+            .filter(|(_, installed)| installed.child.is_none() && !installed.restarting)
+            .filter(|(_, installed)| installed.has_work(self.head))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            self.start_child(id, ctx);
         }
     }
 

@@ -47,14 +47,14 @@ macro_rules! on_both_engines {
 pub(super) use on_both_engines;
 
 /// A database that nobody else uses, and what its journal told the router.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     url: String,
     folder: PathBuf,
     notices: Arc<Mutex<Vec<Notice>>>,
 }
 
 impl Scratch {
-    pub(super) fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = std::env::temp_dir().join(format!("pointsman-journal-{}", Clock.new_uuid()));
         let url = format!("sqlite://{}", folder.join("test.db").display());
         Self {
@@ -66,7 +66,7 @@ impl Scratch {
 
     /// # Panics
     /// Where no server was given: a promise that is not tested must not look kept.
-    pub(super) async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let server = std::env::var("POINTSMAN_TEST_POSTGRES_URL")
             .expect("POINTSMAN_TEST_POSTGRES_URL names a server; scripts/test starts one");
         let name = format!("journal_{}", Clock.new_uuid().simple());
@@ -84,31 +84,31 @@ impl Scratch {
         }
     }
 
-    pub(super) fn settings(&self) -> JournalSettings {
+    pub(crate) fn settings(&self) -> JournalSettings {
         JournalSettings {
             url: DatabaseUrl::parse(&self.url).unwrap(),
             max_connections: 4,
         }
     }
 
-    pub(super) async fn open(&self) -> Journal {
+    pub(crate) async fn open(&self) -> Journal {
         let notices = Arc::clone(&self.notices);
         let sink = Box::new(move |notice| notices.lock().unwrap().push(notice));
         Journal::open(self.settings(), sink, Clock).await.unwrap()
     }
 
-    pub(super) fn workspace(&self) -> WorkspaceId {
+    pub(crate) fn workspace(&self) -> WorkspaceId {
         WorkspaceId::new(Clock.new_uuid())
     }
 
-    pub(super) async fn installed(&self, journal: &Journal, key: &str) -> (WorkspaceId, InstallationId) {
+    pub(crate) async fn installed(&self, journal: &Journal, key: &str) -> (WorkspaceId, InstallationId) {
         let workspace = self.workspace();
         let view = journal.install(workspace, new_installation(key)).await.unwrap();
         (workspace, view.id())
     }
 
     /// The events of each commit notice.
-    pub(super) fn committed(&self) -> Vec<Vec<Arc<PlatformEvent>>> {
+    pub(crate) fn committed(&self) -> Vec<Vec<Arc<PlatformEvent>>> {
         let events = |notice: &Notice| match notice {
             Notice::Committed { events, .. } => Some(events.clone()),
             _ => None,
@@ -118,7 +118,7 @@ impl Scratch {
 
     /// Cuts the writer's connection: on PostgreSQL by ending its backend, on SQLite by a job that fails as a
     /// broken disk does.
-    pub(super) async fn cut_connections(&self, journal: &Journal) {
+    pub(crate) async fn cut_connections(&self, journal: &Journal) {
         if self.url.starts_with("sqlite") {
             let broken: Result<(), _> = journal
                 .write(|_| {
@@ -152,7 +152,7 @@ impl Drop for Scratch {
     }
 }
 
-pub(super) fn new_event() -> NewEvent {
+pub(crate) fn new_event() -> NewEvent {
     NewEvent {
         id: EventId::new(Clock.new_uuid()),
         event_key: EventKey::parse("a.b").unwrap(),
@@ -164,7 +164,7 @@ pub(super) fn new_event() -> NewEvent {
     }
 }
 
-pub(super) fn new_installation(key: &str) -> NewInstallation {
+pub(crate) fn new_installation(key: &str) -> NewInstallation {
     NewInstallation {
         id: InstallationId::new(Clock.new_uuid()),
         key: key.to_owned(),
@@ -182,7 +182,7 @@ fn permit() -> Permit {
 }
 
 /// Sends an append; the answer tells what became of it.
-pub(super) fn append(
+pub(crate) fn append(
     journal: &Journal,
     workspace_id: WorkspaceId,
     events: Vec<NewEvent>,
@@ -214,7 +214,7 @@ pub(super) fn batch(workspace_id: WorkspaceId, events: Vec<NewEvent>) -> Batch {
     }
 }
 
-pub(super) async fn settle(
+pub(crate) async fn settle(
     journal: &Journal,
     workspace_id: WorkspaceId,
     installation_id: InstallationId,
@@ -240,7 +240,7 @@ pub(super) async fn settle(
 }
 
 /// All places of the workspace's log.
-pub(super) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
+pub(crate) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
     let all = journal
         .page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000)
         .await
