@@ -64,13 +64,26 @@ impl Lane {
 
     /// Due retries and new events take turns.
     fn next(&mut self) -> Option<Next> {
-        let retry = self.retries.loaded() > 0 && (self.retry_is_next || self.queue.is_empty());
-        self.retry_is_next = !retry;
-        if retry {
-            self.retries.take_loaded().map(Next::Retry)
-        } else {
-            self.queue.pop_front().map(Next::Event)
+        if (self.retry_is_next || self.queue.is_empty())
+            && let Some(row) = self.next_retry()
+        {
+            self.retry_is_next = false;
+            return Some(Next::Retry(row));
         }
+        self.retry_is_next = true;
+        self.queue.pop_front().map(Next::Event)
+    }
+
+    /// A retry waits until the cursor can pass its event: were it delivered and its row removed before, a
+    /// restart would take the event for one that was never tried.
+    fn next_retry(&mut self) -> Option<RetryRow> {
+        if self.retries.loaded() == 0 {
+            return None;
+        }
+        let settleable = self.settleable();
+        let closing = matches!(self.mode, LaneMode::Closing { .. });
+        self.retries
+            .take_loaded(|row| closing || row.key.kind == DeliveryKind::Replay || row.event.seq <= settleable)
     }
 
     fn begin(&mut self, next: Next, now: Timestamp) -> Delivery {

@@ -57,14 +57,12 @@ impl Ledger {
     /// Whether the next or the outstanding settlement changes the row of this delivery, so that what the
     /// retry table says about it is not to be relied on.
     pub(super) fn touches(&self, key: DeliveryKey) -> bool {
-        self.park.contains_key(&key) || self.remove.contains(&key) || self.is_writing(key)
-    }
-
-    /// Whether the outstanding settlement changes the row of this delivery.
-    pub(super) fn is_writing(&self, key: DeliveryKey) -> bool {
-        self.outstanding
-            .as_ref()
-            .is_some_and(|outstanding| outstanding.rows.contains_key(&key))
+        self.park.contains_key(&key)
+            || self.remove.contains(&key)
+            || self
+                .outstanding
+                .as_ref()
+                .is_some_and(|outstanding| outstanding.rows.contains_key(&key))
     }
 
     /// At most how many deliveries [`Ledger::touches`] holds for.

@@ -146,15 +146,10 @@ impl Lane {
                 self.set_stage(key, Stage::Settling);
                 self.ledger.park(ended.parked(at));
             }
-            // A straggler whose row no settlement took with it yet is a live delivery again.
-            Fate::GivenUp(reason) if self.ledger.take_back(key) => {
-                self.retries.forget(key);
-                self.give_up_slot(ended, reason, commands);
-            }
             Fate::GivenUp(reason) => {
                 let given_up = ended.given_up(reason, self.settled_with_letter(None));
                 // The letter removes the row; a settlement that comes after it must not write it anew.
-                if self.ledger.is_writing(key) {
+                if self.ledger.touches(key) {
                     self.set_stage(key, Stage::GivingUpNext(Box::new(given_up)));
                 } else {
                     self.set_stage(

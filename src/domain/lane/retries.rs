@@ -28,7 +28,7 @@ pub(super) enum Stage {
     InFlight,
     /// A settlement writes or removes the row.
     Settling,
-    /// To be given up, after the outstanding settlement that writes its row.
+    /// To be given up, after the settlement that writes its row.
     GivingUpNext(Box<GivenUp>),
     /// The letter is being written; `settled` is the cursor that is written with it.
     Writing {
@@ -129,8 +129,10 @@ impl Retries {
         self.released.clear();
     }
 
-    pub(super) fn take_loaded(&mut self) -> Option<RetryRow> {
-        self.loaded.pop_front()
+    /// The first loaded row that may start.
+    pub(super) fn take_loaded(&mut self, may_start: impl Fn(&RetryRow) -> bool) -> Option<RetryRow> {
+        let first = self.loaded.iter().position(may_start)?;
+        self.loaded.remove(first)
     }
 
     pub(super) fn begin(&mut self, key: DeliveryKey, busy: Busy) {

@@ -2,6 +2,9 @@
 //! the service that takes the deliveries, and what is on its way between them. Each step can be taken at
 //! any time, and each step checks what a lane guarantees.
 
+mod checks;
+mod journal;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -170,8 +173,6 @@ impl World {
         self.log.iter().filter(|(_, due)| *due).map(|(event, _)| event)
     }
 
-    // What happens to the lane.
-
     pub(super) fn input(&mut self, input: Input) {
         self.inputs += 1;
         let random = f64::from(self.inputs % 97) / 97.0;
@@ -210,21 +211,6 @@ impl World {
         true
     }
 
-    /// Lets the outstanding read of the retry table see the table as it is now; it is answered later.
-    pub(super) fn snapshot_retries(&mut self) {
-        let Some(read) = self.retry_read.as_mut().filter(|read| read.snapshot.is_none()) else {
-            return;
-        };
-        let mut rows: Vec<_> = self.rows.values().cloned().collect();
-        rows.sort_by_key(|row| (row.next_attempt_at, row.key));
-        let due = rows
-            .iter()
-            .take_while(|row| row.next_attempt_at <= read.due_by)
-            .count();
-        let rest = rows.split_off(due.min(read.limit));
-        read.snapshot = Some((rows, rest.first().map(|row| row.next_attempt_at)));
-    }
-
     pub(super) fn answer_retries(&mut self) -> bool {
         self.snapshot_retries();
         let Some((rows, next_retry_at)) = self.retry_read.take().and_then(|read| read.snapshot) else {
@@ -259,36 +245,6 @@ impl World {
         self.finish(which.expect("the event is in flight"), verdict);
     }
 
-    pub(super) fn apply_settlement(&mut self) {
-        let Some(change) = self.settle.as_mut().filter(|change| !change.applied) else {
-            return;
-        };
-        change.applied = true;
-        let settlement = change.what.clone();
-        for retry in settlement.park {
-            let letter = self.letters.get(&retry.key.event_id);
-            assert!(letter.is_none(), "{:?} is dead and parked", retry.key);
-            let row = RetryRow {
-                key: retry.key,
-                event: self.log[usize::try_from(retry.seq.get()).unwrap() - 1].0.clone(),
-                attempts: retry.attempts,
-                next_attempt_at: retry.next_attempt_at,
-                dead_letter_id: None,
-                last_error: retry.last_error,
-                last_status: retry.last_status,
-            };
-            self.rows.insert(retry.key, row);
-        }
-        for key in settlement.remove {
-            assert!(
-                self.received.contains(&key.event_id),
-                "{key:?} is forgotten without being delivered"
-            );
-            assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
-        }
-        self.move_cursor(settlement.settled);
-    }
-
     pub(super) fn tell_settled(&mut self) -> bool {
         if self.settle.is_none() {
             return false;
@@ -297,29 +253,6 @@ impl World {
         self.settle = None;
         self.input(Input::SettlementDurable);
         true
-    }
-
-    pub(super) fn apply_letter(&mut self, which: usize) {
-        if self.letter_changes.is_empty() {
-            return;
-        }
-        let which = which % self.letter_changes.len();
-        if std::mem::replace(&mut self.letter_changes[which].applied, true) {
-            return;
-        }
-        match self.letter_changes[which].what.clone() {
-            LetterChange::GiveUp(given_up) => self.write_letter(given_up),
-            LetterChange::FinishReplay(key) => {
-                assert!(self.received.contains(&key.event_id), "{key:?} was not delivered");
-                assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
-                let letter = self
-                    .letters
-                    .get_mut(&key.event_id)
-                    .expect("only letters are replayed");
-                assert_eq!(letter.status, LetterStatus::Replaying);
-                letter.status = LetterStatus::Replayed;
-            }
-        }
     }
 
     pub(super) fn tell_letter(&mut self, which: usize) -> bool {
@@ -334,35 +267,6 @@ impl World {
         };
         self.input(Input::LetterWritten { key });
         true
-    }
-
-    /// An admin replays one of the dead letters; the lane is told later.
-    pub(super) fn replay(&mut self, which: usize) {
-        let mut dead: Vec<_> = self
-            .letters
-            .values_mut()
-            .filter(|letter| letter.status == LetterStatus::Dead)
-            .collect();
-        if dead.is_empty() {
-            return;
-        }
-        let letter = dead.swap_remove(which % dead.len());
-        letter.status = LetterStatus::Replaying;
-        let key = DeliveryKey {
-            kind: DeliveryKind::Replay,
-            event_id: letter.event.id,
-        };
-        let row = RetryRow {
-            key,
-            event: letter.event.clone(),
-            attempts: letter.attempts,
-            next_attempt_at: self.now,
-            dead_letter_id: Some(letter.id),
-            last_error: None,
-            last_status: None,
-        };
-        assert!(self.rows.insert(key, row).is_none());
-        self.notices.push(self.now);
     }
 
     pub(super) fn tell_replay(&mut self) -> bool {
@@ -464,218 +368,5 @@ impl World {
                 None => {}
             }
         }
-    }
-
-    pub(super) fn assert_everything_is_settled(&self) {
-        assert_eq!(
-            self.cursor,
-            self.head(),
-            "the cursor has not come to the head: {:?}",
-            self.lane
-        );
-        assert!(self.rows.is_empty(), "rows are left: {:?}", self.rows);
-        for event in self.due() {
-            let dead = self.letters.contains_key(&event.id);
-            assert!(
-                dead || self.received.contains(&event.id),
-                "{:?} is lost",
-                event.id
-            );
-        }
-        assert!(
-            self.letters
-                .values()
-                .all(|letter| letter.status != LetterStatus::Replaying)
-        );
-    }
-
-    // What the lane commands.
-
-    fn take(&mut self, commands: Vec<Command>) {
-        for command in commands {
-            assert!(
-                !self.closed && !self.drained,
-                "{command:?} after the last command"
-            );
-            match command {
-                Command::ReadAfter { seq, limit } => assert!(self.read.replace((seq, limit)).is_none()),
-                Command::ReadRetries { due_by, limit } => {
-                    let read = RetryRead {
-                        due_by,
-                        limit,
-                        snapshot: None,
-                    };
-                    assert!(self.retry_read.replace(read).is_none());
-                }
-                Command::Attempt(delivery) => self.start(delivery),
-                Command::Settle(what) => {
-                    assert!(
-                        what.settled >= self.lane.snapshot().settled,
-                        "the cursor goes back"
-                    );
-                    assert!(self.settle.replace(Change { what, applied: false }).is_none());
-                }
-                Command::GiveUp(what) => self.change_letter(LetterChange::GiveUp(what)),
-                Command::FinishReplay { key, dead_letter_id } => {
-                    assert_eq!(self.letters[&key.event_id].id, dead_letter_id);
-                    self.change_letter(LetterChange::FinishReplay(key));
-                }
-                Command::WakeAt(at) => self.wake = Some(at),
-                Command::Drained => {
-                    self.assert_nothing_is_on_its_way();
-                    self.drained = true;
-                }
-                Command::Closed => {
-                    self.assert_nothing_is_on_its_way();
-                    self.closed = true;
-                }
-            }
-        }
-    }
-
-    fn change_letter(&mut self, what: LetterChange) {
-        self.letter_changes.push(Change { what, applied: false });
-    }
-
-    fn start(&mut self, delivery: Delivery) {
-        let Delivery { key, attempt, .. } = delivery;
-        let seq = delivery.event.seq;
-        assert_eq!(self.mode, LaneMode::Running, "{key:?} starts");
-        assert!(
-            self.log[usize::try_from(seq.get()).unwrap() - 1].1,
-            "{key:?} is not due"
-        );
-        let row = self.rows.get(&key);
-        match key.kind {
-            DeliveryKind::Live => {
-                assert!(!self.letters.contains_key(&key.event_id), "{key:?} is dead");
-                assert!(row.is_some() || seq > self.cursor, "{key:?} is settled");
-            }
-            DeliveryKind::Replay => {
-                assert_eq!(self.letters[&key.event_id].status, LetterStatus::Replaying);
-                assert!(row.is_some(), "{key:?} has no row");
-            }
-        }
-        assert_eq!(
-            attempt,
-            row.map_or(0, |row| row.attempts) + 1,
-            "{key:?} miscounts"
-        );
-        assert!(
-            self.in_flight.iter().all(|other| other.key != key),
-            "{key:?} is in flight twice"
-        );
-        assert!(
-            self.attempts.insert((key, attempt)),
-            "{key:?} repeats attempt {attempt} without need"
-        );
-        self.in_flight.push(delivery);
-        assert!(self.in_flight.len() <= self.config.concurrency);
-        assert!(
-            self.at_risk().len() <= self.config.window,
-            "a crash would repeat more than the window"
-        );
-    }
-
-    /// The deliveries that a crash at this moment could repeat.
-    fn at_risk(&self) -> BTreeSet<DeliveryKey> {
-        let ended = self.ended.iter().filter(|delivery| !self.is_durable(delivery));
-        ended
-            .chain(&self.in_flight)
-            .map(|delivery| delivery.key)
-            .collect()
-    }
-
-    /// Whether what came of the attempt is durable.
-    fn is_durable(
-        &self,
-        Delivery {
-            key, attempt, event, ..
-        }: &Delivery,
-    ) -> bool {
-        match (key.kind, self.rows.get(key)) {
-            (_, Some(row)) => row.attempts >= *attempt,
-            (DeliveryKind::Replay, None) => true,
-            (DeliveryKind::Live, None) => event.seq <= self.cursor || self.letters.contains_key(&event.id),
-        }
-    }
-
-    fn write_letter(&mut self, given_up: GivenUp) {
-        let GivenUp {
-            key,
-            event,
-            settled,
-            reason,
-            attempts,
-            dead_letter_id,
-            ..
-        } = given_up;
-        let row = self.rows.remove(&key);
-        let tried = u32::from(reason != DeadLetterReason::Uninstalled);
-        let made = row.map_or(0, |row| row.attempts);
-        assert!(
-            attempts == made + tried || (tried == 0 && attempts == made + 1),
-            "{key:?} miscounts"
-        );
-        let id = dead_letter_id.unwrap_or(DeadLetterId::new(event.id.uuid()));
-        let status = LetterStatus::Dead;
-        let former = self.letters.insert(
-            event.id,
-            Letter {
-                id,
-                event,
-                attempts,
-                status,
-            },
-        );
-        match former {
-            Some(former) => {
-                assert_eq!(
-                    (key.kind, former.id),
-                    (DeliveryKind::Replay, id),
-                    "{key:?} has two letters"
-                );
-                assert_eq!(former.status, LetterStatus::Replaying);
-            }
-            None => assert_eq!(key.kind, DeliveryKind::Live),
-        }
-        self.move_cursor(settled);
-    }
-
-    fn move_cursor(&mut self, settled: Seq) {
-        let passed = self.log.iter().filter(|(event, due)| {
-            *due && event.seq > self.cursor && event.seq <= settled && !self.letters.contains_key(&event.id)
-        });
-        for (event, _) in passed {
-            let live = DeliveryKey {
-                kind: DeliveryKind::Live,
-                event_id: event.id,
-            };
-            let handled = self.received.contains(&event.id) || self.rows.contains_key(&live);
-            assert!(handled, "the cursor goes to {settled} and passes {:?}", event.id);
-        }
-        self.cursor = self.cursor.max(settled);
-    }
-
-    fn assert_nothing_is_on_its_way(&self) {
-        assert!(self.in_flight.is_empty() && self.settle.is_none() && self.letter_changes.is_empty());
-        assert!(self.at_risk().is_empty());
-        assert_eq!(self.cursor, self.lane.snapshot().settled);
-    }
-
-    fn check_bounds(&self) {
-        let snapshot = self.lane.snapshot();
-        let (window, concurrency) = (self.config.window, self.config.concurrency);
-        assert!(
-            snapshot.settled <= self.cursor,
-            "the lane believes in what is not durable"
-        );
-        assert_eq!(snapshot.in_flight, self.in_flight.len());
-        assert!(snapshot.queued < 2 * window, "{snapshot:?}");
-        assert!(
-            snapshot.queued_retries <= concurrency + 4 * window,
-            "{snapshot:?}"
-        );
-        assert!(snapshot.window_used <= 2 * window, "{snapshot:?}");
     }
 }

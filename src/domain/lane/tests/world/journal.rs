@@ -1,0 +1,159 @@
+//! What the journal makes durable, and that it may.
+
+use super::*;
+
+impl World {
+    /// Lets the outstanding read of the retry table see the table as it is now; it is answered later.
+    pub(in super::super) fn snapshot_retries(&mut self) {
+        let Some(read) = self.retry_read.as_mut().filter(|read| read.snapshot.is_none()) else {
+            return;
+        };
+        let mut rows: Vec<_> = self.rows.values().cloned().collect();
+        rows.sort_by_key(|row| (row.next_attempt_at, row.key));
+        let due = rows
+            .iter()
+            .take_while(|row| row.next_attempt_at <= read.due_by)
+            .count();
+        let rest = rows.split_off(due.min(read.limit));
+        read.snapshot = Some((rows, rest.first().map(|row| row.next_attempt_at)));
+    }
+
+    pub(in super::super) fn apply_settlement(&mut self) {
+        let Some(change) = self.settle.as_mut().filter(|change| !change.applied) else {
+            return;
+        };
+        change.applied = true;
+        let settlement = change.what.clone();
+        for retry in settlement.park {
+            let letter = self.letters.get(&retry.key.event_id);
+            assert!(letter.is_none(), "{:?} is dead and parked", retry.key);
+            let row = RetryRow {
+                key: retry.key,
+                event: self.log[usize::try_from(retry.seq.get()).unwrap() - 1].0.clone(),
+                attempts: retry.attempts,
+                next_attempt_at: retry.next_attempt_at,
+                dead_letter_id: None,
+                last_error: retry.last_error,
+                last_status: retry.last_status,
+            };
+            self.rows.insert(retry.key, row);
+        }
+        for key in settlement.remove {
+            assert!(
+                self.received.contains(&key.event_id),
+                "{key:?} is forgotten without being delivered"
+            );
+            assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
+        }
+        self.move_cursor(settlement.settled);
+    }
+
+    pub(in super::super) fn apply_letter(&mut self, which: usize) {
+        if self.letter_changes.is_empty() {
+            return;
+        }
+        let which = which % self.letter_changes.len();
+        if std::mem::replace(&mut self.letter_changes[which].applied, true) {
+            return;
+        }
+        match self.letter_changes[which].what.clone() {
+            LetterChange::GiveUp(given_up) => self.write_letter(given_up),
+            LetterChange::FinishReplay(key) => {
+                assert!(self.received.contains(&key.event_id), "{key:?} was not delivered");
+                assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
+                let letter = self
+                    .letters
+                    .get_mut(&key.event_id)
+                    .expect("only letters are replayed");
+                assert_eq!(letter.status, LetterStatus::Replaying);
+                letter.status = LetterStatus::Replayed;
+            }
+        }
+    }
+
+    /// An admin replays one of the dead letters; the lane is told later.
+    pub(in super::super) fn replay(&mut self, which: usize) {
+        let mut dead: Vec<_> = self
+            .letters
+            .values_mut()
+            .filter(|letter| letter.status == LetterStatus::Dead)
+            .collect();
+        if dead.is_empty() {
+            return;
+        }
+        let letter = dead.swap_remove(which % dead.len());
+        letter.status = LetterStatus::Replaying;
+        let key = DeliveryKey {
+            kind: DeliveryKind::Replay,
+            event_id: letter.event.id,
+        };
+        let row = RetryRow {
+            key,
+            event: letter.event.clone(),
+            attempts: letter.attempts,
+            next_attempt_at: self.now,
+            dead_letter_id: Some(letter.id),
+            last_error: None,
+            last_status: None,
+        };
+        assert!(self.rows.insert(key, row).is_none());
+        self.notices.push(self.now);
+    }
+
+    pub(in super::super) fn write_letter(&mut self, given_up: GivenUp) {
+        let GivenUp {
+            key,
+            event,
+            settled,
+            reason,
+            attempts,
+            dead_letter_id,
+            ..
+        } = given_up;
+        let row = self.rows.remove(&key);
+        let tried = u32::from(reason != DeadLetterReason::Uninstalled);
+        let made = row.map_or(0, |row| row.attempts);
+        assert!(
+            attempts == made + tried || (tried == 0 && attempts == made + 1),
+            "{key:?} miscounts"
+        );
+        let id = dead_letter_id.unwrap_or(DeadLetterId::new(event.id.uuid()));
+        let status = LetterStatus::Dead;
+        let former = self.letters.insert(
+            event.id,
+            Letter {
+                id,
+                event,
+                attempts,
+                status,
+            },
+        );
+        match former {
+            Some(former) => {
+                assert_eq!(
+                    (key.kind, former.id),
+                    (DeliveryKind::Replay, id),
+                    "{key:?} has two letters"
+                );
+                assert_eq!(former.status, LetterStatus::Replaying);
+            }
+            None => assert_eq!(key.kind, DeliveryKind::Live),
+        }
+        self.move_cursor(settled);
+    }
+
+    pub(in super::super) fn move_cursor(&mut self, settled: Seq) {
+        let passed = self.log.iter().filter(|(event, due)| {
+            *due && event.seq > self.cursor && event.seq <= settled && !self.letters.contains_key(&event.id)
+        });
+        for (event, _) in passed {
+            let live = DeliveryKey {
+                kind: DeliveryKind::Live,
+                event_id: event.id,
+            };
+            let handled = self.received.contains(&event.id) || self.rows.contains_key(&live);
+            assert!(handled, "the cursor goes to {settled} and passes {:?}", event.id);
+        }
+        self.cursor = self.cursor.max(settled);
+    }
+}
