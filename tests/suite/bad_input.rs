@@ -162,7 +162,10 @@ async fn the_longest_that_is_allowed_is_accepted(engine: Engine) {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
     let body = format!("{{\"eventKey\":\"a.b\",\"payload\":{deep}}}");
     let published = workspace.publish_raw(body).await.expect(200);
-    let location = published.header("location").expect("where the event is").to_owned();
+    let location = published
+        .header("location")
+        .expect("where the event is")
+        .to_owned();
     let shown = app.admin.get(&location).await.expect(200);
     assert!(String::from_utf8_lossy(&shown.body).contains(&deep));
     app.finish().await;
