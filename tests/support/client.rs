@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::eventually::PATIENCE;
 
+const MAX_SHOWN_CHARS: usize = 1000;
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Shorter than the server's, so that no request is sent on a connection that the server is closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -157,14 +158,13 @@ impl Answer {
     /// The answer itself, if its status is this one.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(self.status, status, "{}", self.shown());
         self
     }
 
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.shown()))
     }
 
     /// What went well answers with.
@@ -196,6 +196,12 @@ impl Answer {
             .collect()
     }
 
+    /// The beginning of the body, for messages.
+    pub(crate) fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        text.chars().take(MAX_SHOWN_CHARS).collect()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -203,7 +209,7 @@ impl Answer {
     /// The answer itself, if it is a problem body with this code that says nothing of the inside.
     #[track_caller]
     pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
-        let shown = String::from_utf8_lossy(&self.body).into_owned();
+        let shown = self.shown();
         assert_eq!((self.status, self.code().as_str()), (status, code), "{shown}");
         assert_eq!(
             self.header("content-type"),
