@@ -24,6 +24,7 @@ mod recovery;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod sql;
+mod write_ahead_log;
 mod writer;
 
 use std::sync::{

@@ -29,7 +29,6 @@ use self::{
     dead_letters::{Discard, Replay},
     external_delivery::{ExternalDeliveryActor, GetHealth, SendTest},
     shared::Shared,
-    supervisor::RouterSupervisor,
     workspace::{DrainWorkspace, FindChild, Publish},
 };
 pub use crate::journal::ChangeError;
@@ -49,6 +48,9 @@ use crate::{
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a publish is sent again where an actor died before the journal took it.
 const PUBLISH_TRIES: usize = 3;
+
+/// What of the grace is kept for the journal, to make the last settlements durable.
+const JOURNAL_GRACE: Duration = Duration::from_secs(2);
 
 /// The router; cheap to clone.
 #[derive(Clone)]
@@ -106,11 +108,7 @@ impl EventRouter {
         let sink = Arc::clone(&directory);
         let journal = Journal::open(journal, Box::new(move |notice| sink.notify(notice)), clock).await?;
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
-        let supervised = Arc::clone(&shared);
-        let supervisor = RouterSupervisor::start_in_arbiter(&shared.arbiter(0), move |_| RouterSupervisor {
-            shared: supervised,
-        });
-        shared.set_supervisor(supervisor);
+        shared.start_supervisor();
         Ok(Self { shared })
     }
 
@@ -318,15 +316,13 @@ impl EventRouter {
             .active()
             .into_iter()
             .map(|address| address.send(DrainWorkspace));
-        if timeout(grace, join_all(drains)).await.is_err() {
+        let drained = timeout(grace.saturating_sub(JOURNAL_GRACE), join_all(drains)).await;
+        if drained.is_err() {
             log::warn!(
                 "some deliveries did not end within the grace; they are repeated after the next start"
             );
         }
-        if timeout(grace.max(Duration::from_secs(1)), self.shared.journal.stop())
-            .await
-            .is_err()
-        {
+        if timeout(JOURNAL_GRACE, self.shared.journal.stop()).await.is_err() {
             log::error!("the journal did not stop in time");
         }
         self.shared.stop_arbiters();

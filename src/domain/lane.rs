@@ -136,6 +136,10 @@ impl Lane {
             Input::LetterWritten { key } => self.letter_written(key, now),
             Input::Tick => self.wake_at = None,
             Input::Mode(mode) => self.change_mode(mode, now),
+            Input::Concurrency(most) => {
+                self.config.concurrency = most.max(1);
+                self.concurrency = self.concurrency.min(self.config.concurrency);
+            }
         }
         self.go_on(now, commands);
     }

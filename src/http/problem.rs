@@ -38,7 +38,9 @@ pub enum Problem {
     RateLimited,
     #[error("{0}")]
     Overloaded(Cow<'static, str>),
-    #[error("the database cannot be reached; nothing was changed; try again later")]
+    #[error(
+        "the database cannot be reached; try again later, as what was asked may or may not have been recorded"
+    )]
     StorageUnavailable,
     /// The cause is for the log; the body says nothing of it.
     #[error("something went wrong here; the log has it under the request id")]

@@ -300,22 +300,21 @@ fn letter_values(command: &SettleCommand, letter: &NewLetter) -> Vec<Value> {
 
 async fn return_letter(transaction: &DatabaseTransaction, letter: &ReturnedLetter) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    let [reason, status, error, at, id] = numbered(backend);
+    let [attempts, reason, status, error, at, id] = numbered(backend);
     let sql = format!(
-        "UPDATE dead_letter_event SET status = 'DEAD', attempts = attempts + 1, reason = {reason}, \
+        "UPDATE dead_letter_event SET status = 'DEAD', attempts = {attempts}, reason = {reason}, \
          last_status = {status}, last_error = {error}, failed_at = {at} WHERE status = 'REPLAYING' AND id = {id}"
     );
-    let values = [
+    let values: [Value; 6] = [
+        count(letter.attempts).into(),
         letter.reason.as_str().into(),
         letter.last_status.map(i32::from).into(),
         letter.last_error.clone().into(),
         letter.failed_at.millis().into(),
         letter.id.uuid().into(),
     ];
-    transaction
-        .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
-        .await
-        .map(drop)
+    let statement = sea_orm::Statement::from_sql_and_values(backend, sql, values);
+    transaction.execute_raw(statement).await.map(drop)
 }
 
 async fn mark_replayed(

@@ -98,6 +98,8 @@ pub struct NewLetter {
 #[derive(Debug)]
 pub struct ReturnedLetter {
     pub id: DeadLetterId,
+    /// Made so far, the replays included.
+    pub attempts: u32,
     pub key: DeliveryKey,
     pub reason: DeadLetterReason,
     pub last_status: Option<u16>,

@@ -79,6 +79,20 @@ impl DatabaseUrl {
         }
     }
 
+    /// The connection that copies SQLite's write-ahead log into the database file.
+    pub(super) fn checkpointer(&self) -> Option<DatabaseConnection> {
+        match self {
+            Self::Sqlite(options) => Some(
+                SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect_lazy_with(options.as_ref().clone().pragma("wal_autocheckpoint", "0"))
+                    .into(),
+            ),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// A pool of one connection that is never exchanged behind our back: no lifetime, no idle time-out and
     /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
     /// claim and know nothing of the batch whose outcome is unknown).

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use migration::{Migrator, MigratorTrait};
@@ -18,6 +21,7 @@ use super::{
     gather::Gathered,
     notice::NoticeSink,
     recovery,
+    write_ahead_log::WriteAheadLog,
     writer::{Writer, connect},
 };
 use crate::clock::Clock;
@@ -65,6 +69,8 @@ impl Journal {
                 Ok(prepared) => prepared,
                 Err(error) => return drop(opened.send(Err(error))),
             };
+            let write_ahead_log = WriteAheadLog::keep(&settings.url);
+            let _gone = Gone(Arc::clone(&thread_ok));
             let writer = Writer {
                 url: settings.url,
                 commands: receiver,
@@ -78,6 +84,7 @@ impl Journal {
                 attempts: AttemptBuffer::default(),
                 unresolved: None,
                 clock,
+                write_ahead_log,
                 claim,
             };
             if opened.send(Ok(())).is_ok() {
@@ -100,6 +107,18 @@ impl Journal {
             storage_ok,
             clock,
         })
+    }
+}
+
+/// Says that there is no storage once the writer has ended, however it ended.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+        if std::thread::panicking() {
+            log::error!("the journal has panicked; the server cannot accept events and must be restarted");
+        }
     }
 }
 

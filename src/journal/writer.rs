@@ -22,6 +22,7 @@ use super::{
     gather::Gathered,
     notice::{Notice, NoticeSink},
     recovery,
+    write_ahead_log::WriteAheadLog,
 };
 use crate::{
     clock::Clock,
@@ -57,6 +58,7 @@ pub(super) struct Writer {
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
     pub(super) clock: Clock,
+    pub(super) write_ahead_log: WriteAheadLog,
     /// Held until the last write.
     pub(super) claim: Option<FileClaim>,
 }
@@ -99,6 +101,7 @@ impl Writer {
             }
         }
         self.attempts.flush(self.connection.as_ref()).await;
+        drop(std::mem::take(&mut self.write_ahead_log));
         if let Some(connection) = self.connection.take() {
             claim::release(&connection).await;
             // Nobody can act on a failure to close.
@@ -145,6 +148,9 @@ impl Writer {
             };
             self.run_job(job).await;
         }
+        if let Some(connection) = &self.connection {
+            self.write_ahead_log.bound(connection).await;
+        }
         if self.connection.is_some() && self.attempts.is_due(self.clock.instant()) {
             self.attempts.flush(self.connection.as_ref()).await;
         }
@@ -171,7 +177,8 @@ impl Writer {
                     self.unresolved = Some(batch);
                     self.lose_connection();
                     // What was split off has not been tried and has no place yet.
-                    for batch in batches.into_iter().rev() {
+                    // The next to be tried is the last of these, and goes before the others.
+                    for batch in batches {
                         self.gathered.put_back(batch);
                     }
                     return;

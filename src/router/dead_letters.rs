@@ -109,6 +109,7 @@ impl DeadLetterActor {
         match given_up.dead_letter_id {
             Some(id) => LetterCommand::Return(Box::new(ReturnedLetter {
                 id,
+                attempts: given_up.attempts,
                 key: given_up.key,
                 reason: given_up.reason,
                 last_status: given_up.last_status,

@@ -46,6 +46,8 @@ pub(super) struct ExternalDeliveryActor {
     liveness: Option<watch::Receiver<()>>,
     view: Arc<InstallationView>,
     target: Rc<Result<DeliveryTarget, String>>,
+    /// When `target` has to be prepared anew.
+    previous_secret_until: Option<Timestamp>,
     client: Rc<ExternalClient>,
     /// None until attached.
     lane: Option<Lane>,
@@ -70,6 +72,7 @@ impl ExternalDeliveryActor {
         view: Arc<InstallationView>,
     ) -> Self {
         let target = Rc::new(target::prepare(&view.installation, &shared));
+        let previous_secret_until = target::previous_secret_until(&view.installation, &shared);
         let client = Rc::new(ExternalClient::new(&shared.settings.client));
         Self {
             shared,
@@ -77,6 +80,7 @@ impl ExternalDeliveryActor {
             liveness: Some(liveness),
             view,
             target,
+            previous_secret_until,
             client,
             lane: None,
             generation: 0,
@@ -254,6 +258,11 @@ impl ExternalDeliveryActor {
         });
     }
 
+    fn prepare_target(&mut self) {
+        self.target = Rc::new(target::prepare(&self.view.installation, &self.shared));
+        self.previous_secret_until = target::previous_secret_until(&self.view.installation, &self.shared);
+    }
+
     fn fail(&mut self, ctx: &mut Context<Self>) {
         self.end = ChildEnd::Failed;
         ctx.stop();
@@ -400,7 +409,8 @@ impl Handler<ViewChanged> for ExternalDeliveryActor {
 
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
         self.view = changed.view;
-        self.target = Rc::new(target::prepare(&self.view.installation, &self.shared));
+        self.prepare_target();
+        self.step(Input::Concurrency(self.lane_config().concurrency), ctx);
         self.step(Input::Mode(self.mode()), ctx);
     }
 }

@@ -1,7 +1,7 @@
 //! What all actors of a router share.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     arbiters: Vec<Arbiter>,
     dead_letters: Mutex<Option<Addr<DeadLetterActor>>>,
-    supervisor: OnceLock<Addr<RouterSupervisor>>,
+    supervisor: Mutex<Option<Addr<RouterSupervisor>>>,
     stopping: AtomicBool,
 }
 
@@ -47,14 +47,28 @@ impl Shared {
             directory,
             clock,
             dead_letters: Mutex::default(),
-            supervisor: OnceLock::new(),
+            supervisor: Mutex::default(),
             stopping: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn set_supervisor(&self, supervisor: Addr<RouterSupervisor>) {
-        // Set once, at the start.
-        let _ = self.supervisor.set(supervisor);
+    /// Starts the RouterSupervisor, and a new one when the last has died. Must not panic.
+    pub(super) fn start_supervisor(self: &Arc<Self>) {
+        if self.is_stopping() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let started =
+            RouterSupervisor::start_in_arbiter(&self.arbiter(0), move |_| RouterSupervisor { shared });
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+    }
+
+    #[cfg(test)]
+    pub(super) fn supervisor(&self) -> Option<Addr<RouterSupervisor>> {
+        self.supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn arbiter(&self, index: usize) -> ArbiterHandle {
@@ -101,7 +115,12 @@ impl Shared {
 
     /// Called by a WorkspaceActor that has ended; must not panic.
     pub(super) fn workspace_stopped(&self, id: WorkspaceId) {
-        if let (false, Some(supervisor)) = (self.is_stopping(), self.supervisor.get()) {
+        let supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let (false, Some(supervisor)) = (self.is_stopping(), supervisor) {
             supervisor.do_send(WorkspaceStopped(id));
         }
     }

@@ -30,6 +30,11 @@ impl Actor for RouterSupervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.look(ctx);
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Runs while a panic unwinds, too. It holds nothing that is not durable, so that a new one goes on.
+        self.shared.start_supervisor();
+    }
 }
 
 impl RouterSupervisor {

@@ -79,6 +79,22 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    async fn a_dead_supervisor_is_replaced(running: Running) {
+        let (workspace, _) = running.installed().await;
+        running.service.behave(Behavior::hang());
+        let sent = running.publish(workspace, 5).await;
+        running.service.arrived(1).await;
+        running.service.behave(Behavior::default());
+        let first = running.router.shared.supervisor().unwrap();
+        // The mailbox is closed once the actor is gone, and its successor registered by then.
+        assert!(first.send(Panic).await.is_err());
+        running.router.shared.workspace(workspace).do_send(Panic);
+        running.every_one_arrives(&sent).await;
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
     async fn a_panic_of_the_dead_letter_actor_loses_no_letter(running: Running) {
         let (workspace, _) = running.installed().await;
         running.service.behave(Behavior::status(410));

@@ -161,6 +161,8 @@ pub enum Input {
     },
     /// The time asked for with [`Command::WakeAt`] has come. Coming early or without need does no harm.
     Tick,
+    /// An admin has changed how many attempts may be in flight.
+    Concurrency(usize),
     Mode(LaneMode),
 }
 

@@ -35,6 +35,7 @@ impl ExternalDeliveryActor {
     /// Runs beside the actor as a task of its own: the actor's own futures are all polled at each of its
     /// wake-ups, which would cost each attempt the price of all.
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
+        self.drop_previous_secret();
         let key = delivery.key;
         let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
         let (clock, own) = (self.shared.clock, ctx.address());
@@ -48,6 +49,16 @@ impl ExternalDeliveryActor {
             });
         });
         self.running.insert(key, RunningAttempt(task));
+    }
+
+    /// A rotated secret signs beside the new one until its time has come.
+    fn drop_previous_secret(&mut self) {
+        if self
+            .previous_secret_until
+            .is_some_and(|until| until <= self.shared.clock.now())
+        {
+            self.prepare_target();
+        }
     }
 
     pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {

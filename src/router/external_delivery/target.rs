@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use entity::ext_installation;
 
 use crate::{
-    domain::signing::{SigningKeys, SigningSecret},
+    domain::{
+        signing::{SigningKeys, SigningSecret},
+        timestamp::Timestamp,
+    },
     router::{Shared, external::DeliveryTarget},
 };
 
@@ -20,7 +23,7 @@ pub(super) fn prepare(
         .ok_or("the extension has no service URL")?;
     let current = open_secret(&installation.signing_secret, shared)?;
     let previous = match (&installation.previous_secret, installation.previous_secret_until) {
-        (Some(sealed), Some(until)) if until > shared.clock.now().millis() => {
+        (Some(sealed), _) if previous_secret_until(installation, shared).is_some() => {
             Some(open_secret(sealed, shared)?)
         }
         _ => None,
@@ -37,6 +40,18 @@ pub(super) fn prepare(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     DeliveryTarget::new(url, keys, headers).map_err(|error| error.to_string())
+}
+
+/// The time at which a rotated secret stops to sign; none where none signs.
+pub(super) fn previous_secret_until(
+    installation: &ext_installation::Model,
+    shared: &Shared,
+) -> Option<Timestamp> {
+    let until = installation
+        .previous_secret
+        .as_ref()
+        .and(installation.previous_secret_until)?;
+    Some(Timestamp::from_millis(until)).filter(|until| *until > shared.clock.now())
 }
 
 fn open_secret(sealed: &str, shared: &Shared) -> Result<SigningSecret, String> {
