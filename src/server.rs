@@ -4,9 +4,15 @@ pub mod admin;
 pub mod logging;
 mod welcome;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{HttpServer, dev::ServerHandle, web};
+use tokio::net::TcpSocket;
 
 use crate::{
     auth::{
@@ -28,6 +34,9 @@ use crate::{
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
 /// refused from then on, so that only slow readers need it.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 2048;
 
 /// Why the server does not start. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -137,14 +146,30 @@ impl Server {
     }
 }
 
+/// Listens on the first address of the host that can be listened on.
 fn listen(config: &Config) -> Result<std::net::TcpListener, StartError> {
     let host = config.server.host.trim_matches(['[', ']']);
-    let listener = std::net::TcpListener::bind((host, config.server.port))
-        .map_err(|source| listen_error(config, source))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|source| listen_error(config, source))?;
-    Ok(listener)
+    let addresses = (host, config.server.port).to_socket_addrs();
+    let mut last_error = io::Error::other("the host has no address");
+    for address in addresses.map_err(|source| listen_error(config, source))? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(listen_error(config, last_error))
+}
+
+/// The standard library's own listener lets 128 connections wait; the next ones of a burst are reset.
+fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // So that a restart need not wait for the connections of the former process to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn listen_error(config: &Config, source: io::Error) -> StartError {
