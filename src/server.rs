@@ -12,7 +12,10 @@ use std::{
 };
 
 use actix_web::{HttpServer, dev::ServerHandle, web};
-use tokio::net::TcpSocket;
+use tokio::{
+    net::TcpSocket,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::{
     auth::{
@@ -53,6 +56,8 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error("{address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("signals cannot be listened for: {0}")]
+    Signals(io::Error),
 }
 
 /// A server that accepts requests.
@@ -62,6 +67,7 @@ pub struct Server {
     bootstrapped: Option<Bootstrapped>,
     http: ServerHandle,
     task: actix_web::rt::task::JoinHandle<io::Result<()>>,
+    stop_signals: StopSignals,
     grace: Duration,
 }
 
@@ -80,6 +86,8 @@ impl Server {
     /// # Errors
     /// See [`StartError`]. Nothing is left running.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
+        let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
         let listener = listen(config)?;
         let address = listener
             .local_addr()
@@ -110,6 +118,7 @@ impl Server {
             bootstrapped,
             http,
             task,
+            stop_signals,
             grace,
         })
     }
@@ -124,18 +133,13 @@ impl Server {
         welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
     }
 
-    /// Runs until SIGTERM or SIGINT, then stops in order: no more publishes, no more connections, what is in
+    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order: no more publishes, no more connections, what is in
     /// flight finished and durable.
     ///
     /// # Errors
-    /// When signals cannot be listened for, or the listener fails.
-    pub async fn run(self) -> io::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+    /// When the listener fails.
+    pub async fn run(mut self) -> io::Result<()> {
+        self.stop_signals.received().await;
         log::info!("stopping: what is in flight is finished first");
         self.router.stop_accepting();
         let graceful = true;
@@ -143,6 +147,28 @@ impl Server {
         self.router.stop(self.grace.saturating_sub(HTTP_GRACE)).await;
         log::info!("stopped");
         self.task.await.map_err(io::Error::other)?
+    }
+}
+
+/// What tells the server to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
