@@ -4,9 +4,18 @@ pub mod admin;
 pub mod logging;
 mod welcome;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{HttpServer, dev::ServerHandle, web};
+use tokio::{
+    net::TcpSocket,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::{
     auth::{
@@ -29,6 +38,9 @@ use crate::{
 /// refused from then on, so that only slow readers need it.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 2048;
+
 /// Why the server does not start. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -44,6 +56,8 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error("{address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("signals cannot be listened for: {0}")]
+    Signals(io::Error),
 }
 
 /// A server that accepts requests.
@@ -53,6 +67,7 @@ pub struct Server {
     bootstrapped: Option<Bootstrapped>,
     http: ServerHandle,
     task: actix_web::rt::task::JoinHandle<io::Result<()>>,
+    stop_signals: StopSignals,
     grace: Duration,
 }
 
@@ -71,6 +86,8 @@ impl Server {
     /// # Errors
     /// See [`StartError`]. Nothing is left running.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
+        let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
         let listener = listen(config)?;
         let address = listener
             .local_addr()
@@ -101,6 +118,7 @@ impl Server {
             bootstrapped,
             http,
             task,
+            stop_signals,
             grace,
         })
     }
@@ -115,18 +133,13 @@ impl Server {
         welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
     }
 
-    /// Runs until SIGTERM or SIGINT, then stops in order: no more publishes, no more connections, what is in
+    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order: no more publishes, no more connections, what is in
     /// flight finished and durable.
     ///
     /// # Errors
-    /// When signals cannot be listened for, or the listener fails.
-    pub async fn run(self) -> io::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+    /// When the listener fails.
+    pub async fn run(mut self) -> io::Result<()> {
+        self.stop_signals.received().await;
         log::info!("stopping: what is in flight is finished first");
         self.router.stop_accepting();
         let graceful = true;
@@ -137,14 +150,52 @@ impl Server {
     }
 }
 
+/// What tells the server to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Listens on the first address of the host that can be listened on.
 fn listen(config: &Config) -> Result<std::net::TcpListener, StartError> {
     let host = config.server.host.trim_matches(['[', ']']);
-    let listener = std::net::TcpListener::bind((host, config.server.port))
-        .map_err(|source| listen_error(config, source))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|source| listen_error(config, source))?;
-    Ok(listener)
+    let addresses = (host, config.server.port).to_socket_addrs();
+    let mut last_error = io::Error::other("the host has no address");
+    for address in addresses.map_err(|source| listen_error(config, source))? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(listen_error(config, last_error))
+}
+
+/// The standard library's own listener lets 128 connections wait; the next ones of a burst are reset.
+fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // So that a restart need not wait for the connections of the former process to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn listen_error(config: &Config, source: io::Error) -> StartError {
