@@ -49,6 +49,9 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a publish is sent again where an actor died before the journal took it.
 const PUBLISH_TRIES: usize = 3;
 
+/// How long an actor is looked for whose workspace cannot read its installations.
+const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What of the grace is kept for the journal, to make the last settlements durable.
 const JOURNAL_GRACE: Duration = Duration::from_secs(2);
 
@@ -178,12 +181,8 @@ impl EventRouter {
     /// Waits until the workspace's actor has handled the notices sent so far: its mailbox keeps their order.
     async fn settle_caches(&self, workspace: WorkspaceId) {
         let none = InstallationId::new(uuid::Uuid::nil());
-        let probe = FindChild {
-            installation_id: none,
-            start: false,
-        };
         // An actor that is gone is replaced by one that reads what is durable.
-        let _ = self.shared.workspace(workspace).send(probe).await;
+        let _ = self.child(workspace, none, false).await;
     }
 
     /// Sends `event` to this installation alone, and records nothing.
@@ -211,15 +210,12 @@ impl EventRouter {
         installation_id: InstallationId,
         start: bool,
     ) -> Option<Addr<ExternalDeliveryActor>> {
-        self.shared
-            .workspace(workspace)
-            .send(FindChild {
-                installation_id,
-                start,
-            })
-            .await
-            .ok()
-            .flatten()
+        let find = FindChild {
+            installation_id,
+            start,
+        };
+        let found = timeout(FIND_TIMEOUT, self.shared.workspace(workspace).send(find)).await;
+        found.ok()?.ok().flatten()
     }
 
     /// Delivers the letter's event once more; returns when that is certain to happen.

@@ -11,14 +11,14 @@ mod reading;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub(super) use self::messages::{
     ChildEnd, ChildStopped, Committed, DrainWorkspace, FindChild, InstallationChanged, Publish, ReadAfter,
     Reload, RetriesAdded,
 };
 use self::{children::Installed, reading::Waiting};
-use super::{Shared, ring::Ring};
+use super::{Shared, external_delivery::ExternalDeliveryActor, ring::Ring};
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
@@ -46,6 +46,8 @@ pub(super) struct WorkspaceActor {
     /// Events of the next page from the database, learned from the weight of the last.
     page_events: usize,
     draining: bool,
+    /// Who asked for an actor before the installations were read; bounded by the requests of admins.
+    finds: Vec<(FindChild, oneshot::Sender<Option<Addr<ExternalDeliveryActor>>>)>,
     /// Children stop when this is dropped.
     liveness: watch::Sender<()>,
 }
@@ -62,6 +64,7 @@ impl WorkspaceActor {
             loaded: false,
             page_events: reading::FIRST_PAGE_EVENTS,
             draining: false,
+            finds: Vec::new(),
             liveness: watch::channel(()).0,
         }
     }
@@ -94,6 +97,7 @@ impl WorkspaceActor {
                 // Also those of which a newer view came as a notice while this one was read.
                 self.start_children_with_work(ctx);
                 self.serve_waiting(ctx);
+                self.answer_finds(ctx);
             }
             Err(error) => {
                 log::warn!(workspace:% = self.id, error:%; "the installations of a workspace cannot be read yet");

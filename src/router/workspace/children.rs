@@ -170,13 +170,37 @@ impl Handler<RetriesAdded> for WorkspaceActor {
 }
 
 impl Handler<FindChild> for WorkspaceActor {
-    type Result = Option<Addr<ExternalDeliveryActor>>;
+    type Result = ResponseFuture<Option<Addr<ExternalDeliveryActor>>>;
 
+    /// Detached: until the installations are read the answer waits, and messages go on.
     fn handle(&mut self, find: FindChild, ctx: &mut Self::Context) -> Self::Result {
+        if self.loaded {
+            return Box::pin(std::future::ready(self.find_child(&find, ctx)));
+        }
+        let (reply, found) = oneshot::channel();
+        self.finds.push((find, reply));
+        Box::pin(async move { found.await.ok().flatten() })
+    }
+}
+
+impl WorkspaceActor {
+    fn find_child(
+        &mut self,
+        find: &FindChild,
+        ctx: &mut Context<Self>,
+    ) -> Option<Addr<ExternalDeliveryActor>> {
         if find.start {
             self.start_child(find.installation_id, ctx);
         }
         self.installed.get(&find.installation_id)?.child.clone()
+    }
+
+    /// Answers those who asked before the installations were read.
+    pub(super) fn answer_finds(&mut self, ctx: &mut Context<Self>) {
+        for (find, reply) in std::mem::take(&mut self.finds) {
+            // Who asked may have gone.
+            let _ = reply.send(self.find_child(&find, ctx));
+        }
     }
 }
 
