@@ -11,13 +11,17 @@ use tokio::{net::TcpSocket, time::timeout};
 use super::eventually::PATIENCE;
 
 /// A [`Receiver`] whose waits end: a delivery that never comes fails the test.
-pub(crate) struct Service(Receiver);
+pub(crate) struct Service {
+    receiver: Receiver,
+    /// Holds the port of one that was down before.
+    _reserved: Option<TcpSocket>,
+}
 
 impl Deref for Service {
     type Target = Receiver;
 
     fn deref(&self) -> &Receiver {
-        &self.0
+        &self.receiver
     }
 }
 
@@ -32,11 +36,15 @@ impl Service {
             behavior,
             ..ReceiverOptions::default()
         };
-        Self(
-            Receiver::start_with(options)
-                .await
-                .expect("a free port can be listened on"),
-        )
+        Self::with(options, None).await
+    }
+
+    async fn with(options: ReceiverOptions, reserved: Option<TcpSocket>) -> Self {
+        let receiver = Receiver::start_with(options).await;
+        Self {
+            receiver: receiver.expect("the port can be listened on"),
+            _reserved: reserved,
+        }
     }
 
     /// The deliveries so far, in the order of their arrival, once there are `count` or more.
@@ -44,7 +52,7 @@ impl Service {
     pub(crate) fn received(&self, count: u64) -> impl Future<Output = Vec<Received>> + '_ {
         let place = std::panic::Location::caller();
         async move {
-            match timeout(PATIENCE, self.0.received(count)).await {
+            match timeout(PATIENCE, self.receiver.received(count)).await {
                 Ok(received) => received,
                 Err(_) => panic!("{place}: {} deliveries instead of {count}", self.count()),
             }
@@ -95,6 +103,9 @@ pub(crate) struct DownService {
 impl DownService {
     pub(crate) fn reserve() -> io::Result<Self> {
         let reserved = TcpSocket::new_v4()?;
+        // Lets the service listen on the port while it is still reserved: whoever lets go of it first may
+        // lose it to somebody else.
+        reserved.set_reuseaddr(true)?;
         reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = reserved.local_addr()?;
         Ok(Self { reserved, address })
@@ -106,15 +117,10 @@ impl DownService {
 
     /// Comes up, takes everything, and records.
     pub(crate) async fn come_up(self) -> Service {
-        drop(self.reserved);
         let options = ReceiverOptions {
             address: self.address,
             ..ReceiverOptions::default()
         };
-        Service(
-            Receiver::start_with(options)
-                .await
-                .expect("the reserved port can be listened on"),
-        )
+        Service::with(options, Some(self.reserved)).await
     }
 }
