@@ -1,6 +1,14 @@
 //! The only source of time, identifiers and randomness.
+//!
+//! There are two times. [`Clock::now`] is the engine's: it starts as the wall clock and from then on only
+//! moves as fast as time passes, so that a wall clock that is set an hour back or forward neither stalls nor
+//! floods what waits for its time. [`Clock::wall`] is the machine's: it is what people and other machines are
+//! told, and may jump.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 
@@ -10,13 +18,22 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock;
 
+/// Where the engine's time and the monotonic clock met.
+static ANCHOR: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the ambient clock"
 )]
 impl Clock {
-    /// The wall clock.
+    /// The engine's time, for everything that is due at a time: never jumps, never goes back.
     pub fn now(self) -> Timestamp {
+        let (wall, instant) = ANCHOR.get_or_init(|| (self.wall(), Instant::now()));
+        *wall + instant.elapsed()
+    }
+
+    /// The wall clock, for what is shown, signed or kept for people.
+    pub fn wall(self) -> Timestamp {
         Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
     }
 

@@ -6,6 +6,7 @@ pub mod event;
 pub mod event_key;
 pub mod event_pattern;
 pub mod id;
+pub mod idempotency;
 pub mod installation;
 pub mod lane;
 pub mod retry_schedule;

@@ -27,7 +27,7 @@ use tokio::{sync::oneshot, time::timeout};
 pub use self::settings::{OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
-    external_delivery::{ExternalDeliveryActor, GetHealth, SendTest},
+    external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
     workspace::{DrainWorkspace, FindChild, Publish},
 };
@@ -38,7 +38,9 @@ use crate::{
         attempt::AttemptResult,
         event::NewEvent,
         id::{DeadLetterId, InstallationId, WorkspaceId},
+        idempotency::{Idempotency, Recorded},
         installation::{InstallationChange, NewInstallation},
+        lane::BreakerState,
         timestamp::Timestamp,
     },
     journal::{AppendError, Journal, JournalSettings, OpenError},
@@ -78,6 +80,10 @@ pub enum PublishError {
     ShuttingDown,
     #[error("the event could not be stored: {0}")]
     Refused(String),
+    #[error("a publish under this idempotency key is in progress")]
+    KeyInUse,
+    #[error("this idempotency key was used with another body")]
+    KeyReused,
 }
 
 impl From<AppendError> for PublishError {
@@ -85,6 +91,8 @@ impl From<AppendError> for PublishError {
         match error {
             AppendError::Storage(_) => Self::StorageUnavailable,
             AppendError::Refused => Self::Refused(error.to_string()),
+            AppendError::KeyInUse => Self::KeyInUse,
+            AppendError::KeyReused => Self::KeyReused,
         }
     }
 }
@@ -95,6 +103,9 @@ pub struct LaneHealth {
     pub in_flight: usize,
     pub last_success_at: Option<Timestamp>,
     pub last_failure_at: Option<Timestamp>,
+    pub breaker: BreakerState,
+    /// Its actor died too often and is not started again until an admin resets the installation.
+    pub failed: bool,
 }
 
 impl EventRouter {
@@ -118,8 +129,14 @@ impl EventRouter {
     /// Returns when the event is durable.
     ///
     /// # Errors
-    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same.
-    pub async fn publish(&self, workspace: WorkspaceId, event: NewEvent) -> Result<(), PublishError> {
+    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
+    /// publishing it again under the same `idempotency` never records it twice.
+    pub async fn publish(
+        &self,
+        workspace: WorkspaceId,
+        event: NewEvent,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Recorded, PublishError> {
         for _ in 0..PUBLISH_TRIES {
             if self.shared.is_stopping() {
                 return Err(PublishError::ShuttingDown);
@@ -133,6 +150,7 @@ impl EventRouter {
             let (reply, answer) = oneshot::channel();
             self.shared.workspace_of(workspace, &entry).do_send(Publish {
                 events: vec![event.clone()],
+                idempotency: idempotency.clone(),
                 reply,
                 permit,
             });
@@ -176,6 +194,24 @@ impl EventRouter {
             .await?;
         self.settle_caches(workspace).await;
         Ok(view.installation)
+    }
+
+    /// Closes the breaker of the installation and starts its actor where that was given up.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation.
+    pub async fn reset(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+    ) -> Result<(), ChangeError> {
+        let child = self
+            .child(workspace, installation, true)
+            .await
+            .ok_or(ChangeError::NotFound("extension"))?;
+        let gone =
+            |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
+        child.send(ResetBreaker).await.map_err(gone)
     }
 
     /// Waits until the workspace's actor has handled the notices sent so far: its mailbox keeps their order.

@@ -245,6 +245,9 @@ fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSe
         concurrency: delivery.concurrency,
         schedule: RetrySchedule::new(delivery.retry_schedule.clone(), delivery.jitter),
         attempt_timeout: delivery.timeout,
+        breaker_failures: delivery.breaker_failures,
+        max_hold: config.retention.max_hold,
+        passivate_after: config.router.passivate_after,
         client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
         open_secret,
     }

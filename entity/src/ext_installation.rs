@@ -24,6 +24,11 @@ pub struct Model {
     pub enabled: bool,
     pub paused: bool,
     pub concurrency: Option<i32>,
+    pub ordered: bool,
+    /// Deliveries per second.
+    pub rate_limit: Option<i32>,
+    /// Since when it has been paused or disabled.
+    pub held_since: Option<i64>,
     /// Grows with every change, so that a reader can tell the newer of two views.
     pub revision: i64,
     pub installed_at: i64,

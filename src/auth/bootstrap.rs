@@ -93,7 +93,7 @@ pub async fn ensure(
         email: email.as_str().to_owned(),
         password_hash: passwords.hash(password).await?,
         role: GlobalRole::Admin,
-        created_at: clock.now(),
+        created_at: clock.wall(),
     };
     let demo = wanted.demo.then(|| WorkspaceId::new(clock.new_uuid()));
     router.write(move |txn| Box::pin(make(txn, admin, demo))).await?;

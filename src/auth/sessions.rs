@@ -75,7 +75,7 @@ impl DatabaseSessions {
         if let Some(identity) = self.access.identity(&id) {
             return Ok(Some(identity));
         }
-        let (epoch, now) = (self.access.session_epoch(), self.clock.now());
+        let (epoch, now) = (self.access.session_epoch(), self.clock.wall());
         let db = self.router.reader();
         let Some(session) = store::sessions::find(db, &id, now).await? else {
             return Ok(None);
@@ -97,7 +97,7 @@ impl DatabaseSessions {
 
     async fn insert(&self, state: &State, ttl: &time::Duration) -> Result<String, ChangeError> {
         let key = entropy::text::<43>();
-        let now = self.clock.now();
+        let now = self.clock.wall();
         let session = NewSession {
             id: id_of(&key),
             user_id: identity_in(state).map(|identity| identity.user_id),
@@ -130,7 +130,7 @@ impl DatabaseSessions {
     }
 
     async fn extend(&self, key: &str, ttl: &time::Duration) -> Result<(), ChangeError> {
-        let (id, expires_at) = (id_of(key), self.clock.now() + unsigned(ttl));
+        let (id, expires_at) = (id_of(key), self.clock.wall() + unsigned(ttl));
         self.router
             .write(move |txn| {
                 Box::pin(async move { Ok(store::sessions::extend(txn, &id, expires_at).await?) })

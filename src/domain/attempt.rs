@@ -88,6 +88,14 @@ pub enum DeadLetterReason {
     Aborted,
     /// The extension was uninstalled before the event was delivered.
     Uninstalled,
+    /// It was held by the open breaker for longer than the whole retry schedule.
+    BreakerOpen,
+    /// It was held for longer than `retention.max_hold` while the extension was disabled or paused.
+    Expired,
+    /// Delivering it made the delivery actor panic again and again.
+    Poison,
+    /// What the database keeps of the event cannot be delivered.
+    Corrupt,
 }
 
 impl DeadLetterReason {
@@ -97,6 +105,10 @@ impl DeadLetterReason {
             Self::Gone => "GONE",
             Self::Aborted => "ABORTED",
             Self::Uninstalled => "UNINSTALLED",
+            Self::BreakerOpen => "BREAKER_OPEN",
+            Self::Expired => "EXPIRED",
+            Self::Poison => "POISON",
+            Self::Corrupt => "CORRUPT",
         }
     }
 
@@ -106,6 +118,10 @@ impl DeadLetterReason {
             Self::Gone,
             Self::Aborted,
             Self::Uninstalled,
+            Self::BreakerOpen,
+            Self::Expired,
+            Self::Poison,
+            Self::Corrupt,
         ]
         .into_iter()
         .find(|reason| reason.as_str() == text)

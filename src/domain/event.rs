@@ -39,6 +39,9 @@ pub struct PlatformEvent {
     pub payload: Box<str>,
     pub occurred_at: Timestamp,
     pub traceparent: Option<String>,
+    /// Why what the database keeps of it cannot be delivered; `None` for every intact event. One line for a
+    /// person.
+    pub defect: Option<Box<str>>,
     body: OnceLock<Bytes>,
 }
 
@@ -54,6 +57,7 @@ impl PlatformEvent {
             payload: event.payload,
             occurred_at: event.occurred_at,
             traceparent: event.traceparent,
+            defect: None,
             body: OnceLock::new(),
         }
     }

@@ -68,4 +68,7 @@ pub struct InstallationUpdate {
     /// Sealed JSON object: header name to value.
     pub headers: Option<String>,
     pub concurrency: Option<u32>,
+    pub ordered: Option<bool>,
+    /// Deliveries per second; the inner `None` takes the limit away.
+    pub rate_limit: Option<Option<u32>>,
 }

@@ -26,6 +26,7 @@ mod ledger;
 mod outcome;
 mod protocol;
 mod retries;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -37,10 +38,11 @@ use std::{
 
 use ledger::Ledger;
 pub use protocol::{
-    Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, LaneConfig, LaneMode, LaneSnapshot,
-    ParkedRetry, RetryRow, Settlement,
+    Attachment, BreakerState, Command, Delivery, DeliveryKey, GivenUp, Input, LaneConfig, LaneLimits,
+    LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
 };
 use retries::{Retries, Stage};
+pub use suspicion::Suspicion;
 use window::{SlotState, Window};
 
 use super::{
@@ -76,14 +78,17 @@ pub struct Lane {
     wake_at: Option<Timestamp>,
     /// `Drained` or `Closed` was said.
     ended: bool,
+    suspicion: Suspicion,
 }
 
 impl Lane {
-    /// A lane that goes on where the attachment says, and its first commands.
+    /// A lane that goes on where the attachment says, and its first commands. `suspicion` is what
+    /// [`Lane::suspicion`] said of a predecessor that panicked, the default where none did.
     pub fn new(
         mut config: LaneConfig,
         attachment: Attachment,
         mode: LaneMode,
+        suspicion: Suspicion,
         now: Timestamp,
         commands: &mut Vec<Command>,
     ) -> Self {
@@ -95,7 +100,7 @@ impl Lane {
             .into_iter()
             .for_each(|at| retries.note(at));
         let mut lane = Self {
-            mode: LaneMode::Held,
+            mode: LaneMode::Held { since: now },
             read_through: attachment.settled,
             reading: false,
             handled: attachment.handled,
@@ -108,6 +113,7 @@ impl Lane {
             ledger: Ledger::new(attachment.settled, now),
             wake_at: None,
             ended: false,
+            suspicion,
             config,
         };
         lane.change_mode(mode, now);
@@ -136,12 +142,20 @@ impl Lane {
             Input::LetterWritten { key } => self.letter_written(key, now),
             Input::Tick => self.wake_at = None,
             Input::Mode(mode) => self.change_mode(mode, now),
-            Input::Concurrency(most) => {
-                self.config.concurrency = most.max(1);
+            Input::Limits(limits) => {
+                self.config.concurrency = limits.concurrency.max(1);
+                self.config.ordered = limits.ordered;
+                self.config.rate_limit = limits.rate_limit;
                 self.concurrency = self.concurrency.min(self.config.concurrency);
             }
+            Input::ResetBreaker => {}
         }
         self.go_on(now, commands);
+    }
+
+    /// What a successor has to know if this lane's actor has just panicked. Never panics.
+    pub fn suspicion(&self) -> Suspicion {
+        self.suspicion.clone()
     }
 
     pub fn snapshot(&self) -> LaneSnapshot {
@@ -155,6 +169,7 @@ impl Lane {
             queued_retries: self.retries.loaded(),
             window_used: self.window_used(),
             next_retry_at: self.retries.next_at(),
+            breaker: BreakerState::Closed,
         }
     }
 
@@ -170,7 +185,8 @@ impl Lane {
 
     fn change_mode(&mut self, mode: LaneMode, now: Timestamp) {
         match (self.mode, mode) {
-            (LaneMode::Draining, _) | (LaneMode::Closing { .. }, LaneMode::Running | LaneMode::Held) => {
+            (LaneMode::Draining, _)
+            | (LaneMode::Closing { .. }, LaneMode::Running | LaneMode::Held { .. }) => {
                 return;
             }
             // A replay may have slipped in whose notice is still on its way: look at the table once.

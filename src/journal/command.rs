@@ -11,6 +11,7 @@ use crate::domain::{
     attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event::{NewEvent, PlatformEvent},
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
     lane::{Attachment, DeliveryKey, ParkedRetry},
     seq::Seq,
     timestamp::Timestamp,
@@ -29,6 +30,12 @@ pub enum AppendError {
     /// This event, and no other of its batch, was refused by the database.
     #[error("the event cannot be stored")]
     Refused,
+    /// A publish under the same idempotency key is on its way.
+    #[error("a publish under this idempotency key is in progress")]
+    KeyInUse,
+    /// The idempotency key was used with another body within 24 h.
+    #[error("this idempotency key was used with another body")]
+    KeyReused,
 }
 
 /// Why a settlement was not written.
@@ -49,8 +56,21 @@ pub enum SettleError {
 pub struct Append {
     pub workspace_id: WorkspaceId,
     pub events: Vec<NewEvent>,
-    pub reply: oneshot::Sender<Result<(), AppendError>>,
+    pub idempotency: Option<Idempotency>,
+    pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
     pub permit: super::Permit,
+}
+
+impl Append {
+    /// Tells the publisher that its events are recorded.
+    pub(super) fn recorded(self) {
+        let event_ids = self.events.iter().map(|event| event.id).collect();
+        // A publisher that has gone away meanwhile has its events all the same.
+        let _ = self.reply.send(Ok(Recorded {
+            event_ids,
+            replayed: false,
+        }));
+    }
 }
 
 /// What a lane, or the DeadLetterActor on its behalf, wants durable; one transaction.

@@ -79,6 +79,9 @@ pub(super) async fn install(
         enabled: new.enabled,
         paused: false,
         concurrency: None,
+        ordered: false,
+        rate_limit: None,
+        held_since: (!new.enabled).then_some(now.millis()),
         revision: 1,
         installed_at: now.millis(),
         installed_seq: head.get(),
@@ -169,8 +172,13 @@ async fn update_installation(
         (false, Some(true)) => spans.reopen_disabled().await?,
         _ => {}
     }
+    let was_held = installation.paused || !installation.enabled;
     installation.enabled = update.enabled.unwrap_or(installation.enabled);
     installation.paused = update.paused.unwrap_or(installation.paused);
+    let is_held = installation.paused || !installation.enabled;
+    if is_held != was_held {
+        installation.held_since = is_held.then(|| spans.clock.now().millis());
+    }
     if let Some(name) = update.name {
         installation.name = name;
     }
@@ -182,6 +190,12 @@ async fn update_installation(
     }
     if let Some(concurrency) = update.concurrency {
         installation.concurrency = Some(i32::try_from(concurrency).unwrap_or(i32::MAX));
+    }
+    if let Some(ordered) = update.ordered {
+        installation.ordered = ordered;
+    }
+    if let Some(rate_limit) = update.rate_limit {
+        installation.rate_limit = rate_limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
     }
     Ok(())
 }

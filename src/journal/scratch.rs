@@ -14,6 +14,7 @@ use crate::{
         event::{NewEvent, PlatformEvent},
         event_key::EventKey,
         id::{EventId, InstallationId, WorkspaceId},
+        idempotency::Recorded,
         installation::{DeliveryType, NewInstallation},
         seq::Seq,
     },
@@ -186,11 +187,12 @@ pub(crate) fn append(
     journal: &Journal,
     workspace_id: WorkspaceId,
     events: Vec<NewEvent>,
-) -> oneshot::Receiver<Result<(), AppendError>> {
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
     let (reply, answer) = oneshot::channel();
     journal.append(Append {
         workspace_id,
         events,
+        idempotency: None,
         reply,
         permit: permit(),
     });
@@ -202,6 +204,7 @@ pub(super) fn batch(workspace_id: WorkspaceId, events: Vec<NewEvent>) -> Batch {
     let append = Append {
         workspace_id,
         events,
+        idempotency: None,
         reply: oneshot::channel().0,
         permit: permit(),
     };

@@ -24,7 +24,7 @@ on_both_engines!(
             answers.push(kit::append(&journal, workspaces[number % 2], vec![new_event()]));
         }
         for answer in answers {
-            assert_eq!(answer.await.unwrap(), Ok(()));
+            assert_eq!(answer.await.unwrap().map(drop), Ok(()));
         }
         for workspace in workspaces {
             assert_eq!(
@@ -44,7 +44,7 @@ on_both_engines!(
             .map(|_| kit::append(&journal, workspace, vec![new_event(), new_event(), new_event()]))
             .collect();
         for answer in answers {
-            assert_eq!(answer.await.unwrap(), Ok(()));
+            assert_eq!(answer.await.unwrap().map(drop), Ok(()));
         }
         assert_eq!(kit::places(&journal, workspace).await.len(), 60);
         for committed in scratch.committed() {
@@ -112,7 +112,7 @@ on_both_engines!(
             } else {
                 Ok(())
             };
-            assert_eq!(answer.await.unwrap(), expected, "append {number}");
+            assert_eq!(answer.await.unwrap().map(drop), expected, "append {number}");
         }
         assert_eq!(
             kit::places(&journal, workspace).await,
@@ -130,11 +130,15 @@ on_both_engines!(
         assert_eq!(
             kit::append(&journal, workspace, vec![event.clone()])
                 .await
-                .unwrap(),
+                .unwrap()
+                .map(drop),
             Ok(())
         );
         assert_eq!(
-            kit::append(&journal, workspace, vec![event]).await.unwrap(),
+            kit::append(&journal, workspace, vec![event])
+                .await
+                .unwrap()
+                .map(drop),
             Ok(())
         );
         assert_eq!(kit::places(&journal, workspace).await, [1]);
@@ -411,7 +415,11 @@ on_both_engines!(
             async move {
                 for _ in 0..50 {
                     let event = new_event();
-                    while kit::append(&journal, workspace, vec![event.clone()]).await != Ok(Ok(())) {
+                    while kit::append(&journal, workspace, vec![event.clone()])
+                        .await
+                        .map(|answer| answer.map(drop))
+                        != Ok(Ok(()))
+                    {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -421,7 +429,11 @@ on_both_engines!(
             for _ in 0..5 {
                 scratch.cut_connections(&journal).await;
                 let event = new_event();
-                while kit::append(&journal, elsewhere, vec![event.clone()]).await != Ok(Ok(())) {
+                while kit::append(&journal, elsewhere, vec![event.clone()])
+                    .await
+                    .map(|answer| answer.map(drop))
+                    != Ok(Ok(()))
+                {
                     tokio::task::yield_now().await;
                 }
             }

@@ -216,8 +216,7 @@ impl Writer {
         for mut staged in batch.appends {
             let recorded = events.entry(staged.append.workspace_id).or_default();
             recorded.append(&mut staged.events);
-            // A publisher that has gone away meanwhile has its event all the same.
-            let _ = staged.append.reply.send(Ok(()));
+            staged.append.recorded();
         }
         for (workspace_id, events) in events {
             let head = heads.get(&workspace_id).copied().unwrap_or(Seq::ZERO);
@@ -240,17 +239,20 @@ impl Writer {
                 Some(connection) => recovery::are_recorded(connection, &staged.append).await,
                 None => Err(StorageUnavailable),
             };
-            let answer = match recorded {
+            let refusal = match recorded {
                 // Sent twice by a router whose actor died in between: it is there, once.
-                Ok(true) => Ok(()),
+                Ok(true) => {
+                    staged.append.recorded();
+                    continue;
+                }
                 Ok(false) => {
                     let workspace = staged.append.workspace_id;
                     log::error!(workspace:%, error:%; "the database refuses an event");
-                    Err(AppendError::Refused)
+                    AppendError::Refused
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => error.into(),
             };
-            let _ = staged.append.reply.send(answer);
+            let _ = staged.append.reply.send(Err(refusal));
         }
         for command in batch.settlements {
             let installation = command.installation_id;

@@ -217,7 +217,7 @@ impl State {
         if self.recording || self.observer.is_some() {
             let keys = lock(&self.keys).clone();
             let headers = request.headers().clone();
-            let signature = check_signature(keys.as_deref(), &headers, &body, self.clock.now());
+            let signature = check_signature(keys.as_deref(), &headers, &body, self.clock.wall());
             let mut recorded = lock(&self.recorded);
             let number = self.count.fetch_add(1, Ordering::AcqRel) + 1;
             let received = Received {

@@ -12,7 +12,7 @@ use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub(super) use self::messages::{Drain, Events, GetHealth, RetriesWait, SendTest, ViewChanged};
+pub(super) use self::messages::{Drain, Events, GetHealth, ResetBreaker, RetriesWait, SendTest, ViewChanged};
 use self::{
     attempts::RunningAttempt,
     messages::{Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
-        lane::{Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode},
+        lane::{Command, DeliveryKey, Input, Lane, LaneConfig, LaneLimits, LaneMode, Suspicion},
         seq::Seq,
         timestamp::Timestamp,
     },
@@ -119,7 +119,10 @@ impl ExternalDeliveryActor {
         } else if let Some(head) = installation.uninstalled_seq {
             LaneMode::Closing { head: Seq::new(head) }
         } else if installation.paused || !installation.enabled {
-            LaneMode::Held
+            let since = installation.held_since.map(Timestamp::from_millis);
+            LaneMode::Held {
+                since: since.unwrap_or_else(|| self.shared.clock.now()),
+            }
         } else {
             LaneMode::Running
         }
@@ -141,6 +144,14 @@ impl ExternalDeliveryActor {
             attempt_timeout: settings.attempt_timeout,
             straggler_after: STRAGGLER_AFTER,
             lazy_cursor_every: LAZY_CURSOR_EVERY,
+            breaker_failures: Some(settings.breaker_failures),
+            max_hold: settings.max_hold,
+            ordered: self.view.installation.ordered,
+            rate_limit: self
+                .view
+                .installation
+                .rate_limit
+                .and_then(|limit| u32::try_from(limit).ok()),
         }
     }
 
@@ -318,6 +329,7 @@ impl Handler<Attached> for ExternalDeliveryActor {
                     self.lane_config(),
                     attached.attachment,
                     self.mode(),
+                    Suspicion::default(),
                     now,
                     &mut self.commands,
                 );
@@ -410,7 +422,18 @@ impl Handler<ViewChanged> for ExternalDeliveryActor {
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
         self.view = changed.view;
         self.prepare_target();
-        self.step(Input::Concurrency(self.lane_config().concurrency), ctx);
+        let LaneConfig {
+            concurrency,
+            ordered,
+            rate_limit,
+            ..
+        } = self.lane_config();
+        let limits = LaneLimits {
+            concurrency,
+            ordered,
+            rate_limit,
+        };
+        self.step(Input::Limits(limits), ctx);
         self.step(Input::Mode(self.mode()), ctx);
     }
 }
@@ -442,5 +465,13 @@ impl Handler<AttemptFinished> for ExternalDeliveryActor {
 
     fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
         self.finish_attempt(finished, ctx);
+    }
+}
+
+impl Handler<ResetBreaker> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
+        self.step(Input::ResetBreaker, ctx);
     }
 }

@@ -17,6 +17,9 @@ pub struct RouterSettings {
     pub concurrency: usize,
     pub schedule: RetrySchedule,
     pub attempt_timeout: Duration,
+    pub breaker_failures: u32,
+    pub max_hold: Duration,
+    pub passivate_after: Duration,
     pub client: ExternalClientConfig,
     pub open_secret: OpenSecret,
 }

@@ -132,6 +132,7 @@ impl Handler<Publish> for WorkspaceActor {
         self.shared.journal.append(Append {
             workspace_id: self.id,
             events: publish.events,
+            idempotency: publish.idempotency,
             reply: publish.reply,
             permit: publish.permit,
         });

@@ -62,7 +62,7 @@ pub async fn add_user(
         email: email.into_string(),
         password_hash,
         role,
-        created_at: clock.now(),
+        created_at: clock.wall(),
     };
     let journal = open(config, clock).await?;
     let added = journal
@@ -94,7 +94,7 @@ pub async fn add_user(
 pub async fn add_workspace(config: &Config, name: String, clock: Clock) -> Result<WorkspaceId, AdminError> {
     http::validate::name(&name).map_err(AdminError::Name)?;
     let id = WorkspaceId::new(clock.new_uuid());
-    let now = clock.now();
+    let now = clock.wall();
     let journal = open(config, clock).await?;
     let added = journal
         .write(move |transaction| {

@@ -58,7 +58,7 @@ impl Lane {
                     commands.push(Command::GiveUp(self.give_up_untried(next)));
                 }
             }
-            LaneMode::Held | LaneMode::Draining => {}
+            LaneMode::Held { .. } | LaneMode::Draining => {}
         }
     }
 
@@ -204,7 +204,7 @@ impl Lane {
         let wanted = match self.mode {
             LaneMode::Running => true,
             LaneMode::Closing { head } => self.read_through < head,
-            LaneMode::Held | LaneMode::Draining => false,
+            LaneMode::Held { .. } | LaneMode::Draining => false,
         };
         if wanted && !self.reading && self.queue.len() < (self.config.window / 2).max(1) {
             self.reading = true;
@@ -220,7 +220,7 @@ impl Lane {
         let (due_by, page) = match self.mode {
             LaneMode::Running => (now, self.concurrency),
             LaneMode::Closing { .. } => (Timestamp::MAX, self.config.window),
-            LaneMode::Held | LaneMode::Draining => return,
+            LaneMode::Held { .. } | LaneMode::Draining => return,
         };
         if self.retries.may_read() && self.retries.next_at().is_some_and(|at| at <= due_by) {
             self.retries.read_started();
@@ -253,7 +253,7 @@ impl Lane {
     /// Whether no event will be started or given up any more.
     fn is_ending(&self) -> bool {
         match self.mode {
-            LaneMode::Running | LaneMode::Held => false,
+            LaneMode::Running | LaneMode::Held { .. } => false,
             LaneMode::Closing { head } => self.read_through >= head && self.queue.is_empty(),
             LaneMode::Draining => true,
         }

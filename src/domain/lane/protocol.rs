@@ -27,6 +27,37 @@ pub struct LaneConfig {
     pub straggler_after: Duration,
     /// A cursor that only passes events that are not due is written at most once in this time.
     pub lazy_cursor_every: Duration,
+    /// Failures in a row that open the breaker; `None` where there is no breaker.
+    pub breaker_failures: Option<u32>,
+    /// How long a delivery may wait for an installation that is held.
+    pub max_hold: Duration,
+    /// With a concurrency of 1: an event that fails holds those behind it until it is delivered or dead.
+    pub ordered: bool,
+    /// Attempts that may be started per second; `None` for any number.
+    pub rate_limit: Option<u32>,
+}
+
+/// Limits that an admin may change while the lane runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLimits {
+    /// See [`LaneConfig::concurrency`].
+    pub concurrency: usize,
+    /// See [`LaneConfig::ordered`].
+    pub ordered: bool,
+    /// See [`LaneConfig::rate_limit`].
+    pub rate_limit: Option<u32>,
+}
+
+/// The breaker of a lane, as shown to admins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BreakerState {
+    #[default]
+    Closed,
+    /// One delivery at a time goes through; the next not before `next_probe_at`.
+    Open {
+        since: Timestamp,
+        next_probe_at: Timestamp,
+    },
 }
 
 /// Names one delivery of an installation: it has at most one row in the retry table and at most one attempt
@@ -54,8 +85,11 @@ pub struct Attachment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneMode {
     Running,
-    /// Paused or disabled: nothing is started or read; what is in flight ends and is settled.
-    Held,
+    /// Paused or disabled: nothing is attempted; what is in flight ends and is settled; what has waited
+    /// longer than [`LaneConfig::max_hold`] since then becomes a dead letter.
+    Held {
+        since: Timestamp,
+    },
     /// Uninstalled: what is due up to `head` and everything in the retry table becomes a dead letter.
     /// Only [`LaneMode::Draining`] may follow.
     Closing {
@@ -161,8 +195,10 @@ pub enum Input {
     },
     /// The time asked for with [`Command::WakeAt`] has come. Coming early or without need does no harm.
     Tick,
-    /// An admin has changed how many attempts may be in flight.
-    Concurrency(usize),
+    /// An admin has changed the limits.
+    Limits(LaneLimits),
+    /// An admin has reset the breaker.
+    ResetBreaker,
     Mode(LaneMode),
 }
 
@@ -218,4 +254,5 @@ pub struct LaneSnapshot {
     pub window_used: usize,
     /// The earliest time known in the retry table, apart from rows that are loaded or busy.
     pub next_retry_at: Option<Timestamp>,
+    pub breaker: BreakerState,
 }

@@ -7,7 +7,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use world::{FAILED, GONE, LetterStatus, World, event, result};
 
-use super::{Attachment, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, RetryRow};
+use super::{
+    Attachment, Command, DeliveryKey, Input, Lane, LaneConfig, LaneLimits, LaneMode, RetryRow, Suspicion,
+};
 use crate::domain::{
     attempt::{DeliveryKind, Verdict},
     retry_schedule::RetrySchedule,
@@ -27,6 +29,10 @@ fn config(window: usize, concurrency: usize) -> LaneConfig {
         attempt_timeout: 15 * SECOND,
         straggler_after: SECOND,
         lazy_cursor_every: SECOND,
+        breaker_failures: None,
+        max_hold: Duration::from_secs(1_000_000),
+        ordered: false,
+        rate_limit: None,
     }
 }
 
@@ -191,7 +197,7 @@ fn due_retries_and_new_events_take_turns() {
     (5..=10).for_each(|_| world.publish(true));
     world.tell_settled();
     world.tell_settled();
-    world.set_mode(LaneMode::Held);
+    world.set_mode(LaneMode::Held { since: world.now });
     world.pass(5 * SECOND);
     world.answer_read(usize::MAX);
     world.set_mode(LaneMode::Running);
@@ -226,7 +232,7 @@ fn an_old_answer_about_the_retry_table_repeats_nothing() {
 #[test]
 fn a_held_lane_starts_nothing_and_settles_what_ends() {
     let mut world = world(16, 8, 4);
-    world.set_mode(LaneMode::Held);
+    world.set_mode(LaneMode::Held { since: world.now });
     world.finish_seq(1, DELIVERED);
     world.finish_seq(2, FAILED);
     world.tell_settled();
@@ -376,7 +382,14 @@ fn late_and_unasked_for_answers_are_ignored() {
     };
     let now = Timestamp::from_millis(0);
     let mut commands = Vec::new();
-    let mut lane = Lane::new(config(4, 4), nothing, LaneMode::Running, now, &mut commands);
+    let mut lane = Lane::new(
+        config(4, 4),
+        nothing,
+        LaneMode::Running,
+        Suspicion::default(),
+        now,
+        &mut commands,
+    );
     assert!(matches!(
         commands[..],
         [Command::ReadAfter {
@@ -416,10 +429,18 @@ fn late_and_unasked_for_answers_are_ignored() {
 fn a_changed_limit_holds_from_the_next_attempt() {
     let mut world = world(16, 2, 8);
     assert_eq!(in_flight(&world), [live(1, 1), live(2, 1)]);
-    world.input(Input::Concurrency(1));
+    world.input(Input::Limits(LaneLimits {
+        concurrency: 1,
+        ordered: false,
+        rate_limit: None,
+    }));
     world.finish_seq(1, DELIVERED);
     assert_eq!(in_flight(&world), [live(2, 1)], "one is enough now");
-    world.input(Input::Concurrency(3));
+    world.input(Input::Limits(LaneLimits {
+        concurrency: 3,
+        ordered: false,
+        rate_limit: None,
+    }));
     world.finish_seq(2, DELIVERED);
     assert!(in_flight(&world).len() > 1, "it grows again with each success");
 }

@@ -43,11 +43,11 @@ pub(super) async fn publish(
         schema_version: sent.schema_version,
         actor: sent.actor,
         payload: sent.payload,
-        occurred_at: state.clock.now(),
+        occurred_at: state.clock.wall(),
         traceparent: traceparent::read(request.headers()),
     };
     let id = event.id;
-    state.router.publish(workspace, event).await?;
+    state.router.publish(workspace, event, None).await?;
     Ok(published(workspace, id))
 }
 

@@ -67,7 +67,7 @@ async fn health(
     let (success, failure) = lane
         .as_ref()
         .map_or((None, None), |lane| (lane.last_success_at, lane.last_failure_at));
-    let now = state.clock.now();
+    let now = state.clock.wall();
     let age = |at: Timestamp| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
     Ok(HealthDto {
         in_flight: lane.map_or(0, |lane| lane.in_flight),

@@ -35,7 +35,7 @@ fn sample(clock: Clock, sender: UserId) -> NewEvent {
         schema_version: Some("1.0".to_owned()),
         actor: Some(sender.to_string()),
         payload: r#"{"message":"A test event from Pointsman"}"#.into(),
-        occurred_at: clock.now(),
+        occurred_at: clock.wall(),
         traceparent: None,
     }
 }

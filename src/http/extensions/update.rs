@@ -88,6 +88,8 @@ fn check(dto: UpdateExtensionDto, sealer: &Sealer) -> Result<Option<Installation
         paused: dto.paused,
         headers: headers.map(|headers| seal_headers(&headers, sealer)),
         concurrency,
+        ordered: None,
+        rate_limit: None,
     }))
 }
 

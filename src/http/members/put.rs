@@ -33,7 +33,7 @@ pub(super) async fn put(
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let user: UserId = path::id(&user, "user")?;
     let PutMemberDto { role } = body.read().await?;
-    let now = state.clock.now();
+    let now = state.clock.wall();
     let written = state
         .router
         .write(move |txn| {

@@ -15,6 +15,7 @@ impl From<PublishError> for Problem {
             PublishError::StorageUnavailable => Self::storage_unavailable(),
             PublishError::ShuttingDown => Self::not_ready("the server is shutting down; try again shortly"),
             PublishError::Refused(cause) => Self::internal(cause),
+            PublishError::KeyInUse | PublishError::KeyReused => Self::conflict(error.to_string()),
         }
     }
 }

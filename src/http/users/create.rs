@@ -43,7 +43,7 @@ pub(super) async fn create(
         email,
         password_hash: state.passwords.hash(dto.password).await?,
         role: dto.role,
-        created_at: state.clock.now(),
+        created_at: state.clock.wall(),
     };
     let shown = UserDto {
         id: user.id,

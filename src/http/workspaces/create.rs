@@ -35,7 +35,7 @@ pub(super) async fn create(
     let workspace = WorkspaceDto {
         id: WorkspaceId::new(state.clock.new_uuid()),
         name: name.clone(),
-        created_at: state.clock.now(),
+        created_at: state.clock.wall(),
     };
     let (id, created_at) = (workspace.id, workspace.created_at);
     state

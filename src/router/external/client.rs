@@ -110,11 +110,11 @@ impl ExternalClient {
     ) -> AttemptResult {
         let start = clock.instant();
         let body = event.delivery_body();
-        let sending = self.request(target, event, &body, clock.now()).send_body(body);
+        let sending = self.request(target, event, &body, clock.wall()).send_body(body);
         let sent = timeout(self.config.timeout, sending).await;
         let duration = clock.elapsed(start);
         match sent {
-            Ok(Ok(response)) => self.answered(response, duration, clock.now()).await,
+            Ok(Ok(response)) => self.answered(response, duration, clock.wall()).await,
             Ok(Err(error)) => result(classify::error(&error), None, duration, None),
             Err(_) => result(classify::timed_out(), None, duration, None),
         }

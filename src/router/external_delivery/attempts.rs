@@ -40,7 +40,7 @@ impl ExternalDeliveryActor {
         let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
         let (clock, own) = (self.shared.clock, ctx.address());
         let task = actix::spawn(async move {
-            let attempted_at = clock.now();
+            let attempted_at = clock.wall();
             let result = attempt(&client, &target, &delivery.event, clock).await;
             own.do_send(AttemptFinished {
                 delivery,

@@ -93,3 +93,8 @@ pub(super) struct AttemptFinished {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Closed(pub(super) Result<(), ChangeError>);
+
+/// An admin says that the service is well again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::router) struct ResetBreaker;

@@ -110,7 +110,7 @@ impl Running {
                 occurred_at: Clock.now(),
                 traceparent: None,
             };
-            self.router.publish(workspace, event).await.unwrap();
+            self.router.publish(workspace, event, None).await.unwrap();
             sent.push(id);
         }
         sent
@@ -172,6 +172,9 @@ async fn start(scratch: &Scratch) -> EventRouter {
         window: 256,
         concurrency: 64,
         schedule: RetrySchedule::new(vec![Duration::from_millis(20); 3], 0.0),
+        breaker_failures: 20,
+        max_hold: Duration::from_secs(86_400),
+        passivate_after: Duration::from_secs(300),
         attempt_timeout: timeout,
         client: ExternalClientConfig::new(timeout, allow.into(), Clock),
         open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),

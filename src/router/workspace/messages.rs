@@ -9,6 +9,7 @@ use crate::{
     domain::{
         event::{NewEvent, PlatformEvent},
         id::InstallationId,
+        idempotency::{Idempotency, Recorded},
         seq::Seq,
         timestamp::Timestamp,
     },
@@ -21,7 +22,8 @@ use crate::{
 #[rtype(result = "()")]
 pub(in crate::router) struct Publish {
     pub(in crate::router) events: Vec<NewEvent>,
-    pub(in crate::router) reply: oneshot::Sender<Result<(), AppendError>>,
+    pub(in crate::router) idempotency: Option<Idempotency>,
+    pub(in crate::router) reply: oneshot::Sender<Result<Recorded, AppendError>>,
     pub(in crate::router) permit: Permit,
 }
 

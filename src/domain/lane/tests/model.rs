@@ -77,6 +77,10 @@ fn config() -> impl Strategy<Value = LaneConfig> {
             attempt_timeout: Duration::from_secs(3),
             straggler_after: Duration::from_secs(1),
             lazy_cursor_every: Duration::from_secs(1),
+            breaker_failures: None,
+            max_hold: Duration::from_secs(1_000_000),
+            ordered: false,
+            rate_limit: None,
         }
     })
 }
@@ -96,8 +100,8 @@ fn take(world: &mut World, step: Step) {
         Step::TellReplay => drop(world.tell_replay()),
         Step::Pass(duration) => world.pass(duration),
         Step::Tick => world.tick(),
-        Step::Hold if world.mode == LaneMode::Running => world.set_mode(LaneMode::Held),
-        Step::Resume if world.mode == LaneMode::Held => world.set_mode(LaneMode::Running),
+        Step::Hold if world.mode == LaneMode::Running => world.set_mode(LaneMode::Held { since: world.now }),
+        Step::Resume if matches!(world.mode, LaneMode::Held { .. }) => world.set_mode(LaneMode::Running),
         Step::Hold | Step::Resume => {}
         Step::Drain => world.set_mode(LaneMode::Draining),
         Step::Crash { mut luck } => world.crash(|| {
@@ -116,7 +120,7 @@ fn take(world: &mut World, step: Step) {
 fn run_again(world: &mut World) {
     match world.mode {
         LaneMode::Running | LaneMode::Closing { .. } => {}
-        LaneMode::Held => world.set_mode(LaneMode::Running),
+        LaneMode::Held { .. } => world.set_mode(LaneMode::Running),
         LaneMode::Draining => {
             world.run_out(|| Verdict::Delivered);
             assert!(world.drained, "the lane does not drain: {:?}", world.lane);

@@ -20,7 +20,7 @@ use crate::domain::{
     id::{DeadLetterId, EventId, WorkspaceId},
     lane::{
         Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, Lane, LaneConfig, LaneMode, RetryRow,
-        Settlement,
+        Settlement, Suspicion,
     },
     seq::Seq,
     timestamp::Timestamp,
@@ -137,7 +137,14 @@ impl World {
             head: Seq::ZERO,
         };
         let mut commands = Vec::new();
-        let lane = Lane::new(config.clone(), nothing, LaneMode::Running, now, &mut commands);
+        let lane = Lane::new(
+            config.clone(),
+            nothing,
+            LaneMode::Running,
+            Suspicion::default(),
+            now,
+            &mut commands,
+        );
         let mut world = Self {
             lane,
             config,
@@ -335,7 +342,14 @@ impl World {
             head: self.head(),
         };
         let mut commands = Vec::new();
-        self.lane = Lane::new(self.config.clone(), attachment, mode, self.now, &mut commands);
+        self.lane = Lane::new(
+            self.config.clone(),
+            attachment,
+            mode,
+            Suspicion::default(),
+            self.now,
+            &mut commands,
+        );
         self.take(commands);
     }
 

@@ -1,0 +1,45 @@
+//! Limits per installation, idempotency keys, and the last time the engine was seen alive.
+
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+
+#[derive(Debug, DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let (uuid, bytes, without_rowid) = match manager.get_database_backend() {
+            DbBackend::Sqlite => ("BLOB", "BLOB", " WITHOUT ROWID"),
+            _ => ("UUID", "BYTEA", ""),
+        };
+        for statement in STATEMENTS {
+            let sql = statement
+                .replace("{uuid}", uuid)
+                .replace("{bytes}", bytes)
+                .replace("{without_rowid}", without_rowid);
+            manager.get_connection().execute_unprepared(&sql).await?;
+        }
+        Ok(())
+    }
+}
+
+const STATEMENTS: &[&str] = &[
+    "ALTER TABLE ext_installation ADD COLUMN ordered BOOLEAN NOT NULL DEFAULT FALSE",
+    "ALTER TABLE ext_installation ADD COLUMN rate_limit INTEGER",
+    "ALTER TABLE ext_installation ADD COLUMN held_since BIGINT",
+    "CREATE TABLE publish_idempotency_key (
+         workspace_id {uuid} NOT NULL,
+         key TEXT NOT NULL,
+         body_sha256 {bytes} NOT NULL,
+         event_ids {bytes} NOT NULL,
+         created_at BIGINT NOT NULL,
+         PRIMARY KEY (workspace_id, key)
+     ){without_rowid}",
+    "CREATE INDEX publish_idempotency_key_age ON publish_idempotency_key (created_at)",
+    "CREATE TABLE engine_clock (
+         id INTEGER NOT NULL,
+         last_seen_at BIGINT NOT NULL,
+         PRIMARY KEY (id)
+     )",
+    "CREATE INDEX ext_delivery_attempt_installation ON ext_delivery_attempt (installation_id, attempted_at)",
+];
