@@ -2,6 +2,7 @@
 
 mod dto;
 mod get;
+mod idempotency;
 mod list;
 mod publish;
 mod publish_body;

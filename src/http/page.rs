@@ -13,7 +13,7 @@ pub use super::query::Query;
 
 /// How many rows a page has at most: 1 to 200, 50 when not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "String")]
 pub struct Limit(u16);
 
 impl Limit {
@@ -29,13 +29,13 @@ impl Default for Limit {
     }
 }
 
-impl TryFrom<i64> for Limit {
+impl TryFrom<String> for Limit {
     type Error = &'static str;
 
-    fn try_from(value: i64) -> Result<Self, Self::Error> {
-        match u16::try_from(value) {
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.parse() {
             Ok(limit @ 1..=200) => Ok(Self(limit)),
-            _ => Err("must be from 1 to 200"),
+            _ => Err("must be a whole number from 1 to 200"),
         }
     }
 }
