@@ -19,7 +19,12 @@ pub struct Limit(u16);
 impl Limit {
     /// How many rows to ask the database for: one more than is shown tells whether there is another page.
     pub fn fetch(self) -> u64 {
-        u64::from(self.0) + 1
+        self.rows() + 1
+    }
+
+    /// How many rows to show at most.
+    pub fn rows(self) -> u64 {
+        u64::from(self.0)
     }
 }
 
@@ -74,6 +79,16 @@ pub fn page<R, T: Serialize, K: Serialize>(
     let shown = usize::from(limit.0);
     let more = rows.len() > shown;
     rows.truncate(shown);
+    whole_page(rows, more, key, show)
+}
+
+/// Answers with all of the rows, and with a cursor after the last of them when there are `more`.
+pub fn whole_page<R, T: Serialize, K: Serialize>(
+    rows: Vec<R>,
+    more: bool,
+    key: impl Fn(&R) -> K,
+    show: impl FnMut(R) -> T,
+) -> HttpResponse {
     let next = rows
         .last()
         .filter(|_| more)
