@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use actix::Addr;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use crate::{
@@ -17,7 +18,10 @@ use crate::{
     },
     journal::scratch::Scratch,
     receive::{Receiver, ReceiverOptions},
-    router::{EventRouter, RouterSettings, external::ExternalClientConfig},
+    router::{
+        EventRouter, RouterSettings, external::ExternalClientConfig,
+        external_delivery::ExternalDeliveryActor, workspace::Purpose,
+    },
 };
 
 pub(super) struct Running {
@@ -94,6 +98,16 @@ impl Running {
             .await
             .unwrap();
         (workspace, installation)
+    }
+
+    /// The actor of the installation, started where there is none.
+    pub(super) async fn child(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+    ) -> Addr<ExternalDeliveryActor> {
+        let started = self.router.started_child(workspace, installation, Purpose::Start);
+        started.await.unwrap()
     }
 
     /// Publishes that many events one after the other; each is acknowledged.
