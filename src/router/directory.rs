@@ -2,13 +2,14 @@
 
 mod news;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use actix::Addr;
 use dashmap::DashMap;
 
 pub(super) use self::news::News;
 use super::{
+    Shared,
     restarts::{Deaths, Fault, WORKSPACE_ACTOR},
     workspace::{NewsWaits, Retire, WorkspaceActor},
 };
@@ -153,12 +154,25 @@ impl State {
 
 /// The workspaces that have an actor, or had one that died. Locks are taken in this order: the map's, then
 /// an entry's.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Directory {
     entries: DashMap<WorkspaceId, Arc<Entry>>,
+    /// Starts actors; none before there is a router to publish through.
+    router: OnceLock<Weak<Shared>>,
 }
 
 impl Directory {
+    pub(super) fn serve(&self, router: &Arc<Shared>) {
+        self.router.get_or_init(|| Arc::downgrade(router));
+    }
+
+    /// Takes a notice of the journal for the actor that it concerns. Does not block.
+    pub(super) fn notify(&self, notice: Notice) {
+        if let Some(router) = self.router.get().and_then(Weak::upgrade) {
+            router.notify(notice);
+        }
+    }
+
     pub(super) fn entry(&self, workspace: WorkspaceId) -> Arc<Entry> {
         self.existing(workspace)
             .unwrap_or_else(|| Arc::clone(&self.entries.entry(workspace).or_default()))

@@ -29,7 +29,7 @@ const LOADS_AT_ONCE: usize = 32;
 pub(super) struct Shared {
     pub(super) settings: RouterSettings,
     pub(super) journal: Journal,
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
     pub(super) admission: Admission,
     pub(super) failed: FailedInstallations,
     pub(super) clock: Clock,
@@ -47,13 +47,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: RouterSettings, journal: Journal, clock: Clock) -> Self {
+    pub(super) fn new(
+        settings: RouterSettings,
+        journal: Journal,
+        directory: Arc<Directory>,
+        clock: Clock,
+    ) -> Self {
         Self {
             admission: Admission::new(settings.max_in_flight),
-            arbiters: (0..settings.threads.max(1)).map(|_| Arbiter::new()).collect(),
+            arbiters: (0..settings.threads).map(|_| Arbiter::new()).collect(),
             settings,
             journal,
-            directory: Directory::default(),
+            directory,
             failed: FailedInstallations::default(),
             clock,
             loads: Semaphore::new(LOADS_AT_ONCE),
@@ -100,8 +105,12 @@ impl Shared {
         assert!(!is_poisonous, "a test has poisoned this event");
     }
 
+    /// One of the router's threads; the current one where it has none of its own.
     pub(super) fn arbiter(&self, index: usize) -> ArbiterHandle {
-        self.arbiters[index % self.arbiters.len()].handle()
+        match index.checked_rem(self.arbiters.len()) {
+            Some(index) => self.arbiters[index].handle(),
+            None => Arbiter::current(),
+        }
     }
 
     /// The actor of the workspace, started where there is none.
