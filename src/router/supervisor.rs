@@ -16,6 +16,8 @@ const STORAGE_PAUSE: Duration = Duration::from_secs(1);
 /// The waker looks no more often than this. Retries of active workspaces do not wait for it, and where the
 /// retries of others do, they have waited for minutes already.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+/// And it spends no more than this part of its time on looking.
+const REST_PER_LOOK: u32 = 20;
 /// The waker looks at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// Workspaces that the waker starts at the same time, so that thousands of them that are behind do not
@@ -56,13 +58,17 @@ impl RouterSupervisor {
     /// Activates every workspace that has something to do now, and sleeps until the next retry is due.
     fn look(&self, ctx: &mut Context<Self>) {
         let shared = Arc::clone(&self.shared);
+        let began = shared.clock.instant();
         // Interleaves with messages.
         ctx.spawn(
             async move { wake_workspaces(&shared).await }
                 .into_actor(self)
-                .map(|found, actor, ctx| {
+                .map(move |found, actor, ctx| {
                     let sleep = match found {
-                        Ok(next) => actor.until(next),
+                        Ok(next) => {
+                            let took = actor.shared.clock.elapsed(began);
+                            actor.until(next, took.saturating_mul(REST_PER_LOOK))
+                        }
                         Err(error) => {
                             log::warn!(error:%; "the waker cannot look for work yet");
                             STORAGE_PAUSE
@@ -73,9 +79,9 @@ impl RouterSupervisor {
         );
     }
 
-    fn until(&self, next: Option<Timestamp>) -> Duration {
+    fn until(&self, next: Option<Timestamp>, rest: Duration) -> Duration {
         let next = next.map_or(LONGEST_SLEEP, |next| next.since(self.shared.clock.now()));
-        next.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+        next.max(rest).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 }
 

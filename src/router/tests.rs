@@ -1,6 +1,9 @@
 //! What becomes of events when actors die: a panic is a restart from the cursor, and nothing else notices.
 
 mod kit;
+mod news;
+mod passivation;
+mod restarts;
 
 use std::time::Duration;
 
