@@ -17,8 +17,13 @@ async fn given_up(running: &Running, workspace: WorkspaceId, installation: Insta
             .started_child(workspace, installation, Purpose::Start)
             .await;
         match child {
-            // The mailbox is closed once the actor is gone.
-            Ok(child) => assert!(child.send(Panic).await.is_err()),
+            Ok(child) => {
+                child.do_send(Panic);
+                // The mailbox is closed once the actor is gone and has told its parent.
+                running
+                    .eventually("the actor is gone", async || !child.connected())
+                    .await;
+            }
             Err(ChangeError::Conflict(_)) => return deaths,
             Err(error) => panic!("{error}"),
         }
