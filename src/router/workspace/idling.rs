@@ -6,7 +6,10 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{WorkspaceActor, installed::Child, messages::Retire};
-use crate::domain::{id::InstallationId, timestamp::Timestamp};
+use crate::{
+    domain::{id::InstallationId, timestamp::Timestamp},
+    router::ring::Ring,
+};
 
 /// A tick comes at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -68,6 +71,9 @@ impl WorkspaceActor {
         if self.loaded {
             self.start_children_with_work(ctx);
         }
+        if self.have_all_seen_all() {
+            self.ring = Ring::default();
+        }
         let patience = self.shared.settings.passivate_after;
         let mut next = now + patience.min(LONGEST_SLEEP);
         if self.is_at_rest() {
@@ -78,6 +84,20 @@ impl WorkspaceActor {
             }
         }
         self.tick_by(self.next_start().map_or(next, |start| start.min(next)), ctx);
+    }
+
+    /// Whether no lane will ask for what is in the ring.
+    fn have_all_seen_all(&self) -> bool {
+        self.installed
+            .iter()
+            .all(|(id, installed)| match installed.child {
+                Child::Running(_) => self
+                    .waiting
+                    .get(id)
+                    .is_some_and(|waiting| waiting.has_seen(self.head)),
+                Child::Restarting => false,
+                Child::Idle | Child::Failed => true,
+            })
     }
 
     /// When an actor has to be started, if nothing happens before.
