@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie;
 
+use super::intake::Intake;
 use crate::{
     auth::{access_cache::AccessCache, passwords::Passwords, seal},
     clock::Clock,
@@ -19,6 +20,7 @@ pub struct AppState {
     pub passwords: Passwords,
     pub sealer: Sealer,
     pub clock: Clock,
+    pub intake: Intake,
     pub settings: HttpSettings,
     pub(super) cookie_key: cookie::Key,
 }
@@ -28,6 +30,10 @@ pub struct AppState {
 pub struct HttpSettings {
     /// The largest body that is read, `publish.max_body_bytes`.
     pub max_body_bytes: usize,
+    /// The bodies that are held at a time, in bytes, `publish.max_buffered_bytes`.
+    pub max_buffered_bytes: usize,
+    /// How long a client may take, `server.client_timeout`.
+    pub client_timeout: Duration,
     /// How long a login lasts.
     pub session_ttl: Duration,
     /// Whether browsers send the session cookie over TLS only.
@@ -43,6 +49,12 @@ impl AppState {
             passwords: Passwords::new(),
             sealer: Sealer::new(master_key),
             clock,
+            intake: Intake::new(
+                settings.max_body_bytes,
+                settings.max_buffered_bytes,
+                settings.client_timeout,
+                clock,
+            ),
             settings,
             cookie_key: seal::cookie_key(master_key),
         }

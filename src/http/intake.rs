@@ -1,0 +1,166 @@
+//! Taking in the bodies of requests: bounded each and in all, and not for ever.
+
+use std::{
+    ops::Deref,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    error::PayloadError,
+    http::header::{self, HeaderMap},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::timeout_at;
+
+use super::{connections::Pace, problem::Problem};
+use crate::clock::Clock;
+
+/// Reads bodies; one for the process.
+#[derive(Debug)]
+pub struct Intake {
+    /// Of one body, in bytes.
+    max_bytes: usize,
+    /// How long a client may take to begin with.
+    client_timeout: Duration,
+    budget: Arc<Budget>,
+    clock: Clock,
+}
+
+/// The bytes of all bodies that are held at a time.
+#[derive(Debug)]
+struct Budget {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+/// A body as it was sent. It counts as held until it is dropped.
+#[derive(Debug)]
+pub struct Body {
+    bytes: Bytes,
+    _share: Share,
+}
+
+/// What one body has of the budget.
+#[derive(Debug)]
+struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Share {
+    /// # Errors
+    /// `OVERLOADED` where the budget is used up.
+    fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        let before = self.budget.held.fetch_add(bytes, Ordering::AcqRel);
+        self.bytes += bytes;
+        if before + bytes <= self.budget.limit {
+            Ok(())
+        } else {
+            Err(Problem::too_many_bodies())
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+impl Intake {
+    /// `max_bytes` of one body and `max_bytes_in_all` of all together.
+    pub fn new(max_bytes: usize, max_bytes_in_all: usize, client_timeout: Duration, clock: Clock) -> Self {
+        Self {
+            max_bytes,
+            client_timeout,
+            budget: Arc::new(Budget {
+                limit: max_bytes_in_all,
+                held: AtomicUsize::new(0),
+            }),
+            clock,
+        }
+    }
+
+    /// Reads a JSON body as it was sent. One that is too large is refused as soon as that is known: by its
+    /// `Content-Length`, or when a chunk goes over the limit. What counts as held is what has arrived, so
+    /// that an announcement alone takes nothing from others.
+    ///
+    /// # Errors
+    /// 415 unless it is sent as JSON, 413 over the limit, `MALFORMED_JSON` when it ends early or arrives too
+    /// slowly, `OVERLOADED` when too much is arriving elsewhere.
+    pub async fn read<P>(&self, request: &HttpRequest, payload: P) -> Result<Body, Problem>
+    where
+        P: Stream<Item = Result<Bytes, PayloadError>>,
+    {
+        if !is_json(request) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let announced = content_length(request.headers());
+        if announced.is_some_and(|length| length > self.max_bytes as u64) {
+            return Err(Problem::payload_too_large(self.max_bytes));
+        }
+        let mut share = Share {
+            budget: Arc::clone(&self.budget),
+            bytes: 0,
+        };
+        let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
+        let mut payload = pin!(payload);
+        let mut body = BytesMut::new();
+        loop {
+            let next = timeout_at(pace.deadline().into(), payload.next()).await;
+            let Some(chunk) = next.map_err(|_| Problem::malformed_json(TOO_SLOW))? else {
+                break;
+            };
+            let chunk = chunk.map_err(|_| Problem::malformed_json("the body ended early"))?;
+            if body.len() + chunk.len() > self.max_bytes {
+                return Err(Problem::payload_too_large(self.max_bytes));
+            }
+            share.grow(chunk.len())?;
+            pace.passed(chunk.len());
+            // The usual body is one chunk, which needs no copy.
+            if body.is_empty() && announced == Some(chunk.len() as u64) {
+                return Ok(Body {
+                    bytes: chunk,
+                    _share: share,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Body {
+            bytes: body.freeze(),
+            _share: share,
+        })
+    }
+}
+
+const TOO_SLOW: &str = "the body arrived too slowly and was not waited for";
+
+fn is_json(request: &HttpRequest) -> bool {
+    let encoded = request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    !encoded && request.content_type().eq_ignore_ascii_case("application/json")
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
