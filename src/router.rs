@@ -6,7 +6,6 @@
 //! - `ExternalDeliveryActor` runs the lane of one installation and attempts over HTTP.
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
-mod changes;
 mod dead_letters;
 mod directory;
 pub mod external;
@@ -27,6 +26,7 @@ use tokio::{sync::oneshot, time::timeout};
 pub use self::settings::{OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
+    directory::Directory,
     external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
     workspace::{DrainWorkspace, FindChild, Publish},
@@ -128,12 +128,16 @@ impl EventRouter {
         journal: JournalSettings,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let directory = Arc::new(directory::Directory::default());
+        let directory = Arc::new(Directory::default());
         let sink = Arc::clone(&directory);
         let journal = Journal::open(journal, Box::new(move |notice| sink.notify(notice)), clock).await?;
+        Ok(Self::over(settings, journal, directory, clock))
+    }
+
+    fn over(settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
         shared.start_supervisor();
-        Ok(Self { shared })
+        Self { shared }
     }
 
     /// Returns when the event is durable.
