@@ -3,11 +3,13 @@
 pub mod admin;
 mod limits;
 pub mod logging;
+mod preflight;
 mod welcome;
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -57,11 +59,15 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    #[error("{0}: {1}")]
-    Folder(std::path::PathBuf, io::Error),
+    #[error("{what} {}: {source}", path.display())]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    #[error("{address}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(transparent)]
     Limits(#[from] LimitsError),
@@ -103,9 +109,10 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(config, source))?;
+        let journal = journal_settings(config)?;
         let master_key = master_key(config)?;
         let settings = router_settings(config, &limits, &master_key, clock);
-        let router = EventRouter::start(settings, journal_settings(config)?, clock).await?;
+        let router = EventRouter::start(settings, journal, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
             &master_key,
@@ -116,6 +123,7 @@ impl Server {
         let connections = Connections::new(connection_settings(config, &limits), clock);
         let served =
             serve(config, listener, state, &connections).map_err(|source| listen_error(config, source))?;
+        limits.log(config);
         let http = served.handle();
         let task = actix_web::rt::spawn(served);
         let grace = config.server.shutdown_grace;
@@ -264,9 +272,10 @@ fn listen_error(config: &Config, source: io::Error) -> StartError {
 }
 
 /// # Errors
-/// When the URL has a form that the drivers do not take.
+/// When the URL has a form that the drivers do not take, or its file cannot be used.
 pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
     let url = DatabaseUrl::parse(config.database.url.expose()).map_err(StartError::DatabaseUrl)?;
+    preflight::check_database_file(config)?;
     Ok(JournalSettings {
         url,
         max_connections: config.database.max_connections,
@@ -279,10 +288,7 @@ fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
         Some(key) => Ok(key),
         None => {
             let path = config.cookie_key_file();
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                std::fs::create_dir_all(folder)
-                    .map_err(|source| StartError::Folder(folder.to_owned(), source))?;
-            }
+            preflight::make_folder_of(&path)?;
             Ok(key_file::load_or_create(&path)?.to_vec())
         }
     }
