@@ -11,6 +11,7 @@ mod dead_letters;
 mod extensions_limits;
 mod idempotency;
 mod neighbours;
+mod overload;
 mod pages;
 mod patterns;
 mod restart;

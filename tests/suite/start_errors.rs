@@ -124,6 +124,7 @@ async fn a_database_that_is_no_file_or_no_database_is_named() {
     let folder = Folder::new();
     folder.make("folder.db");
     folder.write("text.db", b"this is no database at all");
+    folder.set_mode("text.db", 0o666);
     folder.write("file", b"");
     for (database, named, why) in [
         ("folder.db", "/folder.db:", "directory"),
