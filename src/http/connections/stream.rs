@@ -36,6 +36,8 @@ pub(super) struct ClientStream {
     pace: Option<Pace>,
     /// Something arrived in this round of reading; it has not been looked at yet.
     fresh: bool,
+    /// The client has been given up; nobody reads any more.
+    ended: bool,
     _place: Place,
 }
 
@@ -63,6 +65,7 @@ impl ClientStream {
             writing: Timer::default(),
             pace: None,
             fresh: false,
+            ended: false,
             _place: place,
         }
     }
@@ -128,8 +131,12 @@ impl AsyncRead for ClientStream {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            // Nothing read, and yet ready: the end.
-            Poll::Pending => self.poll_patience(cx).map(Ok),
+            Poll::Pending => {
+                ready!(self.poll_patience(cx));
+                // Nothing read, and yet ready: the end.
+                self.ended = true;
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -148,9 +155,13 @@ impl AsyncWrite for ClientStream {
         }
     }
 
-    /// Called when there is nothing left to send.
+    /// Called when there is nothing left to send: the turn may have passed to the client since the last look
+    /// for something to read, and nobody looks again until something wakes us.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.pace = None;
+        if !self.ended && self.poll_patience(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
