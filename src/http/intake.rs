@@ -1,14 +1,6 @@
 //! Taking in the bodies of requests: bounded each and in all, and not for ever.
 
-use std::{
-    ops::Deref,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{ops::Deref, pin::pin, time::Duration};
 
 use actix_web::{
     HttpMessage as _, HttpRequest,
@@ -19,7 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::timeout_at;
 
-use super::{connections::Pace, problem::Problem};
+use super::{
+    budget::{Budget, Share},
+    connections::Pace,
+    problem::Problem,
+};
 use crate::clock::Clock;
 
 /// Reads bodies; one for the process.
@@ -29,15 +25,8 @@ pub struct Intake {
     max_bytes: usize,
     /// How long a client may take to begin with.
     client_timeout: Duration,
-    budget: Arc<Budget>,
+    budget: Budget,
     clock: Clock,
-}
-
-/// The bytes of all bodies that are held at a time.
-#[derive(Debug)]
-struct Budget {
-    limit: usize,
-    held: AtomicUsize,
 }
 
 /// A body as it was sent. It counts as held until it is dropped.
@@ -45,13 +34,6 @@ struct Budget {
 pub struct Body {
     bytes: Bytes,
     _share: Share,
-}
-
-/// What one body has of the budget.
-#[derive(Debug)]
-struct Share {
-    budget: Arc<Budget>,
-    bytes: usize,
 }
 
 impl Deref for Body {
@@ -62,36 +44,13 @@ impl Deref for Body {
     }
 }
 
-impl Share {
-    /// # Errors
-    /// `OVERLOADED` where the budget is used up.
-    fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
-        let before = self.budget.held.fetch_add(bytes, Ordering::AcqRel);
-        self.bytes += bytes;
-        if before + bytes <= self.budget.limit {
-            Ok(())
-        } else {
-            Err(Problem::too_many_bodies())
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 impl Intake {
     /// `max_bytes` of one body and `max_bytes_in_all` of all together.
     pub fn new(max_bytes: usize, max_bytes_in_all: usize, client_timeout: Duration, clock: Clock) -> Self {
         Self {
             max_bytes,
             client_timeout,
-            budget: Arc::new(Budget {
-                limit: max_bytes_in_all,
-                held: AtomicUsize::new(0),
-            }),
+            budget: Budget::new(max_bytes_in_all),
             clock,
         }
     }
@@ -114,10 +73,7 @@ impl Intake {
         if announced.is_some_and(|length| length > self.max_bytes as u64) {
             return Err(Problem::payload_too_large(self.max_bytes));
         }
-        let mut share = Share {
-            budget: Arc::clone(&self.budget),
-            bytes: 0,
-        };
+        let mut share = self.budget.share();
         let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
         let mut payload = pin!(payload);
         let mut body = BytesMut::new();
@@ -130,7 +86,9 @@ impl Intake {
             if body.len() + chunk.len() > self.max_bytes {
                 return Err(Problem::payload_too_large(self.max_bytes));
             }
-            share.grow(chunk.len())?;
+            if !share.grow(chunk.len()) {
+                return Err(Problem::too_many_bodies());
+            }
             pace.passed(chunk.len());
             // The usual body is one chunk, which needs no copy.
             if body.is_empty() && announced == Some(chunk.len() as u64) {

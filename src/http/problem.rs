@@ -118,6 +118,11 @@ impl Problem {
         Self::Overloaded("too many events are on their way into the log; try again shortly".into())
     }
 
+    /// Too many large answers wait to be taken by those who asked for them.
+    pub fn too_many_pages() -> Self {
+        Self::Overloaded("too many large pages are on their way to clients; try again shortly".into())
+    }
+
     /// As many clients are connected as the server takes.
     pub fn too_many_connections() -> Self {
         Self::Overloaded("too many connections are open; try again shortly".into())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie;
 
-use super::intake::Intake;
+use super::{budget::Budget, intake::Intake};
 use crate::{
     auth::{access_cache::AccessCache, passwords::Passwords, seal},
     clock::Clock,
@@ -12,6 +12,9 @@ use crate::{
 };
 
 pub use crate::auth::seal::Sealer;
+
+/// Sixteen of the largest pages of events, and thousands of the usual ones.
+const MAX_PAGE_BYTES_IN_ALL: usize = 64 * 1024 * 1024;
 
 /// One for the process; handlers take it as `web::Data<AppState>`.
 pub struct AppState {
@@ -21,6 +24,8 @@ pub struct AppState {
     pub sealer: Sealer,
     pub clock: Clock,
     pub intake: Intake,
+    /// The events in answers that clients have not taken yet, in bytes of payload.
+    pub(super) pages: Budget,
     pub settings: HttpSettings,
     pub(super) cookie_key: cookie::Key,
 }
@@ -55,6 +60,7 @@ impl AppState {
                 settings.client_timeout,
                 clock,
             ),
+            pages: Budget::new(MAX_PAGE_BYTES_IN_ALL),
             settings,
             cookie_key: seal::cookie_key(master_key),
         }

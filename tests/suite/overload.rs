@@ -165,7 +165,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     .await;
     let workspace = app.workspace("acme").await;
     let large = "x".repeat(250_000);
-    for _ in 0..17 {
+    for _ in 0..16 {
         workspace.publish("a.b", json!({ "large": large })).await;
     }
     // Several pages at once fill what the systems on both sides hold for a connection.
@@ -174,9 +174,16 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
         workspace.path("/events?limit=200"),
         workspace.caller.cookie()
     );
-    let mut connection = Connection::open(&app).await;
-    connection.send(&page.repeat(8)).await;
-    connection.cut_off_without_reading().await;
+    let greedy = (0..20).map(async |_| {
+        let mut connection = Connection::open(&app).await;
+        connection.send(&page.repeat(8)).await;
+        connection.cut_off_without_reading().await;
+    });
+    join_all(greedy).await;
+    // With them goes what was held for them: more than all the pages that may be held at a time.
+    for _ in 0..3 {
+        assert_eq!(workspace.events().await.len(), 16);
+    }
     app.finish().await;
 }
 

@@ -92,5 +92,5 @@ async fn bodies_are_bounded_in_all_by_what_has_arrived_of_them() {
     drop(held);
     assert!(intake.read(&request, whole()).await.is_ok());
     drop(waiting);
-    assert_eq!(intake.budget.held.load(Ordering::SeqCst), 0);
+    assert_eq!(intake.budget.held(), 0);
 }
