@@ -1,6 +1,10 @@
 //! Taking in the bodies of requests: bounded each and in all, and not for ever.
 
-use std::{ops::Deref, pin::pin, time::Duration};
+use std::{
+    ops::Deref,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use actix_web::{
     HttpMessage as _, HttpRequest,
@@ -34,6 +38,12 @@ pub struct Intake {
 pub struct Body {
     bytes: Bytes,
     _share: Share,
+}
+
+impl Body {
+    fn new(bytes: Bytes, share: Share) -> Self {
+        Self { bytes, _share: share }
+    }
 }
 
 impl Deref for Body {
@@ -73,14 +83,20 @@ impl Intake {
         if announced.is_some_and(|length| length > self.max_bytes as u64) {
             return Err(Problem::payload_too_large(self.max_bytes));
         }
+        self.collect(pin!(payload), announced).await
+    }
+
+    async fn collect<P>(&self, mut payload: Pin<&mut P>, announced: Option<u64>) -> Result<Body, Problem>
+    where
+        P: Stream<Item = Result<Bytes, PayloadError>>,
+    {
         let mut share = self.budget.share();
         let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
-        let mut payload = pin!(payload);
         let mut body = BytesMut::new();
         loop {
             let next = timeout_at(pace.deadline().into(), payload.next()).await;
             let Some(chunk) = next.map_err(|_| Problem::malformed_json(TOO_SLOW))? else {
-                break;
+                return Ok(Body::new(body.freeze(), share));
             };
             let chunk = chunk.map_err(|_| Problem::malformed_json("the body ended early"))?;
             if body.len() + chunk.len() > self.max_bytes {
@@ -92,17 +108,10 @@ impl Intake {
             pace.passed(chunk.len());
             // The usual body is one chunk, which needs no copy.
             if body.is_empty() && announced == Some(chunk.len() as u64) {
-                return Ok(Body {
-                    bytes: chunk,
-                    _share: share,
-                });
+                return Ok(Body::new(chunk, share));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Body {
-            bytes: body.freeze(),
-            _share: share,
-        })
     }
 }
 
