@@ -32,6 +32,10 @@ use crate::clock::Clock;
 /// How long an idle connection is kept while connections are scarce.
 const SCARCE_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// How long a client is waited for once more when its time is up. A thread that could not run for a while
+/// learns of the time first and of what has arrived meanwhile only when it asks the system again.
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(10);
+
 /// What connections are held to.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionSettings {

@@ -3,7 +3,7 @@
 use std::{
     ops::Deref,
     pin::{Pin, pin},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use super::{
     budget::{Budget, Share},
-    connections::Pace,
+    connections::{LAST_LOOK, Pace},
     problem::Problem,
 };
 use crate::clock::Clock;
@@ -94,8 +94,7 @@ impl Intake {
         let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
         let mut body = BytesMut::new();
         loop {
-            let next = timeout_at(pace.deadline().into(), payload.next()).await;
-            let Some(chunk) = next.map_err(|_| Problem::malformed_json(TOO_SLOW))? else {
+            let Some(chunk) = self.next_chunk(payload.as_mut(), pace.deadline()).await? else {
                 return Ok(Body::new(body.freeze(), share));
             };
             let chunk = chunk.map_err(|_| Problem::malformed_json("the body ended early"))?;
@@ -112,6 +111,20 @@ impl Intake {
             }
             body.extend_from_slice(&chunk);
         }
+    }
+
+    async fn next_chunk<P: Stream>(
+        &self,
+        mut payload: Pin<&mut P>,
+        deadline: Instant,
+    ) -> Result<Option<P::Item>, Problem> {
+        if let Ok(next) = timeout_at(deadline.into(), payload.next()).await {
+            return Ok(next);
+        }
+        let last = self.clock.instant() + LAST_LOOK;
+        timeout_at(last.into(), payload.next())
+            .await
+            .map_err(|_| Problem::malformed_json(TOO_SLOW))
     }
 }
 

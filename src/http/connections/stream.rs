@@ -18,10 +18,11 @@ use tokio::{
 };
 
 use super::{
-    Connections, Place,
+    Connections, LAST_LOOK, Place,
     exchange::{Exchange, Turn},
     pace::Pace,
 };
+use crate::clock::Clock;
 
 /// A client that is too slow, or idle for too long, is seen as one that has hung up: reading ends. One that
 /// does not take its answer is an error of writing. Either ends the connection.
@@ -34,8 +35,6 @@ pub(super) struct ClientStream {
     writing: Timer,
     /// What could not be sent at once, since when.
     pace: Option<Pace>,
-    /// Something arrived in this round of reading; it has not been looked at yet.
-    fresh: bool,
     /// The client has been given up; nobody reads any more.
     ended: bool,
     _place: Place,
@@ -64,7 +63,6 @@ impl ClientStream {
             reading: Timer::default(),
             writing: Timer::default(),
             pace: None,
-            fresh: false,
             ended: false,
             _place: place,
         }
@@ -91,14 +89,7 @@ impl ClientStream {
             }
             Turn::Head { until } => until,
         };
-        let fresh = std::mem::take(&mut self.fresh);
-        ready!(self.reading.poll(until, cx));
-        if fresh {
-            // It was late, but it may be all that was waited for: it is looked at before we come back.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
+        self.reading.poll(until, self.connections.0.clock, cx)
     }
 
     /// Nothing could be sent: an error when the client has been too slow for too long.
@@ -107,7 +98,7 @@ impl ClientStream {
         let pace = *self
             .pace
             .get_or_insert_with(|| Pace::begin(clock.instant(), settings.client_timeout));
-        ready!(self.writing.poll(pace.deadline(), cx));
+        ready!(self.writing.poll(pace.deadline(), clock, cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the client does not take its answer",
@@ -126,7 +117,6 @@ impl AsyncRead for ClientStream {
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before {
                     self.exchange.bytes_arrived();
-                    self.fresh = true;
                 }
                 Poll::Ready(Ok(()))
             }
@@ -175,17 +165,26 @@ impl AsyncWrite for ClientStream {
 struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     until: Option<Instant>,
+    is_last_look: bool,
 }
 
 impl Timer {
-    fn poll(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it was time a moment ago and nothing has come of that moment.
+    fn poll(&mut self, until: Instant, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(until.into())));
         if self.until != Some(until) {
             sleep.as_mut().reset(until.into());
             self.until = Some(until);
+            self.is_last_look = false;
         }
-        sleep.as_mut().poll(cx)
+        ready!(sleep.as_mut().poll(cx));
+        if !self.is_last_look {
+            self.is_last_look = true;
+            sleep.as_mut().reset((clock.instant() + LAST_LOOK).into());
+            ready!(sleep.as_mut().poll(cx));
+        }
+        Poll::Ready(())
     }
 }
