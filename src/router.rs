@@ -145,7 +145,7 @@ impl EventRouter {
             let permit = self
                 .shared
                 .admission
-                .admit(&entry.admission)
+                .admit(&entry.admission, event.queued_bytes())
                 .ok_or(PublishError::Overloaded)?;
             let (reply, answer) = oneshot::channel();
             self.shared.workspace_of(workspace, &entry).do_send(Publish {

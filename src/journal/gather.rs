@@ -9,7 +9,7 @@ use super::{
     command::{Append, Command, SettleCommand},
     writer::Job,
 };
-use crate::domain::id::WorkspaceId;
+use crate::domain::{event::NewEvent, id::WorkspaceId};
 
 /// Bounds of one transaction. It takes at least one append, however large.
 const MAX_EVENTS: usize = 512;
@@ -70,11 +70,7 @@ impl Gathered {
             };
             if let Some(append) = queue.pop_front() {
                 events += append.events.len();
-                bytes += append
-                    .events
-                    .iter()
-                    .map(|event| event.payload.len() + 256)
-                    .sum::<usize>();
+                bytes += append.events.iter().map(NewEvent::queued_bytes).sum::<usize>();
                 batch.appends.push(StagedAppend {
                     append,
                     events: Vec::new(),
