@@ -9,16 +9,21 @@
 //! - Notices reach the router in commit order.
 
 mod admission;
+mod attach;
 mod attempts;
 mod batch;
 mod claim;
 mod command;
+mod corrupt;
 mod database;
+mod engine_clock;
 mod gather;
+mod idempotency;
 mod installations;
 mod job;
 mod notice;
 mod open;
+mod reading;
 mod reads;
 mod recovery;
 #[cfg(test)]
@@ -47,7 +52,7 @@ pub use self::{
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, migrate},
 };
-use self::{command::Command, job::ChangeJob};
+use self::{command::Command, corrupt::CorruptRows, job::ChangeJob};
 use crate::{
     clock::Clock,
     domain::{
@@ -85,6 +90,7 @@ pub struct Journal {
     commands: mpsc::UnboundedSender<Command>,
     reader: DatabaseConnection,
     storage_ok: Arc<AtomicBool>,
+    corrupt: Arc<CorruptRows>,
     clock: Clock,
 }
 
@@ -175,6 +181,11 @@ impl Journal {
         self.storage_ok.load(Ordering::SeqCst)
     }
 
+    /// Rows of the database that were found corrupt since the start, and set aside. The log names each.
+    pub fn corrupt_rows(&self) -> u64 {
+        self.corrupt.found()
+    }
+
     /// The workspace's head and the installations that may have something to do. The head is read first:
     /// a view may be newer than the head, never older.
     ///
@@ -196,7 +207,7 @@ impl Journal {
         through: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<PlatformEvent>>, DbErr> {
-        reads::page(&self.reader, workspace, after, through, limit).await
+        reads::page(&self.reader, &self.corrupt, workspace, after, through, limit).await
     }
 
     /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
@@ -210,7 +221,15 @@ impl Journal {
         due_by: Timestamp,
         limit: usize,
     ) -> Result<(Vec<RetryRow>, Option<Timestamp>), DbErr> {
-        reads::due_retries(&self.reader, workspace, installation, due_by, limit).await
+        reads::due_retries(
+            &self.reader,
+            &self.corrupt,
+            workspace,
+            installation,
+            due_by,
+            limit,
+        )
+        .await
     }
 
     /// Workspaces in which something is to be done by `due_by`.
@@ -218,7 +237,7 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
-        reads::workspaces_with_work(&self.reader, due_by).await
+        reads::workspaces_with_work(&self.reader, due_by, None, usize::MAX).await
     }
 
     /// The time of the earliest retry after `after`, in any workspace.

@@ -60,7 +60,8 @@ impl Queued {
 impl Amount {
     /// Whether an append of `bytes` may join what waits. The first one may, however large.
     fn has_room(self, before: Self, bytes: usize) -> bool {
-        before.appends < self.appends && (before.bytes == 0 || before.bytes.saturating_add(bytes) <= self.bytes)
+        before.appends < self.appends
+            && (before.bytes == 0 || before.bytes.saturating_add(bytes) <= self.bytes)
     }
 }
 

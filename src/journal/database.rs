@@ -154,20 +154,28 @@ pub(super) fn is_fault_of_the_data(error: &DbErr) -> bool {
     | DbErr::Exec(RuntimeErr::SqlxError(error))
     | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
-        return matches!(error, DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. });
+        return matches!(
+            error,
+            DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } | DbErr::RecordNotFound(_)
+        );
     };
     match error.as_ref() {
-        SqlxError::Encode(_) | SqlxError::InvalidArgument(_) => true,
+        SqlxError::Encode(_)
+        | SqlxError::InvalidArgument(_)
+        | SqlxError::Decode(_)
+        | SqlxError::ColumnDecode { .. } => true,
         SqlxError::Database(error) => error.code().is_some_and(|code| is_data_code(&code)),
         _ => false,
     }
 }
 
-/// SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (limit exceeded); SQLite's result
-/// codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH` (20) with their extended forms.
+/// SQLSTATE classes 21 (cardinality), 22 (data exception), 23 (integrity constraint), 54 (limit exceeded) and
+/// P0 (raised by a trigger); SQLite's result codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH` (20) with
+/// their extended forms. A full or read-only disk, a lock, a server that is stopping or a standby are not among
+/// them: those pass, and what was to be written is written then.
 fn is_data_code(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
-        _ => matches!(code.get(..2), Some("22" | "23" | "54")),
+        _ => matches!(code.get(..2), Some("21" | "22" | "23" | "54" | "P0")),
     }
 }

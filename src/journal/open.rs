@@ -64,6 +64,8 @@ impl Journal {
         let (opened, answer) = oneshot::channel();
         let reader = settings.url.reader(settings.max_connections);
         let thread_ok = Arc::clone(&storage_ok);
+        let corrupt = Arc::<super::corrupt::CorruptRows>::default();
+        let found = Arc::clone(&corrupt);
         let run = async move {
             let (connection, last_generation) = match prepare(&settings.url).await {
                 Ok(prepared) => prepared,
@@ -84,6 +86,7 @@ impl Journal {
                 attempts: AttemptBuffer::default(),
                 unresolved: None,
                 clock,
+                corrupt: found,
                 write_ahead_log,
                 claim,
             };
@@ -105,6 +108,7 @@ impl Journal {
             commands,
             reader,
             storage_ok,
+            corrupt,
             clock,
         })
     }

@@ -179,7 +179,9 @@ pub(crate) fn new_installation(key: &str) -> NewInstallation {
 }
 
 fn permit() -> Permit {
-    Admission::new(4).admit(&WorkspaceAdmission::default(), 1).unwrap()
+    Admission::new(4)
+        .admit(&WorkspaceAdmission::default(), 1)
+        .unwrap()
 }
 
 /// Sends an append; the answer tells what became of it.

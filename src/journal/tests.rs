@@ -1,10 +1,14 @@
 //! The journal's promises, on both engines.
 
+mod corrupt;
+mod plans;
+
 use std::sync::Arc;
 
 use super::scratch::{self as kit, Scratch, new_event, on_both_engines};
 
 use super::*;
+
 use crate::domain::event::NewEvent;
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},

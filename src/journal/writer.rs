@@ -58,6 +58,7 @@ pub(super) struct Writer {
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
     pub(super) clock: Clock,
+    pub(super) corrupt: Arc<super::corrupt::CorruptRows>,
     pub(super) write_ahead_log: WriteAheadLog,
     /// Held until the last write.
     pub(super) claim: Option<FileClaim>,
@@ -299,7 +300,7 @@ impl Writer {
             } => {
                 let attached = timeout(
                     TRANSACTION_TIMEOUT,
-                    recovery::attach(&connection, installation_id),
+                    super::attach::attach(&connection, &self.corrupt, installation_id),
                 )
                 .await;
                 match attached {
