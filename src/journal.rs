@@ -12,33 +12,38 @@ mod admission;
 mod attach;
 mod attempts;
 mod batch;
+mod change;
 mod claim;
 mod command;
 mod corrupt;
 mod database;
+mod disk_watch;
 mod engine_clock;
 mod gather;
+mod health;
 mod idempotency;
 mod installations;
 mod job;
+mod letters;
 mod notice;
 mod open;
+mod reader;
 mod reading;
 mod reads;
 mod recovery;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod sql;
+mod sql_storage;
+mod storage;
+mod transaction;
 mod write_ahead_log;
 mod writer;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::{fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
@@ -48,16 +53,25 @@ pub use self::{
         SettleCommand, SettleError, StorageUnavailable,
     },
     database::DatabaseUrl,
+    health::StorageTrouble,
     installations::InstallationView,
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, migrate},
+    reader::Reader,
 };
-use self::{command::Command, corrupt::CorruptRows, job::ChangeJob};
+use self::{
+    change::{Change, InstallationWork},
+    command::{Command, Job},
+    corrupt::CorruptRows,
+    health::Health,
+    job::ChangeJob,
+    storage::LogReader,
+};
 use crate::{
     clock::Clock,
     domain::{
         event::PlatformEvent,
-        id::{InstallationId, WorkspaceId},
+        id::{DeadLetterId, InstallationId, WorkspaceId},
         installation::{InstallationChange, NewInstallation},
         lane::RetryRow,
         seq::Seq,
@@ -85,18 +99,33 @@ impl From<StorageUnavailable> for ChangeError {
 }
 
 /// A handle of the journal; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Journal {
     commands: mpsc::UnboundedSender<Command>,
-    reader: DatabaseConnection,
-    storage_ok: Arc<AtomicBool>,
+    log: Arc<dyn LogReader>,
+    database: Reader,
+    health: Arc<Health>,
     corrupt: Arc<CorruptRows>,
     clock: Clock,
 }
 
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Journal {
-    /// Records events and answers their publisher. A journal that has stopped drops the reply.
+    /// Records events and answers their publisher; at once, where the disk has too little room for them. A
+    /// journal that has stopped drops the reply.
     pub fn append(&self, append: Append) {
+        if self.health.is_short_of_space() {
+            // The publisher may have gone.
+            let _ = append.reply.send(Err(StorageUnavailable.into()));
+            return;
+        }
         self.send(Command::Append(append));
     }
 
@@ -111,10 +140,10 @@ impl Journal {
     /// While there is no database.
     pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Attach {
+        self.send(Command::Job(Job::Attach {
             installation_id,
             reply,
-        });
+        }));
         answer.await.unwrap_or(Err(StorageUnavailable))
     }
 
@@ -131,7 +160,7 @@ impl Journal {
             + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Write(Box::new(ChangeJob::new(work, reply))));
+        self.send(Command::Job(Job::Write(Box::new(ChangeJob::new(work, reply)))));
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
@@ -142,14 +171,8 @@ impl Journal {
         workspace: WorkspaceId,
         new: NewInstallation,
     ) -> Result<InstallationView, ChangeError> {
-        let clock = self.clock;
-        self.write(move |transaction| {
-            Box::pin(async move {
-                let view = installations::install(transaction, workspace, new, clock.now()).await?;
-                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
-            })
-        })
-        .await
+        self.installation_work(workspace, InstallationWork::Install(new))
+            .await
     }
 
     /// # Errors
@@ -161,24 +184,82 @@ impl Journal {
         installation: InstallationId,
         change: InstallationChange,
     ) -> Result<InstallationView, ChangeError> {
-        let clock = self.clock;
-        self.write(move |transaction| {
-            Box::pin(async move {
-                let view = installations::change(transaction, workspace, installation, change, clock).await?;
-                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
-            })
+        self.installation_work(workspace, InstallationWork::Change(installation, change))
+            .await
+    }
+
+    async fn installation_work(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> Result<InstallationView, ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Installation {
+            workspace,
+            work: Box::new(work),
+            reply,
+        }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// Sets the letter `REPLAYING` and makes its retry due now, for the installation that failed it or for `to`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the installation
+    /// takes no deliveries.
+    pub async fn start_replay(
+        &self,
+        workspace: WorkspaceId,
+        letter: DeadLetterId,
+        to: Option<InstallationId>,
+    ) -> Result<(), ChangeError> {
+        self.change(Change::StartReplay {
+            workspace,
+            letter,
+            to,
+            now: self.clock.now(),
         })
         .await
     }
 
-    /// The pool for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
-        &self.reader
+    /// Sets the letter `DISCARDED`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
+    pub async fn discard(&self, workspace: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
+        self.change(Change::Discard { workspace, letter }).await
     }
 
-    /// Whether the writer has a connection.
-    pub fn is_storage_ok(&self) -> bool {
-        self.storage_ok.load(Ordering::SeqCst)
+    /// Marks an uninstalled installation as done with: no start looks at it again.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
+        self.change(Change::Close { installation }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Change { change, reply }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// The pool for reads.
+    pub fn reader(&self) -> &Reader {
+        &self.database
+    }
+
+    /// Whether events are taken.
+    ///
+    /// # Errors
+    /// Why not, for an operator.
+    pub fn storage_state(&self) -> Result<(), StorageTrouble> {
+        self.health.state()
+    }
+
+    /// Returns once the writer has ended: it was told to stop, or it has panicked.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
     }
 
     /// Rows of the database that were found corrupt since the start, and set aside. The log names each.
@@ -192,8 +273,8 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn load(&self, workspace: WorkspaceId) -> Result<(Seq, Vec<InstallationView>), ChangeError> {
-        let head = reads::head(&self.reader, workspace).await?;
-        Ok((head, installations::views(&self.reader, workspace).await?))
+        let head = self.log.head(workspace).await?;
+        Ok((head, self.log.views(workspace).await?))
     }
 
     /// Up to `limit` events in `(after, through]`, in order.
@@ -207,7 +288,7 @@ impl Journal {
         through: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<PlatformEvent>>, DbErr> {
-        reads::page(&self.reader, &self.corrupt, workspace, after, through, limit).await
+        self.log.page(workspace, after, through, limit).await
     }
 
     /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
@@ -221,15 +302,7 @@ impl Journal {
         due_by: Timestamp,
         limit: usize,
     ) -> Result<(Vec<RetryRow>, Option<Timestamp>), DbErr> {
-        reads::due_retries(
-            &self.reader,
-            &self.corrupt,
-            workspace,
-            installation,
-            due_by,
-            limit,
-        )
-        .await
+        self.log.due_retries(workspace, installation, due_by, limit).await
     }
 
     /// Workspaces in which something is to be done by `due_by`.
@@ -237,7 +310,7 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
-        reads::workspaces_with_work(&self.reader, due_by, None, usize::MAX).await
+        self.log.workspaces_with_work(due_by).await
     }
 
     /// The time of the earliest retry after `after`, in any workspace.
@@ -245,7 +318,7 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn earliest_retry_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
-        reads::earliest_retry_after(&self.reader, after).await
+        self.log.earliest_retry_after(after).await
     }
 
     /// Commits all that was sent before, the history of attempts too, and closes the database.
@@ -254,7 +327,7 @@ impl Journal {
         self.send(Command::Stop(reply));
         // The writer may have gone already.
         let _ = answer.await;
-        if let Err(error) = self.reader.clone().close().await {
+        if let Err(error) = self.database.close().await {
             log::warn!(error:%; "closing the connections of readers failed");
         }
     }

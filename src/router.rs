@@ -6,7 +6,6 @@
 //! - `ExternalDeliveryActor` runs the lane of one installation and attempts over HTTP.
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
-mod changes;
 mod dead_letters;
 mod directory;
 pub mod external;
@@ -21,12 +20,13 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::settings::{OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
+    directory::Directory,
     external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
     workspace::{DrainWorkspace, FindChild, Publish},
@@ -43,7 +43,7 @@ use crate::{
         lane::BreakerState,
         timestamp::Timestamp,
     },
-    journal::{AppendError, Journal, JournalSettings, OpenError},
+    journal::{AppendError, Journal, JournalSettings, OpenError, Reader},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -118,12 +118,16 @@ impl EventRouter {
         journal: JournalSettings,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let directory = Arc::new(directory::Directory::default());
+        let directory = Arc::new(Directory::default());
         let sink = Arc::clone(&directory);
         let journal = Journal::open(journal, Box::new(move |notice| sink.notify(notice)), clock).await?;
+        Ok(Self::over(settings, journal, directory, clock))
+    }
+
+    fn over(settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
         shared.start_supervisor();
-        Ok(Self { shared })
+        Self { shared }
     }
 
     /// Returns when the event is durable.
@@ -306,7 +310,7 @@ impl EventRouter {
     }
 
     /// The pool for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reader {
         self.shared.journal.reader()
     }
 
@@ -327,10 +331,16 @@ impl EventRouter {
         if self.shared.is_stopping() {
             return Err("the server is shutting down".to_owned());
         }
-        if !self.shared.journal.is_storage_ok() {
-            return Err("the database cannot be reached".to_owned());
-        }
-        Ok(())
+        self.shared
+            .journal
+            .storage_state()
+            .map_err(|trouble| trouble.to_string())
+    }
+
+    /// Returns once the journal has ended. Before [`EventRouter::stop`] that is a defect after which nothing is
+    /// accepted any more: the process must be restarted.
+    pub async fn journal_ended(&self) {
+        self.shared.journal.ended().await;
     }
 
     /// Refuses new publishes from now on.

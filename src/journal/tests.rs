@@ -13,7 +13,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     event_pattern::EventPattern,
-    id::{DeadLetterId, EventId, SubscriptionId},
+    id::{DeadLetterId, SubscriptionId},
     installation::InstallationUpdate,
     lane::{DeliveryKey, ParkedRetry},
     span::is_due,
@@ -316,6 +316,8 @@ on_both_engines!(
     async fn a_cursor_never_moves_back(scratch: Scratch) {
         let journal = scratch.open().await;
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        let events = (0..5).map(|_| new_event()).collect();
+        kit::append(&journal, workspace, events).await.unwrap().unwrap();
         let generation = journal.attach(installation).await.unwrap().generation;
         for settled in [5, 3, 4] {
             let settled = Seq::new(settled);
@@ -455,22 +457,15 @@ on_both_engines!(
     async fn an_unknown_outcome_is_resolved_by_the_ids_of_its_events(scratch: Scratch) {
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
-        let connection = scratch.settings().url.writer().await.unwrap();
+        let connection = scratch.settings().url.writer("test").await.unwrap();
         let (recorded, missing) = (new_event(), new_event());
         kit::append(&journal, workspace, vec![recorded.clone()])
             .await
             .unwrap()
             .unwrap();
-        let batch = |event: &NewEvent| kit::batch(workspace, vec![event.clone()]);
-        let found = recovery::resolve(&connection, &batch(&recorded)).await;
-        let place: EventId = recorded.id;
-        assert_eq!(found.unwrap().unwrap()[&place], Seq::new(1));
-        assert!(
-            recovery::resolve(&connection, &batch(&missing))
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let found = recovery::resolve(&connection, &[recorded.id, missing.id]).await;
+        let places: Vec<_> = found.unwrap().into_iter().collect();
+        assert_eq!(places, [(recorded.id, Seq::new(1))]);
         connection.close().await.unwrap();
         journal.stop().await;
     }

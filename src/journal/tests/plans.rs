@@ -49,21 +49,13 @@ fn assert_seeks(plan: &str, indexes: &[&str]) {
         assert!(plan.contains(index), "no use of {index}:\n{plan}");
     }
     assert!(!plan.contains("Seq Scan"), "{plan}");
-    for table in [
-        "ext_delivery_retry",
-        "platform_event",
-        "dead_letter_event",
-        "r",
-        "e",
-        "d",
-    ] {
-        for line in plan.lines() {
-            let scan = format!("SCAN {table}");
-            assert!(
-                !(line == scan || line.starts_with(&format!("{scan} "))) || line.contains("USING"),
-                "{plan}"
-            );
-        }
+    for line in plan.lines() {
+        // The page itself, once it is cut, is read as a whole.
+        let is_page = line == "SCAN r" && plan.contains("CO-ROUTINE r");
+        assert!(
+            !line.starts_with("SCAN ") || is_page || line.contains("USING"),
+            "{plan}"
+        );
     }
 }
 
@@ -96,7 +88,7 @@ on_both_engines!(
     async fn a_start_walks_the_installations_and_not_the_log(scratch: Scratch) {
         let journal = scratch.open().await;
         let sql = reads::workspaces_with_work_sql(journal.reader().get_database_backend());
-        let values = vec![Clock.new_uuid().into(), 5_i64.into(), 10_i64.into()];
+        let values = vec![5_i64.into()];
         let plan = plan(&journal, &sql, values).await;
         assert_seeks(
             &plan,
