@@ -93,11 +93,6 @@ impl KeysInProgress {
             self.0.remove(&name);
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl Append {

@@ -1,7 +1,10 @@
 //! The journal's promises, on both engines.
 
 mod corrupt;
+mod keys;
+mod outage;
 mod plans;
+mod time;
 
 use std::sync::Arc;
 

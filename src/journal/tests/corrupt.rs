@@ -2,22 +2,8 @@
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::*;
+use super::{kit::vandalise, *};
 use crate::domain::id::EventId;
-
-/// Changes the database behind the journal's back.
-async fn vandalise(journal: &Journal, sql: impl Into<String>) {
-    let sql = sql.into();
-    journal
-        .write(move |transaction| {
-            Box::pin(async move {
-                transaction.execute_unprepared(&sql).await?;
-                Ok(((), Vec::new()))
-            })
-        })
-        .await
-        .unwrap();
-}
 
 /// An id as the engine spells it in SQL.
 fn literal(journal: &Journal, id: uuid::Uuid) -> String {
