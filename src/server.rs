@@ -153,11 +153,15 @@ impl Server {
     /// no more publishes, no more connections, what is in flight finished and durable.
     ///
     /// # Errors
-    /// When nothing can be accepted any longer. It stops in order then too.
+    /// When nothing can be accepted any longer, or the journal has ended by itself: then only a new process can
+    /// go on. It stops in order then too.
     pub async fn run(mut self) -> io::Result<()> {
         let ended = tokio::select! {
             () = self.stop_signals.received() => Ok(()),
             ended = &mut self.task => Err(why_it_ended(ended)),
+            () = self.router.journal_ended() => Err(io::Error::other(
+                "the journal has ended by itself; what it has acknowledged is safe, start the server again",
+            )),
         };
         log::info!("stopping: what is in flight is finished first");
         self.router.stop_accepting();
@@ -279,6 +283,7 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
     Ok(JournalSettings {
         url,
         max_connections: config.database.max_connections,
+        min_free_bytes: config.database.min_free_bytes,
     })
 }
 

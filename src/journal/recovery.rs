@@ -1,89 +1,19 @@
-//! What is read on the writer connection: where a lane stands, and what became of a batch.
+//! What is read on the writer connection after a loss: what became of a batch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 
 use super::{
-    batch::{Batch, StagedAppend, numbered},
+    batch::{Batch, StagedAppend},
     sql::{in_list, power_of_two_chunks},
     sql_storage::wait_for_predecessor,
 };
 use crate::domain::{
     event::PlatformEvent,
-    id::{EventId, InstallationId, WorkspaceId},
-    lane::Attachment,
+    id::{EventId, WorkspaceId},
     seq::Seq,
-    timestamp::Timestamp,
 };
-
-/// Reads where the lane of the installation stands. Runs between batches, so that everything that was
-/// queued before is committed.
-pub(super) async fn attach(
-    connection: &DatabaseConnection,
-    installation: InstallationId,
-) -> Result<Attachment, DbErr> {
-    let backend = connection.get_database_backend();
-    let [first] = numbered(backend);
-    let one = |sql: String| Statement::from_sql_and_values(backend, sql, [installation.uuid().into()]);
-    let cursor = connection
-        .query_one_raw(one(format!(
-            "SELECT settled_seq, workspace_id, (SELECT MIN(next_attempt_at) FROM ext_delivery_retry r WHERE \
-             r.installation_id = c.installation_id) AS next_retry_at FROM ext_delivery_cursor c WHERE \
-             installation_id = {first}"
-        )))
-        .await?
-        .ok_or_else(|| DbErr::RecordNotFound(format!("cursor of installation {installation}")))?;
-    let settled: i64 = cursor.try_get("", "settled_seq")?;
-    let workspace: uuid::Uuid = cursor.try_get("", "workspace_id")?;
-    let next_retry_at: Option<i64> = cursor.try_get("", "next_retry_at")?;
-    let head = super::reads::head(connection, WorkspaceId::new(workspace)).await?;
-    let parked_live = connection
-        .query_one_raw(one(format!(
-            "SELECT event_id FROM ext_delivery_retry WHERE installation_id = {first} AND kind = 'LIVE' LIMIT 1"
-        )))
-        .await?
-        .is_some();
-    let settled = Seq::new(settled);
-    let parked = seqs_beyond(
-        connection,
-        "ext_delivery_retry",
-        "kind = 'LIVE' AND",
-        installation,
-        settled,
-    )
-    .await?;
-    let dead = seqs_beyond(connection, "dead_letter_event", "", installation, settled).await?;
-    Ok(Attachment {
-        settled,
-        parked_through: parked.last().copied(),
-        handled: parked.into_iter().chain(dead).collect(),
-        next_retry_at: next_retry_at.map(Timestamp::from_millis),
-        parked_live,
-        head,
-    })
-}
-
-/// The events beyond `settled` that have a row of the installation in this table.
-async fn seqs_beyond(
-    connection: &DatabaseConnection,
-    table: &str,
-    condition: &str,
-    installation: InstallationId,
-    settled: Seq,
-) -> Result<BTreeSet<Seq>, DbErr> {
-    let backend = connection.get_database_backend();
-    let [first, second] = numbered(backend);
-    let sql =
-        format!("SELECT seq FROM {table} WHERE {condition} installation_id = {first} AND seq > {second}");
-    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
-    let rows = connection
-        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
-        .await?;
-    rows.iter()
-        .map(|row| row.try_get("", "seq").map(Seq::new))
-        .collect()
-}
 
 /// The highest generation that any lane has settled under.
 pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i64, DbErr> {
