@@ -73,7 +73,7 @@ impl ExternalDeliveryActor {
     ) -> Self {
         let target = Rc::new(target::prepare(&view.installation, &shared));
         let previous_secret_until = target::previous_secret_until(&view.installation, &shared);
-        let client = Rc::new(ExternalClient::new(&shared.settings.client));
+        let client = Rc::new(ExternalClient::new(&shared.settings.client, view.id()));
         Self {
             shared,
             parent,

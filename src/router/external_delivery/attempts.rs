@@ -40,6 +40,7 @@ impl ExternalDeliveryActor {
         let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
         let (clock, own) = (self.shared.clock, ctx.address());
         let task = actix::spawn(async move {
+            let _turn = client.turn().await;
             let attempted_at = clock.wall();
             let result = attempt(&client, &target, &delivery.event, clock).await;
             own.do_send(AttemptFinished {
@@ -132,6 +133,7 @@ impl Handler<SendTest> for ExternalDeliveryActor {
         let (workspace, clock) = (self.workspace_id(), self.shared.clock);
         Box::pin(async move {
             let event = PlatformEvent::record(workspace, Seq::ZERO, test.event);
+            let _turn = client.turn_of_tests().await;
             attempt(&client, &target, &event, clock).await
         })
     }
