@@ -1,6 +1,7 @@
 //! Putting it together: from a configuration to a server that runs, and its ordered end.
 
 pub mod admin;
+mod limits;
 pub mod logging;
 mod welcome;
 
@@ -17,6 +18,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+use self::limits::{Limits, LimitsError};
 use crate::{
     auth::{
         bootstrap::{self, Bootstrap, BootstrapError, Bootstrapped},
@@ -24,14 +26,17 @@ use crate::{
         seal::Sealer,
     },
     clock::Clock,
-    config::Config,
+    config::{Config, Delivery},
     domain::retry_schedule::RetrySchedule,
     http::{
         self,
         state::{AppState, HttpSettings},
     },
     journal::{DatabaseUrl, JournalSettings, OpenError},
-    router::{EventRouter, OpenSecret, RouterSettings, external::ExternalClientConfig},
+    router::{
+        EventRouter, OpenSecret, RouterSettings,
+        external::{ExternalClientConfig, TrustError, tls_config_with},
+    },
 };
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
@@ -56,6 +61,10 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error("{address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("delivery.extra_ca_file: {0}")]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
     #[error("signals cannot be listened for: {0}")]
     Signals(io::Error),
 }
@@ -88,12 +97,13 @@ impl Server {
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
         // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
         let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
+        let limits = Limits::raise(config)?;
         let listener = listen(config)?;
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(config, source))?;
         let master_key = master_key(config)?;
-        let settings = router_settings(config, &master_key, clock);
+        let settings = router_settings(config, &limits, &master_key, clock)?;
         let router = EventRouter::start(settings, journal_settings(config)?, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
@@ -230,7 +240,12 @@ fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     }
 }
 
-fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSettings {
+fn router_settings(
+    config: &Config,
+    limits: &Limits,
+    master_key: &[u8],
+    clock: Clock,
+) -> Result<RouterSettings, StartError> {
     let sealer = Sealer::new(master_key);
     let open_secret: OpenSecret = Arc::new(move |sealed| {
         sealer
@@ -238,7 +253,7 @@ fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSe
             .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
     });
     let delivery = &config.delivery;
-    RouterSettings {
+    Ok(RouterSettings {
         threads: config.router.thread_count(),
         max_in_flight: config.publish.max_in_flight,
         window: delivery.window,
@@ -248,9 +263,19 @@ fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSe
         breaker_failures: delivery.breaker_failures,
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
-        client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
+        max_delivery_connections: limits.delivery_connections,
+        client: external_client(delivery, clock)?,
         open_secret,
+    })
+}
+
+fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
+    let networks = delivery.allow_networks.clone().into();
+    let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
+    if let Some(file) = delivery.extra_ca_file() {
+        client.tls = tls_config_with(file)?;
     }
+    Ok(client)
 }
 
 fn http_settings(config: &Config) -> HttpSettings {

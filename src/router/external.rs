@@ -20,9 +20,13 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transport;
 
 pub use budget::{ConnectionBudget, Turn};
 pub use client::{ExternalClient, ExternalClientConfig};
 pub use resolver::{BoundedResolver, Lookup, ResolveError};
 pub use target::{DeliveryTarget, TargetError, is_reserved_header};
 pub use tls::{TrustError, tls_config, tls_config_with};
+#[cfg(test)]
+pub(crate) use transport::SimulatedService;
+pub(super) use transport::Transport;

@@ -55,6 +55,9 @@ pub struct ExternalClientConfig {
     pub budget: ConnectionBudget,
     pub tls: Arc<rustls::ClientConfig>,
     pub user_agent: Value,
+    /// What is called instead of any service.
+    #[cfg(test)]
+    pub(crate) simulated: Option<Arc<dyn super::SimulatedService>>,
 }
 
 impl ExternalClientConfig {
@@ -68,6 +71,8 @@ impl ExternalClientConfig {
             budget: ConnectionBudget::new(DEFAULT_CONNECTIONS),
             tls: tls_config(),
             user_agent: Value::from_static(concat!("Pointsman/", env!("CARGO_PKG_VERSION"))),
+            #[cfg(test)]
+            simulated: None,
         }
     }
 }
