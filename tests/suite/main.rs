@@ -8,6 +8,7 @@ mod access;
 mod bad_input;
 mod claim;
 mod dead_letters;
+mod endpoints;
 mod neighbours;
 mod patterns;
 mod restart;
