@@ -33,14 +33,17 @@ use crate::{
         seal::Sealer,
     },
     clock::Clock,
-    config::Config,
+    config::{Config, Delivery},
     domain::retry_schedule::RetrySchedule,
     http::{
         connections::{ConnectionSettings, Connections, client_service},
         state::{AppState, HttpSettings},
     },
     journal::{DatabaseUrl, JournalSettings, OpenError},
-    router::{EventRouter, OpenSecret, RouterSettings, external::ExternalClientConfig},
+    router::{
+        EventRouter, OpenSecret, RouterSettings,
+        external::{ExternalClientConfig, TrustError, tls_config_with},
+    },
 };
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
@@ -69,6 +72,8 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("delivery.extra_ca_file: {0}")]
+    Trust(#[from] TrustError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
     #[error("signals cannot be listened for: {0}")]
@@ -111,7 +116,7 @@ impl Server {
             .map_err(|source| listen_error(config, source))?;
         let journal = journal_settings(config)?;
         let master_key = master_key(config)?;
-        let settings = router_settings(config, &limits, &master_key, clock);
+        let settings = router_settings(config, &limits, &master_key, clock)?;
         let router = EventRouter::start(settings, journal, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
@@ -299,7 +304,12 @@ fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     }
 }
 
-fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: Clock) -> RouterSettings {
+fn router_settings(
+    config: &Config,
+    limits: &Limits,
+    master_key: &[u8],
+    clock: Clock,
+) -> Result<RouterSettings, StartError> {
     let sealer = Sealer::new(master_key);
     let open_secret: OpenSecret = Arc::new(move |sealed| {
         sealer
@@ -307,7 +317,7 @@ fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: C
             .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
     });
     let delivery = &config.delivery;
-    RouterSettings {
+    Ok(RouterSettings {
         threads: config.router.thread_count(),
         max_in_flight: config.publish.max_in_flight,
         window: delivery.window,
@@ -318,9 +328,18 @@ fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: C
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
         max_delivery_connections: limits.delivery_connections,
-        client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
+        client: external_client(delivery, clock)?,
         open_secret,
+    })
+}
+
+fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
+    let networks = delivery.allow_networks.clone().into();
+    let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
+    if let Some(file) = delivery.extra_ca_file() {
+        client.tls = tls_config_with(file)?;
     }
+    Ok(client)
 }
 
 fn http_settings(config: &Config) -> HttpSettings {

@@ -48,6 +48,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.router.passivate_after, Duration::from_secs(300));
     assert_eq!(config.delivery.timeout, Duration::from_secs(15));
     assert_eq!((config.delivery.concurrency, config.delivery.window), (64, 256));
+    assert_eq!(config.delivery.extra_ca_file(), None);
     let schedule: Vec<u64> = config
         .delivery
         .retry_schedule

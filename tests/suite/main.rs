@@ -8,6 +8,7 @@ mod access;
 mod bad_input;
 mod claim;
 mod dead_letters;
+mod endpoints;
 mod extensions_limits;
 mod idempotency;
 mod neighbours;
