@@ -208,7 +208,7 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
     ),
     ("SERVER__PORT", "", "server.port = \"\"", "from 0 to 65535"),
     ("SERVER__PORT", "80.5", "server.port = 80.5", "from 0 to 65535"),
-    ("SERVER__WORKERS", "1025", "server.workers = 1025", "to 1024"),
+    ("SERVER__WORKERS", "513", "server.workers = 513", "to 512"),
     (
         "SERVER__MAX_CONNECTIONS",
         "-1",

@@ -38,31 +38,51 @@ pub(super) async fn attach(
     let workspace: uuid::Uuid = cursor.try_get("", "workspace_id")?;
     let next_retry_at: Option<i64> = cursor.try_get("", "next_retry_at")?;
     let head = super::reads::head(connection, WorkspaceId::new(workspace)).await?;
-    let [first, second, third, fourth] = numbered(backend);
-    let values: [Value; 4] = [
-        installation.uuid().into(),
-        settled.into(),
-        installation.uuid().into(),
-        settled.into(),
-    ];
-    let handled = Statement::from_sql_and_values(
-        backend,
-        format!(
-            "SELECT seq FROM ext_delivery_retry WHERE kind = 'LIVE' AND installation_id = {first} AND seq > {second} \
-             UNION SELECT seq FROM dead_letter_event WHERE installation_id = {third} AND seq > {fourth}"
-        ),
-        values,
-    );
-    let mut seqs = BTreeSet::new();
-    for row in connection.query_all_raw(handled).await? {
-        seqs.insert(Seq::new(row.try_get("", "seq")?));
-    }
+    let parked_live = connection
+        .query_one_raw(one(format!(
+            "SELECT event_id FROM ext_delivery_retry WHERE installation_id = {first} AND kind = 'LIVE' LIMIT 1"
+        )))
+        .await?
+        .is_some();
+    let settled = Seq::new(settled);
+    let parked = seqs_beyond(
+        connection,
+        "ext_delivery_retry",
+        "kind = 'LIVE' AND",
+        installation,
+        settled,
+    )
+    .await?;
+    let dead = seqs_beyond(connection, "dead_letter_event", "", installation, settled).await?;
     Ok(Attachment {
-        settled: Seq::new(settled),
-        handled: seqs,
+        settled,
+        parked_through: parked.last().copied(),
+        handled: parked.into_iter().chain(dead).collect(),
         next_retry_at: next_retry_at.map(Timestamp::from_millis),
+        parked_live,
         head,
     })
+}
+
+/// The events beyond `settled` that have a row of the installation in this table.
+async fn seqs_beyond(
+    connection: &DatabaseConnection,
+    table: &str,
+    condition: &str,
+    installation: InstallationId,
+    settled: Seq,
+) -> Result<BTreeSet<Seq>, DbErr> {
+    let backend = connection.get_database_backend();
+    let [first, second] = numbered(backend);
+    let sql =
+        format!("SELECT seq FROM {table} WHERE {condition} installation_id = {first} AND seq > {second}");
+    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
+    let rows = connection
+        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    rows.iter()
+        .map(|row| row.try_get("", "seq").map(Seq::new))
+        .collect()
 }
 
 /// The highest generation that any lane has settled under.
