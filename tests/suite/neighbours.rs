@@ -66,7 +66,13 @@ async fn a_paused_extension_slows_no_other(engine: Engine) {
 }
 
 async fn a_failing_service_slows_no_other_workspace(engine: Engine) {
-    let app = TestApp::with(engine, |settings| settings.retrying_after(&["1h"])).await;
+    // Without a breaker, so that the failing service is called for every event.
+    let app = TestApp::with(engine, |settings| {
+        settings
+            .set("delivery.breaker_failures", 1_000_000)
+            .retrying_after(&["1h"])
+    })
+    .await;
     let (acme, globex) = (app.workspace("acme").await, app.workspace("globex").await);
     let (failing, quick) = (
         Service::behaving(Behavior::status(500)).await,
