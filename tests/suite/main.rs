@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod bad_input;
 mod claim;
+mod crash;
 mod dead_letters;
 mod neighbours;
 mod patterns;

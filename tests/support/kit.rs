@@ -13,6 +13,7 @@
 
 mod app;
 mod client;
+pub(crate) mod crash;
 mod database;
 mod eventually;
 mod process;
