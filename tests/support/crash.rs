@@ -147,7 +147,6 @@ impl Field {
 
     /// Publishes until the server has ended, and starts it again.
     async fn round(&mut self, round: u32) {
-        self.receivers.round_is(round);
         // Early in half of the rounds, when the backlog of the round before is still being delivered.
         let most = if self.random.random() { 40 } else { 400 };
         let moment = self.random.random_range(1..=most);
@@ -175,14 +174,18 @@ impl Field {
             end(app, campaign.ending).await;
         };
         join(publishers.publish_until_refused(), ended).await;
-        self.kills += 1;
+        self.ended();
         if self.campaign.ending == Ending::Kill && self.random.random_ratio(1, 4) {
-            self.app
-                .start_and_die(Duration::from_millis(self.random.random_range(1..300)))
-                .await;
-            self.kills += 1;
+            let after = Duration::from_millis(self.random.random_range(1..300));
+            self.app.start_and_die(after).await;
+            self.ended();
         }
         self.app.start_again().await;
+    }
+
+    fn ended(&mut self) {
+        self.kills += 1;
+        self.receivers.server_ended();
     }
 
     async fn audit(&self) -> Tally {

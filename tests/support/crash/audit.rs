@@ -214,10 +214,10 @@ fn check_taken(taken: &Taken, numbers: &HashMap<u64, Uuid>, ending: Ending, viol
         Ending::Kill => WINDOW as u64,
         Ending::Terminate => 0,
     };
-    for (round, repeats) in &taken.repeats {
+    for (ends, repeats) in &taken.repeats {
         if *repeats > allowed {
             violations.add("repeats beyond the window", || {
-                format!("{repeats} in round {round}, {allowed} allowed")
+                format!("{repeats} after end {ends}, {allowed} allowed")
             });
         }
     }

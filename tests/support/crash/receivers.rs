@@ -72,7 +72,7 @@ pub(super) struct Receivers {
 pub(super) struct Taken {
     /// By the event's number: its id, and how often it was taken.
     pub(super) events: HashMap<u64, (Uuid, u32)>,
-    /// Deliveries of events that had been taken before, by round.
+    /// Deliveries of events that had been taken before, by how often the server had ended.
     pub(super) repeats: BTreeMap<u32, u64>,
     /// What arrived and should not have.
     pub(super) wrong: Vec<String>,
@@ -80,7 +80,8 @@ pub(super) struct Taken {
 
 struct State {
     sites: BTreeMap<(usize, Temper), Site>,
-    round: AtomicU32,
+    /// Of the server.
+    ends: AtomicU32,
     recovered: AtomicBool,
     took: watch::Sender<u64>,
 }
@@ -98,7 +99,7 @@ impl Receivers {
             .collect();
         let state = Arc::new(State {
             sites,
-            round: AtomicU32::new(0),
+            ends: AtomicU32::new(0),
             recovered: AtomicBool::new(false),
             took: watch::Sender::new(0),
         });
@@ -125,9 +126,9 @@ impl Receivers {
         format!("{}/{workspace}/{}", self.url, temper.name())
     }
 
-    /// Counts repeats to this round from now on.
-    pub(super) fn round_is(&self, round: u32) {
-        self.state.round.store(round, Ordering::Release);
+    /// What is repeated from now on is counted to another end of the server.
+    pub(super) fn server_ended(&self) {
+        self.state.ends.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Who hangs answers from now on.
@@ -183,8 +184,8 @@ async fn take(
         .headers()
         .get("webhook-id")
         .and_then(|id| id.to_str().ok());
-    let round = state.round.load(Ordering::Acquire);
-    lock(&site.taken).take(workspace, temper, webhook_id, &body, round);
+    let ends = state.ends.load(Ordering::Acquire);
+    lock(&site.taken).take(workspace, temper, webhook_id, &body, ends);
     state.took.send_modify(|took| *took += 1);
     HttpResponse::Ok().finish()
 }
@@ -201,7 +202,7 @@ struct Delivered<'a> {
 }
 
 impl Taken {
-    fn take(&mut self, workspace: usize, temper: Temper, webhook_id: Option<&str>, body: &[u8], round: u32) {
+    fn take(&mut self, workspace: usize, temper: Temper, webhook_id: Option<&str>, body: &[u8], ends: u32) {
         let number = match check(workspace, temper, webhook_id, body) {
             Ok((number, id)) => match self.events.get_mut(&number) {
                 None => {
@@ -210,7 +211,7 @@ impl Taken {
                 }
                 Some((first, times)) if *first == id => {
                     *times += 1;
-                    *self.repeats.entry(round).or_default() += 1;
+                    *self.repeats.entry(ends).or_default() += 1;
                     return;
                 }
                 Some((first, _)) => format!("number {number} with the ids {first} and {id}"),
