@@ -5,6 +5,9 @@
 //! floods what waits for its time. [`Clock::wall`] is the machine's: it is what people and other machines are
 //! told, and may jump.
 
+#[cfg(test)]
+pub(crate) mod simulated;
+
 use std::{
     sync::OnceLock,
     time::{Duration, Instant},
@@ -28,32 +31,52 @@ static ANCHOR: OnceLock<(Timestamp, Instant)> = OnceLock::new();
 impl Clock {
     /// The engine's time, for everything that is due at a time: never jumps, never goes back.
     pub fn now(self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(simulated) = simulated::now() {
+            return simulated;
+        }
         let (wall, instant) = ANCHOR.get_or_init(|| (self.wall(), Instant::now()));
         *wall + instant.elapsed()
     }
 
     /// The wall clock, for what is shown, signed or kept for people.
     pub fn wall(self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(simulated) = simulated::wall() {
+            return simulated;
+        }
         Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
     }
 
     /// The monotonic clock, for measuring durations.
     pub fn instant(self) -> Instant {
+        #[cfg(test)]
+        if let Some(simulated) = simulated::monotonic() {
+            return simulated;
+        }
         Instant::now()
     }
 
     /// Time passed since `start`.
     pub fn elapsed(self, start: Instant) -> Duration {
-        Instant::now().saturating_duration_since(start)
+        self.instant().saturating_duration_since(start)
     }
 
     /// A UUID v7: unique and, within this process, increasing.
     pub fn new_uuid(self) -> Uuid {
+        #[cfg(test)]
+        if let Some(simulated) = simulated::new_uuid() {
+            return simulated;
+        }
         Uuid::now_v7()
     }
 
     /// A uniformly random number in `[0, 1)`.
     pub fn random(self) -> f64 {
+        #[cfg(test)]
+        if let Some(simulated) = simulated::random() {
+            return simulated;
+        }
         rand::random()
     }
 }

@@ -11,12 +11,14 @@
 mod admission;
 mod attempts;
 mod batch;
+mod change;
 mod claim;
 mod command;
 mod database;
 mod gather;
 mod installations;
 mod job;
+mod letters;
 mod notice;
 mod open;
 mod reads;
@@ -24,12 +26,18 @@ mod recovery;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod sql;
+mod sql_storage;
+mod storage;
+mod transaction;
 mod write_ahead_log;
 mod writer;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::future::BoxFuture;
@@ -47,12 +55,17 @@ pub use self::{
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, migrate},
 };
-use self::{command::Command, job::ChangeJob};
+use self::{
+    change::{Change, InstallationWork},
+    command::{Command, Job},
+    job::ChangeJob,
+    storage::LogReader,
+};
 use crate::{
     clock::Clock,
     domain::{
         event::PlatformEvent,
-        id::{InstallationId, WorkspaceId},
+        id::{DeadLetterId, InstallationId, WorkspaceId},
         installation::{InstallationChange, NewInstallation},
         lane::RetryRow,
         seq::Seq,
@@ -80,12 +93,21 @@ impl From<StorageUnavailable> for ChangeError {
 }
 
 /// A handle of the journal; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Journal {
     commands: mpsc::UnboundedSender<Command>,
-    reader: DatabaseConnection,
+    log: Arc<dyn LogReader>,
+    database: DatabaseConnection,
     storage_ok: Arc<AtomicBool>,
     clock: Clock,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("storage_ok", &self.storage_ok)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Journal {
@@ -105,10 +127,10 @@ impl Journal {
     /// While there is no database.
     pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Attach {
+        self.send(Command::Job(Job::Attach {
             installation_id,
             reply,
-        });
+        }));
         answer.await.unwrap_or(Err(StorageUnavailable))
     }
 
@@ -125,7 +147,7 @@ impl Journal {
             + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Write(Box::new(ChangeJob::new(work, reply))));
+        self.send(Command::Job(Job::Write(Box::new(ChangeJob::new(work, reply)))));
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
@@ -136,14 +158,8 @@ impl Journal {
         workspace: WorkspaceId,
         new: NewInstallation,
     ) -> Result<InstallationView, ChangeError> {
-        let clock = self.clock;
-        self.write(move |transaction| {
-            Box::pin(async move {
-                let view = installations::install(transaction, workspace, new, clock.now()).await?;
-                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
-            })
-        })
-        .await
+        self.installation_work(workspace, InstallationWork::Install(new))
+            .await
     }
 
     /// # Errors
@@ -155,19 +171,69 @@ impl Journal {
         installation: InstallationId,
         change: InstallationChange,
     ) -> Result<InstallationView, ChangeError> {
-        let clock = self.clock;
-        self.write(move |transaction| {
-            Box::pin(async move {
-                let view = installations::change(transaction, workspace, installation, change, clock).await?;
-                Ok((view.clone(), vec![Notice::InstallationChanged(Box::new(view))]))
-            })
+        self.installation_work(workspace, InstallationWork::Change(installation, change))
+            .await
+    }
+
+    async fn installation_work(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> Result<InstallationView, ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Installation {
+            workspace,
+            work: Box::new(work),
+            reply,
+        }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// Sets the letter `REPLAYING` and makes its retry due now, for the installation that failed it or for `to`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the installation
+    /// takes no deliveries.
+    pub async fn start_replay(
+        &self,
+        workspace: WorkspaceId,
+        letter: DeadLetterId,
+        to: Option<InstallationId>,
+    ) -> Result<(), ChangeError> {
+        self.change(Change::StartReplay {
+            workspace,
+            letter,
+            to,
+            now: self.clock.now(),
         })
         .await
     }
 
+    /// Sets the letter `DISCARDED`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
+    pub async fn discard(&self, workspace: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
+        self.change(Change::Discard { workspace, letter }).await
+    }
+
+    /// Marks an uninstalled installation as done with: no start looks at it again.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
+        self.change(Change::Close { installation }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Change { change, reply }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
     /// The pool for reads.
     pub fn reader(&self) -> &DatabaseConnection {
-        &self.reader
+        &self.database
     }
 
     /// Whether the writer has a connection.
@@ -181,8 +247,8 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn load(&self, workspace: WorkspaceId) -> Result<(Seq, Vec<InstallationView>), ChangeError> {
-        let head = reads::head(&self.reader, workspace).await?;
-        Ok((head, installations::views(&self.reader, workspace).await?))
+        let head = self.log.head(workspace).await?;
+        Ok((head, self.log.views(workspace).await?))
     }
 
     /// Up to `limit` events in `(after, through]`, in order.
@@ -196,7 +262,7 @@ impl Journal {
         through: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<PlatformEvent>>, DbErr> {
-        reads::page(&self.reader, workspace, after, through, limit).await
+        self.log.page(workspace, after, through, limit).await
     }
 
     /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
@@ -210,7 +276,7 @@ impl Journal {
         due_by: Timestamp,
         limit: usize,
     ) -> Result<(Vec<RetryRow>, Option<Timestamp>), DbErr> {
-        reads::due_retries(&self.reader, workspace, installation, due_by, limit).await
+        self.log.due_retries(workspace, installation, due_by, limit).await
     }
 
     /// Workspaces in which something is to be done by `due_by`.
@@ -218,7 +284,7 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
-        reads::workspaces_with_work(&self.reader, due_by).await
+        self.log.workspaces_with_work(due_by).await
     }
 
     /// The time of the earliest retry after `after`, in any workspace.
@@ -226,7 +292,7 @@ impl Journal {
     /// # Errors
     /// While there is no database.
     pub async fn earliest_retry_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
-        reads::earliest_retry_after(&self.reader, after).await
+        self.log.earliest_retry_after(after).await
     }
 
     /// Commits all that was sent before, the history of attempts too, and closes the database.
@@ -235,7 +301,7 @@ impl Journal {
         self.send(Command::Stop(reply));
         // The writer may have gone already.
         let _ = answer.await;
-        if let Err(error) = self.reader.clone().close().await {
+        if let Err(error) = self.database.clone().close().await {
             log::warn!(error:%; "closing the connections of readers failed");
         }
     }

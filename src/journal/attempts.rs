@@ -8,7 +8,8 @@ use super::{
     batch::count,
     command::AttemptRecord,
     sql::{multi_row, power_of_two_chunks},
-    writer::{Outcome, in_transaction},
+    storage::Outcome,
+    transaction::in_transaction,
 };
 
 /// Rows after which the history is written without waiting longer.
@@ -49,41 +50,37 @@ impl AttemptBuffer {
             .map(|since| (since + PATIENCE).saturating_duration_since(now))
     }
 
-    /// Writes the rows. They are history, not promises: what cannot be written is dropped with a warning.
-    pub(super) async fn flush(&mut self, connection: Option<&DatabaseConnection>) {
+    /// Takes the rows, to be written at once.
+    pub(super) fn take(&mut self) -> Vec<AttemptRecord> {
         self.since = None;
-        let rows = std::mem::take(&mut self.rows);
-        let (Some(connection), false) = (connection, rows.is_empty()) else {
-            return;
-        };
-        let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
-        // Nothing depends on these rows, so that their commit need not wait for the disk.
-        if sqlite
-            && connection
-                .execute_unprepared("PRAGMA synchronous = NORMAL")
-                .await
-                .is_err()
-        {
-            log::warn!("the synchronous mode of the database could not be changed");
-        }
-        let outcome =
-            in_transaction::<DbErr>(connection, async |transaction| write(transaction, &rows).await).await;
-        if sqlite
-            && connection
-                .execute_unprepared("PRAGMA synchronous = FULL")
-                .await
-                .is_err()
-        {
-            // Never commit an event on a connection that may not wait for the disk.
-            log::error!("the synchronous mode of the database could not be restored");
-            if let Err(error) = connection.clone().close().await {
-                log::error!(error:%; "closing the connection failed");
-            }
-        }
-        if !matches!(outcome, Outcome::Committed) {
-            log::warn!(rows = rows.len(); "attempts could not be recorded");
-        }
+        std::mem::take(&mut self.rows)
     }
+}
+
+/// Writes the rows in a transaction of their own.
+pub(super) async fn write_all(connection: &DatabaseConnection, rows: &[AttemptRecord]) -> Outcome<(), DbErr> {
+    let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
+    // Nothing depends on these rows, so that their commit need not wait for the disk.
+    if sqlite
+        && connection
+            .execute_unprepared("PRAGMA synchronous = NORMAL")
+            .await
+            .is_err()
+    {
+        log::warn!("the synchronous mode of the database could not be changed");
+    }
+    let outcome = in_transaction(connection, async |transaction| write(transaction, rows).await).await;
+    if sqlite
+        && connection
+            .execute_unprepared("PRAGMA synchronous = FULL")
+            .await
+            .is_err()
+    {
+        // Never commit an event on a connection that may not wait for the disk.
+        log::error!("the synchronous mode of the database could not be restored");
+        return Outcome::Unknown;
+    }
+    outcome
 }
 
 async fn write(transaction: &DatabaseTransaction, rows: &[AttemptRecord]) -> Result<(), DbErr> {

@@ -6,7 +6,12 @@ use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::oneshot;
 
-use super::notice::Notice;
+use super::{
+    ChangeError,
+    change::{Change, InstallationWork, Reply},
+    installations::InstallationView,
+    notice::Notice,
+};
 use crate::domain::{
     attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event::{NewEvent, PlatformEvent},
@@ -154,7 +159,7 @@ pub struct Attached {
 
 /// How a job on the writer connection ended, told to [`WriteJob::finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum JobEnd {
+pub(crate) enum JobEnd {
     Committed,
     /// The job said no; nothing was written.
     RolledBack,
@@ -162,7 +167,7 @@ pub(super) enum JobEnd {
 }
 
 /// A transaction of its own on the writer connection, between two batches.
-pub(super) trait WriteJob: Send {
+pub(crate) trait WriteJob: Send {
     /// Does the work. `Err` rolls back.
     fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, Result<(), JobError>>;
 
@@ -173,20 +178,47 @@ pub(super) trait WriteJob: Send {
 }
 
 #[derive(Debug)]
-pub(super) enum JobError {
+pub(crate) enum JobError {
     /// The job's own refusal, or an error of its data.
     Refused,
     Database(DbErr),
 }
 
-pub(super) enum Command {
-    Append(Append),
-    Settle(Box<SettleCommand>),
+/// What is done between two batches.
+pub(super) enum Job {
     Attach {
         installation_id: InstallationId,
         reply: oneshot::Sender<Result<Attached, StorageUnavailable>>,
     },
+    Installation {
+        workspace: WorkspaceId,
+        work: Box<InstallationWork>,
+        reply: Reply<InstallationView>,
+    },
+    Change {
+        change: Change,
+        reply: Reply<()>,
+    },
     Write(Box<dyn WriteJob>),
+}
+
+impl Job {
+    /// There is no database to do it on.
+    pub(super) fn refuse(self) {
+        // Who asked may have gone.
+        match self {
+            Self::Attach { reply, .. } => drop(reply.send(Err(StorageUnavailable))),
+            Self::Installation { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
+            Self::Change { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
+            Self::Write(job) => job.finish(JobEnd::Unavailable),
+        }
+    }
+}
+
+pub(super) enum Command {
+    Append(Append),
+    Settle(Box<SettleCommand>),
+    Job(Job),
     /// Stops the writer once all that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),
 }

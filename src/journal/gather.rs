@@ -6,8 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     batch::{Batch, StagedAppend},
-    command::{Append, Command, SettleCommand},
-    writer::Job,
+    command::{Append, Command, Job, SettleCommand},
 };
 use crate::domain::id::WorkspaceId;
 
@@ -38,16 +37,7 @@ impl Gathered {
         match command {
             Command::Append(append) => self.queue_append(append),
             Command::Settle(command) => self.settlements.push_back(*command),
-            Command::Attach {
-                installation_id,
-                reply,
-            } => {
-                self.jobs.push_back(Job::Attach {
-                    installation_id,
-                    reply,
-                });
-            }
-            Command::Write(job) => self.jobs.push_back(Job::Write(job)),
+            Command::Job(job) => self.jobs.push_back(job),
             Command::Stop(reply) => self.stop = Some(reply),
         }
     }
@@ -114,9 +104,13 @@ impl Gathered {
         }
     }
 
+    /// All appends, by workspace in the order of their turns.
     pub(super) fn take_appends(&mut self) -> impl Iterator<Item = Append> {
-        self.turns.clear();
-        std::mem::take(&mut self.appends).into_values().flatten()
+        let mut appends = std::mem::take(&mut self.appends);
+        std::mem::take(&mut self.turns)
+            .into_iter()
+            .filter_map(move |workspace| appends.remove(&workspace))
+            .flatten()
     }
 
     /// The request to stop, once nothing else waits.

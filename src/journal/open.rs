@@ -1,6 +1,7 @@
 //! Opening the database: the claim, the migrations, the writer's thread.
 
 use std::{
+    collections::HashMap,
     io,
     path::PathBuf,
     sync::{
@@ -21,8 +22,10 @@ use super::{
     gather::Gathered,
     notice::NoticeSink,
     recovery,
+    sql_storage::{SqlReader, SqlStorage, connect},
+    storage::{Connection, LogReader, Storage},
     write_ahead_log::WriteAheadLog,
-    writer::{Writer, connect},
+    writer::Writer,
 };
 use crate::clock::Clock;
 
@@ -59,35 +62,33 @@ impl Journal {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let claim = FileClaim::take(&settings.url)?;
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let storage_ok = Arc::new(AtomicBool::new(true));
         let (opened, answer) = oneshot::channel();
-        let reader = settings.url.reader(settings.max_connections);
-        let thread_ok = Arc::clone(&storage_ok);
         let run = async move {
             let (connection, last_generation) = match prepare(&settings.url).await {
                 Ok(prepared) => prepared,
                 Err(error) => return drop(opened.send(Err(error))),
             };
-            let write_ahead_log = WriteAheadLog::keep(&settings.url);
-            let _gone = Gone(Arc::clone(&thread_ok));
-            let writer = Writer {
+            let reader = settings.url.reader(settings.max_connections);
+            let storage = SqlStorage {
+                write_ahead_log: Arc::new(WriteAheadLog::keep(&settings.url)),
                 url: settings.url,
-                commands: receiver,
-                notices,
-                storage_ok: thread_ok,
-                connection: Some(connection),
-                gathered: Gathered::default(),
-                heads: Default::default(),
-                generations: Default::default(),
-                last_generation,
-                attempts: AttemptBuffer::default(),
-                unresolved: None,
-                clock,
-                write_ahead_log,
                 claim,
+                clock,
             };
-            if opened.send(Ok(())).is_ok() {
+            let writing = Writing {
+                connection: storage.over(connection),
+                storage: Box::new(storage),
+                last_generation,
+            };
+            let (journal, writer) = Self::over(
+                writing,
+                reader.clone(),
+                Arc::new(SqlReader(reader)),
+                notices,
+                clock,
+            );
+            let _gone = Gone(Arc::clone(&journal.storage_ok));
+            if opened.send(Ok(journal)).is_ok() {
                 writer.run().await;
             }
         };
@@ -100,14 +101,50 @@ impl Journal {
             .spawn(move || runtime.block_on(run))
             .map_err(OpenError::Thread)?;
         let closed = || OpenError::Thread(io::Error::other("it ended at once"));
-        answer.await.map_err(|_| closed())??;
-        Ok(Self {
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// A journal over this storage, and its writer, which is to be run.
+    pub(super) fn over(
+        writing: Writing,
+        database: DatabaseConnection,
+        log: Arc<dyn LogReader>,
+        notices: NoticeSink,
+        clock: Clock,
+    ) -> (Self, Writer) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let storage_ok = Arc::new(AtomicBool::new(true));
+        let writer = Writer {
+            storage: writing.storage,
+            commands: receiver,
+            notices,
+            storage_ok: Arc::clone(&storage_ok),
+            connection: Some(writing.connection),
+            gathered: Gathered::default(),
+            heads: HashMap::new(),
+            generations: HashMap::new(),
+            last_generation: writing.last_generation,
+            attempts: AttemptBuffer::default(),
+            unresolved: None,
+            clock,
+        };
+        let journal = Self {
             commands,
-            reader,
+            database,
+            log,
             storage_ok,
             clock,
-        })
+        };
+        (journal, writer)
     }
+}
+
+/// What a writer starts with.
+pub(super) struct Writing {
+    pub(super) storage: Box<dyn Storage>,
+    pub(super) connection: Arc<dyn Connection>,
+    /// The highest generation that any lane has settled under.
+    pub(super) last_generation: i64,
 }
 
 /// Says that there is no storage once the writer has ended, however it ended.

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, Value};
 
 use super::{
-    StorageUnavailable,
     batch::{Batch, StagedAppend, numbered},
-    command::Append,
     sql::{in_list, power_of_two_chunks},
-    writer::{Outcome, in_transaction},
+    sql_storage::wait_for_predecessor,
 };
 use crate::domain::{
     event::PlatformEvent,
@@ -79,44 +77,21 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
     Ok(generation.unwrap_or(0))
 }
 
-/// Whether all events of the append are in the log already.
-pub(super) async fn are_recorded(
-    connection: &DatabaseConnection,
-    append: &Append,
-) -> Result<bool, StorageUnavailable> {
-    let ids: Vec<EventId> = append.events.iter().map(|event| event.id).collect();
-    let found = places_of(connection, &ids)
-        .await
-        .map_err(|_| StorageUnavailable)?;
-    Ok(ids.iter().all(|id| found.contains_key(id)))
-}
-
-/// Whether the batch was committed: its events with their places, or none of it. A batch without events
-/// says none; settlements can be written twice without harm.
+/// The places of those of the events that are in the log, once no transaction of a lost connection can still be
+/// under way.
 pub(super) async fn resolve(
     connection: &DatabaseConnection,
-    batch: &Batch,
-) -> Result<Option<HashMap<EventId, Seq>>, DbErr> {
-    let ids: Vec<EventId> = batch
-        .appends
-        .iter()
-        .flat_map(|staged| staged.append.events.iter().map(|event| event.id))
-        .collect();
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    if connection.get_database_backend() == DbBackend::Sqlite {
-        // The lost connection may still be committing: its lock is waited for here.
-        match in_transaction::<DbErr>(connection, async |_| Ok(())).await {
-            Outcome::Committed => {}
-            _ => return Err(DbErr::Custom("the database is locked".to_owned())),
-        }
-    }
-    let found = places_of(connection, &ids).await?;
-    Ok((found.len() == ids.len()).then_some(found))
+    ids: &[EventId],
+) -> Result<HashMap<EventId, Seq>, DbErr> {
+    wait_for_predecessor(connection).await?;
+    places_of(connection, ids).await
 }
 
-async fn places_of(connection: &DatabaseConnection, ids: &[EventId]) -> Result<HashMap<EventId, Seq>, DbErr> {
+/// The places of those of the events that are in the log.
+pub(super) async fn places_of(
+    connection: &DatabaseConnection,
+    ids: &[EventId],
+) -> Result<HashMap<EventId, Seq>, DbErr> {
     let mut found = HashMap::with_capacity(ids.len());
     for chunk in power_of_two_chunks(ids, 512) {
         let values = chunk.iter().map(|id| id.uuid().into()).collect();
@@ -133,6 +108,14 @@ async fn places_of(connection: &DatabaseConnection, ids: &[EventId]) -> Result<H
 }
 
 impl Batch {
+    /// The events that it adds to the log.
+    pub(super) fn event_ids(&self) -> Vec<EventId> {
+        self.appends
+            .iter()
+            .flat_map(|staged| staged.append.events.iter().map(|event| event.id))
+            .collect()
+    }
+
     /// The heads after this batch, whose events were found in the log.
     pub(super) fn heads_of(&self, places: &HashMap<EventId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut heads: HashMap<WorkspaceId, Seq> = HashMap::new();

@@ -21,7 +21,6 @@ use crate::{
     journal::{
         Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, Notice, Permit, SettleCommand,
         SettleError, WorkspaceAdmission,
-        batch::{Batch, StagedAppend},
     },
 };
 
@@ -197,24 +196,6 @@ pub(crate) fn append(
         permit: permit(),
     });
     answer
-}
-
-/// A batch as it is kept while its outcome is unknown.
-pub(super) fn batch(workspace_id: WorkspaceId, events: Vec<NewEvent>) -> Batch {
-    let append = Append {
-        workspace_id,
-        events,
-        idempotency: None,
-        reply: oneshot::channel().0,
-        permit: permit(),
-    };
-    Batch {
-        appends: vec![StagedAppend {
-            append,
-            events: Vec::new(),
-        }],
-        settlements: Vec::new(),
-    }
 }
 
 pub(crate) async fn settle(

@@ -9,7 +9,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     event_pattern::EventPattern,
-    id::{DeadLetterId, EventId, SubscriptionId},
+    id::{DeadLetterId, SubscriptionId},
     installation::InstallationUpdate,
     lane::{DeliveryKey, ParkedRetry},
     span::is_due,
@@ -457,16 +457,9 @@ on_both_engines!(
             .await
             .unwrap()
             .unwrap();
-        let batch = |event: &NewEvent| kit::batch(workspace, vec![event.clone()]);
-        let found = recovery::resolve(&connection, &batch(&recorded)).await;
-        let place: EventId = recorded.id;
-        assert_eq!(found.unwrap().unwrap()[&place], Seq::new(1));
-        assert!(
-            recovery::resolve(&connection, &batch(&missing))
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let found = recovery::resolve(&connection, &[recorded.id, missing.id]).await;
+        let places: Vec<_> = found.unwrap().into_iter().collect();
+        assert_eq!(places, [(recorded.id, Seq::new(1))]);
         connection.close().await.unwrap();
         journal.stop().await;
     }

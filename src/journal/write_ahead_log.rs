@@ -46,6 +46,13 @@ impl WriteAheadLog {
         }
     }
 
+    /// Stops the task.
+    pub(super) fn stop(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
     /// Starts the log anew where it has grown beyond its bound.
     pub(super) async fn bound(&self, writer: &DatabaseConnection) {
         if self.bytes.load(Ordering::Relaxed) < BOUND_BYTES {
@@ -60,9 +67,7 @@ impl WriteAheadLog {
 
 impl Drop for WriteAheadLog {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.stop();
     }
 }
 

@@ -1,28 +1,23 @@
 //! The one writer: gathers what waits while a transaction commits, and commits it with the next.
 
+mod jobs;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::DbErr;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    OpenError,
     attempts::AttemptBuffer,
     batch::Batch,
-    claim::{self, FileClaim},
-    command::{AppendError, Attached, Command, JobEnd, JobError, SettleError, StorageUnavailable, WriteJob},
-    database::{DatabaseUrl, is_fault_of_the_data},
+    command::{Append, AppendError, Command, SettleError, StorageUnavailable},
     gather::Gathered,
     notice::{Notice, NoticeSink},
-    recovery,
-    write_ahead_log::WriteAheadLog,
+    storage::{Connection, Outcome, Storage},
 };
 use crate::{
     clock::Clock,
@@ -42,11 +37,11 @@ const JOBS_PER_TURN: usize = 8;
 const MAX_HEADS: usize = 100_000;
 
 pub(super) struct Writer {
-    pub(super) url: DatabaseUrl,
+    pub(super) storage: Box<dyn Storage>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) notices: NoticeSink,
     pub(super) storage_ok: Arc<AtomicBool>,
-    pub(super) connection: Option<DatabaseConnection>,
+    pub(super) connection: Option<Arc<dyn Connection>>,
     pub(super) gathered: Gathered,
     /// Heads of the log as committed. This process is the only writer, so that they need no second look.
     pub(super) heads: HashMap<WorkspaceId, Seq>,
@@ -58,18 +53,6 @@ pub(super) struct Writer {
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
     pub(super) clock: Clock,
-    pub(super) write_ahead_log: WriteAheadLog,
-    /// Held until the last write.
-    pub(super) claim: Option<FileClaim>,
-}
-
-/// What became of a transaction.
-pub(super) enum Outcome<E> {
-    Committed,
-    /// It was rolled back for a reason that lies in the work itself.
-    RolledBack(E),
-    /// The connection is gone and with it the knowledge.
-    Unknown,
 }
 
 impl Writer {
@@ -100,14 +83,8 @@ impl Writer {
                 break;
             }
         }
-        self.attempts.flush(self.connection.as_ref()).await;
-        drop(std::mem::take(&mut self.write_ahead_log));
-        if let Some(connection) = self.connection.take() {
-            claim::release(&connection).await;
-            // Nobody can act on a failure to close.
-            let _ = connection.close().await;
-        }
-        drop(self.claim.take());
+        self.write_attempts().await;
+        self.storage.close(self.connection).await;
         if let Some(reply) = stopped {
             let _ = reply.send(());
         }
@@ -126,7 +103,7 @@ impl Writer {
         match received {
             Ok(Some(command)) => self.gathered.take(command),
             Ok(None) => return false,
-            Err(_) if self.connection.is_some() => self.attempts.flush(self.connection.as_ref()).await,
+            Err(_) if self.connection.is_some() => self.write_attempts().await,
             Err(_) => {}
         }
         true
@@ -149,10 +126,25 @@ impl Writer {
             self.run_job(job).await;
         }
         if let Some(connection) = &self.connection {
-            self.write_ahead_log.bound(connection).await;
+            connection.tend().await;
         }
         if self.connection.is_some() && self.attempts.is_due(self.clock.instant()) {
-            self.attempts.flush(self.connection.as_ref()).await;
+            self.write_attempts().await;
+        }
+    }
+
+    /// Writes the history. It is no promise: what cannot be written is dropped with a warning.
+    async fn write_attempts(&mut self) {
+        let rows = self.attempts.take();
+        let (Some(connection), false) = (self.connection.clone(), rows.is_empty()) else {
+            return;
+        };
+        let outcome = bounded(connection.write_attempts(&rows)).await;
+        if !matches!(outcome, Outcome::Committed(())) {
+            log::warn!(rows = rows.len(); "attempts could not be recorded");
+        }
+        if matches!(outcome, Outcome::Unknown) {
+            self.lose_connection();
         }
     }
 
@@ -165,7 +157,7 @@ impl Writer {
                 continue;
             }
             match self.write_batch(&mut batch).await {
-                Outcome::Committed => {}
+                Outcome::Committed(()) => {}
                 Outcome::RolledBack(error) if batch.len() == 1 => self.refuse(batch, &error).await,
                 Outcome::RolledBack(_) => {
                     let (first, second) = batch.split();
@@ -187,23 +179,21 @@ impl Writer {
         }
     }
 
-    async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<DbErr> {
+    async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
         let Some(connection) = self.connection.clone() else {
             return Outcome::Unknown;
         };
-        if let Err(error) = self.know_heads(&connection, batch).await {
+        if let Err(error) = self.know_heads(&*connection, batch).await {
             log::error!(error:%; "reading the heads of the log failed");
             return Outcome::Unknown;
         }
         let heads = batch.stage(&self.heads);
-        match in_transaction(&connection, async |transaction| batch.write(transaction).await).await {
-            Outcome::Committed => {
-                let batch = std::mem::take(batch);
-                self.committed(batch, heads);
-                Outcome::Committed
-            }
-            other => other,
+        let outcome = bounded(connection.write(batch)).await;
+        if matches!(outcome, Outcome::Committed(())) {
+            let batch = std::mem::take(batch);
+            self.committed(batch, heads);
         }
+        outcome
     }
 
     /// The batch is durable: publishers are answered, and the router hears of the new heads.
@@ -212,7 +202,7 @@ impl Writer {
             self.heads.clear();
         }
         self.heads.extend(&heads);
-        let mut events: HashMap<WorkspaceId, Vec<_>> = HashMap::with_capacity(heads.len());
+        let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         for mut staged in batch.appends {
             let recorded = events.entry(staged.append.workspace_id).or_default();
             recorded.append(&mut staged.events);
@@ -235,11 +225,7 @@ impl Writer {
     /// The database refuses this one item, and nothing else in its batch suffers.
     async fn refuse(&mut self, batch: Batch, error: &DbErr) {
         for staged in batch.appends {
-            let recorded = match &self.connection {
-                Some(connection) => recovery::are_recorded(connection, &staged.append).await,
-                None => Err(StorageUnavailable),
-            };
-            let refusal = match recorded {
+            let refusal = match self.are_recorded(&staged.append).await {
                 // Sent twice by a router whose actor died in between: it is there, once.
                 Ok(true) => {
                     staged.append.recorded();
@@ -261,6 +247,16 @@ impl Writer {
         }
     }
 
+    /// Whether all events of the append are in the log already.
+    async fn are_recorded(&mut self, append: &Append) -> Result<bool, StorageUnavailable> {
+        let connection = self.connection.as_ref().ok_or(StorageUnavailable)?;
+        let ids = append.events.iter().map(|event| event.id).collect();
+        match timeout(TRANSACTION_TIMEOUT, connection.places_of(ids)).await {
+            Ok(Ok(found)) => Ok(append.events.iter().all(|event| found.contains_key(&event.id))),
+            Ok(Err(_)) | Err(_) => Err(StorageUnavailable),
+        }
+    }
+
     fn drop_fenced(&self, batch: &mut Batch) {
         for index in (0..batch.settlements.len()).rev() {
             let command = &batch.settlements[index];
@@ -272,73 +268,20 @@ impl Writer {
     }
 
     /// Reads the heads of the workspaces that are not in memory.
-    async fn know_heads(&mut self, connection: &DatabaseConnection, batch: &Batch) -> Result<(), DbErr> {
-        let unknown: HashSet<WorkspaceId> = batch
+    async fn know_heads(&mut self, connection: &dyn Connection, batch: &Batch) -> Result<(), DbErr> {
+        let unknown: BTreeSet<WorkspaceId> = batch
             .appends
             .iter()
             .map(|staged| staged.append.workspace_id)
             .filter(|workspace| !self.heads.contains_key(workspace))
             .collect();
         for workspace in unknown {
-            let head = timeout(TRANSACTION_TIMEOUT, super::reads::head(connection, workspace))
+            let head = timeout(TRANSACTION_TIMEOUT, connection.head(workspace))
                 .await
                 .map_err(|_| DbErr::Custom("reading a head took too long".to_owned()))??;
             self.heads.insert(workspace, head);
         }
         Ok(())
-    }
-
-    async fn run_job(&mut self, job: Job) {
-        let Some(connection) = self.connection.clone() else {
-            return;
-        };
-        match job {
-            Job::Attach {
-                installation_id,
-                reply,
-            } => {
-                let attached = timeout(
-                    TRANSACTION_TIMEOUT,
-                    recovery::attach(&connection, installation_id),
-                )
-                .await;
-                match attached {
-                    Ok(Ok(attachment)) => {
-                        self.last_generation += 1;
-                        let generation = self.last_generation;
-                        self.generations.insert(installation_id, generation);
-                        let _ = reply.send(Ok(Attached {
-                            generation,
-                            attachment,
-                        }));
-                    }
-                    Ok(Err(error)) => {
-                        log::error!(installation:% = installation_id, error:%; "attaching a lane failed");
-                        let _ = reply.send(Err(StorageUnavailable));
-                        self.lose_connection();
-                    }
-                    Err(_) => {
-                        let _ = reply.send(Err(StorageUnavailable));
-                        self.lose_connection();
-                    }
-                }
-            }
-            Job::Write(mut job) => {
-                match in_transaction(&connection, async |transaction| job.run(transaction).await).await {
-                    Outcome::Committed => {
-                        for notice in job.notices() {
-                            (self.notices)(notice);
-                        }
-                        job.finish(JobEnd::Committed);
-                    }
-                    Outcome::RolledBack(_) => job.finish(JobEnd::RolledBack),
-                    Outcome::Unknown => {
-                        job.finish(JobEnd::Unavailable);
-                        self.lose_connection();
-                    }
-                }
-            }
-        }
     }
 
     fn lose_connection(&mut self) {
@@ -354,29 +297,31 @@ impl Writer {
             let _ = append.reply.send(Err(StorageUnavailable.into()));
         }
         while let Some(job) = self.gathered.next_job() {
-            match job {
-                Job::Attach { reply, .. } => drop(reply.send(Err(StorageUnavailable))),
-                Job::Write(job) => job.finish(JobEnd::Unavailable),
-            }
+            job.refuse();
         }
     }
 
     /// One attempt to get a new connection: the claim first, then the batch whose outcome is unknown.
     async fn reconnect(&mut self) {
-        let connected = timeout(TRANSACTION_TIMEOUT, connect(&self.url)).await;
+        let connected = timeout(TRANSACTION_TIMEOUT, self.storage.connect()).await;
         let connection = match connected {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return log::warn!(error:%; "no connection to the database yet"),
             Err(_) => return log::warn!("no connection to the database yet: it does not answer"),
         };
         if let Some(batch) = self.unresolved.take() {
-            let resolved = timeout(TRANSACTION_TIMEOUT, recovery::resolve(&connection, &batch)).await;
+            // A batch without events is not looked up: settlements can be written twice without harm.
+            let ids = batch.event_ids();
+            let resolved = match ids.is_empty() {
+                true => Ok(Ok(HashMap::new())),
+                false => timeout(TRANSACTION_TIMEOUT, connection.resolve(ids.clone())).await,
+            };
             match resolved {
-                Ok(Ok(Some(events))) => {
-                    let heads = batch.heads_of(&events);
-                    self.committed(batch.with_events(&events), heads);
+                Ok(Ok(places)) if !ids.is_empty() && places.len() == ids.len() => {
+                    let heads = batch.heads_of(&places);
+                    self.committed(batch.with_events(&places), heads);
                 }
-                Ok(Ok(None)) => {
+                Ok(Ok(_)) => {
                     for staged in batch.appends {
                         let _ = staged.append.reply.send(Err(StorageUnavailable.into()));
                     }
@@ -399,81 +344,13 @@ impl Writer {
     }
 }
 
-/// What runs between batches.
-pub(super) enum Job {
-    Attach {
-        installation_id: InstallationId,
-        reply: tokio::sync::oneshot::Sender<Result<Attached, StorageUnavailable>>,
-    },
-    Write(Box<dyn WriteJob>),
-}
-
-/// A new writer connection that holds the claim.
-pub(super) async fn connect(url: &DatabaseUrl) -> Result<DatabaseConnection, OpenError> {
-    let connection = url.writer().await?;
-    claim::take_on(&connection).await?;
-    Ok(connection)
-}
-
-/// The reason in an error of a transaction's work that lies in the work itself; none where the connection
-/// is in doubt.
-pub(super) trait WorkError: Sized {
-    fn in_the_work(self) -> Option<Self>;
-}
-
-impl WorkError for DbErr {
-    fn in_the_work(self) -> Option<Self> {
-        is_fault_of_the_data(&self).then_some(self)
-    }
-}
-
-impl WorkError for JobError {
-    fn in_the_work(self) -> Option<Self> {
-        match self {
-            Self::Database(error) if !is_fault_of_the_data(&error) => None,
-            other => Some(other),
-        }
-    }
-}
-
-/// Runs `work` between BEGIN and COMMIT, all of it under one time-out.
-pub(super) async fn in_transaction<E: WorkError>(
-    connection: &DatabaseConnection,
-    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<(), E>,
-) -> Outcome<E> {
-    let started: Instant = Clock.instant();
-    let all = async {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: (connection.get_database_backend() == DbBackend::Sqlite)
-                .then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = match connection.begin_with_options(options).await {
-            Ok(transaction) => transaction,
-            Err(error) => return unknown("begin", &error),
-        };
-        match work(&transaction).await {
-            Ok(()) => match transaction.commit().await {
-                Ok(()) => Outcome::Committed,
-                Err(error) => unknown("commit", &error),
-            },
-            Err(error) => match (error.in_the_work(), transaction.rollback().await) {
-                (Some(error), Ok(())) => Outcome::RolledBack(error),
-                (_, Err(error)) => unknown("rollback", &error),
-                (None, Ok(())) => Outcome::Unknown,
-            },
-        }
-    };
-    match timeout(TRANSACTION_TIMEOUT, all).await {
+/// A transaction that takes too long has an unknown outcome.
+async fn bounded<T, E>(transaction: impl Future<Output = Outcome<T, E>>) -> Outcome<T, E> {
+    match timeout(TRANSACTION_TIMEOUT, transaction).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            log::error!(seconds = Clock.elapsed(started).as_secs(); "a transaction took too long");
+            log::error!(seconds = TRANSACTION_TIMEOUT.as_secs(); "a transaction took too long");
             Outcome::Unknown
         }
     }
-}
-
-fn unknown<E>(step: &str, error: &DbErr) -> Outcome<E> {
-    log::error!(step, error:%; "a transaction failed");
-    Outcome::Unknown
 }

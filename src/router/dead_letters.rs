@@ -6,7 +6,6 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::changes;
 use crate::{
     clock::Clock,
     domain::{
@@ -136,9 +135,11 @@ impl Handler<Replay> for DeadLetterActor {
 
     /// Detached: the transaction decides between two replays of one letter, not the order of messages.
     fn handle(&mut self, replay: Replay, _: &mut Self::Context) -> Self::Result {
-        let (journal, now) = (self.journal.clone(), self.clock.now());
+        let journal = self.journal.clone();
         Box::pin(async move {
-            changes::start_replay(&journal, replay.workspace_id, replay.letter, replay.to, now).await
+            journal
+                .start_replay(replay.workspace_id, replay.letter, replay.to)
+                .await
         })
     }
 }
@@ -148,6 +149,6 @@ impl Handler<Discard> for DeadLetterActor {
 
     fn handle(&mut self, discard: Discard, _: &mut Self::Context) -> Self::Result {
         let journal = self.journal.clone();
-        Box::pin(async move { changes::discard(&journal, discard.workspace_id, discard.letter).await })
+        Box::pin(async move { journal.discard(discard.workspace_id, discard.letter).await })
     }
 }

@@ -1,6 +1,9 @@
 //! Where to find the actor of a workspace.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use actix::Addr;
 use dashmap::DashMap;
@@ -48,8 +51,14 @@ impl Directory {
         Arc::clone(&self.entries.entry(workspace).or_default())
     }
 
+    /// The actors of all workspaces, in the order of the workspaces' ids.
     pub(super) fn active(&self) -> Vec<Addr<WorkspaceActor>> {
-        self.entries.iter().filter_map(|entry| entry.active()).collect()
+        let active: BTreeMap<WorkspaceId, Addr<WorkspaceActor>> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((*entry.key(), entry.active()?)))
+            .collect();
+        active.into_values().collect()
     }
 
     /// Passes the notice on to the workspace that it concerns. Where that has no actor nothing is lost:

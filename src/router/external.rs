@@ -13,7 +13,11 @@ mod resolver;
 mod target;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use client::{ExternalClient, ExternalClientConfig, tls_config};
 pub use resolver::{BoundedResolver, Lookup, ResolveError};
 pub use target::{DeliveryTarget, TargetError, is_reserved_header};
+#[cfg(test)]
+pub(crate) use transport::SimulatedService;
+pub(super) use transport::Transport;

@@ -7,7 +7,7 @@ mod attempts;
 mod messages;
 mod target;
 
-use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
@@ -20,7 +20,7 @@ use self::{
 use super::{
     LaneHealth, Shared,
     dead_letters::{GiveUp, Letter},
-    external::{DeliveryTarget, ExternalClient},
+    external::{DeliveryTarget, Transport},
     workspace::{ChildEnd, ChildStopped, ReadAfter, WorkspaceActor},
 };
 use crate::{
@@ -48,12 +48,12 @@ pub(super) struct ExternalDeliveryActor {
     target: Rc<Result<DeliveryTarget, String>>,
     /// When `target` has to be prepared anew.
     previous_secret_until: Option<Timestamp>,
-    client: Rc<ExternalClient>,
+    transport: Rc<Transport>,
     /// None until attached.
     lane: Option<Lane>,
     generation: i64,
     /// Attempts that run; dropped with this actor, so that a successor does not race with them.
-    running: HashMap<DeliveryKey, RunningAttempt>,
+    running: BTreeMap<DeliveryKey, RunningAttempt>,
     /// History that goes with the next settlement.
     history: Vec<AttemptRecord>,
     wake: Option<SpawnHandle>,
@@ -73,7 +73,7 @@ impl ExternalDeliveryActor {
     ) -> Self {
         let target = Rc::new(target::prepare(&view.installation, &shared));
         let previous_secret_until = target::previous_secret_until(&view.installation, &shared);
-        let client = Rc::new(ExternalClient::new(&shared.settings.client));
+        let transport = Rc::new(Transport::new(&shared.settings.client));
         Self {
             shared,
             parent,
@@ -81,10 +81,10 @@ impl ExternalDeliveryActor {
             view,
             target,
             previous_secret_until,
-            client,
+            transport,
             lane: None,
             generation: 0,
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             history: Vec::new(),
             wake: None,
             drained: None,
@@ -262,9 +262,9 @@ impl ExternalDeliveryActor {
 
     /// Everything is settled and the installation is uninstalled: it is never looked at again.
     fn close(&self, ctx: &mut Context<Self>) {
-        let (shared, id, own) = (Arc::clone(&self.shared), self.installation_id(), ctx.address());
+        let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
-            let closed = super::changes::mark_closed(&shared.journal, id).await;
+            let closed = journal.mark_closed(id).await;
             own.do_send(messages::Closed(closed));
         });
     }

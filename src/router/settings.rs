@@ -10,7 +10,8 @@ pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 /// The values behind the keys of `config/default.toml` of the same names.
 #[derive(Clone)]
 pub struct RouterSettings {
-    /// Threads on which workspaces and their delivery actors live; at least 1.
+    /// Threads on which workspaces and their delivery actors live; with none, all live on the thread that
+    /// uses the router.
     pub threads: usize,
     pub max_in_flight: usize,
     pub window: usize,
@@ -20,6 +21,8 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
+    /// Connections to services at a time, over all installations; at least 1.
+    pub max_delivery_connections: usize,
     pub client: ExternalClientConfig,
     pub open_secret: OpenSecret,
 }

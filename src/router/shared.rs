@@ -41,7 +41,7 @@ impl Shared {
     ) -> Self {
         Self {
             admission: Admission::new(settings.max_in_flight),
-            arbiters: (0..settings.threads.max(1)).map(|_| Arbiter::new()).collect(),
+            arbiters: (0..settings.threads).map(|_| Arbiter::new()).collect(),
             settings,
             journal,
             directory,
@@ -71,8 +71,12 @@ impl Shared {
             .clone()
     }
 
+    /// One of the router's threads; the current one where it has none of its own.
     pub(super) fn arbiter(&self, index: usize) -> ArbiterHandle {
-        self.arbiters[index % self.arbiters.len()].handle()
+        match index.checked_rem(self.arbiters.len()) {
+            Some(index) => self.arbiters[index].handle(),
+            None => Arbiter::current(),
+        }
     }
 
     /// The actor of the workspace, started where there is none.

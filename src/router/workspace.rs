@@ -8,7 +8,7 @@ mod children;
 mod messages;
 mod reading;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
@@ -38,9 +38,9 @@ pub(super) struct WorkspaceActor {
     /// The highest place that is known to be durable.
     head: Seq,
     ring: Ring,
-    installed: HashMap<InstallationId, Installed>,
+    installed: BTreeMap<InstallationId, Installed>,
     /// Lanes that have read all there is.
-    waiting: HashMap<InstallationId, Waiting>,
+    waiting: BTreeMap<InstallationId, Waiting>,
     /// Until the installations are read, notices are kept but nobody is served.
     loaded: bool,
     /// Events of the next page from the database, learned from the weight of the last.
@@ -59,8 +59,8 @@ impl WorkspaceActor {
             shared,
             head: Seq::ZERO,
             ring: Ring::default(),
-            installed: HashMap::new(),
-            waiting: HashMap::new(),
+            installed: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             loaded: false,
             page_events: reading::FIRST_PAGE_EVENTS,
             draining: false,

@@ -53,6 +53,9 @@ pub struct ExternalClientConfig {
     pub resolver: Arc<BoundedResolver>,
     pub tls: Arc<rustls::ClientConfig>,
     pub user_agent: Value,
+    /// What is called instead of any service.
+    #[cfg(test)]
+    pub(crate) simulated: Option<Arc<dyn super::SimulatedService>>,
 }
 
 impl ExternalClientConfig {
@@ -64,6 +67,8 @@ impl ExternalClientConfig {
             resolver: Arc::new(BoundedResolver::system(clock)),
             tls: tls_config(),
             user_agent: Value::from_static(concat!("Pointsman/", env!("CARGO_PKG_VERSION"))),
+            #[cfg(test)]
+            simulated: None,
         }
     }
 }

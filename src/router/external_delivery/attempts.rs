@@ -19,7 +19,7 @@ use crate::{
         seq::Seq,
     },
     journal::AttemptRecord,
-    router::external::{DeliveryTarget, ExternalClient},
+    router::external::{DeliveryTarget, Transport},
 };
 
 /// The task of an attempt; it ends when this is dropped.
@@ -37,11 +37,11 @@ impl ExternalDeliveryActor {
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
         self.drop_previous_secret();
         let key = delivery.key;
-        let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
+        let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
         let (clock, own) = (self.shared.clock, ctx.address());
         let task = actix::spawn(async move {
             let attempted_at = clock.wall();
-            let result = attempt(&client, &target, &delivery.event, clock).await;
+            let result = attempt(&transport, &target, &delivery.event, clock).await;
             own.do_send(AttemptFinished {
                 delivery,
                 attempted_at,
@@ -128,18 +128,18 @@ impl Handler<SendTest> for ExternalDeliveryActor {
 
     /// Detached on purpose: a test does not wait for the lane, nor the lane for it.
     fn handle(&mut self, test: SendTest, _: &mut Self::Context) -> Self::Result {
-        let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
+        let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
         let (workspace, clock) = (self.workspace_id(), self.shared.clock);
         Box::pin(async move {
             let event = PlatformEvent::record(workspace, Seq::ZERO, test.event);
-            attempt(&client, &target, &event, clock).await
+            attempt(&transport, &target, &event, clock).await
         })
     }
 }
 
 /// One attempt; a panic in it is a failed attempt.
 async fn attempt(
-    client: &ExternalClient,
+    transport: &Transport,
     target: &Result<DeliveryTarget, String>,
     event: &PlatformEvent,
     clock: Clock,
@@ -148,7 +148,7 @@ async fn attempt(
         Ok(target) => target,
         Err(reason) => return failed(AttemptOutcome::Misconfigured, reason.clone()),
     };
-    let attempt = AssertUnwindSafe(client.attempt(target, event, clock)).catch_unwind();
+    let attempt = AssertUnwindSafe(transport.attempt(target, event, clock)).catch_unwind();
     attempt
         .await
         .unwrap_or_else(|_| failed(AttemptOutcome::Panic, "the attempt panicked".to_owned()))

@@ -1,4 +1,4 @@
-//! Transactions of the router's own, run by the journal between two batches.
+//! The router's own changes: of dead letters, and of installations that are done with.
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
 use sea_orm::{
@@ -6,76 +6,65 @@ use sea_orm::{
     QueryFilter, Set, Unchanged,
 };
 
-use crate::{
-    domain::{
-        attempt::DeliveryKind,
-        id::{DeadLetterId, InstallationId, WorkspaceId},
-        timestamp::Timestamp,
-    },
-    journal::{ChangeError, Journal, Notice},
+use super::{ChangeError, change::Change, notice::Notice};
+use crate::domain::{
+    attempt::DeliveryKind,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    timestamp::Timestamp,
 };
 
-/// Marks an uninstalled installation as done with: no start looks at it again.
-pub(super) async fn mark_closed(journal: &Journal, id: InstallationId) -> Result<(), ChangeError> {
-    journal
-        .write(move |transaction| {
-            Box::pin(async move {
-                let closed = ext_installation::ActiveModel {
-                    id: Unchanged(id.uuid()),
-                    closed: Set(true),
-                    ..Default::default()
-                };
-                closed.update(transaction).await?;
-                Ok(((), Vec::new()))
-            })
-        })
-        .await
+/// Makes the change, and says what the router is to be told of it.
+pub(super) async fn make(
+    transaction: &DatabaseTransaction,
+    change: Change,
+) -> Result<Option<Notice>, ChangeError> {
+    match change {
+        Change::StartReplay {
+            workspace,
+            letter,
+            to,
+            now,
+        } => start_replay(transaction, workspace, letter, to, now)
+            .await
+            .map(Some),
+        Change::Discard { workspace, letter } => {
+            let letter = find_dead(transaction, workspace, letter).await?;
+            set_status(transaction, letter, "DISCARDED").await?;
+            Ok(None)
+        }
+        Change::Close { installation } => {
+            close(transaction, installation).await?;
+            Ok(None)
+        }
+    }
 }
 
-/// Sets the letter `REPLAYING` and inserts its retry row, so that a restart resumes the replay.
-pub(super) async fn start_replay(
-    journal: &Journal,
+async fn close(transaction: &DatabaseTransaction, id: InstallationId) -> Result<(), ChangeError> {
+    let closed = ext_installation::ActiveModel {
+        id: Unchanged(id.uuid()),
+        closed: Set(true),
+        ..Default::default()
+    };
+    closed.update(transaction).await?;
+    Ok(())
+}
+
+async fn start_replay(
+    transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
     letter: DeadLetterId,
     to: Option<InstallationId>,
     now: Timestamp,
-) -> Result<(), ChangeError> {
-    journal
-        .write(move |transaction| {
-            Box::pin(async move {
-                let letter = find_dead(transaction, workspace, letter).await?;
-                let installation = replay_target(transaction, workspace, &letter, to).await?;
-                insert_replay(transaction, &letter, installation, now).await?;
-                set_status(transaction, letter, "REPLAYING").await?;
-                let installation_id = InstallationId::new(installation);
-                Ok((
-                    (),
-                    vec![Notice::RetriesAdded {
-                        workspace_id: workspace,
-                        installation_id,
-                        at: now,
-                    }],
-                ))
-            })
-        })
-        .await
-}
-
-/// Sets the letter `DISCARDED`.
-pub(super) async fn discard(
-    journal: &Journal,
-    workspace: WorkspaceId,
-    letter: DeadLetterId,
-) -> Result<(), ChangeError> {
-    journal
-        .write(move |transaction| {
-            Box::pin(async move {
-                let letter = find_dead(transaction, workspace, letter).await?;
-                set_status(transaction, letter, "DISCARDED").await?;
-                Ok(((), Vec::new()))
-            })
-        })
-        .await
+) -> Result<Notice, ChangeError> {
+    let letter = find_dead(transaction, workspace, letter).await?;
+    let installation = replay_target(transaction, workspace, &letter, to).await?;
+    insert_replay(transaction, &letter, installation, now).await?;
+    set_status(transaction, letter, "REPLAYING").await?;
+    Ok(Notice::RetriesAdded {
+        workspace_id: workspace,
+        installation_id: InstallationId::new(installation),
+        at: now,
+    })
 }
 
 async fn find_dead(

@@ -1,0 +1,119 @@
+//! The seam between the journal and where it keeps things: the writer and the engine's reads go through these
+//! traits. Their one implementation over SQL is `sql_storage`; the simulation has one in memory.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
+
+use super::{
+    ChangeError, OpenError,
+    batch::Batch,
+    change::{Change, InstallationWork},
+    command::{AttemptRecord, JobError, WriteJob},
+    installations::InstallationView,
+    notice::Notice,
+};
+use crate::domain::{
+    event::PlatformEvent,
+    id::{EventId, InstallationId, WorkspaceId},
+    lane::{Attachment, RetryRow},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub(crate) enum Outcome<T, E> {
+    Committed(T),
+    /// It was rolled back for a reason that lies in the work itself.
+    RolledBack(E),
+    /// The connection is gone and with it the knowledge.
+    Unknown,
+}
+
+/// Where the log is kept, for the writer.
+pub(crate) trait Storage: Send {
+    /// A new writer connection that holds the claim.
+    fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, OpenError>>;
+
+    /// Gives back the claim, and the connection where there is one.
+    fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()>;
+}
+
+/// The writer connection. There is one at a time and it does one thing at a time; the writer bounds every call
+/// by a time-out and throws the connection away after one that ended by it.
+pub(crate) trait Connection: Send + Sync {
+    /// The highest place in the workspace's log.
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
+
+    /// Writes events and settlements in one transaction.
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Makes an admin's change of an installation, at this place of the commit order.
+    fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>>;
+
+    /// Makes one of the router's own changes, and says what the router is to be told of it.
+    fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>>;
+
+    /// Runs a caller's transaction, where this is a connection to an SQL database.
+    fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>>;
+
+    /// Where the lane of the installation stands.
+    fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Result<Attachment, DbErr>>;
+
+    /// The places of those of the events that are in the log.
+    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
+
+    /// [`Connection::places_of`], once no transaction of a lost connection can still be under way.
+    fn resolve(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
+
+    /// Writes rows of the history, in a transaction that need not wait for the disk.
+    fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// What is to be done between two batches to keep the storage in shape.
+    fn tend(&self) -> BoxFuture<'_, ()>;
+
+    /// Gives back the claim and ends the connection.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Rows of the retry table, the earliest first, and the time of the first not returned.
+pub(crate) type DueRetries = (Vec<RetryRow>, Option<Timestamp>);
+
+/// What the engine reads beside the writer.
+pub(crate) trait LogReader: Send + Sync {
+    /// The highest place in the workspace's log.
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
+
+    /// Every installation of the workspace that may still have something to do.
+    fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>>;
+
+    /// Up to `limit` events in `(after, through]`, in order.
+    fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>>;
+
+    /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
+    fn due_retries(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DueRetries, DbErr>>;
+
+    /// Workspaces in which something is to be done by `due_by`.
+    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>>;
+
+    /// The time of the earliest retry after `after`, in any workspace.
+    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>>;
+}

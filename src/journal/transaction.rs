@@ -1,0 +1,70 @@
+//! One transaction on the writer connection.
+
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+
+use super::{ChangeError, command::JobError, database::is_fault_of_the_data, storage::Outcome};
+
+/// The reason in an error of a transaction's work that lies in the work itself; none where the connection
+/// is in doubt.
+pub(super) trait WorkError: Sized {
+    fn in_the_work(self) -> Option<Self>;
+}
+
+impl WorkError for DbErr {
+    fn in_the_work(self) -> Option<Self> {
+        is_fault_of_the_data(&self).then_some(self)
+    }
+}
+
+impl WorkError for JobError {
+    fn in_the_work(self) -> Option<Self> {
+        match self {
+            Self::Database(error) if !is_fault_of_the_data(&error) => None,
+            other => Some(other),
+        }
+    }
+}
+
+impl WorkError for ChangeError {
+    fn in_the_work(self) -> Option<Self> {
+        match self {
+            Self::Database(error) if !is_fault_of_the_data(&error) => None,
+            other => Some(other),
+        }
+    }
+}
+
+/// Runs `work` between BEGIN and COMMIT. The caller bounds it by a time-out.
+pub(super) async fn in_transaction<T, E: WorkError>(
+    connection: &DatabaseConnection,
+    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
+) -> Outcome<T, E> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: (connection.get_database_backend() == DbBackend::Sqlite)
+            .then_some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction = match connection.begin_with_options(options).await {
+        Ok(transaction) => transaction,
+        Err(error) => return unknown("begin", &error),
+    };
+    match work(&transaction).await {
+        Ok(value) => match transaction.commit().await {
+            Ok(()) => Outcome::Committed(value),
+            Err(error) => unknown("commit", &error),
+        },
+        Err(error) => match (error.in_the_work(), transaction.rollback().await) {
+            (Some(error), Ok(())) => Outcome::RolledBack(error),
+            (_, Err(error)) => unknown("rollback", &error),
+            (None, Ok(())) => Outcome::Unknown,
+        },
+    }
+}
+
+fn unknown<T, E>(step: &str, error: &DbErr) -> Outcome<T, E> {
+    log::error!(step, error:%; "a transaction failed");
+    Outcome::Unknown
+}

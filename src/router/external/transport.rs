@@ -1,0 +1,51 @@
+//! How attempts leave the process.
+
+#[cfg(test)]
+use std::sync::Arc;
+
+#[cfg(test)]
+use futures_util::future::BoxFuture;
+
+use super::{DeliveryTarget, ExternalClient, ExternalClientConfig};
+use crate::{
+    clock::Clock,
+    domain::{attempt::AttemptResult, event::PlatformEvent},
+};
+
+/// What one installation's attempts go through.
+#[derive(Debug)]
+pub(in crate::router) enum Transport {
+    Http(Box<ExternalClient>),
+    #[cfg(test)]
+    Simulated(Arc<dyn SimulatedService>),
+}
+
+/// A service that is called as a function.
+#[cfg(test)]
+pub(crate) trait SimulatedService: Send + Sync + std::fmt::Debug {
+    fn attempt(&self, target: &DeliveryTarget, event: &PlatformEvent) -> BoxFuture<'static, AttemptResult>;
+}
+
+impl Transport {
+    pub(in crate::router) fn new(config: &ExternalClientConfig) -> Self {
+        #[cfg(test)]
+        if let Some(service) = &config.simulated {
+            return Self::Simulated(Arc::clone(service));
+        }
+        Self::Http(Box::new(ExternalClient::new(config)))
+    }
+
+    /// See [`ExternalClient::attempt`].
+    pub(in crate::router) async fn attempt(
+        &self,
+        target: &DeliveryTarget,
+        event: &PlatformEvent,
+        clock: Clock,
+    ) -> AttemptResult {
+        match self {
+            Self::Http(client) => client.attempt(target, event, clock).await,
+            #[cfg(test)]
+            Self::Simulated(service) => service.attempt(target, event).await,
+        }
+    }
+}
