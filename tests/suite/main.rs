@@ -10,6 +10,7 @@ mod claim;
 mod crash;
 mod dead_letters;
 mod neighbours;
+mod outage;
 mod patterns;
 mod restart;
 mod retries;

@@ -17,6 +17,7 @@ use super::{
     database::{self, Engine, TestDatabase},
     eventually::eventually,
     process::{self, Ended, ServerProcess},
+    proxy::Proxy,
     settings::Settings,
     workspace::{Workspace, text},
 };
@@ -67,6 +68,15 @@ impl TestApp {
     pub(crate) async fn on_server(url: &str, choose: impl FnOnce(Settings) -> Settings) -> Self {
         let database = TestDatabase::on_server(url).await;
         Self::with_database(folder(), database, choose).await
+    }
+
+    /// With a new database on PostgreSQL, which the server reaches through a proxy.
+    pub(crate) async fn behind_proxy(choose: impl FnOnce(Settings) -> Settings) -> (Self, Proxy) {
+        let folder = folder();
+        let database = TestDatabase::create(Engine::Postgres, &folder).await;
+        let (proxy, url) = Proxy::before(&database.url).await;
+        let choose = |settings: Settings| choose(settings.set("database.url", url));
+        (Self::with_database(folder, database, choose).await, proxy)
     }
 
     async fn with_database(
@@ -210,6 +220,11 @@ impl TestApp {
     /// Resident memory of the server now, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.process.as_ref().expect("the server runs").resident_bytes()
+    }
+
+    /// Where the test's server runs; an SQLite file is there unless the test has chosen another place.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What the test's servers have logged so far.

@@ -23,13 +23,6 @@ impl Settings {
         self
     }
 
-    /// What `section.key` was set to last.
-    #[track_caller]
-    pub(crate) fn get(&self, key: &str) -> &str {
-        let found = self.keys.iter().rev().find(|(name, _)| name == key);
-        found.map_or_else(|| panic!("{key} is not set"), |(_, value)| value)
-    }
-
     /// The pauses between attempts, without jitter.
     #[must_use]
     pub(crate) fn retrying_after(self, pauses: &[&str]) -> Self {
