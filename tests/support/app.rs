@@ -1,16 +1,23 @@
 //! A server under test, from its start to the questions asked at its end.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitStatus};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
 
 use pointsman::clock::Clock;
 use sea_orm::DatabaseConnection;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     client::{Answer, Caller, Target},
     database::{self, Engine, TestDatabase},
     eventually::eventually,
     process::{self, Ended, ServerProcess},
+    proxy::Proxy,
     settings::Settings,
     workspace::{Workspace, text},
 };
@@ -47,9 +54,36 @@ impl TestApp {
 
     /// As [`TestApp::start`], with the settings that the test needs.
     pub(crate) async fn with(engine: Engine, choose: impl FnOnce(Settings) -> Settings) -> Self {
-        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Clock.new_uuid()));
-        std::fs::create_dir_all(&folder).expect("a folder can be made for the test");
+        let folder = folder();
         let database = TestDatabase::create(engine, &folder).await;
+        Self::with_database(folder, database, choose).await
+    }
+
+    /// With an SQLite file in this folder, which outlives the server.
+    pub(crate) async fn in_folder(database: &Path, choose: impl FnOnce(Settings) -> Settings) -> Self {
+        Self::with_database(folder(), TestDatabase::in_folder(database), choose).await
+    }
+
+    /// With a new database on this PostgreSQL server.
+    pub(crate) async fn on_server(url: &str, choose: impl FnOnce(Settings) -> Settings) -> Self {
+        let database = TestDatabase::on_server(url).await;
+        Self::with_database(folder(), database, choose).await
+    }
+
+    /// With a new database on PostgreSQL, which the server reaches through a proxy.
+    pub(crate) async fn behind_proxy(choose: impl FnOnce(Settings) -> Settings) -> (Self, Proxy) {
+        let folder = folder();
+        let database = TestDatabase::create(Engine::Postgres, &folder).await;
+        let (proxy, url) = Proxy::before(&database.url).await;
+        let choose = |settings: Settings| choose(settings.set("database.url", url));
+        (Self::with_database(folder, database, choose).await, proxy)
+    }
+
+    async fn with_database(
+        folder: PathBuf,
+        database: TestDatabase,
+        choose: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let settings = choose(defaults(&database));
         let process = ServerProcess::start(&folder, &settings).await;
         let target = Target::new(process.address);
@@ -85,6 +119,15 @@ impl TestApp {
         let process = ServerProcess::start(&self.folder, &self.settings).await;
         self.target.moved_to(process.address);
         self.process = Some(process);
+    }
+
+    /// Starts on the same database and, if it has not been killed by then, kills it after this time, ready
+    /// or not.
+    pub(crate) async fn start_and_die(&self, after: Duration) {
+        assert!(self.process.is_none(), "the server runs already");
+        let starting = ServerProcess::start(&self.folder, &self.settings);
+        // Dropping a process kills it.
+        drop(timeout(after, starting).await);
     }
 
     /// SIGTERM; returns how the process ended.
@@ -167,24 +210,33 @@ impl TestApp {
             .await
     }
 
+    /// Waits until nothing is left unsettled.
+    pub(crate) async fn settled(&self) {
+        let connection = self.database().await;
+        until_settled(&connection).await;
+        connection.close().await.expect("a connection can be closed");
+    }
+
     /// Resident memory of the server now, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.process.as_ref().expect("the server runs").resident_bytes()
+    }
+
+    /// Where the test's server runs; an SQLite file is there unless the test has chosen another place.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the test's servers have logged so far.
+    pub(crate) fn log(&self) -> String {
+        process::log(&self.folder)
     }
 
     /// Ends the test: waits until nothing is left unsettled, stops the server in order, and looks again at
     /// what has become durable.
     pub(crate) async fn finish(mut self) {
         let connection = self.database().await;
-        eventually("every due delivery is settled", async || {
-            let left = database::unsettled(&connection).await;
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(left.join("\n"))
-            }
-        })
-        .await;
+        until_settled(&connection).await;
         let status = self.stop().await;
         assert!(status.success(), "an ordered stop ends with {status}");
         let left = database::unsettled(&connection).await;
@@ -229,11 +281,31 @@ impl Drop for TestApp {
     }
 }
 
+async fn until_settled(connection: &DatabaseConnection) {
+    eventually("every due delivery is settled", async || {
+        let left = database::unsettled(connection).await;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(left.join("\n"))
+        }
+    })
+    .await;
+}
+
+/// A new one for the server of a test.
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Clock.new_uuid()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made for the test");
+    folder
+}
+
+/// Says it on standard error.
 #[expect(
     clippy::print_stderr,
     reason = "the runner shows it with the test that failed"
 )]
-fn show(text: &str) {
+pub(crate) fn show(text: &str) {
     eprintln!("{text}");
 }
 

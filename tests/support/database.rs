@@ -39,11 +39,16 @@ impl TestDatabase {
     /// A file in `folder` that the server will make, or a new database on the PostgreSQL server.
     pub(super) async fn create(engine: Engine, folder: &Path) -> Self {
         match engine {
-            Engine::Sqlite => Self {
-                url: format!("sqlite://{}/pointsman.db", folder.display()),
-                on_server: None,
-            },
+            Engine::Sqlite => Self::in_folder(folder),
             Engine::Postgres => Self::create_on_postgres().await,
+        }
+    }
+
+    /// A file in this folder, which is not the test's own.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            url: format!("sqlite://{}/pointsman.db", folder.display()),
+            on_server: None,
         }
     }
 
@@ -53,13 +58,18 @@ impl TestDatabase {
                 "{POSTGRES_URL} is not set: run the suite by scripts/test, or one test by scripts/with-postgres"
             );
         };
+        Self::on_server(&server).await
+    }
+
+    /// A new database on this PostgreSQL server.
+    pub(super) async fn on_server(server: &str) -> Self {
         let name = format!("pointsman_{}", Clock.new_uuid().simple());
-        execute(&server, &format!("CREATE DATABASE {name}")).await;
-        let mut url = url::Url::parse(&server).unwrap_or_else(|error| panic!("{POSTGRES_URL}: {error}"));
+        execute(server, &format!("CREATE DATABASE {name}")).await;
+        let mut url = url::Url::parse(server).unwrap_or_else(|error| panic!("{POSTGRES_URL}: {error}"));
         url.set_path(&name);
         Self {
             url: url.into(),
-            on_server: Some((server, name)),
+            on_server: Some((server.to_owned(), name)),
         }
     }
 

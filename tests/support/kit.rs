@@ -13,9 +13,15 @@
 
 mod app;
 mod client;
+mod cluster;
+pub(crate) mod crash;
 mod database;
+mod disk;
 mod eventually;
+mod gated;
+mod load;
 mod process;
+mod proxy;
 mod service;
 mod settings;
 mod tls;
@@ -24,9 +30,14 @@ mod workspace;
 pub(crate) use self::{
     app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
     client::{Answer, Caller},
+    cluster::Cluster,
     database::Engine,
+    disk::{ReadOnly, SmallDisk},
     eventually::{PATIENCE, eventually},
+    gated::GatedService,
+    load::{Ledger, Load},
     process::Ended,
+    proxy::CommitFate,
     service::{DownService, Service, is_signed},
     settings::Settings,
     tls::{Certificate, TestAuthority, TlsService},

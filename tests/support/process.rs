@@ -180,9 +180,14 @@ fn log_file(folder: &Path) -> File {
         .expect("the test's folder is writable")
 }
 
+/// What the test's servers have said.
+pub(super) fn log(folder: &Path) -> String {
+    std::fs::read_to_string(log_path(folder)).unwrap_or_default()
+}
+
 /// The end of what the test's servers have said.
 pub(super) fn log_tail(folder: &Path) -> String {
-    let text = std::fs::read_to_string(log_path(folder)).unwrap_or_default();
+    let text = log(folder);
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(SHOWN_LOG_LINES);
     lines[skipped..].join("\n")

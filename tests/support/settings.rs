@@ -2,13 +2,24 @@
 
 /// The settings of one server, as `section.key` and value. They reach it through its environment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings(Vec<(String, String)>);
+pub(crate) struct Settings {
+    keys: Vec<(String, String)>,
+    /// Variables that are no settings.
+    variables: Vec<(String, String)>,
+}
 
 impl Settings {
     /// Sets `section.key`; a value that is set twice counts as it was set last. Lists are TOML arrays.
     #[must_use]
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
-        self.0.push((key.to_owned(), value.to_string()));
+        self.keys.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sets a variable of the process's environment that is no setting.
+    #[must_use]
+    pub(crate) fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -18,11 +29,13 @@ impl Settings {
         self.set("delivery.retry_schedule", format!("{pauses:?}"))
     }
 
-    /// `POINTSMAN__SECTION__KEY` and its value.
+    /// `POINTSMAN__SECTION__KEY` and its value, and the other variables.
     pub(super) fn environment(&self) -> impl Iterator<Item = (String, &str)> {
-        self.0.iter().map(|(key, value)| {
+        let keys = self.keys.iter().map(|(key, value)| {
             let name = key.to_uppercase().replace('.', "__");
             (format!("POINTSMAN__{name}"), value.as_str())
-        })
+        });
+        let variables = self.variables.iter();
+        keys.chain(variables.map(|(name, value)| (name.clone(), value.as_str())))
     }
 }

@@ -1,0 +1,216 @@
+//! A campaign of crashes: publishers on many connections, several workspaces, receivers that are good, slow,
+//! failing or hanging, and a server that is killed at random moments and started again. At the end the log,
+//! the dead letters and what the receivers took are held against what was acknowledged.
+//!
+//! The receivers and publishers live in this process and outlive the server. What is random follows from one
+//! seed; the scheduling of two processes does not, so that a seed makes a failure likely, not certain.
+
+mod audit;
+mod post;
+mod publishers;
+mod receivers;
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use pointsman::clock::Clock;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::timeout;
+
+use self::{
+    publishers::Publishers,
+    receivers::{Receivers, Temper},
+};
+use super::{
+    app::{TestApp, show},
+    database::Engine,
+    eventually::PATIENCE,
+    workspace::Workspace,
+};
+
+/// Deliveries of one extension that one crash may repeat: `delivery.window` of the campaign.
+pub(crate) const WINDOW: usize = 64;
+const WORKSPACES: usize = 3;
+/// Long enough for a receiver on a busy machine, so that only the hanging one runs into it.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// What an ordered stop may take: an attempt that hangs ends before.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How the server ends in each round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// SIGKILL, sometimes once more during the start after it.
+    Kill,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Campaign {
+    pub(crate) engine: Engine,
+    pub(crate) ending: Ending,
+    pub(crate) rounds: u32,
+    pub(crate) seed: u64,
+}
+
+/// What has come of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) kills: u64,
+    pub(crate) acknowledged: u64,
+    /// In the log although their publisher was not told so: the answer was lost, not the event.
+    pub(crate) recorded_unacknowledged: u64,
+    /// Deliveries: one per event and receiver.
+    pub(crate) delivered: u64,
+    pub(crate) dead: u64,
+    /// Deliveries that were taken more than once.
+    pub(crate) duplicates: u64,
+    /// The most that the windows allow.
+    pub(crate) duplicates_allowed: u64,
+    /// Acknowledged, due, and neither delivered nor dead: there must be none.
+    pub(crate) lost: u64,
+    /// Everything that must not be, lost deliveries included, in words; the first of each kind.
+    pub(crate) violations: Vec<String>,
+}
+
+/// A seed that nobody has chosen, unless `POINTSMAN_TEST_SEED` does.
+pub(crate) fn seed() -> u64 {
+    match std::env::var("POINTSMAN_TEST_SEED") {
+        Ok(seed) => seed.parse().expect("POINTSMAN_TEST_SEED is a whole number"),
+        Err(_) => Clock.wall().millis().unsigned_abs(),
+    }
+}
+
+/// Runs the campaign. What is wrong is told in the tally; what makes it impossible to go on panics.
+pub(crate) async fn run(campaign: Campaign) -> Tally {
+    show(&format!(
+        "{campaign:?}; again with POINTSMAN_TEST_SEED={}",
+        campaign.seed
+    ));
+    let mut field = Field::set_up(campaign).await;
+    for round in 1..=campaign.rounds {
+        field.round(round).await;
+    }
+    field.receivers.recover();
+    field.app.settled().await;
+    let tally = field.audit().await;
+    field.app.finish().await;
+    tally
+}
+
+struct Field {
+    campaign: Campaign,
+    random: StdRng,
+    app: TestApp,
+    workspaces: Vec<Workspace>,
+    publishers: Publishers,
+    receivers: Receivers,
+    kills: u64,
+}
+
+impl Field {
+    async fn set_up(campaign: Campaign) -> Self {
+        let app = TestApp::with(campaign.engine, |settings| {
+            settings
+                .set("delivery.window", WINDOW)
+                .set("delivery.concurrency", WINDOW / 2)
+                .set("delivery.timeout", format!("{}s", DELIVERY_TIMEOUT.as_secs()))
+                .set("delivery.breaker_failures", 1_000_000)
+                .set("server.shutdown_grace", format!("{}s", GRACE.as_secs()))
+                .set("router.threads", 2)
+                .retrying_after(&["50ms", "200ms"])
+        })
+        .await;
+        let receivers = Receivers::start(WORKSPACES);
+        let mut workspaces = Vec::new();
+        for number in 0..WORKSPACES {
+            let workspace = app.workspace(&format!("workspace {number}")).await;
+            for temper in Temper::ALL {
+                workspace
+                    .install_at(temper.name(), receivers.url(number, temper))
+                    .subscribed_to(&[temper.pattern()])
+                    .await;
+            }
+            workspaces.push(workspace);
+        }
+        Self {
+            campaign,
+            random: StdRng::seed_from_u64(campaign.seed),
+            app,
+            publishers: Publishers::new(&workspaces),
+            workspaces,
+            receivers,
+            kills: 0,
+        }
+    }
+
+    /// Publishes until the server has ended, and starts it again.
+    async fn round(&mut self, round: u32) {
+        // Early in half of the rounds, when the backlog of the round before is still being delivered.
+        let most = if self.random.random() { 40 } else { 400 };
+        let moment = self.random.random_range(1..=most);
+        let by_deliveries = self.random.random();
+        let Self {
+            campaign,
+            app,
+            publishers,
+            receivers,
+            ..
+        } = self;
+        let ended = async {
+            let come = async {
+                if by_deliveries {
+                    receivers.took_more(moment).await;
+                } else {
+                    publishers.acknowledged_more(moment).await;
+                }
+            };
+            let come = timeout(PATIENCE, come).await;
+            assert!(
+                come.is_ok(),
+                "round {round}: not {moment} more within {PATIENCE:?}"
+            );
+            end(app, campaign.ending).await;
+        };
+        join(publishers.publish_until_refused(), ended).await;
+        self.ended();
+        if self.campaign.ending == Ending::Kill && self.random.random_ratio(1, 4) {
+            let after = Duration::from_millis(self.random.random_range(1..300));
+            self.app.start_and_die(after).await;
+            self.ended();
+        }
+        self.app.start_again().await;
+    }
+
+    fn ended(&mut self) {
+        self.kills += 1;
+        self.receivers.server_ended();
+    }
+
+    async fn audit(&self) -> Tally {
+        let database = self.app.database().await;
+        let record = audit::Record::read(&database, &self.workspaces).await;
+        database.close().await.expect("a connection can be closed");
+        audit::audit(
+            &record,
+            &self.publishers.outcomes(),
+            &self.receivers,
+            self.campaign.ending,
+            self.kills,
+        )
+    }
+}
+
+async fn end(app: &mut TestApp, ending: Ending) {
+    match ending {
+        Ending::Kill => app.kill(),
+        Ending::Terminate => {
+            let asked = Clock.instant();
+            let status = app.stop().await;
+            assert!(status.success(), "an ordered stop ends with {status}");
+            let took = Clock.elapsed(asked);
+            assert!(took <= GRACE, "the stop took {took:?} of {GRACE:?}");
+        }
+    }
+}

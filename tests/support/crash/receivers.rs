@@ -1,0 +1,251 @@
+//! The receivers: one of each temper in each workspace, on one port.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    web::{self, Data},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::post;
+
+/// How a receiver takes what it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Temper {
+    Good,
+    /// Answers after 20 to 100 ms.
+    Slow,
+    /// Every third delivery is answered with 500.
+    EveryThird,
+    /// Never answers, until [`Receivers::recover`].
+    Hanging,
+}
+
+impl Temper {
+    pub(super) const ALL: [Self; 4] = [Self::Good, Self::Slow, Self::EveryThird, Self::Hanging];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Slow => "slow",
+            Self::EveryThird => "every-third",
+            Self::Hanging => "hanging",
+        }
+    }
+
+    /// What it subscribes to.
+    pub(super) fn pattern(self) -> &'static str {
+        match self {
+            Self::Good | Self::EveryThird => "crm.**",
+            Self::Slow => post::DEAL_CLOSED,
+            Self::Hanging => post::AUDIT_LOGGED,
+        }
+    }
+
+    pub(super) fn is_due(self, event_key: &str) -> bool {
+        self.pattern() == "crm.**" || self.pattern() == event_key
+    }
+}
+
+/// All receivers of a campaign. They stop when dropped.
+pub(super) struct Receivers {
+    url: String,
+    state: Arc<State>,
+    handle: ServerHandle,
+}
+
+/// What one receiver has taken: answered with 200, whether the server has read that or not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken {
+    /// By the event's number: its id, and how often it was taken.
+    pub(super) events: HashMap<u64, (Uuid, u32)>,
+    /// Deliveries of events that had been taken before, by how often the server had ended.
+    pub(super) repeats: BTreeMap<u32, u64>,
+    /// What arrived and should not have.
+    pub(super) wrong: Vec<String>,
+}
+
+struct State {
+    sites: BTreeMap<(usize, Temper), Site>,
+    /// Of the server.
+    ends: AtomicU32,
+    recovered: AtomicBool,
+    took: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Site {
+    arrivals: AtomicU64,
+    taken: Mutex<Taken>,
+}
+
+impl Receivers {
+    pub(super) fn start(workspaces: usize) -> Self {
+        let sites = (0..workspaces)
+            .flat_map(|workspace| Temper::ALL.map(|temper| ((workspace, temper), Site::default())))
+            .collect();
+        let state = Arc::new(State {
+            sites,
+            ends: AtomicU32::new(0),
+            recovered: AtomicBool::new(false),
+            took: watch::Sender::new(0),
+        });
+        let shared = Data::from(Arc::clone(&state));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .route("/{workspace}/{temper}/events", web::post().to(take))
+        })
+        .workers(1)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .expect("a free port");
+        let url = format!("http://{}", server.addrs()[0]);
+        let server = server.run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self { url, state, handle }
+    }
+
+    /// The service base URL of one.
+    pub(super) fn url(&self, workspace: usize, temper: Temper) -> String {
+        format!("{}/{workspace}/{}", self.url, temper.name())
+    }
+
+    /// What is repeated from now on is counted to another end of the server.
+    pub(super) fn server_ended(&self) {
+        self.state.ends.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Who hangs answers from now on.
+    pub(super) fn recover(&self) {
+        self.state.recovered.store(true, Ordering::Release);
+    }
+
+    /// Waits until so many more deliveries were taken than at the first poll.
+    pub(super) async fn took_more(&self, count: u64) {
+        let mut took = self.state.took.subscribe();
+        let wanted = *took.borrow() + count;
+        // Fails only without a sender, and the sender is ours.
+        let _ = took.wait_for(|took| *took >= wanted).await;
+    }
+
+    pub(super) fn taken(&self, workspace: usize, temper: Temper) -> Taken {
+        lock(&self.state.sites[&(workspace, temper)].taken).clone()
+    }
+}
+
+impl Drop for Receivers {
+    fn drop(&mut self) {
+        // The command is sent by the call; the future only waits for its end.
+        drop(self.handle.stop(false));
+    }
+}
+
+/// A panic while the lock was held leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn take(
+    state: Data<State>,
+    path: web::Path<(usize, String)>,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
+    let (workspace, name) = path.into_inner();
+    let temper = Temper::ALL.into_iter().find(|temper| temper.name() == name);
+    let place = temper.map(|temper| (workspace, temper));
+    let Some((temper, site)) = place.and_then(|place| Some((place.1, state.sites.get(&place)?))) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let arrival = site.arrivals.fetch_add(1, Ordering::AcqRel);
+    match temper {
+        Temper::EveryThird if arrival % 3 == 2 => return HttpResponse::InternalServerError().finish(),
+        Temper::Hanging if !state.recovered.load(Ordering::Acquire) => std::future::pending::<()>().await,
+        Temper::Slow => tokio::time::sleep(Duration::from_millis(20 + arrival % 80)).await,
+        Temper::Good | Temper::EveryThird | Temper::Hanging => {}
+    }
+    let webhook_id = request
+        .headers()
+        .get("webhook-id")
+        .and_then(|id| id.to_str().ok());
+    let ends = state.ends.load(Ordering::Acquire);
+    lock(&site.taken).take(workspace, temper, webhook_id, &body, ends);
+    state.took.send_modify(|took| *took += 1);
+    HttpResponse::Ok().finish()
+}
+
+/// The body of a delivery, as far as it is checked.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivered<'a> {
+    id: Uuid,
+    event_key: &'a str,
+    actor: &'a str,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+impl Taken {
+    fn take(&mut self, workspace: usize, temper: Temper, webhook_id: Option<&str>, body: &[u8], ends: u32) {
+        let number = match check(workspace, temper, webhook_id, body) {
+            Ok((number, id)) => match self.events.get_mut(&number) {
+                None => {
+                    self.events.insert(number, (id, 1));
+                    return;
+                }
+                Some((first, times)) if *first == id => {
+                    *times += 1;
+                    *self.repeats.entry(ends).or_default() += 1;
+                    return;
+                }
+                Some((first, _)) => format!("number {number} with the ids {first} and {id}"),
+            },
+            Err(wrong) => wrong,
+        };
+        self.wrong.push(number);
+    }
+}
+
+/// The number and the id of an event that belongs here and arrived as it was sent.
+fn check(
+    workspace: usize,
+    temper: Temper,
+    webhook_id: Option<&str>,
+    body: &[u8],
+) -> Result<(u64, Uuid), String> {
+    let delivered: Delivered<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let number = post::number_of(delivered.actor).ok_or("an actor of nobody")?;
+    let id = delivered.id;
+    if webhook_id != Some(id.to_string().as_str()) {
+        return Err(format!("webhook-id {webhook_id:?} of event {id}"));
+    }
+    if post::workspace_of(number) != workspace {
+        return Err(format!("event {number} in workspace {workspace}"));
+    }
+    if delivered.event_key != post::event_key(number) || !temper.is_due(delivered.event_key) {
+        return Err(format!("event {number} as {} to {temper:?}", delivered.event_key));
+    }
+    if delivered.payload.get() != post::payload(number) {
+        return Err(format!(
+            "the payload of event {number} is {}",
+            delivered.payload.get()
+        ));
+    }
+    Ok((number, id))
+}
