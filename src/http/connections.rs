@@ -2,7 +2,7 @@
 //!
 //! `actix-http` has a time-out for the first head of a connection alone, and looks at it before it looks at
 //! what has arrived meanwhile; it has none for later heads, for bodies, or for a client that does not take
-//! its answer. So a connection here is a [`stream::ClientStream`], which watches over the times in which the
+//! its answer. So a connection here is a `ClientStream`, which watches over the times in which the
 //! client has to act, and over nothing else: whatever has arrived is looked at first, so that a busy server
 //! cuts off nobody for being slow itself. Bodies are watched where they are read, in [`super::intake`],
 //! because there an answer can still say why.
