@@ -305,7 +305,8 @@ impl Journal {
         self.log.due_retries(workspace, installation, due_by, limit).await
     }
 
-    /// Workspaces in which something is to be done by `due_by`.
+    /// Workspaces in which something is to be done by `due_by`. What waits for an installation that is paused
+    /// or disabled is nothing to be done until it may expire.
     ///
     /// # Errors
     /// While there is no database.

@@ -1,6 +1,6 @@
 //! Opening the database: the claim, the migrations, the writer's thread.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
@@ -33,6 +33,8 @@ pub struct JournalSettings {
     pub max_connections: u32,
     /// The room on the disk of an embedded database below which events are refused; 0 for no bound.
     pub min_free_bytes: u64,
+    /// How long deliveries wait for an installation that is held; before that nobody looks for them.
+    pub max_hold: Duration,
 }
 
 /// Why the database cannot be used.
@@ -156,6 +158,7 @@ async fn start(
     let log = Arc::new(SqlReader {
         database: reader.clone(),
         corrupt: Arc::clone(&parts.corrupt),
+        max_hold: settings.max_hold,
     });
     let (url, corrupt) = (parts.url.clone(), Arc::clone(&parts.corrupt));
     let storage = SqlStorage { parts, claim };

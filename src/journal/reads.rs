@@ -208,13 +208,15 @@ async fn first_retry_after<C: ConnectionTrait>(
 }
 
 /// Workspaces in which a cursor stands before the head, a retry is due by `due_by`, or an uninstalled
-/// installation is not done with.
+/// installation is not done with. Installations that are paused or disabled count only where they have been
+/// since `held_before`: then what waits for them may expire.
 pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
     connection: &C,
     due_by: Timestamp,
+    held_before: Timestamp,
 ) -> Result<Vec<WorkspaceId>, DbErr> {
     let backend = connection.get_database_backend();
-    let values = [due_by.millis().into()];
+    let values = [held_before.millis().into(), due_by.millis().into()];
     let rows = connection
         .query_all_raw(Statement::from_sql_and_values(
             backend,
@@ -230,13 +232,14 @@ pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
 /// A few look-ups for each installation that is not closed, however long its backlog is. A cursor that is
 /// missing stands where the installation began.
 pub(super) fn workspaces_with_work_sql(backend: DbBackend) -> String {
-    let [first] = numbered(backend);
+    let [first, second] = numbered(backend);
     let settled = "COALESCE(c.settled_seq, i.installed_seq)";
     format!(
         "SELECT DISTINCT i.workspace_id AS id FROM ext_installation i \
          LEFT JOIN ext_delivery_cursor c ON c.installation_id = i.id \
-         WHERE NOT i.closed AND (i.uninstalled_at IS NOT NULL \
-         OR (SELECT MIN(r.next_attempt_at) FROM ext_delivery_retry r WHERE r.installation_id = i.id) <= {first} \
+         WHERE NOT i.closed AND (i.uninstalled_at IS NOT NULL OR i.held_since IS NULL OR i.held_since <= {first}) \
+         AND (i.uninstalled_at IS NOT NULL \
+         OR (SELECT MIN(r.next_attempt_at) FROM ext_delivery_retry r WHERE r.installation_id = i.id) <= {second} \
          OR (EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id \
          AND (s.until_seq IS NULL OR s.until_seq > {settled})) \
          AND (SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = i.workspace_id) > {settled})) \

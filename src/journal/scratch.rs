@@ -89,6 +89,7 @@ impl Scratch {
             url: DatabaseUrl::parse(&self.url).unwrap(),
             max_connections: 4,
             min_free_bytes: 0,
+            max_hold: std::time::Duration::from_secs(86_400),
         }
     }
 

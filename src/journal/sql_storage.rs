@@ -1,6 +1,6 @@
 //! The journal over an SQL database.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
@@ -210,6 +210,7 @@ impl Connection for SqlConnection {
 pub(super) struct SqlReader {
     pub(super) database: Reader,
     pub(super) corrupt: Arc<CorruptRows>,
+    pub(super) max_hold: Duration,
 }
 
 impl LogReader for SqlReader {
@@ -250,7 +251,7 @@ impl LogReader for SqlReader {
     }
 
     fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
-        reads::workspaces_with_work(&self.database, due_by).boxed()
+        reads::workspaces_with_work(&self.database, due_by, due_by - self.max_hold).boxed()
     }
 
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {

@@ -92,7 +92,7 @@ on_both_engines!(
     async fn a_start_walks_the_installations_and_not_the_log(scratch: Scratch) {
         let journal = scratch.open().await;
         let sql = reads::workspaces_with_work_sql(journal.reader().get_database_backend());
-        let values = vec![5_i64.into()];
+        let values = vec![5_i64.into(), 5_i64.into()];
         let plan = plan(&journal, &sql, values).await;
         assert_seeks(
             &plan,

@@ -16,7 +16,7 @@ use crate::{
         retry_schedule::RetrySchedule,
         signing::SigningSecret,
     },
-    journal::scratch::Scratch,
+    journal::{JournalSettings, scratch::Scratch},
     receive::{Receiver, ReceiverOptions},
     router::{
         EventRouter, RouterSettings, external::ExternalClientConfig,
@@ -242,7 +242,9 @@ async fn start(scratch: &Scratch, change: fn(&mut RouterSettings)) -> EventRoute
         open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
     };
     change(&mut settings);
-    EventRouter::start(settings, scratch.settings(), Clock)
-        .await
-        .unwrap()
+    let journal = JournalSettings {
+        max_hold: settings.max_hold,
+        ..scratch.settings()
+    };
+    EventRouter::start(settings, journal, Clock).await.unwrap()
 }

@@ -170,6 +170,8 @@ on_both_engines!(
         let sent = running.publish(workspace, 20).await;
         running.nobody_is_active().await;
         assert_eq!(running.service.count(), 0);
+        let journal = &running.router.shared.journal;
+        assert_eq!(journal.workspaces_with_work(Clock.now()).await.unwrap(), []);
         running.change(workspace, installation, paused(false)).await;
         running.every_one_arrives(&sent).await;
         running.nobody_is_active().await;
