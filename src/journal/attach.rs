@@ -17,6 +17,11 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
+/// Settled places beyond the cursor are about as many as the window. There are more only where a cursor was lost
+/// and starts anew; then the attach must end in time all the same, and what is parked beyond may be delivered
+/// twice.
+const MOST_HANDLED: usize = 200_000;
+
 /// Reads where the lane of the installation stands. A cursor that cannot be right is repaired first: one that
 /// is missing starts where the installation began, one beyond the head goes back to it.
 pub(super) async fn attach(
@@ -233,7 +238,8 @@ pub(super) fn handled_sql(backend: DbBackend) -> String {
     format!(
         "SELECT seq FROM ext_delivery_retry WHERE installation_id = {first} AND seq > {second} \
          AND CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END \
-         UNION SELECT seq FROM dead_letter_event WHERE installation_id = {third} AND seq > {fourth}"
+         UNION SELECT seq FROM dead_letter_event WHERE installation_id = {third} AND seq > {fourth} \
+         ORDER BY seq LIMIT {MOST_HANDLED}"
     )
 }
 
