@@ -274,7 +274,12 @@ impl Journal {
     /// While there is no database.
     pub async fn load(&self, workspace: WorkspaceId) -> Result<(Seq, Vec<InstallationView>), ChangeError> {
         let head = self.log.head(workspace).await?;
-        Ok((head, self.log.views(workspace).await?))
+        let mut views = self.log.views(workspace).await?;
+        for view in &mut views {
+            // A cursor cannot stand beyond its log; one that does hides what is to come.
+            view.settled = view.settled.min(head);
+        }
+        Ok((head, views))
     }
 
     /// Up to `limit` events in `(after, through]`, in order.

@@ -13,6 +13,7 @@ use super::{ChangeError, reads};
 use crate::{
     clock::Clock,
     domain::{
+        attempt::DeliveryKind,
         event_pattern::EventPattern,
         id::{InstallationId, SubscriptionId, WorkspaceId},
         installation::{InstallationChange, InstallationUpdate, NewInstallation},
@@ -344,6 +345,10 @@ pub(super) async fn view<C: ConnectionTrait>(
     let spans = spans.into_iter().map(span_of).collect();
     let retry = ext_delivery_retry::Entity::find()
         .filter(ext_delivery_retry::Column::InstallationId.eq(installation.id))
+        .filter(
+            ext_delivery_retry::Column::Kind
+                .is_in([DeliveryKind::Live, DeliveryKind::Replay].map(DeliveryKind::as_str)),
+        )
         .limit(1)
         .one(connection)
         .await?;
@@ -372,7 +377,8 @@ pub(super) async fn views<C: ConnectionTrait>(
 ) -> Result<Vec<InstallationView>, ChangeError> {
     let installations = ext_installation::Entity::find()
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
-        .filter(ext_installation::Column::Closed.eq(false))
+        // As the index of those that are not closed has it.
+        .filter(Expr::cust("NOT closed"))
         .all(connection)
         .await?;
     let mut views = Vec::with_capacity(installations.len());

@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{ChangeError, change::Change, notice::Notice};
 use crate::domain::{
-    attempt::DeliveryKind,
+    attempt::{DeadLetterReason, DeliveryKind},
     id::{DeadLetterId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
@@ -99,7 +99,9 @@ async fn replay_target(
         .one(transaction)
         .await?
         .ok_or(ChangeError::NotFound("extension"))?;
-    let refusal = if installation.key != letter.extension_key {
+    let refusal = if letter.reason == DeadLetterReason::Corrupt.as_str() {
+        Some("the event is corrupt: there is nothing left that could be delivered")
+    } else if installation.key != letter.extension_key {
         Some("the letter belongs to another extension")
     } else if installation.uninstalled_at.is_some() {
         Some("the extension is uninstalled")
