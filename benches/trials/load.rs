@@ -38,6 +38,7 @@ pub(crate) struct Publisher {
     door: Door,
     stream: TcpStream,
     buffer: Vec<u8>,
+    is_closed: bool,
 }
 
 impl Door {
@@ -55,17 +56,32 @@ impl Door {
     }
 
     pub(crate) async fn publisher(&self) -> io::Result<Publisher> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
         Ok(Publisher {
             door: self.clone(),
-            stream,
+            stream: self.connect().await?,
             buffer: Vec::with_capacity(1024),
+            is_closed: false,
         })
     }
 }
 
+impl Door {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
 impl Publisher {
+    /// Connects anew where the server has ended the connection.
+    async fn ready(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_closed) {
+            self.stream = self.door.connect().await?;
+        }
+        Ok(())
+    }
+
     /// Publishes an event with this number; returns the status of the answer.
     pub(crate) async fn publish(&mut self, number: u64) -> io::Result<u16> {
         let body = format!(r#"{{"eventKey":"crm.deal.closed","payload":{{"n":{number}}}}}"#);
@@ -73,8 +89,9 @@ impl Publisher {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         loop {
-            if let Some(status) = whole_answer(&self.buffer) {
-                return Ok(status);
+            if let Some(answer) = whole_answer(&self.buffer) {
+                self.is_closed = answer.closes;
+                return Ok(answer.status);
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -83,20 +100,26 @@ impl Publisher {
     }
 }
 
-/// The status, once head and body are here.
-fn whole_answer(buffer: &[u8]) -> Option<u16> {
+struct Answered {
+    status: u16,
+    /// The server ends the connection.
+    closes: bool,
+}
+
+/// The answer, once head and body are here.
+fn whole_answer(buffer: &[u8]) -> Option<Answered> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&buffer[..head]).ok()?;
-    let length = text
-        .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length:")
-                .map(str::to_owned)
-        })
-        .and_then(|length| length.trim().parse().ok())
-        .unwrap_or(0);
-    (buffer.len() >= head + length).then(|| text.get(9..12)?.parse().ok())?
+    let text = std::str::from_utf8(&buffer[..head]).ok()?.to_ascii_lowercase();
+    let header = |name| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or("", str::trim)
+    };
+    let length = header("content-length:").parse().unwrap_or(0);
+    (buffer.len() >= head + length).then_some(())?;
+    Some(Answered {
+        status: text.get(9..12)?.parse().ok()?,
+        closes: header("connection:") == "close",
+    })
 }
 
 /// When each event of a load was published, by its number; a receiver looks it up.
@@ -245,6 +268,12 @@ async fn publish_until(door: Door, ended: Arc<AtomicBool>) -> Flooded {
     let mut flooded = Flooded::default();
     let mut publisher = door.publisher().await.ok();
     while !ended.load(Ordering::Acquire) {
+        if let Some(Err(_)) = match &mut publisher {
+            Some(publisher) => Some(publisher.ready().await),
+            None => None,
+        } {
+            publisher = None;
+        }
         let departs = Clock.instant();
         let status = match &mut publisher {
             Some(publisher) => publisher.publish(u64::MAX).await.ok(),
