@@ -252,7 +252,8 @@ impl TestApp {
         self.clean_up(connection).await;
     }
 
-    async fn clean_up(&mut self, connection: DatabaseConnection) {
+    /// Removes folder and database of a server that is stopped.
+    pub(crate) async fn clean_up(&mut self, connection: DatabaseConnection) {
         connection.close().await.expect("a connection can be closed");
         if let Some(database) = self.database.take() {
             database.drop().await;
