@@ -76,11 +76,25 @@ impl Storage for SqlStorage {
     }
 }
 
-/// A new writer connection that holds the claim.
+/// A new writer connection that holds the claim, when no other can be committing any more.
 pub(super) async fn connect(url: &DatabaseUrl) -> Result<DatabaseConnection, OpenError> {
     let connection = url.writer().await?;
     claim::take_on(&connection).await?;
+    wait_for_predecessor(&connection).await?;
     Ok(connection)
+}
+
+/// Waits until a lost connection of this process cannot be committing any more. On PostgreSQL the claim has
+/// waited for the end of its session.
+async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    // It would still hold the lock that this takes.
+    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
+        Outcome::Committed(()) => Ok(()),
+        _ => Err(DbErr::Custom("the database is locked".to_owned())),
+    }
 }
 
 struct SqlConnection {
@@ -140,10 +154,6 @@ impl Connection for SqlConnection {
         async move { recovery::places_of(&self.connection, &ids).await }.boxed()
     }
 
-    fn resolve(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
-        async move { recovery::resolve(&self.connection, &ids).await }.boxed()
-    }
-
     fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>> {
         attempts::write_all(&self.connection, rows).boxed()
     }
@@ -200,17 +210,5 @@ impl LogReader for SqlReader {
 
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
         reads::earliest_retry_after(&self.0, after).boxed()
-    }
-}
-
-/// Waits until a lost connection cannot be committing any more.
-pub(super) async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
-        return Ok(());
-    }
-    // It would still hold the lock that this takes.
-    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
-        Outcome::Committed(()) => Ok(()),
-        _ => Err(DbErr::Custom("the database is locked".to_owned())),
     }
 }

@@ -314,7 +314,7 @@ impl Writer {
             let ids = batch.event_ids();
             let resolved = match ids.is_empty() {
                 true => Ok(Ok(HashMap::new())),
-                false => timeout(TRANSACTION_TIMEOUT, connection.resolve(ids.clone())).await,
+                false => timeout(TRANSACTION_TIMEOUT, connection.places_of(ids.clone())).await,
             };
             match resolved {
                 Ok(Ok(places)) if !ids.is_empty() && places.len() == ids.len() => {
