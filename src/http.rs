@@ -17,6 +17,7 @@ mod members;
 pub mod page;
 mod parameters;
 pub mod path;
+mod payload;
 pub mod problem;
 pub mod query;
 mod request_id;

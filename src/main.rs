@@ -126,20 +126,12 @@ async fn run(command: Command, config: Config) -> ExitCode {
 }
 
 async fn serve(config: &Config, clock: Clock) -> ExitCode {
-    raise_open_files();
     match Server::start(config, clock).await {
         Ok(server) => {
             server.welcome().await;
             finish(server.run().await)
         }
         Err(error) => cannot_start(&error),
-    }
-}
-
-/// Connections to many services need more files than the usual limit of 1,024.
-fn raise_open_files() {
-    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
-        log::warn!(error:%; "the limit of open files cannot be raised");
     }
 }
 

@@ -97,6 +97,16 @@ impl From<AppendError> for PublishError {
     }
 }
 
+/// Why the server can neither accept nor deliver now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// In words for an operator.
+    #[error("{0}")]
+    Storage(String),
+}
+
 /// What an installation's actor knows of itself.
 #[derive(Clone, Debug, Default)]
 pub struct LaneHealth {
@@ -326,15 +336,31 @@ impl EventRouter {
     /// Able to accept and deliver; otherwise why not.
     ///
     /// # Errors
-    /// The reason, for an operator.
-    pub fn readiness(&self) -> Result<(), String> {
+    /// See [`NotReady`].
+    pub fn readiness(&self) -> Result<(), NotReady> {
         if self.shared.is_stopping() {
-            return Err("the server is shutting down".to_owned());
+            return Err(NotReady::ShuttingDown);
         }
         if !self.shared.journal.is_storage_ok() {
-            return Err("the database cannot be reached".to_owned());
+            return Err(NotReady::Storage("the database cannot be reached".to_owned()));
         }
         Ok(())
+    }
+
+    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
+    /// it. `Ok` promises nothing.
+    ///
+    /// # Errors
+    /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
+    pub fn may_publish(&self, workspace: WorkspaceId) -> Result<(), PublishError> {
+        if self.shared.is_stopping() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let entry = self.shared.directory.entry(workspace);
+        match self.shared.admission.admit(&entry.admission) {
+            Some(_released) => Ok(()),
+            None => Err(PublishError::Overloaded),
+        }
     }
 
     /// Refuses new publishes from now on.

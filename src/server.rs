@@ -1,6 +1,7 @@
 //! Putting it together: from a configuration to a server that runs, and its ordered end.
 
 pub mod admin;
+mod limits;
 pub mod logging;
 mod welcome;
 
@@ -17,6 +18,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+use self::limits::{Limits, LimitsError};
 use crate::{
     auth::{
         bootstrap::{self, Bootstrap, BootstrapError, Bootstrapped},
@@ -56,6 +58,8 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error("{address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
     #[error("signals cannot be listened for: {0}")]
     Signals(io::Error),
 }
@@ -88,12 +92,13 @@ impl Server {
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
         // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
         let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
+        let limits = Limits::raise(config)?;
         let listener = listen(config)?;
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(config, source))?;
         let master_key = master_key(config)?;
-        let settings = router_settings(config, &master_key, clock);
+        let settings = router_settings(config, &limits, &master_key, clock);
         let router = EventRouter::start(settings, journal_settings(config)?, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
@@ -230,7 +235,7 @@ fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     }
 }
 
-fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSettings {
+fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: Clock) -> RouterSettings {
     let sealer = Sealer::new(master_key);
     let open_secret: OpenSecret = Arc::new(move |sealed| {
         sealer
@@ -248,6 +253,7 @@ fn router_settings(config: &Config, master_key: &[u8], clock: Clock) -> RouterSe
         breaker_failures: delivery.breaker_failures,
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
+        max_delivery_connections: limits.delivery_connections,
         client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
         open_secret,
     }

@@ -14,6 +14,8 @@ pub struct Publish {
     pub max_batch_bytes: usize,
     /// Events accepted but not yet committed, over all workspaces; at least one.
     pub max_in_flight: usize,
+    /// Bytes of request bodies being read, over all connections; never less than `max_batch_bytes`.
+    pub max_buffered_bytes: usize,
 }
 
 impl Publish {
@@ -40,5 +42,10 @@ pub(super) const RULES: &[Rule<Publish>] = &[
         key: "publish.max_in_flight",
         allowed: "a whole number from 1 to 1000000",
         holds: |publish| (1..=1_000_000).contains(&publish.max_in_flight),
+    },
+    Rule {
+        key: "publish.max_buffered_bytes",
+        allowed: "a whole number of bytes from publish.max_batch_bytes to 68719476736 (64 GiB)",
+        holds: |publish| (publish.max_batch_bytes..=1024 * 64 * MIB).contains(&publish.max_buffered_bytes),
     },
 ];

@@ -1,11 +1,11 @@
 //! The section `[server]`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
-    rule::{MAX_THREADS, Rule, hours},
+    rule::{MAX_THREADS, Rule, hours, is_some_time_up_to},
     threads_or_cores,
 };
 
@@ -21,12 +21,25 @@ pub struct Server {
     workers: usize,
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
+    /// As configured; see [`Server::connection_limit`].
+    max_connections: usize,
+    /// For the head of a request, and to begin with for its body and for its answer.
+    #[serde(with = "humantime_serde")]
+    pub client_timeout: Duration,
+    /// Between two requests of one connection.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
 }
 
 impl Server {
     /// Threads that serve HTTP, at least one.
     pub fn worker_count(&self) -> usize {
         threads_or_cores(self.workers)
+    }
+
+    /// The most connections of clients at a time; `None` where it follows from the limit of open files.
+    pub fn connection_limit(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.max_connections)
     }
 }
 
@@ -50,6 +63,21 @@ pub(super) const RULES: &[Rule<Server>] = &[
         key: "server.shutdown_grace",
         allowed: "a duration from 0s to 1h, such as 30s",
         holds: |server| server.shutdown_grace <= hours(1),
+    },
+    Rule {
+        key: "server.max_connections",
+        allowed: "a whole number from 0 (as the limit of open files allows) to 1000000",
+        holds: |server| server.max_connections <= 1_000_000,
+    },
+    Rule {
+        key: "server.client_timeout",
+        allowed: "a duration from 1ms to 1h, such as 10s",
+        holds: |server| is_some_time_up_to(server.client_timeout, hours(1)),
+    },
+    Rule {
+        key: "server.keep_alive",
+        allowed: "a duration from 1ms to 1h, such as 75s",
+        holds: |server| is_some_time_up_to(server.keep_alive, hours(1)),
     },
 ];
 

@@ -25,6 +25,12 @@ fn the_defaults_are_those_of_the_documentation() {
         ("127.0.0.1", 8080)
     );
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(config.server.connection_limit(), None);
+    assert_eq!(
+        (config.server.client_timeout, config.server.keep_alive),
+        (Duration::from_secs(10), Duration::from_secs(75))
+    );
+    assert_eq!(config.publish.max_buffered_bytes, 67_108_864);
     assert_eq!(config.database.url.expose(), "sqlite://data/pointsman.db");
     assert_eq!(config.bootstrap.admin_email, "admin@pointsman.local");
     assert!(config.bootstrap.admin_password.is_empty() && config.bootstrap.demo);
@@ -203,6 +209,30 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
     ("SERVER__PORT", "", "server.port = \"\"", "from 0 to 65535"),
     ("SERVER__PORT", "80.5", "server.port = 80.5", "from 0 to 65535"),
     ("SERVER__WORKERS", "1025", "server.workers = 1025", "to 1024"),
+    (
+        "SERVER__MAX_CONNECTIONS",
+        "-1",
+        "server.max_connections = -1",
+        "to 1000000",
+    ),
+    (
+        "SERVER__CLIENT_TIMEOUT",
+        "0s",
+        "server.client_timeout = \"0s\"",
+        "from 1ms to 1h",
+    ),
+    (
+        "SERVER__KEEP_ALIVE",
+        "2h",
+        "server.keep_alive = \"2h\"",
+        "from 1ms to 1h",
+    ),
+    (
+        "PUBLISH__MAX_BUFFERED_BYTES",
+        "1000",
+        "publish.max_buffered_bytes = 1000",
+        "from publish.max_batch_bytes",
+    ),
     (
         "SERVER__SHUTDOWN_GRACE",
         "2h",

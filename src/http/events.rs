@@ -2,6 +2,7 @@
 
 mod dto;
 mod get;
+mod idempotency;
 mod list;
 mod publish;
 mod publish_body;
@@ -22,5 +23,3 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             web::resource("/api/workspaces/{workspaceId}/events/{eventId}").route(web::get().to(get::get)),
         );
 }
-
-pub(super) use dto::raw_json;

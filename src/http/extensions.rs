@@ -6,6 +6,7 @@ mod dto;
 mod get;
 mod install;
 mod list;
+mod reset;
 mod rotate_secret;
 mod send_test;
 mod uninstall;
@@ -39,6 +40,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/api/workspaces/{workspaceId}/extensions/{extensionId}/test")
                 .route(web::post().to(send_test::send_test)),
+        )
+        .service(
+            web::resource("/api/workspaces/{workspaceId}/extensions/{extensionId}/reset")
+                .route(web::post().to(reset::reset)),
         );
 }
 

@@ -17,6 +17,6 @@ async fn healthz() -> HttpResponse {
 
 /// 200 when events can be accepted and delivered, else 503 with the reason.
 async fn readyz(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    state.router.readiness().map_err(Problem::not_ready)?;
+    state.router.readiness()?;
     Ok(json::success())
 }

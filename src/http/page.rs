@@ -13,13 +13,18 @@ pub use super::query::Query;
 
 /// How many rows a page has at most: 1 to 200, 50 when not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "String")]
 pub struct Limit(u16);
 
 impl Limit {
     /// How many rows to ask the database for: one more than is shown tells whether there is another page.
     pub fn fetch(self) -> u64 {
-        u64::from(self.0) + 1
+        self.rows() + 1
+    }
+
+    /// How many rows to show at most.
+    pub fn rows(self) -> u64 {
+        u64::from(self.0)
     }
 }
 
@@ -29,13 +34,13 @@ impl Default for Limit {
     }
 }
 
-impl TryFrom<i64> for Limit {
+impl TryFrom<String> for Limit {
     type Error = &'static str;
 
-    fn try_from(value: i64) -> Result<Self, Self::Error> {
-        match u16::try_from(value) {
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.parse() {
             Ok(limit @ 1..=200) => Ok(Self(limit)),
-            _ => Err("must be from 1 to 200"),
+            _ => Err("must be a whole number from 1 to 200"),
         }
     }
 }
@@ -74,6 +79,16 @@ pub fn page<R, T: Serialize, K: Serialize>(
     let shown = usize::from(limit.0);
     let more = rows.len() > shown;
     rows.truncate(shown);
+    whole_page(rows, more, key, show)
+}
+
+/// Answers with all of the rows, and with a cursor after the last of them when there are `more`.
+pub fn whole_page<R, T: Serialize, K: Serialize>(
+    rows: Vec<R>,
+    more: bool,
+    key: impl Fn(&R) -> K,
+    show: impl FnMut(R) -> T,
+) -> HttpResponse {
     let next = rows
         .last()
         .filter(|_| more)

@@ -30,6 +30,12 @@ pub enum Problem {
     MethodNotAllowed,
     #[error("{0}")]
     Conflict(Cow<'static, str>),
+    /// The first publish under the key is still under way.
+    #[error("a publish under this Idempotency-Key is in progress; try again shortly")]
+    IdempotencyKeyInUse,
+    /// The key names a publish with another body.
+    #[error("this Idempotency-Key was used with another body within the last 24 h; take a new one")]
+    IdempotencyKeyReused,
     #[error("the body is larger than {limit} bytes")]
     PayloadTooLarge { limit: usize },
     #[error("the body must be sent as Content-Type: application/json, without Content-Encoding")]
@@ -38,10 +44,8 @@ pub enum Problem {
     RateLimited,
     #[error("{0}")]
     Overloaded(Cow<'static, str>),
-    #[error(
-        "the database cannot be reached; try again later, as what was asked may or may not have been recorded"
-    )]
-    StorageUnavailable,
+    #[error("{0}")]
+    StorageUnavailable(Cow<'static, str>),
     /// The cause is for the log; the body says nothing of it.
     #[error("something went wrong here; the log has it under the request id")]
     Internal { cause: String },
@@ -115,12 +119,21 @@ impl Problem {
     }
 
     pub fn storage_unavailable() -> Self {
-        Self::StorageUnavailable
+        Self::StorageUnavailable(
+            "the database cannot be reached; try again later, as what was asked may or may not have been \
+             recorded"
+                .into(),
+        )
     }
 
-    /// The server takes no work now, for this `reason`.
-    pub fn not_ready(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Overloaded(reason.into())
+    /// The server takes no work from now on.
+    pub fn shutting_down() -> Self {
+        Self::Overloaded("the server is shutting down; try again shortly".into())
+    }
+
+    /// Too many bodies are arriving at the same time.
+    pub fn too_many_bodies() -> Self {
+        Self::Overloaded("too many request bodies are arriving; try again shortly".into())
     }
 
     /// `cause` is logged with the request id and shown to nobody.
@@ -144,11 +157,13 @@ impl Problem {
             Self::NotFound(_) => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),
+            Self::IdempotencyKeyInUse => ("IDEMPOTENCY_KEY_IN_USE", StatusCode::CONFLICT),
+            Self::IdempotencyKeyReused => ("IDEMPOTENCY_KEY_REUSED", StatusCode::UNPROCESSABLE_ENTITY),
             Self::PayloadTooLarge { .. } => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
             Self::Overloaded(_) => ("OVERLOADED", StatusCode::SERVICE_UNAVAILABLE),
-            Self::StorageUnavailable => ("STORAGE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StorageUnavailable(_) => ("STORAGE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal { .. } => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -156,8 +171,8 @@ impl Problem {
     /// Seconds after which another try makes sense.
     fn retry_after(&self) -> Option<&'static str> {
         match self {
-            Self::RateLimited | Self::Overloaded(_) => Some("1"),
-            Self::StorageUnavailable => Some("5"),
+            Self::RateLimited | Self::Overloaded(_) | Self::IdempotencyKeyInUse => Some("1"),
+            Self::StorageUnavailable(_) => Some("5"),
             _ => None,
         }
     }
@@ -270,6 +285,8 @@ mod tests {
     async fn whoever_may_try_again_learns_when() {
         for problem in [
             Problem::overloaded(),
+            Problem::shutting_down(),
+            Problem::IdempotencyKeyInUse,
             Problem::rate_limited(),
             Problem::storage_unavailable(),
         ] {

@@ -94,9 +94,11 @@ mod tests {
     #[test]
     fn a_wrong_parameter_is_named() {
         for (text, expected) in [
-            ("limit=0", "limit: must be from 1 to 200"),
-            ("limit=201", "limit: must be from 1 to 200"),
-            ("limit=x", "limit: invalid digit found in string"),
+            ("limit=0", "limit: must be a whole number from 1 to 200"),
+            ("limit=201", "limit: must be a whole number from 1 to 200"),
+            ("limit=x", "limit: must be a whole number from 1 to 200"),
+            ("limit=", "limit: must be a whole number from 1 to 200"),
+            ("limit=99999", "limit: must be a whole number from 1 to 200"),
             ("cursor=x", "cursor: is no cursor of this list"),
             ("from=today", "from: must be an RFC 3339 time"),
             ("eventKey=a.b&eventKey=c.d", "eventKey: given twice"),

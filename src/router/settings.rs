@@ -21,6 +21,8 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
+    /// Connections to services at a time, over all installations; at least 1.
+    pub max_delivery_connections: usize,
     pub client: ExternalClientConfig,
     pub open_secret: OpenSecret,
 }

@@ -22,11 +22,60 @@ pub struct EventFilter {
     pub to: Option<Timestamp>,
 }
 
-/// The events that pass the filter, newest first, at most `limit` of those before `before`.
+/// Events, and whether there are more behind them.
+#[derive(Debug)]
+pub struct EventPage {
+    pub events: Vec<PlatformEvent>,
+    pub more: bool,
+}
+
+/// Read at first, while nobody knows how large the events are; afterwards as many as fit by what was read.
+const FIRST_ROWS: u64 = 16;
+
+/// The events that pass the filter, newest first: of those before `before` at most `limit`, and no more once
+/// their payloads have `max_bytes`. The page has at least one event where there is one.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn page(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    filter: &EventFilter,
+    mut before: Option<Seq>,
+    limit: u64,
+    max_bytes: usize,
+) -> Result<EventPage, DbErr> {
+    let mut events: Vec<PlatformEvent> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let count = events.len() as u64;
+        // One more than is shown tells whether there are more.
+        let rows = next_rows(count, bytes, max_bytes).min(limit + 1 - count);
+        let read = rows_before(conn, workspace, filter, before, rows).await?;
+        let last = (read.len() as u64) < rows;
+        for event in read {
+            if events.len() as u64 == limit || (bytes >= max_bytes && !events.is_empty()) {
+                return Ok(EventPage { events, more: true });
+            }
+            bytes += event.payload.len();
+            before = Some(event.seq);
+            events.push(event);
+        }
+        if last {
+            return Ok(EventPage { events, more: false });
+        }
+    }
+}
+
+/// How many rows probably reach `max_bytes`, after `count` with `bytes` in all.
+fn next_rows(count: u64, bytes: usize, max_bytes: usize) -> u64 {
+    let average = (bytes as u64).checked_div(count).map(|average| average.max(1));
+    average.map_or(FIRST_ROWS, |average| {
+        (max_bytes.saturating_sub(bytes) as u64 / average).max(1)
+    })
+}
+
+async fn rows_before(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     filter: &EventFilter,
@@ -143,8 +192,48 @@ mod tests {
     use super::*;
     use crate::store::fixture::Fixture;
 
-    fn seqs(events: &[PlatformEvent]) -> Vec<i64> {
-        events.iter().map(|event| event.seq.get()).collect()
+    const MIB: usize = 1024 * 1024;
+
+    fn seqs(page: &EventPage) -> Vec<i64> {
+        page.events.iter().map(|event| event.seq.get()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_at_its_bytes_and_the_next_goes_on_there() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        for seq in 1..=40 {
+            db.event(ours, seq, "a.b").await;
+        }
+        let filter = EventFilter::default();
+        let whole = page(&db.conn, ours, &filter, None, 40, MIB).await.unwrap();
+        assert_eq!((whole.events.len(), whole.more), (40, false));
+        let one = whole.events[0].payload.len();
+        for (max_bytes, expected) in [
+            (0, 1),
+            (1, 1),
+            (one, 1),
+            (one + 1, 2),
+            (25 * one, 25),
+            (39 * one + 1, 40),
+        ] {
+            let read = page(&db.conn, ours, &filter, None, 100, max_bytes).await.unwrap();
+            assert_eq!(
+                (read.events.len(), read.more),
+                (expected, expected < 40),
+                "{max_bytes} bytes"
+            );
+        }
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let read = page(&db.conn, ours, &filter, before, 7, 3 * one).await.unwrap();
+            seen.extend(seqs(&read));
+            before = read.events.last().map(|event| event.seq);
+            if !read.more {
+                break;
+            }
+        }
+        assert_eq!(seen, (1..=40).rev().collect::<Vec<_>>());
     }
 
     #[tokio::test]
@@ -157,11 +246,12 @@ mod tests {
         let foreign = db.event(theirs, 1, "crm.deal.closed").await;
 
         let filter = EventFilter::default();
-        let first = page(&db.conn, ours, &filter, None, 3).await.unwrap();
-        let second = page(&db.conn, ours, &filter, Some(first[2].seq), 3)
+        let first = page(&db.conn, ours, &filter, None, 3, MIB).await.unwrap();
+        let second = page(&db.conn, ours, &filter, Some(Seq::new(3)), 3, MIB)
             .await
             .unwrap();
-        assert_eq!((seqs(&first), seqs(&second)), (vec![5, 4, 3], vec![2, 1]));
+        assert_eq!((seqs(&first), first.more), (vec![5, 4, 3], true));
+        assert_eq!((seqs(&second), second.more), (vec![2, 1], false));
         assert!(find(&db.conn, ours, foreign).await.unwrap().is_none());
         assert!(find(&db.conn, theirs, foreign).await.unwrap().is_some());
         assert_eq!(head(&db.conn, ours).await.unwrap(), Seq::new(5));
@@ -203,7 +293,7 @@ mod tests {
             ),
         ];
         for (filter, expected) in cases {
-            let found = page(&db.conn, ours, &filter, None, 10).await.unwrap();
+            let found = page(&db.conn, ours, &filter, None, 10, MIB).await.unwrap();
             assert_eq!(seqs(&found), expected, "{filter:?}");
         }
     }

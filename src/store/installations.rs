@@ -26,6 +26,9 @@ pub struct Installation {
     pub enabled: bool,
     pub paused: bool,
     pub concurrency: Option<u32>,
+    pub ordered: bool,
+    /// Attempts per second.
+    pub rate_limit: Option<u32>,
     pub installed_at: Timestamp,
     pub installed_seq: Seq,
     pub uninstalled_seq: Option<Seq>,
@@ -47,6 +50,8 @@ impl From<Model> for Installation {
             enabled: row.enabled,
             paused: row.paused,
             concurrency: row.concurrency.and_then(|limit| u32::try_from(limit).ok()),
+            ordered: row.ordered,
+            rate_limit: row.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
             installed_at: Timestamp::from_millis(row.installed_at),
             installed_seq: Seq::new(row.installed_seq),
             uninstalled_seq: row.uninstalled_seq.map(Seq::new),

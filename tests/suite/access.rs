@@ -109,6 +109,13 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
     ),
     (
         "POST",
+        "/api/workspaces/{workspaceId}/extensions/{extensionId}/reset",
+        "",
+        WorkspaceAdmin,
+        404,
+    ),
+    (
+        "POST",
         "/api/workspaces/{workspaceId}/extensions/{extensionId}/subscriptions",
         "{}",
         WorkspaceAdmin,

@@ -77,6 +77,17 @@ mod tests {
         let id = uuid::Uuid::nil();
         let good = format!("extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&workspaceId={id}&limit=9");
         assert_eq!(wrong_parameter(&good), None);
+        for reason in [
+            "RETRIES_EXHAUSTED",
+            "ABORTED",
+            "UNINSTALLED",
+            "BREAKER_OPEN",
+            "EXPIRED",
+            "POISON",
+            "CORRUPT",
+        ] {
+            assert_eq!(wrong_parameter(&format!("reason={reason}")), None, "{reason}");
+        }
         for (query, expected) in [
             ("extensionId=crm", "extensionId"),
             ("workspaceId=ws-uuid", "workspaceId"),

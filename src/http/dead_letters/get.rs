@@ -2,12 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::dto::DeadLetterDto;
 use crate::{
     http::{
-        access::Caller, events::raw_json, extensions::attempt::AttemptDto, json, problem::Problem,
+        access::Caller, extensions::attempt::AttemptDto, json, payload::PayloadDto, problem::Problem,
         state::AppState,
     },
     store::attempts,
@@ -17,8 +16,8 @@ use crate::{
 struct DeadLetterWithPayloadDto {
     #[serde(flatten)]
     letter: DeadLetterDto,
-    /// As it was sent, byte for byte.
-    payload: Box<RawValue>,
+    #[serde(flatten)]
+    payload: PayloadDto,
     /// Those that history still has, replays too, oldest first.
     attempts: Vec<AttemptDto>,
 }
@@ -40,7 +39,7 @@ pub(super) async fn get(
     )
     .await?;
     Ok(json::success_with(&DeadLetterWithPayloadDto {
-        payload: raw_json(std::mem::take(&mut letter.payload))?,
+        payload: std::mem::take(&mut letter.payload).into(),
         letter: letter.into(),
         attempts: history.into_iter().map(AttemptDto::from).collect(),
     }))

@@ -1,7 +1,6 @@
 //! How an event is shown.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::{
     domain::{
@@ -10,7 +9,7 @@ use crate::{
         seq::Seq,
         timestamp::Timestamp,
     },
-    http::problem::Problem,
+    http::payload::PayloadDto,
 };
 
 #[derive(Debug, Serialize)]
@@ -23,34 +22,24 @@ pub(super) struct EventDto {
     schema_version: Option<String>,
     tenant_id: WorkspaceId,
     actor: Option<String>,
-    /// As it was sent, byte for byte.
-    payload: Box<RawValue>,
+    #[serde(flatten)]
+    payload: PayloadDto,
     occurred_at: Timestamp,
 }
 
-impl EventDto {
-    /// # Errors
-    /// `INTERNAL` when the log holds no JSON, which it never takes.
-    pub(super) fn of(event: PlatformEvent) -> Result<Self, Problem> {
-        Ok(Self {
+impl From<PlatformEvent> for EventDto {
+    fn from(event: PlatformEvent) -> Self {
+        Self {
             id: event.id,
             seq: event.seq,
             event_key: event.event_key.as_str().to_owned(),
             schema_version: event.schema_version,
             tenant_id: event.workspace_id,
             actor: event.actor,
-            payload: raw_json(event.payload.into_string())?,
+            payload: event.payload.into_string().into(),
             occurred_at: event.occurred_at,
-        })
+        }
     }
-}
-
-/// A stored payload, to be embedded as it is.
-///
-/// # Errors
-/// `INTERNAL` when it is no JSON.
-pub(in crate::http) fn raw_json(text: String) -> Result<Box<RawValue>, Problem> {
-    RawValue::from_string(text).map_err(Problem::internal)
 }
 
 #[cfg(test)]
@@ -71,7 +60,7 @@ mod tests {
             traceparent: None,
         };
         let workspace = WorkspaceId::new(uuid::Uuid::nil());
-        let dto = EventDto::of(PlatformEvent::record(workspace, Seq::new(7), event)).unwrap();
+        let dto = EventDto::from(PlatformEvent::record(workspace, Seq::new(7), event));
         let nil = uuid::Uuid::nil();
         assert_eq!(
             serde_json::to_string(&dto).unwrap(),

@@ -69,7 +69,7 @@ pub(super) async fn get(
         .ok_or_else(|| Problem::not_found("event"))?;
     let fates = fate::of_event(db, workspace, &event).await?;
     Ok(json::success_with(&EventWithDeliveriesDto {
-        event: EventDto::of(event)?,
+        event: event.into(),
         deliveries: fates.into_iter().map(DeliveryDto::from).collect(),
     }))
 }

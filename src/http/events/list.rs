@@ -8,13 +8,16 @@ use crate::{
     domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp},
     http::{
         access::Caller,
-        page::{Cursor, Limit, Query, page},
+        page::{Cursor, Limit, Query, whole_page},
         parameters,
         problem::Problem,
         state::AppState,
     },
     store::events::{self, EventFilter},
 };
+
+/// A page ends with the event whose payload reaches this.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,13 +50,15 @@ pub(super) async fn list(
         from: query.from,
         to: query.to,
     };
-    let (before, limit) = (query.cursor.map(|cursor| cursor.0), query.limit);
-    let events = events::page(state.router.reader(), workspace, &filter, before, limit.fetch())
-        .await?
-        .into_iter()
-        .map(EventDto::of)
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(page(events, limit, |event| event.seq, |event| event))
+    let before = query.cursor.map(|cursor| cursor.0);
+    let (db, limit) = (state.router.reader(), query.limit.rows());
+    let page = events::page(db, workspace, &filter, before, limit, MAX_PAGE_BYTES).await?;
+    Ok(whole_page(
+        page.events,
+        page.more,
+        |event| event.seq,
+        EventDto::from,
+    ))
 }
 
 #[cfg(test)]

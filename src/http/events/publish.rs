@@ -7,6 +7,7 @@ use actix_web::{
 };
 
 use super::{
+    idempotency,
     publish_body::{PublishBodyError, PublishEvent},
     traceparent,
 };
@@ -35,8 +36,14 @@ pub(super) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let workspace = state.member(&caller, &workspace).await?;
+    // Whoever cannot be served is told so before they send, and we read, a body for nothing.
+    state.router.may_publish(workspace)?;
+    let key = idempotency::key(request.headers())?;
     let body = json::read_body(&request, payload, state.settings.max_body_bytes).await?;
     let sent = PublishEvent::parse(&body)?;
+    let idempotency = key.map(|key| idempotency::of(key, &body));
+    // The event has its own copy of what is kept of it.
+    drop(body);
     let event = NewEvent {
         id: EventId::new(state.clock.new_uuid()),
         event_key: sent.event_key,
@@ -47,11 +54,12 @@ pub(super) async fn publish(
         traceparent: traceparent::read(request.headers()),
     };
     let id = event.id;
-    state.router.publish(workspace, event, None).await?;
-    Ok(published(workspace, id))
+    let recorded = state.router.publish(workspace, event, idempotency).await?;
+    let id = recorded.event_ids.first().copied().unwrap_or(id);
+    Ok(published(workspace, id, recorded.replayed))
 }
 
-fn published(workspace: WorkspaceId, event: EventId) -> HttpResponse {
+fn published(workspace: WorkspaceId, event: EventId, replayed: bool) -> HttpResponse {
     let mut response = json::success();
     let headers = response.headers_mut();
     for (name, value) in [
@@ -60,6 +68,9 @@ fn published(workspace: WorkspaceId, event: EventId) -> HttpResponse {
     ] {
         let value = HeaderValue::try_from(value).expect("ids are plain ASCII");
         headers.insert(name, value);
+    }
+    if replayed {
+        headers.insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
@@ -85,11 +96,14 @@ mod tests {
     #[actix_web::test]
     async fn the_answer_is_exactly_success_and_says_where_the_event_is() {
         let nil = uuid::Uuid::nil();
-        let response = published(WorkspaceId::new(nil), EventId::new(nil));
+        let response = published(WorkspaceId::new(nil), EventId::new(nil), false);
         let header = |name| response.headers().get(name).unwrap().to_str().unwrap();
         assert_eq!(header("x-event-id"), nil.to_string());
         assert_eq!(header("location"), format!("/api/workspaces/{nil}/events/{nil}"));
+        assert!(!response.headers().contains_key("idempotency-replayed"));
         let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
         assert_eq!(body, r#"{"code":"SUCCESS"}"#);
+        let again = published(WorkspaceId::new(nil), EventId::new(nil), true);
+        assert_eq!(again.headers().get("idempotency-replayed").unwrap(), "true");
     }
 }

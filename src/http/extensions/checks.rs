@@ -15,6 +15,7 @@ const MAX_HEADERS: usize = 20;
 const MAX_HEADER_NAME_BYTES: usize = 128;
 const MAX_HEADER_VALUE_BYTES: usize = 4096;
 const MAX_CONCURRENCY: u32 = 256;
+const MAX_RATE_LIMIT: u32 = 100_000;
 
 /// An extension's key: 1 to 64 bytes of `[a-z0-9_.-]`, of which the first is a letter or a digit.
 pub(super) fn key(text: &str) -> Result<(), &'static str> {
@@ -126,6 +127,14 @@ pub(super) fn concurrency(limit: u32) -> Result<u32, &'static str> {
         .contains(&limit)
         .then_some(limit)
         .ok_or("must be from 1 to 256")
+}
+
+/// How many attempts may begin in a second.
+pub(super) fn rate_limit(limit: u32) -> Result<(), &'static str> {
+    (1..=MAX_RATE_LIMIT)
+        .contains(&limit)
+        .then_some(())
+        .ok_or("must be from 1 to 100000, or null for no limit")
 }
 
 #[cfg(test)]

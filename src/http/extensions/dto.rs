@@ -26,7 +26,11 @@ pub(super) struct ExtensionDto {
     header_names: Vec<String>,
     enabled: bool,
     paused: bool,
+    /// Deliveries in flight at the same time; always 1 while `ordered`.
     concurrency: Option<u32>,
+    ordered: bool,
+    /// Attempts per second.
+    rate_limit: Option<u32>,
     installed_at: Timestamp,
 }
 
@@ -44,7 +48,13 @@ impl ExtensionDto {
             header_names: headers.into_keys().collect(),
             enabled: installation.enabled,
             paused: installation.paused,
-            concurrency: installation.concurrency,
+            concurrency: if installation.ordered {
+                Some(1)
+            } else {
+                installation.concurrency
+            },
+            ordered: installation.ordered,
+            rate_limit: installation.rate_limit,
             installed_at: installation.installed_at,
         })
     }

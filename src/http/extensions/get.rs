@@ -7,6 +7,7 @@ use super::dto::ExtensionDto;
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
+        lane::BreakerState,
         timestamp::Timestamp,
     },
     http::{access::Caller, json, problem::Problem, state::AppState},
@@ -36,6 +37,36 @@ struct HealthDto {
     oldest_pending_age_ms: Option<u64>,
     last_success_at: Option<Timestamp>,
     last_failure_at: Option<Timestamp>,
+    breaker: BreakerDto,
+    /// Its actor died too often and waits for a reset.
+    failed: bool,
+}
+
+/// Whether deliveries go freely, or one at a time until one succeeds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BreakerDto {
+    state: &'static str,
+    since: Option<Timestamp>,
+    /// The next delivery is not attempted before this.
+    next_probe_at: Option<Timestamp>,
+}
+
+impl From<BreakerState> for BreakerDto {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self {
+                state: "CLOSED",
+                since: None,
+                next_probe_at: None,
+            },
+            BreakerState::Open { since, next_probe_at } => Self {
+                state: "OPEN",
+                since: Some(since),
+                next_probe_at: Some(next_probe_at),
+            },
+        }
+    }
 }
 
 /// The extension and how it keeps up.
@@ -63,19 +94,22 @@ async fn health(
     let backlog = backlog::of_installation(db, workspace, installation).await?;
     let last = attempts::last_outcomes(db, workspace, installation).await?;
     // The lane knows what the history has not been told yet; the history what was before the lane.
-    let lane = state.router.health(workspace, installation).await;
-    let (success, failure) = lane
-        .as_ref()
-        .map_or((None, None), |lane| (lane.last_success_at, lane.last_failure_at));
+    let lane = state
+        .router
+        .health(workspace, installation)
+        .await
+        .unwrap_or_default();
     let now = state.clock.wall();
     let age = |at: Timestamp| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
     Ok(HealthDto {
-        in_flight: lane.map_or(0, |lane| lane.in_flight),
+        in_flight: lane.in_flight,
         backlog: backlog.pending,
         backlog_is_exact: backlog.exact,
         retrying: backlog.retrying,
         oldest_pending_age_ms: backlog.oldest_at.map(age),
-        last_success_at: success.max(last.success_at),
-        last_failure_at: failure.max(last.failure_at),
+        last_success_at: lane.last_success_at.max(last.success_at),
+        last_failure_at: lane.last_failure_at.max(last.failure_at),
+        breaker: lane.breaker.into(),
+        failed: lane.failed,
     })
 }

@@ -1,7 +1,7 @@
 //! `PATCH /api/workspaces/{workspaceId}/extensions/{extensionId}`
 
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 use super::{
     checks,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What is absent or null stays as it is.
+/// What is absent stays as it is, and so does what is null, but for `rateLimit`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UpdateExtensionDto {
@@ -29,8 +29,15 @@ pub(super) struct UpdateExtensionDto {
     /// Replaces all headers.
     headers: Option<Headers>,
     concurrency: Option<u32>,
-    ordered: Option<IgnoredAny>,
-    rate_limit: Option<IgnoredAny>,
+    ordered: Option<bool>,
+    /// Null takes the limit away.
+    #[serde(default, deserialize_with = "given")]
+    rate_limit: Option<Option<u32>>,
+}
+
+/// Tells null from absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Changes an extension, for attempts that begin after this answer.
@@ -43,7 +50,7 @@ pub(super) async fn update(
     let (workspace, extension) = path.into_inner();
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let installation = state.extension(workspace, &extension).await?;
-    let changed = match check(body.read().await?, &state.sealer)? {
+    let changed = match check(body.read().await?, installation.ordered, &state.sealer)? {
         Some(update) => state
             .router
             .change_installation(workspace, installation.id, InstallationChange::Update(update))
@@ -54,8 +61,12 @@ pub(super) async fn update(
     Ok(json::success_with(&ExtensionDto::of(changed, &state.sealer)?))
 }
 
-/// The change; nothing where the body asks for none.
-fn check(dto: UpdateExtensionDto, sealer: &Sealer) -> Result<Option<InstallationUpdate>, Problem> {
+/// The change; nothing where the body asks for none. `ordered` is how the extension is so far.
+fn check(
+    dto: UpdateExtensionDto,
+    ordered: bool,
+    sealer: &Sealer,
+) -> Result<Option<InstallationUpdate>, Problem> {
     let mut checks = Checks::new();
     if let Some(name) = &dto.name {
         checks.check("name", validate::name(name));
@@ -66,13 +77,11 @@ fn check(dto: UpdateExtensionDto, sealer: &Sealer) -> Result<Option<Installation
     let concurrency = dto
         .concurrency
         .and_then(|limit| checks.check("concurrency", checks::concurrency(limit)));
-    for (field, given) in [
-        ("ordered", dto.ordered.is_some()),
-        ("rateLimit", dto.rate_limit.is_some()),
-    ] {
-        if given {
-            checks.check(field, Err::<(), _>("cannot be set in this version of the server"));
-        }
+    if concurrency.is_some_and(|limit| limit > 1) && dto.ordered.unwrap_or(ordered) {
+        checks.check("concurrency", Err::<(), _>("must be 1 while ordered is true"));
+    }
+    if let Some(Some(limit)) = dto.rate_limit {
+        checks.check("rateLimit", checks::rate_limit(limit));
     }
     checks.finish()?;
     let changes_something = dto.name.is_some()
@@ -80,7 +89,9 @@ fn check(dto: UpdateExtensionDto, sealer: &Sealer) -> Result<Option<Installation
         || dto.enabled.is_some()
         || dto.paused.is_some()
         || headers.is_some()
-        || concurrency.is_some();
+        || concurrency.is_some()
+        || dto.ordered.is_some()
+        || dto.rate_limit.is_some();
     Ok(changes_something.then(|| InstallationUpdate {
         name: dto.name,
         service_base_url,
@@ -88,8 +99,8 @@ fn check(dto: UpdateExtensionDto, sealer: &Sealer) -> Result<Option<Installation
         paused: dto.paused,
         headers: headers.map(|headers| seal_headers(&headers, sealer)),
         concurrency,
-        ordered: None,
-        rate_limit: None,
+        ordered: dto.ordered,
+        rate_limit: dto.rate_limit,
     }))
 }
 
@@ -98,9 +109,13 @@ mod tests {
     use super::*;
 
     fn checked(body: &str) -> Result<Option<InstallationUpdate>, Vec<String>> {
+        checked_for(body, false)
+    }
+
+    fn checked_for(body: &str, ordered: bool) -> Result<Option<InstallationUpdate>, Vec<String>> {
         let sealer = Sealer::new(&[7; 64]);
         let dto = json::decode::<UpdateExtensionDto>(body.as_bytes());
-        dto.and_then(|dto| check(dto, &sealer))
+        dto.and_then(|dto| check(dto, ordered, &sealer))
             .map_err(|problem| match problem {
                 Problem::ValidationFailed(errors) => {
                     errors.into_iter().map(|error| error.field.into_owned()).collect()
@@ -128,18 +143,47 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: [(&str, &[&str]); 8] = [
+        let cases: [(&str, &[&str]); 11] = [
             (r#"{"name":""}"#, &["name"]),
             (r#"{"serviceBaseUrl":"ftp://x"}"#, &["serviceBaseUrl"]),
             (r#"{"enabled":"yes"}"#, &["enabled"]),
             (r#"{"concurrency":0}"#, &["concurrency"]),
             (r#"{"concurrency":-1}"#, &["concurrency"]),
             (r#"{"headers":{"webhook-id":"x"}}"#, &["headers.webhook-id"]),
-            (r#"{"ordered":true}"#, &["ordered"]),
-            (r#"{"rateLimit":5,"paused":true}"#, &["rateLimit"]),
+            (r#"{"ordered":1}"#, &["ordered"]),
+            (r#"{"ordered":true,"concurrency":2}"#, &["concurrency"]),
+            (r#"{"rateLimit":0,"paused":true}"#, &["rateLimit"]),
+            (r#"{"rateLimit":100001}"#, &["rateLimit"]),
+            (r#"{"rateLimit":"5"}"#, &["rateLimit"]),
         ];
         for (body, expected) in cases {
             assert_eq!(checked(body).unwrap_err(), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_rate_limit_is_set_by_a_number_and_taken_away_by_null() {
+        for (body, expected) in [
+            (r#"{"rateLimit":1}"#, Some(Some(1))),
+            (r#"{"rateLimit":100000}"#, Some(Some(100_000))),
+            (r#"{"rateLimit":null}"#, Some(None)),
+            (r#"{"paused":true}"#, None),
+        ] {
+            assert_eq!(checked(body).unwrap().unwrap().rate_limit, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn more_than_one_at_a_time_needs_an_extension_that_is_not_ordered() {
+        let more = r#"{"concurrency":2}"#;
+        assert_eq!(checked_for(more, true).unwrap_err(), ["concurrency"]);
+        for body in [
+            r#"{"concurrency":1}"#,
+            r#"{"concurrency":2,"ordered":false}"#,
+            r#"{"ordered":true}"#,
+        ] {
+            assert!(checked_for(body, true).unwrap().is_some(), "{body}");
+        }
+        assert!(checked(more).unwrap().is_some());
     }
 }

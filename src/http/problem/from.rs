@@ -5,7 +5,7 @@ use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 use super::Problem;
 use crate::{
     auth::passwords::PasswordError,
-    router::{ChangeError, PublishError},
+    router::{ChangeError, NotReady, PublishError},
 };
 
 impl From<PublishError> for Problem {
@@ -13,9 +13,19 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Overloaded => Self::overloaded(),
             PublishError::StorageUnavailable => Self::storage_unavailable(),
-            PublishError::ShuttingDown => Self::not_ready("the server is shutting down; try again shortly"),
+            PublishError::ShuttingDown => Self::shutting_down(),
             PublishError::Refused(cause) => Self::internal(cause),
-            PublishError::KeyInUse | PublishError::KeyReused => Self::conflict(error.to_string()),
+            PublishError::KeyInUse => Self::IdempotencyKeyInUse,
+            PublishError::KeyReused => Self::IdempotencyKeyReused,
+        }
+    }
+}
+
+impl From<NotReady> for Problem {
+    fn from(error: NotReady) -> Self {
+        match error {
+            NotReady::ShuttingDown => Self::shutting_down(),
+            NotReady::Storage(reason) => Self::StorageUnavailable(reason.into()),
         }
     }
 }

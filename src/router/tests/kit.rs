@@ -167,6 +167,7 @@ async fn start(scratch: &Scratch) -> EventRouter {
     let timeout = Duration::from_secs(2);
     let allow: Vec<ipnet::IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
     let settings = RouterSettings {
+        max_delivery_connections: 256,
         threads: 2,
         max_in_flight: 1_000,
         window: 256,
