@@ -25,6 +25,8 @@ mod reads;
 mod recovery;
 #[cfg(test)]
 pub(crate) mod scratch;
+#[cfg(test)]
+pub(crate) mod seam;
 mod sql;
 mod sql_storage;
 mod storage;

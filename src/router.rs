@@ -13,6 +13,8 @@ mod external_delivery;
 mod ring;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod simulated;
 mod supervisor;
 mod workspace;
 
