@@ -406,13 +406,20 @@ impl Handler<messages::Closed> for ExternalDeliveryActor {
     type Result = ();
 
     fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
-        // Where it could not be marked, the next start finds it again and closes it then.
-        self.end = if closed.0.is_ok() {
-            ChildEnd::Closed
-        } else {
-            ChildEnd::Retired
-        };
-        ctx.stop();
+        match closed.0 {
+            Ok(()) => {
+                self.end = ChildEnd::Closed;
+                ctx.stop();
+            }
+            // The next start finds it again.
+            Err(_) if self.drained.is_some() => {
+                self.end = ChildEnd::Retired;
+                ctx.stop();
+            }
+            Err(_) => {
+                ctx.run_later(STORAGE_PAUSE, |actor, ctx| actor.close(ctx));
+            }
+        }
     }
 }
 

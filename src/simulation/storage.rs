@@ -341,7 +341,7 @@ impl State {
         }
         let before = self.witness.before(effects, &self.tables);
         self.tables.apply(effects);
-        self.trace.record(format_args!("committed: {effects:?}"));
+        self.trace.record(format_args!("committed: {effects}"));
         self.witness.after(before, effects, &self.tables);
         self.check_tables();
         Ok(())

@@ -29,7 +29,11 @@ impl Trace {
             if lines.len() == MOST_LINES {
                 lines.drain(..MOST_LINES / 2);
             }
-            lines.push(format!("{:>12.3} {what}", now as f64 / 1000.0));
+            lines.push(format!(
+                "{:>8}.{:03} {what}",
+                now / 1000 % 100_000_000,
+                now % 1000
+            ));
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
 use sea_orm::DbErr;
 
-use super::{Letter, LetterStatus, Retry, Tables, replay};
+use super::{Letter, LetterStatus, Retry, Tables};
 use crate::{
     domain::{
         event::PlatformEvent,
@@ -39,6 +40,34 @@ pub(in crate::simulation) struct Settled {
     /// The retry rows that go, those of the letters too.
     pub(in crate::simulation) remove: Vec<DeliveryKey>,
     letters: Vec<LetterEffect>,
+}
+
+impl fmt::Display for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in &self.events {
+            write!(f, "[{} {}] ", event.seq.get(), event.id)?;
+        }
+        for settled in &self.settlements {
+            let (id, generation, place) = (settled.installation, settled.generation, settled.settled.get());
+            write!(f, "[{id}/{generation} to {place}")?;
+            for parked in &settled.park {
+                let (key, at) = (parked.key, parked.next_attempt_at.millis());
+                write!(f, " park {:?} {} until {at}", key.kind, key.event_id)?;
+            }
+            for key in &settled.remove {
+                write!(f, " remove {:?} {}", key.kind, key.event_id)?;
+            }
+            for letter in &settled.letters {
+                match letter {
+                    LetterEffect::Write(new) => write!(f, " dead {} {:?}", new.event.id, new.reason)?,
+                    LetterEffect::Return(id, _) => write!(f, " return {id}")?,
+                    LetterEffect::Replayed(id) => write!(f, " replayed {id}")?,
+                }
+            }
+            f.write_str("] ")?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -223,12 +252,5 @@ impl Tables {
         self.letters
             .get_mut(&id)
             .filter(|letter| letter.status == LetterStatus::Replaying)
-    }
-
-    /// Whether the letter is being replayed to some installation.
-    pub(in crate::simulation) fn has_replay_row(&self, letter: &Letter) -> bool {
-        self.retries
-            .iter()
-            .any(|((_, key), row)| *key == replay(letter.event.id) && row.dead_letter_id == Some(letter.id))
     }
 }
