@@ -2,7 +2,8 @@
 //!
 //! There are two times. [`Clock::now`] is the engine's: it starts as the wall clock and from then on only
 //! moves as fast as time passes, so that a wall clock that is set an hour back or forward neither stalls nor
-//! floods what waits for its time. [`Clock::wall`] is the machine's: it is what people and other machines are
+//! floods what waits for its time. Time in which the machine was suspended counts where the operating system
+//! tells (Linux). [`Clock::wall`] is the machine's: it is what people and other machines are
 //! told, and may jump.
 
 #[cfg(test)]
@@ -21,8 +22,8 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock;
 
-/// Where the engine's time and the monotonic clock met.
-static ANCHOR: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+/// Where the engine's time and the time since boot met.
+static ANCHOR: OnceLock<(Timestamp, Duration)> = OnceLock::new();
 
 #[expect(
     clippy::disallowed_methods,
@@ -35,8 +36,8 @@ impl Clock {
         if let Some(simulated) = simulated::now() {
             return simulated;
         }
-        let (wall, instant) = ANCHOR.get_or_init(|| (self.wall(), Instant::now()));
-        *wall + instant.elapsed()
+        let (wall, anchor) = ANCHOR.get_or_init(|| (self.wall(), since_boot()));
+        *wall + since_boot().saturating_sub(*anchor)
     }
 
     /// The wall clock, for what is shown, signed or kept for people.
@@ -78,5 +79,47 @@ impl Clock {
             return simulated;
         }
         rand::random()
+    }
+}
+
+/// Time passed since some moment before the start of the process; never goes back. Timers of the runtime do
+/// not run while the machine is suspended, this does: who sleeps long must look again now and then.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// Time passed since the first call; never goes back.
+#[cfg(not(target_os = "linux"))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the ambient clock"
+)]
+fn since_boot() -> Duration {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_engine_starts_as_the_wall_clock_and_never_goes_back() {
+        let first = Clock.now();
+        assert!(
+            Clock.wall().since(first) < Duration::from_secs(3600),
+            "both clocks tell the same hour"
+        );
+        let mut last = first;
+        for _ in 0..1_000 {
+            let now = Clock.now();
+            assert!(now >= last);
+            last = now;
+        }
     }
 }

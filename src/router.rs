@@ -10,6 +10,8 @@ mod dead_letters;
 mod directory;
 pub mod external;
 mod external_delivery;
+mod failed;
+mod restarts;
 mod ring;
 mod settings;
 mod shared;
@@ -31,7 +33,7 @@ use self::{
     directory::Directory,
     external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
-    workspace::{DrainWorkspace, FindChild, Publish},
+    workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };
 pub use crate::journal::ChangeError;
 use crate::{
@@ -45,7 +47,7 @@ use crate::{
         lane::BreakerState,
         timestamp::Timestamp,
     },
-    journal::{AppendError, Journal, JournalSettings, OpenError},
+    journal::{AppendError, Journal, JournalSettings, OpenError, Permit},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -55,6 +57,8 @@ const PUBLISH_TRIES: usize = 3;
 
 /// How long an actor is looked for whose workspace cannot read its installations.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked for where it stopped while it was asked.
+const FIND_TRIES: usize = 3;
 
 /// What of the grace is kept for the journal, to make the last settlements durable.
 const JOURNAL_GRACE: Duration = Duration::from_secs(2);
@@ -138,6 +142,7 @@ impl EventRouter {
 
     fn over(settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
+        shared.directory.serve(&shared);
         shared.start_supervisor();
         Self { shared }
     }
@@ -157,14 +162,9 @@ impl EventRouter {
             if self.shared.is_stopping() {
                 return Err(PublishError::ShuttingDown);
             }
-            let entry = self.shared.directory.entry(workspace);
-            let permit = self
-                .shared
-                .admission
-                .admit(&entry.admission)
-                .ok_or(PublishError::Overloaded)?;
+            let (permit, actor) = self.admit(workspace)?;
             let (reply, answer) = oneshot::channel();
-            self.shared.workspace_of(workspace, &entry).do_send(Publish {
+            actor.do_send(Publish {
                 events: vec![event.clone()],
                 idempotency: idempotency.clone(),
                 reply,
@@ -179,6 +179,23 @@ impl EventRouter {
             }
         }
         Err(PublishError::StorageUnavailable)
+    }
+
+    /// A permit to publish and the actor to publish through, which lives at least as long as the permit is
+    /// held, unless it dies.
+    fn admit(&self, workspace: WorkspaceId) -> Result<(Permit, Addr<WorkspaceActor>), PublishError> {
+        loop {
+            let entry = self.shared.directory.entry(workspace);
+            let permit = self
+                .shared
+                .admission
+                .admit(&entry.admission)
+                .ok_or(PublishError::Overloaded)?;
+            // Where the directory has let go of the entry in between, there is another one by now.
+            if let Some(actor) = self.shared.workspace_of(workspace, &entry) {
+                return Ok((permit, actor));
+            }
+        }
     }
 
     /// # Errors
@@ -212,35 +229,42 @@ impl EventRouter {
         Ok(view.installation)
     }
 
-    /// Closes the breaker of the installation and starts its actor where that was given up.
+    /// Closes the breaker of the installation, and starts its actor also where that died so often that it
+    /// was given up.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`] where the workspace has no such installation.
+    /// [`ChangeError::NotFound`] where the workspace has no such installation;
+    /// [`ChangeError::StorageUnavailable`] where the workspace's installations cannot be read.
     pub async fn reset(
         &self,
         workspace: WorkspaceId,
         installation: InstallationId,
     ) -> Result<(), ChangeError> {
         let child = self
-            .child(workspace, installation, true)
-            .await
-            .ok_or(ChangeError::NotFound("extension"))?;
-        let gone =
-            |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
+            .started_child(workspace, installation, Purpose::Reset)
+            .await?;
         child.send(ResetBreaker).await.map_err(gone)
     }
 
-    /// Waits until the workspace's actor has handled the notices sent so far: its mailbox keeps their order.
+    /// Waits until the workspace's actor, if it has one, has handled the notices sent so far: its mailbox
+    /// keeps their order. One that starts later reads what is durable.
     async fn settle_caches(&self, workspace: WorkspaceId) {
-        let none = InstallationId::new(uuid::Uuid::nil());
-        // An actor that is gone is replaced by one that reads what is durable.
-        let _ = self.child(workspace, none, false).await;
+        let find = FindChild {
+            installation_id: InstallationId::new(uuid::Uuid::nil()),
+            purpose: Purpose::Look,
+        };
+        if let Some(actor) = self.active(workspace) {
+            // An actor that is gone is replaced by one that reads what is durable.
+            let _ = timeout(FIND_TIMEOUT, actor.send(find)).await;
+        }
     }
 
     /// Sends `event` to this installation alone, and records nothing.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`] where the workspace has no such installation.
+    /// [`ChangeError::NotFound`] where the workspace has no such installation; [`ChangeError::Conflict`]
+    /// where its actor was given up; [`ChangeError::StorageUnavailable`] where the workspace's installations
+    /// cannot be read.
     pub async fn send_test(
         &self,
         workspace: WorkspaceId,
@@ -248,26 +272,42 @@ impl EventRouter {
         event: NewEvent,
     ) -> Result<AttemptResult, ChangeError> {
         let child = self
-            .child(workspace, installation, true)
-            .await
-            .ok_or(ChangeError::NotFound("extension"))?;
-        let gone =
-            |_| ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned());
+            .started_child(workspace, installation, Purpose::Start)
+            .await?;
         child.send(SendTest { event }).await.map_err(gone)
     }
 
-    async fn child(
+    /// The actor of the installation, started where there is none.
+    async fn started_child(
         &self,
         workspace: WorkspaceId,
         installation_id: InstallationId,
-        start: bool,
-    ) -> Option<Addr<ExternalDeliveryActor>> {
-        let find = FindChild {
-            installation_id,
-            start,
-        };
-        let found = timeout(FIND_TIMEOUT, self.shared.workspace(workspace).send(find)).await;
-        found.ok()?.ok().flatten()
+        purpose: Purpose,
+    ) -> Result<Addr<ExternalDeliveryActor>, ChangeError> {
+        for _ in 0..FIND_TRIES {
+            let find = FindChild {
+                installation_id,
+                purpose,
+            };
+            let found = timeout(FIND_TIMEOUT, self.shared.workspace(workspace).send(find)).await;
+            match found.map_err(|_| ChangeError::StorageUnavailable)? {
+                Ok(Found::Actor(child)) => return Ok(child),
+                Ok(Found::Failed) => {
+                    let why =
+                        "the extension's deliveries were given up after too many failures; reset it first";
+                    return Err(ChangeError::Conflict(why.to_owned()));
+                }
+                Ok(Found::Nothing) => return Err(ChangeError::NotFound("extension")),
+                // The mailbox was closed meanwhile: there is another one.
+                Err(_) => {}
+            }
+        }
+        Err(ChangeError::StorageUnavailable)
+    }
+
+    /// The actor of the workspace, if it has one.
+    fn active(&self, workspace: WorkspaceId) -> Option<Addr<WorkspaceActor>> {
+        self.shared.directory.existing(workspace)?.active()
     }
 
     /// Delivers the letter's event once more; returns when that is certain to happen.
@@ -291,7 +331,6 @@ impl EventRouter {
             .send(replay)
             .await
             .map_err(|_| ChangeError::StorageUnavailable)??;
-        self.shared.activate(workspace_id);
         Ok(())
     }
 
@@ -326,13 +365,23 @@ impl EventRouter {
         self.shared.journal.reader()
     }
 
-    /// What the actor of an installation knows, where it has one right now.
+    /// What the actor of an installation knows, where it has one right now or was given up.
     pub async fn health(&self, workspace: WorkspaceId, installation: InstallationId) -> Option<LaneHealth> {
-        self.child(workspace, installation, false)
-            .await?
-            .send(GetHealth)
-            .await
-            .ok()
+        if self.shared.failed.contains(installation) {
+            return Some(LaneHealth {
+                failed: true,
+                ..LaneHealth::default()
+            });
+        }
+        let find = FindChild {
+            installation_id: installation,
+            purpose: Purpose::Look,
+        };
+        let found = timeout(FIND_TIMEOUT, self.active(workspace)?.send(find)).await;
+        match found {
+            Ok(Ok(Found::Actor(child))) => timeout(FIND_TIMEOUT, child.send(GetHealth)).await.ok()?.ok(),
+            _ => None,
+        }
     }
 
     /// Able to accept and deliver; otherwise why not.
@@ -377,8 +426,9 @@ impl EventRouter {
         let drains = self
             .shared
             .directory
-            .active()
+            .all()
             .into_iter()
+            .filter_map(|entry| entry.active())
             .map(|address| address.send(DrainWorkspace));
         let drained = timeout(grace.saturating_sub(JOURNAL_GRACE), join_all(drains)).await;
         if drained.is_err() {
@@ -391,6 +441,10 @@ impl EventRouter {
         }
         self.shared.stop_arbiters();
     }
+}
+
+fn gone(_: MailboxError) -> ChangeError {
+    ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned())
 }
 
 #[cfg(test)]

@@ -16,6 +16,13 @@ pub struct Admission {
 #[derive(Clone, Debug, Default)]
 pub struct WorkspaceAdmission(Arc<AtomicUsize>);
 
+impl WorkspaceAdmission {
+    /// Whether no permit of this workspace is out.
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
 /// The right to append; travels with the append and is released when the journal is done with it, also
 /// where the publisher has gone meanwhile.
 #[derive(Debug)]

@@ -1,11 +1,15 @@
 //! The DeadLetterActor: the life of every `dead_letter_event`, from being given up to `REPLAYED` or
 //! `DISCARDED`. It writes through the journal and holds nothing that is not durable.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::{
+    restarts::{Deaths, Fault, SINGLE_ACTOR},
+    shared::locked,
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -22,6 +26,8 @@ use crate::{
 pub(super) struct DeadLetterActor {
     pub(super) journal: Journal,
     pub(super) clock: Clock,
+    /// Its own and those of its predecessors.
+    pub(super) deaths: Arc<Mutex<Deaths>>,
 }
 
 /// A lane has given up a delivery, or delivered a replay. Answered when it is durable.
@@ -66,6 +72,22 @@ pub(super) struct Discard {
 
 impl Actor for DeadLetterActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let pause = locked(&self.deaths).pause(self.clock.now());
+        if !pause.is_zero() {
+            log::error!("the dead letter actor has died and is replaced");
+            // Messages wait meanwhile; a lane has no more of them than deliveries in its window.
+            ctx.wait(actix::clock::sleep(pause).into_actor(self));
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Runs while a panic unwinds, too: nothing here can panic.
+        if std::thread::panicking() {
+            locked(&self.deaths).died(Fault::Own, &SINGLE_ACTOR, self.clock.now());
+        }
+    }
 }
 
 impl Handler<GiveUp> for DeadLetterActor {

@@ -4,6 +4,8 @@
 //! starts from what is settled.
 
 mod attempts;
+mod handlers;
+mod idling;
 mod messages;
 mod target;
 
@@ -15,22 +17,23 @@ use tokio::sync::{oneshot, watch};
 pub(super) use self::messages::{Drain, Events, GetHealth, ResetBreaker, RetriesWait, SendTest, ViewChanged};
 use self::{
     attempts::RunningAttempt,
-    messages::{Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
+    idling::Idling,
+    messages::{Attached, LetterSettled, RetriesRead, Settled},
 };
 use super::{
     LaneHealth, Shared,
     dead_letters::{GiveUp, Letter},
     external::{DeliveryTarget, Transport},
-    workspace::{ChildEnd, ChildStopped, ReadAfter, WorkspaceActor},
+    workspace::{ChildEnd, ReadAfter, WorkspaceActor},
 };
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
-        lane::{Command, DeliveryKey, Input, Lane, LaneConfig, LaneLimits, LaneMode, Suspicion},
+        lane::{Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
         seq::Seq,
         timestamp::Timestamp,
     },
-    journal::{AttemptRecord, InstallationView, SettleCommand},
+    journal::{AttemptRecord, InstallationView, SettleCommand, SettleError},
 };
 
 /// Between attempts to attach or to read while there is no database.
@@ -39,11 +42,26 @@ const STORAGE_PAUSE: Duration = Duration::from_millis(500);
 const INITIAL_CONCURRENCY: usize = 8;
 const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
+/// A lane that asks to be woken at once must not spin.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// A lane is woken at least this often while it waits for a time: the timers of the runtime stand still
+/// while the machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Where an actor comes from.
+pub(super) struct Origin {
+    /// Which of the actors that the installation has had.
+    pub(super) incarnation: u64,
+    pub(super) parent: Addr<WorkspaceActor>,
+    /// Ends with the parent.
+    pub(super) liveness: watch::Receiver<()>,
+    /// What a predecessor that panicked left.
+    pub(super) suspicion: Suspicion,
+}
 
 pub(super) struct ExternalDeliveryActor {
     shared: Arc<Shared>,
-    parent: Addr<WorkspaceActor>,
-    liveness: Option<watch::Receiver<()>>,
+    origin: Origin,
     view: Arc<InstallationView>,
     target: Rc<Result<DeliveryTarget, String>>,
     /// When `target` has to be prepared anew.
@@ -51,6 +69,9 @@ pub(super) struct ExternalDeliveryActor {
     transport: Rc<Transport>,
     /// None until attached.
     lane: Option<Lane>,
+    /// A read of the retry table is on its way.
+    reading_retries: bool,
+    idling: Idling,
     generation: i64,
     /// Attempts that run; dropped with this actor, so that a successor does not race with them.
     running: BTreeMap<DeliveryKey, RunningAttempt>,
@@ -65,24 +86,21 @@ pub(super) struct ExternalDeliveryActor {
 }
 
 impl ExternalDeliveryActor {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        parent: Addr<WorkspaceActor>,
-        liveness: watch::Receiver<()>,
-        view: Arc<InstallationView>,
-    ) -> Self {
-        let target = Rc::new(target::prepare(&view.installation, &shared));
-        let previous_secret_until = target::previous_secret_until(&view.installation, &shared);
+    pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
+        let now = shared.clock.now();
+        let previous_secret_until = target::previous_secret_until(&view.installation, now);
+        let target = target::prepare(&view.installation, previous_secret_until, &shared);
         let transport = Rc::new(Transport::new(&shared.settings.client));
         Self {
             shared,
-            parent,
-            liveness: Some(liveness),
+            origin,
             view,
-            target,
+            target: Rc::new(target),
             previous_secret_until,
             transport,
             lane: None,
+            reading_retries: false,
+            idling: Idling::new(now),
             generation: 0,
             running: BTreeMap::new(),
             history: Vec::new(),
@@ -167,45 +185,46 @@ impl ExternalDeliveryActor {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::ReadAfter { seq, limit } => self.parent.do_send(ReadAfter {
+                Command::ReadAfter { seq, limit } => self.origin.parent.do_send(ReadAfter {
                     installation_id: self.installation_id(),
                     child: ctx.address(),
                     after: seq,
                     limit,
                 }),
                 Command::ReadRetries { due_by, limit } => self.read_retries(due_by, limit, ctx),
-                Command::Attempt(delivery) => self.start_attempt(delivery, ctx),
-                Command::Settle(settlement) => {
-                    let (reply, answer) = oneshot::channel();
-                    self.shared.journal.settle(SettleCommand {
-                        workspace_id: self.workspace_id(),
-                        installation_id: self.installation_id(),
-                        generation: self.generation,
-                        settled: settlement.settled,
-                        park: settlement.park,
-                        remove: settlement.remove,
-                        letters: Vec::new(),
-                        attempts: std::mem::take(&mut self.history),
-                        reply,
-                    });
-                    let own = ctx.address();
-                    actix::spawn(
-                        async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) },
-                    );
+                Command::Attempt(delivery) => {
+                    #[cfg(test)]
+                    self.shared.panic_if_poisonous(delivery.event.id);
+                    self.start_attempt(delivery, ctx);
                 }
+                Command::Settle(settlement) => self.settle(settlement, ctx),
                 Command::GiveUp(given_up) => self.write_letter(given_up.key, Letter::GivenUp(given_up), ctx),
                 Command::FinishReplay { key, dead_letter_id } => {
                     self.write_letter(key, Letter::Replayed { key, dead_letter_id }, ctx);
                 }
                 Command::WakeAt(at) => self.wake_at(at, ctx),
-                Command::Drained => {
-                    self.end = ChildEnd::Retired;
-                    ctx.stop();
-                }
+                Command::Drained => self.end_as(ChildEnd::Drained, ctx),
                 Command::Closed => self.close(ctx),
             }
         }
         self.commands = commands;
+    }
+
+    fn settle(&mut self, settlement: Settlement, ctx: &mut Context<Self>) {
+        let (reply, answer) = oneshot::channel();
+        self.shared.journal.settle(SettleCommand {
+            workspace_id: self.workspace_id(),
+            installation_id: self.installation_id(),
+            generation: self.generation,
+            settled: settlement.settled,
+            park: settlement.park,
+            remove: settlement.remove,
+            letters: Vec::new(),
+            attempts: std::mem::take(&mut self.history),
+            reply,
+        });
+        let own = ctx.address();
+        actix::spawn(async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) });
     }
 
     /// Dead letters are the DeadLetterActor's; it answers through the journal.
@@ -227,7 +246,8 @@ impl ExternalDeliveryActor {
         });
     }
 
-    fn read_retries(&self, due_by: Timestamp, limit: usize, ctx: &mut Context<Self>) {
+    fn read_retries(&mut self, due_by: Timestamp, limit: usize, ctx: &mut Context<Self>) {
+        self.reading_retries = true;
         let (journal, workspace, id) = (
             self.shared.journal.clone(),
             self.workspace_id(),
@@ -252,12 +272,13 @@ impl ExternalDeliveryActor {
         if let Some(earlier) = self.wake.take() {
             ctx.cancel_future(earlier);
         }
-        // A timer of a millisecond at the least: a lane that asks to be woken at once must not spin.
         let pause = at
             .since(self.shared.clock.now())
-            .max(Duration::from_millis(1))
-            .min(Duration::from_secs(60));
-        self.wake = Some(ctx.run_later(pause, |actor, ctx| actor.step(Input::Tick, ctx)));
+            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+        self.wake = Some(ctx.run_later(pause, |actor, ctx| {
+            actor.wake = None;
+            actor.step(Input::Tick, ctx);
+        }));
     }
 
     /// Everything is settled and the installation is uninstalled: it is never looked at again.
@@ -270,215 +291,28 @@ impl ExternalDeliveryActor {
     }
 
     fn prepare_target(&mut self) {
-        self.target = Rc::new(target::prepare(&self.view.installation, &self.shared));
-        self.previous_secret_until = target::previous_secret_until(&self.view.installation, &self.shared);
+        let installation = &self.view.installation;
+        self.previous_secret_until = target::previous_secret_until(installation, self.shared.clock.now());
+        let target = target::prepare(installation, self.previous_secret_until, &self.shared);
+        self.target = Rc::new(target);
     }
 
-    fn fail(&mut self, ctx: &mut Context<Self>) {
-        self.end = ChildEnd::Failed;
+    fn end_as(&mut self, end: ChildEnd, ctx: &mut Context<Self>) {
+        self.end = end;
         ctx.stop();
     }
-}
 
-fn stopped<T>() -> Result<T, crate::journal::SettleError> {
-    Err(crate::journal::SettleError::Stopped)
-}
-
-impl Actor for ExternalDeliveryActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(mut liveness) = self.liveness.take() {
-            // Completes when the parent's end is dropped; then nobody would read for this actor any more.
-            ctx.spawn(
-                async move { while liveness.changed().await.is_ok() {} }
-                    .into_actor(self)
-                    .map(|(), actor, ctx| {
-                        actor.end = ChildEnd::Retired;
-                        ctx.stop();
-                    }),
-            );
-        }
-        self.attach(ctx);
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        // Runs while a panic unwinds, too: nothing here can panic.
-        let end = if std::thread::panicking() {
-            ChildEnd::Failed
-        } else {
-            self.end
+    /// A settlement was not written. That it was fenced or dropped is the doing of others; that the database
+    /// refuses it is not.
+    fn fail(&mut self, error: SettleError, ctx: &mut Context<Self>) {
+        let end = match error {
+            SettleError::Refused => ChildEnd::Failed,
+            SettleError::Fenced | SettleError::Stopped => ChildEnd::Interrupted,
         };
-        self.parent.do_send(ChildStopped {
-            installation_id: self.view.id(),
-            end,
-        });
-        drop(self.drained.take());
+        self.end_as(end, ctx);
     }
 }
 
-impl Handler<Attached> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
-        match attached {
-            Ok(attached) => {
-                self.generation = attached.generation;
-                let now = self.shared.clock.now();
-                let lane = Lane::new(
-                    self.lane_config(),
-                    attached.attachment,
-                    self.mode(),
-                    Suspicion::default(),
-                    now,
-                    &mut self.commands,
-                );
-                self.lane = Some(lane);
-                self.obey(ctx);
-            }
-            Err(_) if self.drained.is_some() => ctx.stop(),
-            Err(_) => {
-                ctx.run_later(STORAGE_PAUSE, |actor, ctx| actor.attach(ctx));
-            }
-        }
-    }
-}
-
-impl Handler<Events> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
-        self.step(
-            Input::Events {
-                through: events.through,
-                due: events.due,
-            },
-            ctx,
-        );
-    }
-}
-
-impl Handler<RetriesRead> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
-        self.step(
-            Input::Retries {
-                rows: read.rows,
-                next_retry_at: read.next,
-            },
-            ctx,
-        );
-    }
-}
-
-impl Handler<RetriesWait> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
-        self.step(Input::RetriesAdded { at: wait.at }, ctx);
-    }
-}
-
-impl Handler<Settled> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
-        match result {
-            Ok(()) => self.step(Input::SettlementDurable, ctx),
-            Err(_) => self.fail(ctx),
-        }
-    }
-}
-
-impl Handler<LetterSettled> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
-        match letter.result {
-            Ok(()) => self.step(Input::LetterWritten { key: letter.key }, ctx),
-            Err(_) => self.fail(ctx),
-        }
-    }
-}
-
-impl Handler<messages::Closed> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
-        match closed.0 {
-            Ok(()) => {
-                self.end = ChildEnd::Closed;
-                ctx.stop();
-            }
-            // The next start finds it again.
-            Err(_) if self.drained.is_some() => {
-                self.end = ChildEnd::Retired;
-                ctx.stop();
-            }
-            Err(_) => {
-                ctx.run_later(STORAGE_PAUSE, |actor, ctx| actor.close(ctx));
-            }
-        }
-    }
-}
-
-impl Handler<ViewChanged> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
-        self.view = changed.view;
-        self.prepare_target();
-        let LaneConfig {
-            concurrency,
-            ordered,
-            rate_limit,
-            ..
-        } = self.lane_config();
-        let limits = LaneLimits {
-            concurrency,
-            ordered,
-            rate_limit,
-        };
-        self.step(Input::Limits(limits), ctx);
-        self.step(Input::Mode(self.mode()), ctx);
-    }
-}
-
-impl Handler<Drain> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
-        self.drained = Some(drain.reply);
-        if self.lane.is_some() {
-            self.step(Input::Mode(LaneMode::Draining), ctx);
-        }
-    }
-}
-
-impl Handler<GetHealth> for ExternalDeliveryActor {
-    type Result = MessageResult<GetHealth>;
-
-    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
-        MessageResult(LaneHealth {
-            in_flight: self.running.len(),
-            ..self.health.clone()
-        })
-    }
-}
-
-impl Handler<AttemptFinished> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
-        self.finish_attempt(finished, ctx);
-    }
-}
-
-impl Handler<ResetBreaker> for ExternalDeliveryActor {
-    type Result = ();
-
-    fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
-        self.step(Input::ResetBreaker, ctx);
-    }
+fn stopped<T>() -> Result<T, SettleError> {
+    Err(SettleError::Stopped)
 }

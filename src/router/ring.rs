@@ -19,7 +19,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Adds the next events of the log. Where they do not follow the last one, the ring starts anew.
-    pub(super) fn push(&mut self, events: &[Arc<PlatformEvent>]) {
+    pub(super) fn push(&mut self, events: impl IntoIterator<Item = Arc<PlatformEvent>>) {
         for event in events {
             if let Some(last) = self.events.back() {
                 if event.seq <= last.seq {
@@ -30,14 +30,35 @@ impl Ring {
                     self.bytes = 0;
                 }
             }
-            self.bytes += weight(event);
-            self.events.push_back(Arc::clone(event));
+            self.bytes += weight(&event);
+            self.events.push_back(event);
             while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
                 if let Some(oldest) = self.events.pop_front() {
                     self.bytes -= weight(&oldest);
                 }
             }
         }
+    }
+
+    /// Whether all events after `seq` up to `head` are here.
+    pub(super) fn covers(&self, seq: Seq, head: Seq) -> bool {
+        match (self.events.front(), self.events.back()) {
+            (Some(first), Some(last)) => first.seq <= seq.next() && last.seq >= head,
+            _ => seq >= head,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<PlatformEvent>> {
+        self.events.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
     }
 
     /// The events after `seq`, or none where the ring does not reach back that far.
@@ -48,6 +69,15 @@ impl Ring {
         }
         let skip = usize::try_from(seq.next().get() - first.get()).unwrap_or(usize::MAX);
         Some(self.events.iter().skip(skip))
+    }
+}
+
+impl IntoIterator for Ring {
+    type Item = Arc<PlatformEvent>;
+    type IntoIter = std::collections::vec_deque::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.into_iter()
     }
 }
 
@@ -91,7 +121,7 @@ mod tests {
     fn it_serves_what_it_reaches_back_to() {
         let mut ring = Ring::default();
         assert_eq!(after(&ring, 0), None);
-        ring.push(&[event(5, 1), event(6, 1), event(7, 1)]);
+        ring.push([event(5, 1), event(6, 1), event(7, 1)]);
         assert_eq!(after(&ring, 3), None);
         assert_eq!(after(&ring, 4), Some(vec![5, 6, 7]));
         assert_eq!(after(&ring, 7), Some(vec![]));
@@ -100,9 +130,9 @@ mod tests {
     #[test]
     fn a_gap_starts_it_anew_and_a_repeat_changes_nothing() {
         let mut ring = Ring::default();
-        ring.push(&[event(1, 1), event(2, 1), event(2, 1), event(1, 1)]);
+        ring.push([event(1, 1), event(2, 1), event(2, 1), event(1, 1)]);
         assert_eq!(after(&ring, 0), Some(vec![1, 2]));
-        ring.push(&[event(9, 1)]);
+        ring.push([event(9, 1)]);
         assert_eq!(after(&ring, 2), None);
         assert_eq!(after(&ring, 8), Some(vec![9]));
     }
@@ -111,9 +141,9 @@ mod tests {
     fn it_is_bounded_by_count_and_by_bytes() {
         let mut ring = Ring::default();
         let many: Vec<_> = (1..=10_000).map(|seq| event(seq, 1)).collect();
-        ring.push(&many);
+        ring.push(many);
         assert_eq!(ring.events.len(), MAX_EVENTS);
-        ring.push(&[event(10_001, MAX_BYTES)]);
+        ring.push([event(10_001, MAX_BYTES)]);
         assert_eq!(ring.events.len(), 1);
     }
 }

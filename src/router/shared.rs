@@ -1,15 +1,18 @@
 //! What all actors of a router share.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use actix::prelude::*;
+use tokio::sync::Semaphore;
 
 use super::{
     dead_letters::DeadLetterActor,
     directory::{Directory, Entry},
+    failed::FailedInstallations,
+    restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
     supervisor::{RouterSupervisor, WorkspaceStopped},
     workspace::WorkspaceActor,
@@ -17,19 +20,30 @@ use super::{
 use crate::{
     clock::Clock,
     domain::id::WorkspaceId,
-    journal::{Admission, Journal},
+    journal::{Admission, Journal, Notice},
 };
+
+/// Workspaces that read their installations at the same time, also when all of them do so after an outage.
+const LOADS_AT_ONCE: usize = 32;
 
 pub(super) struct Shared {
     pub(super) settings: RouterSettings,
     pub(super) journal: Journal,
     pub(super) directory: Arc<Directory>,
     pub(super) admission: Admission,
+    pub(super) failed: FailedInstallations,
     pub(super) clock: Clock,
+    /// Permits to read a workspace's installations.
+    pub(super) loads: Semaphore,
     arbiters: Vec<Arbiter>,
     dead_letters: Mutex<Option<Addr<DeadLetterActor>>>,
+    dead_letter_deaths: Arc<Mutex<Deaths>>,
     supervisor: Mutex<Option<Addr<RouterSupervisor>>>,
+    supervisor_deaths: Mutex<Deaths>,
     stopping: AtomicBool,
+    /// Events at which a delivery actor panics.
+    #[cfg(test)]
+    poisonous: Mutex<std::collections::BTreeSet<crate::domain::id::EventId>>,
 }
 
 impl Shared {
@@ -45,10 +59,16 @@ impl Shared {
             settings,
             journal,
             directory,
+            failed: FailedInstallations::default(),
             clock,
+            loads: Semaphore::new(LOADS_AT_ONCE),
             dead_letters: Mutex::default(),
+            dead_letter_deaths: Arc::default(),
             supervisor: Mutex::default(),
+            supervisor_deaths: Mutex::default(),
             stopping: AtomicBool::new(false),
+            #[cfg(test)]
+            poisonous: Mutex::default(),
         }
     }
 
@@ -57,18 +77,32 @@ impl Shared {
         if self.is_stopping() {
             return;
         }
-        let shared = Arc::clone(self);
+        let (shared, now) = (Arc::clone(self), self.clock.now());
+        let mut deaths = locked(&self.supervisor_deaths);
+        if std::thread::panicking() {
+            deaths.died(Fault::Own, &SINGLE_ACTOR, now);
+        }
+        let pause = deaths.pause(now);
         let started =
-            RouterSupervisor::start_in_arbiter(&self.arbiter(0), move |_| RouterSupervisor { shared });
-        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+            RouterSupervisor::start_in_arbiter(&self.arbiter(0), move |_| RouterSupervisor { shared, pause });
+        *locked(&self.supervisor) = Some(started);
     }
 
     #[cfg(test)]
     pub(super) fn supervisor(&self) -> Option<Addr<RouterSupervisor>> {
-        self.supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.supervisor).clone()
+    }
+
+    /// Has delivery actors panic when they attempt this event.
+    #[cfg(test)]
+    pub(super) fn poison(&self, event: crate::domain::id::EventId) {
+        locked(&self.poisonous).insert(event);
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_if_poisonous(&self, event: crate::domain::id::EventId) {
+        let is_poisonous = locked(&self.poisonous).contains(&event);
+        assert!(!is_poisonous, "a test has poisoned this event");
     }
 
     /// One of the router's threads; the current one where it has none of its own.
@@ -81,49 +115,85 @@ impl Shared {
 
     /// The actor of the workspace, started where there is none.
     pub(super) fn workspace(self: &Arc<Self>, id: WorkspaceId) -> Addr<WorkspaceActor> {
-        self.workspace_of(id, &self.directory.entry(id))
+        loop {
+            // An entry that the directory has let go of meanwhile is in the directory no more.
+            if let Some(address) = self.workspace_of(id, &self.directory.entry(id)) {
+                return address;
+            }
+        }
     }
 
-    pub(super) fn workspace_of(self: &Arc<Self>, id: WorkspaceId, entry: &Entry) -> Addr<WorkspaceActor> {
-        let mut address = entry.address();
-        if let Some(address) = address.as_ref().filter(|address| address.connected()) {
-            return address.clone();
-        }
-        let shared = Arc::clone(self);
+    /// The actor of the workspace, started where there is none; nothing where the directory has let go of
+    /// `entry` meanwhile.
+    pub(super) fn workspace_of(
+        self: &Arc<Self>,
+        id: WorkspaceId,
+        entry: &Arc<Entry>,
+    ) -> Option<Addr<WorkspaceActor>> {
+        entry.address_or(|| self.start_workspace(id, entry)).ok()
+    }
+
+    fn start_workspace(self: &Arc<Self>, id: WorkspaceId, entry: &Arc<Entry>) -> Addr<WorkspaceActor> {
+        let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
         // The low bits of a UUID are random in every version.
         let arbiter = self.arbiter(usize::from(id.uuid().as_bytes()[15]));
-        let started = WorkspaceActor::start_in_arbiter(&arbiter, move |_| WorkspaceActor::new(id, shared));
-        *address = Some(started.clone());
-        started
+        WorkspaceActor::start_in_arbiter(&arbiter, move |_| WorkspaceActor::new(id, shared, entry))
     }
 
-    /// Makes sure that the workspace has an actor.
-    pub(super) fn activate(self: &Arc<Self>, id: WorkspaceId) {
-        if !self.is_stopping() {
-            drop(self.workspace(id));
+    /// Makes sure that the workspace has an actor; the address of one that it had to start.
+    pub(super) fn activate(self: &Arc<Self>, id: WorkspaceId) -> Option<Addr<WorkspaceActor>> {
+        let is_active = self
+            .directory
+            .existing(id)
+            .is_some_and(|entry| entry.active().is_some());
+        (!is_active && !self.is_stopping()).then(|| self.workspace(id))
+    }
+
+    /// Leaves the notice with the actor that it concerns, in the order of the calls.
+    pub(super) fn notify(self: &Arc<Self>, mut notice: Notice) {
+        let workspace = match &notice {
+            Notice::Committed { workspace_id, .. } | Notice::RetriesAdded { workspace_id, .. } => {
+                *workspace_id
+            }
+            Notice::InstallationChanged(view) => view.workspace_id(),
+            Notice::Reconnected => {
+                return self
+                    .directory
+                    .all()
+                    .iter()
+                    .for_each(|entry| entry.notify_reload());
+            }
+        };
+        loop {
+            let entry = self.directory.entry(workspace);
+            let start = || (!self.is_stopping()).then(|| self.start_workspace(workspace, &entry));
+            match entry.notify(notice, start) {
+                Ok(()) => return,
+                Err(again) => notice = again,
+            }
         }
     }
 
     /// The DeadLetterActor, a new one where the last has died: it holds nothing that is not durable.
     pub(super) fn dead_letters(&self) -> Addr<DeadLetterActor> {
-        let mut address = self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut address = locked(&self.dead_letters);
         if let Some(address) = address.as_ref().filter(|address| address.connected()) {
             return address.clone();
         }
         let (journal, clock) = (self.journal.clone(), self.clock);
-        let started =
-            DeadLetterActor::start_in_arbiter(&self.arbiter(0), move |_| DeadLetterActor { journal, clock });
+        let deaths = Arc::clone(&self.dead_letter_deaths);
+        let started = DeadLetterActor::start_in_arbiter(&self.arbiter(0), move |_| DeadLetterActor {
+            journal,
+            clock,
+            deaths,
+        });
         *address = Some(started.clone());
         started
     }
 
     /// Called by a WorkspaceActor that has ended; must not panic.
     pub(super) fn workspace_stopped(&self, id: WorkspaceId) {
-        let supervisor = self
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let supervisor = locked(&self.supervisor).clone();
         if let (false, Some(supervisor)) = (self.is_stopping(), supervisor) {
             supervisor.do_send(WorkspaceStopped(id));
         }
@@ -142,4 +212,9 @@ impl Shared {
             arbiter.stop();
         }
     }
+}
+
+/// Locks what no panic leaves half done.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

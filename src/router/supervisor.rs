@@ -4,19 +4,32 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use futures_util::future::join_all;
+use sea_orm::DbErr;
+use tokio::time::timeout;
 
-use super::Shared;
+use super::{Shared, workspace::AwaitStart};
 use crate::domain::{id::WorkspaceId, timestamp::Timestamp};
 
-/// Before a dead WorkspaceActor is replaced, unless a publish comes first.
-const REPLACE_PAUSE: Duration = Duration::from_millis(100);
 /// Between attempts to look for work while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_secs(1);
-/// The waker looks at least this often, so that no timer of hours has to be trusted.
+/// The waker looks no more often than this. Retries of active workspaces do not wait for it, and where the
+/// retries of others do, they have waited for minutes already.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+/// And it spends no more than this part of its time on looking.
+const REST_PER_LOOK: u32 = 20;
+/// The waker looks at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Workspaces that the waker starts at the same time, so that thousands of them that are behind do not
+/// delay publishers and admins.
+const STARTS_AT_ONCE: usize = 32;
+/// How long the waker waits for those before it goes on with the next.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct RouterSupervisor {
     pub(super) shared: Arc<Shared>,
+    /// Before it begins: grows where it dies again and again.
+    pub(super) pause: Duration,
 }
 
 /// A WorkspaceActor has died.
@@ -28,7 +41,11 @@ impl Actor for RouterSupervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.look(ctx);
+        if self.pause.is_zero() {
+            return self.look(ctx);
+        }
+        log::error!("the supervisor has died and is replaced");
+        ctx.run_later(self.pause, |actor, ctx| actor.look(ctx));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -40,39 +57,60 @@ impl Actor for RouterSupervisor {
 impl RouterSupervisor {
     /// Activates every workspace that has something to do now, and sleeps until the next retry is due.
     fn look(&self, ctx: &mut Context<Self>) {
-        let (journal, now) = (self.shared.journal.clone(), self.shared.clock.now());
-        let work = async move {
-            let workspaces = journal.workspaces_with_work(now).await?;
-            Ok::<_, sea_orm::DbErr>((workspaces, journal.earliest_retry_after(now).await?))
-        };
-        ctx.spawn(work.into_actor(self).map(|found, actor, ctx| {
-            let sleep = match found {
-                Ok((workspaces, next)) => {
-                    for workspace in workspaces {
-                        actor.shared.activate(workspace);
-                    }
-                    actor.until(next)
-                }
-                Err(error) => {
-                    log::warn!(error:%; "the waker cannot look for work yet");
-                    STORAGE_PAUSE
-                }
-            };
-            ctx.run_later(sleep, |actor, ctx| actor.look(ctx));
-        }));
+        let shared = Arc::clone(&self.shared);
+        let began = shared.clock.instant();
+        // Interleaves with messages.
+        ctx.spawn(
+            async move { wake_workspaces(&shared).await }
+                .into_actor(self)
+                .map(move |found, actor, ctx| {
+                    let sleep = match found {
+                        Ok(next) => {
+                            let took = actor.shared.clock.elapsed(began);
+                            actor.until(next, took.saturating_mul(REST_PER_LOOK))
+                        }
+                        Err(error) => {
+                            log::warn!(error:%; "the waker cannot look for work yet");
+                            STORAGE_PAUSE
+                        }
+                    };
+                    ctx.run_later(sleep, |actor, ctx| actor.look(ctx));
+                }),
+        );
     }
 
-    fn until(&self, next: Option<Timestamp>) -> Duration {
+    fn until(&self, next: Option<Timestamp>, rest: Duration) -> Duration {
         let next = next.map_or(LONGEST_SLEEP, |next| next.since(self.shared.clock.now()));
-        next.clamp(Duration::from_millis(100), LONGEST_SLEEP)
+        next.max(rest).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
+}
+
+/// Starts the actors of all workspaces with something to do, a few at a time; the time of the next retry.
+async fn wake_workspaces(shared: &Arc<Shared>) -> Result<Option<Timestamp>, DbErr> {
+    let now = shared.clock.now();
+    let mut workspaces = shared.journal.workspaces_with_work(now).await?.into_iter();
+    loop {
+        let started: Vec<_> = workspaces
+            .by_ref()
+            .filter_map(|workspace| shared.activate(workspace))
+            .take(STARTS_AT_ONCE)
+            .map(|address| address.send(AwaitStart))
+            .collect();
+        if started.is_empty() {
+            break;
+        }
+        // One that has died meanwhile is replaced, one that is late is late alone.
+        let _ = timeout(START_TIMEOUT, join_all(started)).await;
+    }
+    shared.journal.earliest_retry_after(now).await
 }
 
 impl Handler<WorkspaceStopped> for RouterSupervisor {
     type Result = ();
 
-    fn handle(&mut self, WorkspaceStopped(workspace): WorkspaceStopped, ctx: &mut Self::Context) {
+    fn handle(&mut self, WorkspaceStopped(workspace): WorkspaceStopped, _: &mut Self::Context) {
         log::error!(workspace:%; "a workspace actor has died and is replaced");
-        ctx.run_later(REPLACE_PAUSE, move |actor, _| actor.shared.activate(workspace));
+        // It begins with its deliveries after a pause that grows with each death.
+        self.shared.activate(workspace);
     }
 }

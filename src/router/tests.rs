@@ -1,6 +1,9 @@
 //! What becomes of events when actors die: a panic is a restart from the cursor, and nothing else notices.
 
 mod kit;
+mod news;
+mod passivation;
+mod restarts;
 
 use std::time::Duration;
 
@@ -42,7 +45,7 @@ on_both_engines!(
         running.service.behave(Behavior::hang());
         let mut sent = running.publish(workspace, 20).await;
         running.service.arrived(1).await;
-        let child = running.router.child(workspace, installation, true).await.unwrap();
+        let child = running.child(workspace, installation).await;
         running.service.behave(Behavior::default());
         child.do_send(Panic);
         sent.extend(running.publish(workspace, 20).await);

@@ -5,20 +5,24 @@
 //! publish never waits behind a read.
 
 mod children;
+mod finding;
+mod idling;
+mod installed;
 mod messages;
 mod reading;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
 pub(super) use self::messages::{
-    ChildEnd, ChildStopped, Committed, DrainWorkspace, FindChild, InstallationChanged, Publish, ReadAfter,
-    Reload, RetriesAdded,
+    AwaitStart, ChildAttached, ChildEnd, ChildStopped, DrainWorkspace, FindChild, Found, NewsWaits, Publish,
+    Purpose, ReadAfter, Rest, Retire,
 };
-use self::{children::Installed, reading::Waiting};
-use super::{Shared, external_delivery::ExternalDeliveryActor, ring::Ring};
+use self::{idling::Idling, installed::Installed, reading::Waiting};
+use super::{Shared, directory::Entry, external_delivery::Drain, ring::Ring};
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
@@ -29,55 +33,83 @@ use crate::{
 
 /// Between attempts to read the installations while there is no database.
 const LOAD_PAUSE: Duration = Duration::from_millis(500);
-/// How often lanes hear that they have passed events that are not due to them.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct WorkspaceActor {
     id: WorkspaceId,
     shared: Arc<Shared>,
+    /// Where the notices for this actor wait.
+    entry: Arc<Entry>,
     /// The highest place that is known to be durable.
     head: Seq,
     ring: Ring,
     installed: BTreeMap<InstallationId, Installed>,
     /// Lanes that have read all there is.
     waiting: BTreeMap<InstallationId, Waiting>,
+    /// A sweep of `waiting` is on its way.
+    sweeping: bool,
     /// Until the installations are read, notices are kept but nobody is served.
     loaded: bool,
+    /// The installations are being read.
+    loading: bool,
+    /// They have to be read once more.
+    load_again: bool,
     /// Events of the next page from the database, learned from the weight of the last.
     page_events: usize,
     draining: bool,
+    retired: bool,
+    idling: Idling,
     /// Who asked for an actor before the installations were read; bounded by the requests of admins.
-    finds: Vec<(FindChild, oneshot::Sender<Option<Addr<ExternalDeliveryActor>>>)>,
+    finds: Vec<(FindChild, oneshot::Sender<Found>)>,
+    /// Who waits for the lanes to be attached: the waker alone.
+    starts: Vec<oneshot::Sender<()>>,
+    /// How many delivery actors it has started.
+    incarnations: u64,
     /// Children stop when this is dropped.
     liveness: watch::Sender<()>,
 }
 
 impl WorkspaceActor {
-    pub(super) fn new(id: WorkspaceId, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(id: WorkspaceId, shared: Arc<Shared>, entry: Arc<Entry>) -> Self {
         Self {
             id,
+            idling: Idling::new(shared.clock.now()),
             shared,
+            entry,
             head: Seq::ZERO,
             ring: Ring::default(),
             installed: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            sweeping: false,
             loaded: false,
+            loading: false,
+            load_again: false,
             page_events: reading::FIRST_PAGE_EVENTS,
             draining: false,
+            retired: false,
             finds: Vec::new(),
+            starts: Vec::new(),
+            incarnations: 0,
             liveness: watch::channel(()).0,
         }
     }
 
     /// Reads head and installations. The actor is registered by now, so that whatever is committed after
     /// this read reaches it as a notice.
-    fn load(&self, ctx: &mut Context<Self>) {
-        let journal = self.shared.journal.clone();
-        let id = self.id;
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        if self.loading {
+            self.load_again = true;
+            return;
+        }
+        self.loading = true;
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        let load = async move {
+            // The semaphore is never closed.
+            let _permit = shared.loads.acquire().await;
+            shared.journal.load(id).await
+        };
         // Interleaves with messages: notices that arrive meanwhile are merged by revision and place.
         ctx.spawn(
-            async move { journal.load(id).await }
-                .into_actor(self)
+            load.into_actor(self)
                 .map(|loaded, actor, ctx| actor.take_loaded(loaded, ctx)),
         );
     }
@@ -87,6 +119,7 @@ impl WorkspaceActor {
         loaded: Result<(Seq, Vec<InstallationView>), ChangeError>,
         ctx: &mut Context<Self>,
     ) {
+        self.loading = false;
         match loaded {
             Ok((head, views)) => {
                 self.head = self.head.max(head);
@@ -98,11 +131,32 @@ impl WorkspaceActor {
                 self.start_children_with_work(ctx);
                 self.serve_waiting(ctx);
                 self.answer_finds(ctx);
+                self.answer_starts();
             }
             Err(error) => {
                 log::warn!(workspace:% = self.id, error:%; "the installations of a workspace cannot be read yet");
+                self.load_again = false;
                 ctx.run_later(LOAD_PAUSE, |actor, ctx| actor.load(ctx));
             }
+        }
+        if std::mem::take(&mut self.load_again) {
+            self.load(ctx);
+        }
+    }
+
+    fn take_events(&mut self, head: Seq, recent: Ring, ctx: &mut Context<Self>) {
+        let before = self.head;
+        self.head = before.max(head);
+        let is_all = recent.covers(before, self.head);
+        if self.loaded && is_all {
+            self.start_children_due(before, &recent, ctx);
+        }
+        self.ring.push(recent);
+        if self.loaded {
+            if !is_all {
+                self.start_children_with_work(ctx);
+            }
+            self.serve_waiting(ctx);
         }
     }
 }
@@ -111,14 +165,21 @@ impl Actor for WorkspaceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Bounded by admission and by one read and one notice per lane and batch; `try_send` is not used.
-        self.load(ctx);
-        ctx.run_interval(SWEEP_EVERY, |actor, _| actor.tell_passed());
+        // Bounded by admission, one read per lane and one message about notices; `try_send` is not used.
+        let pause = self.entry.pause(self.shared.clock.now());
+        if pause.is_zero() {
+            self.load(ctx);
+        } else {
+            // Its predecessor has died: publishers go on, deliveries wait.
+            ctx.run_later(pause, |actor, ctx| actor.load(ctx));
+        }
+        self.tick(ctx);
     }
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+    fn stopped(&mut self, ctx: &mut Self::Context) {
         // Runs while a panic unwinds, too: nothing here can panic.
-        if !self.draining {
+        if !self.draining && !self.retired {
+            self.entry.died(&ctx.address(), self.shared.clock.now());
             self.shared.workspace_stopped(self.id);
         }
     }
@@ -128,6 +189,7 @@ impl Handler<Publish> for WorkspaceActor {
     type Result = ();
 
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+        self.idling.touch();
         // The publisher's reply travels with the append: this actor may die without losing it.
         self.shared.journal.append(Append {
             workspace_id: self.id,
@@ -139,31 +201,45 @@ impl Handler<Publish> for WorkspaceActor {
     }
 }
 
-impl Handler<Committed> for WorkspaceActor {
+impl Handler<NewsWaits> for WorkspaceActor {
     type Result = ();
 
-    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
-        self.ring.push(&committed.events);
-        self.head = self.head.max(committed.head);
-        if self.loaded {
-            self.start_children_due(&committed.events, ctx);
-            self.serve_waiting(ctx);
+    /// Views first: they say from which place to which they hold, so that a newer view fits older events.
+    fn handle(&mut self, _: NewsWaits, ctx: &mut Self::Context) {
+        self.idling.touch();
+        let news = self.entry.take_news();
+        if news.reload {
+            self.load(ctx);
+        }
+        for view in news.views.into_values() {
+            self.take_view(view, ctx);
+        }
+        if !news.recent.is_empty() {
+            self.take_events(news.head, news.recent, ctx);
+        }
+        for (installation, at) in news.retries {
+            self.retries_added(installation, at, ctx);
         }
     }
 }
 
-impl Handler<InstallationChanged> for WorkspaceActor {
-    type Result = ();
+impl Handler<DrainWorkspace> for WorkspaceActor {
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, changed: InstallationChanged, ctx: &mut Self::Context) {
-        self.take_view(*changed.view, ctx);
-    }
-}
-
-impl Handler<Reload> for WorkspaceActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Reload, ctx: &mut Self::Context) {
-        self.load(ctx);
+    /// Detached on purpose: the children's last messages must reach this actor while it waits.
+    fn handle(&mut self, _: DrainWorkspace, _: &mut Self::Context) -> Self::Result {
+        self.draining = true;
+        let drained: Vec<oneshot::Receiver<()>> = self
+            .installed
+            .values_mut()
+            .filter_map(|installed| {
+                let (reply, drained) = oneshot::channel();
+                installed.tell(Drain { reply }).then_some(drained)
+            })
+            .collect();
+        Box::pin(async move {
+            // A child that is dead already drops its reply, and is drained.
+            join_all(drained).await;
+        })
     }
 }

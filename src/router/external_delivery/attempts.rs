@@ -128,6 +128,7 @@ impl Handler<SendTest> for ExternalDeliveryActor {
 
     /// Detached on purpose: a test does not wait for the lane, nor the lane for it.
     fn handle(&mut self, test: SendTest, _: &mut Self::Context) -> Self::Result {
+        self.idling.touch();
         let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
         let (workspace, clock) = (self.workspace_id(), self.shared.clock);
         Box::pin(async move {

@@ -12,9 +12,11 @@ use crate::{
     router::{Shared, external::DeliveryTarget},
 };
 
-/// Opens the secrets and prepares what is the same for every attempt. The error is for an admin.
+/// Opens the secrets and prepares what is the same for every attempt until a rotated secret stops to sign at
+/// [`previous_secret_until`]. The error is for an admin.
 pub(super) fn prepare(
     installation: &ext_installation::Model,
+    previous_until: Option<Timestamp>,
     shared: &Shared,
 ) -> Result<DeliveryTarget, String> {
     let url = installation
@@ -22,12 +24,8 @@ pub(super) fn prepare(
         .as_deref()
         .ok_or("the extension has no service URL")?;
     let current = open_secret(&installation.signing_secret, shared)?;
-    let previous = match (&installation.previous_secret, installation.previous_secret_until) {
-        (Some(sealed), _) if previous_secret_until(installation, shared).is_some() => {
-            Some(open_secret(sealed, shared)?)
-        }
-        _ => None,
-    };
+    let previous = previous_until.and(installation.previous_secret.as_ref());
+    let previous = previous.map(|sealed| open_secret(sealed, shared)).transpose()?;
     let headers: BTreeMap<String, String> = match installation.headers.as_str() {
         "" => BTreeMap::new(),
         sealed => {
@@ -42,16 +40,16 @@ pub(super) fn prepare(
     DeliveryTarget::new(url, keys, headers).map_err(|error| error.to_string())
 }
 
-/// The time at which a rotated secret stops to sign; none where none signs.
+/// The engine's time at which a rotated secret stops to sign; none where none signs at `now`.
 pub(super) fn previous_secret_until(
     installation: &ext_installation::Model,
-    shared: &Shared,
+    now: Timestamp,
 ) -> Option<Timestamp> {
     let until = installation
         .previous_secret
         .as_ref()
         .and(installation.previous_secret_until)?;
-    Some(Timestamp::from_millis(until)).filter(|until| *until > shared.clock.now())
+    Some(Timestamp::from_millis(until)).filter(|until| *until > now)
 }
 
 fn open_secret(sealed: &str, shared: &Shared) -> Result<SigningSecret, String> {

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use actix::Addr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
     clock::Clock,
@@ -10,25 +11,32 @@ use crate::{
         event::NewEvent,
         event_key::EventKey,
         event_pattern::EventPattern,
-        id::{EventId, InstallationId, SubscriptionId, WorkspaceId},
+        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
         installation::{DeliveryType, InstallationChange, NewInstallation},
         retry_schedule::RetrySchedule,
         signing::SigningSecret,
     },
     journal::scratch::Scratch,
     receive::{Receiver, ReceiverOptions},
-    router::{EventRouter, RouterSettings, external::ExternalClientConfig},
+    router::{
+        EventRouter, RouterSettings, external::ExternalClientConfig,
+        external_delivery::ExternalDeliveryActor, workspace::Purpose,
+    },
 };
 
 pub(super) struct Running {
     scratch: Scratch,
+    change: fn(&mut RouterSettings),
     pub(super) router: EventRouter,
     pub(super) service: Receiver,
 }
 
 /// Two tests out of one, `name::on_sqlite` and `name::on_postgres`.
 macro_rules! on_both_engines {
-    (async fn $name:ident($running:ident: Running) $body:block) => {
+    (async fn $name:ident($running:ident: Running $(,)?) $body:block) => {
+        on_both_engines!(async fn $name($running: Running with |_| {}) $body);
+    };
+    (async fn $name:ident($running:ident: Running with $change:expr $(,)?) $body:block) => {
         mod $name {
             use super::*;
             use crate::journal::scratch::Scratch;
@@ -37,12 +45,12 @@ macro_rules! on_both_engines {
 
             #[actix::test]
             async fn on_sqlite() {
-                run(Running::over(Scratch::sqlite()).await).await;
+                run(Running::with(Scratch::sqlite(), $change).await).await;
             }
 
             #[actix::test]
             async fn on_postgres() {
-                run(Running::over(Scratch::postgres().await).await).await;
+                run(Running::with(Scratch::postgres().await, $change).await).await;
             }
         }
     };
@@ -50,15 +58,17 @@ macro_rules! on_both_engines {
 pub(super) use on_both_engines;
 
 impl Running {
-    pub(super) async fn over(scratch: Scratch) -> Self {
+    /// With settings that differ from the usual ones by `change`.
+    pub(super) async fn with(scratch: Scratch, change: fn(&mut RouterSettings)) -> Self {
         let options = ReceiverOptions {
             recording: true,
             ..ReceiverOptions::default()
         };
         let service = Receiver::start_with(options).await.unwrap();
-        let router = start(&scratch).await;
+        let router = start(&scratch, change).await;
         Self {
             scratch,
+            change,
             router,
             service,
         }
@@ -66,16 +76,22 @@ impl Running {
 
     /// A router over the same database, after [`EventRouter::stop`].
     pub(super) async fn start_again(self) -> Self {
-        let router = start(&self.scratch).await;
+        let router = start(&self.scratch, self.change).await;
         Self { router, ..self }
     }
 
+    /// A workspace of its own with the service installed and subscribed to everything.
     pub(super) async fn installed(&self) -> (WorkspaceId, InstallationId) {
-        let (workspace, installation) = (self.scratch.workspace(), InstallationId::new(Clock.new_uuid()));
+        let workspace = self.scratch.workspace();
+        (workspace, self.install(workspace, "crm", "**").await)
+    }
+
+    pub(super) async fn install(&self, workspace: WorkspaceId, key: &str, pattern: &str) -> InstallationId {
+        let installation = InstallationId::new(Clock.new_uuid());
         let new = NewInstallation {
             id: installation,
-            key: "crm".to_owned(),
-            name: "CRM".to_owned(),
+            key: key.to_owned(),
+            name: key.to_uppercase(),
             delivery_type: DeliveryType::ExternalService,
             service_base_url: Some(self.service.url()),
             signing_secret: SigningSecret::from_random([7; 32]).reveal(),
@@ -83,35 +99,41 @@ impl Running {
             enabled: true,
         };
         self.router.install(workspace, new).await.unwrap();
-        let subscription_id = SubscriptionId::new(Clock.new_uuid());
-        let pattern = EventPattern::parse("**").unwrap();
         let subscribe = InstallationChange::Subscribe {
-            subscription_id,
-            pattern,
+            subscription_id: SubscriptionId::new(Clock.new_uuid()),
+            pattern: EventPattern::parse(pattern).unwrap(),
         };
-        self.router
-            .change_installation(workspace, installation, subscribe)
-            .await
-            .unwrap();
-        (workspace, installation)
+        self.change(workspace, installation, subscribe).await;
+        installation
+    }
+
+    pub(super) async fn change(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        change: InstallationChange,
+    ) {
+        let changed = self.router.change_installation(workspace, installation, change);
+        changed.await.unwrap();
+    }
+
+    /// The actor of the installation, started where there is none.
+    pub(super) async fn child(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+    ) -> Addr<ExternalDeliveryActor> {
+        let started = self.router.started_child(workspace, installation, Purpose::Start);
+        started.await.unwrap()
     }
 
     /// Publishes that many events one after the other; each is acknowledged.
     pub(super) async fn publish(&self, workspace: WorkspaceId, count: usize) -> Vec<EventId> {
         let mut sent = Vec::new();
         for _ in 0..count {
-            let id = EventId::new(Clock.new_uuid());
-            let event = NewEvent {
-                id,
-                event_key: EventKey::parse("crm.deal.closed").unwrap(),
-                schema_version: None,
-                actor: None,
-                payload: "{}".into(),
-                occurred_at: Clock.now(),
-                traceparent: None,
-            };
+            let event = new_event();
+            sent.push(event.id);
             self.router.publish(workspace, event, None).await.unwrap();
-            sent.push(id);
         }
         sent
     }
@@ -140,21 +162,48 @@ impl Running {
 
     /// Waits until each of these is a dead letter, once.
     pub(super) async fn every_one_is_dead(&self, sent: &[EventId]) {
+        self.eventually("every event is a dead letter", async || {
+            self.letters(sent).await.len() == sent.len()
+        })
+        .await;
+    }
+
+    /// The reasons of the letters about these events.
+    pub(super) async fn letters(&self, events: &[EventId]) -> Vec<String> {
         use entity::dead_letter_event::{Column, Entity};
-        let ids: Vec<_> = sent.iter().map(|id| id.uuid()).collect();
-        let dead = async {
-            loop {
-                let query = Entity::find().filter(Column::EventId.is_in(ids.clone()));
-                if query.count(self.router.reader()).await.unwrap() == sent.len() as u64 {
-                    return;
-                }
-                // The service hears of every attempt; a letter follows it.
-                tokio::task::yield_now().await;
+        let ids: Vec<_> = events.iter().map(|id| id.uuid()).collect();
+        let letters = Entity::find().filter(Column::EventId.is_in(ids));
+        let letters = letters.all(self.router.reader()).await.unwrap();
+        letters.into_iter().map(|letter| letter.reason).collect()
+    }
+
+    /// The letter about this event.
+    pub(super) async fn letter_of(&self, event: EventId) -> DeadLetterId {
+        use entity::dead_letter_event::{Column, Entity};
+        let letter = Entity::find().filter(Column::EventId.eq(event.uuid()));
+        let letter = letter.one(self.router.reader()).await.unwrap();
+        DeadLetterId::new(letter.unwrap().id)
+    }
+
+    /// Looks until it is so; for what has no signal.
+    pub(super) async fn eventually(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let looking = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            while !is_so().await {
+                ticks.tick().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), dead)
+        tokio::time::timeout(Duration::from_secs(30), looking)
             .await
-            .expect("every event is a dead letter");
+            .expect(what);
+    }
+
+    /// Waits until no workspace has an actor.
+    pub(super) async fn nobody_is_active(&self) {
+        self.eventually("no workspace is active", async || {
+            self.router.shared.directory.len() == 0
+        })
+        .await;
     }
 
     pub(super) async fn stop(self) {
@@ -163,10 +212,22 @@ impl Running {
     }
 }
 
-async fn start(scratch: &Scratch) -> EventRouter {
+pub(super) fn new_event() -> NewEvent {
+    NewEvent {
+        id: EventId::new(Clock.new_uuid()),
+        event_key: EventKey::parse("crm.deal.closed").unwrap(),
+        schema_version: None,
+        actor: None,
+        payload: "{}".into(),
+        occurred_at: Clock.now(),
+        traceparent: None,
+    }
+}
+
+async fn start(scratch: &Scratch, change: fn(&mut RouterSettings)) -> EventRouter {
     let timeout = Duration::from_secs(2);
     let allow: Vec<ipnet::IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
-    let settings = RouterSettings {
+    let mut settings = RouterSettings {
         max_delivery_connections: 256,
         threads: 2,
         max_in_flight: 1_000,
@@ -180,6 +241,7 @@ async fn start(scratch: &Scratch) -> EventRouter {
         client: ExternalClientConfig::new(timeout, allow.into(), Clock),
         open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
     };
+    change(&mut settings);
     EventRouter::start(settings, scratch.settings(), Clock)
         .await
         .unwrap()

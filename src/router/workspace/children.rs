@@ -1,115 +1,185 @@
 //! The delivery actors of a workspace: started when there is something to do, replaced when they die.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix::prelude::*;
-use futures_util::future::join_all;
-use tokio::sync::oneshot;
 
 use super::{
     WorkspaceActor,
-    messages::{ChildEnd, ChildStopped, DrainWorkspace, FindChild, RetriesAdded},
+    installed::{Child, Circumstances, Installed, RunningChild},
+    messages::{ChildAttached, ChildEnd, ChildStopped},
 };
 use crate::{
-    domain::{event::PlatformEvent, id::InstallationId, seq::Seq, span::is_due},
+    domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp},
     journal::InstallationView,
-    router::external_delivery::{Drain, ExternalDeliveryActor, RetriesWait, ViewChanged},
+    router::{
+        external_delivery::{ExternalDeliveryActor, Origin, RetriesWait, ViewChanged},
+        restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
+        ring::Ring,
+    },
 };
-
-/// Pauses before a dead delivery actor is replaced: doubled with each death, forgotten after a quiet time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const QUIET_TIME: Duration = Duration::from_secs(60);
-
-/// An installation and, when it has something to do, its actor.
-pub(super) struct Installed {
-    pub(super) view: Arc<InstallationView>,
-    pub(super) child: Option<Addr<ExternalDeliveryActor>>,
-    deaths: u32,
-    last_death: Option<std::time::Instant>,
-    /// A replacement is on its way.
-    restarting: bool,
-}
-
-impl Installed {
-    fn has_work(&self, head: Seq) -> bool {
-        self.view.has_retries || self.view.settled < head || self.view.installation.uninstalled_at.is_some()
-    }
-}
 
 impl WorkspaceActor {
     /// Keeps the newer of two views, tells the installation's actor, and starts one where it has to do.
     pub(super) fn take_view(&mut self, view: InstallationView, ctx: &mut Context<Self>) {
-        let id = view.id();
-        let installed = self.installed.entry(id).or_insert_with(|| Installed {
-            view: Arc::new(view.clone()),
-            child: None,
-            deaths: 0,
-            last_death: None,
-            restarting: false,
-        });
-        if view.installation.revision < installed.view.installation.revision {
+        let (id, revision) = (view.id(), view.installation.revision);
+        let is_failed = self.shared.failed.holds(id, revision);
+        let installed = match self.installed.entry(id) {
+            std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(Installed::new(view)),
+            std::collections::btree_map::Entry::Occupied(occupied) => {
+                let installed = occupied.into_mut();
+                if revision < installed.view.installation.revision {
+                    return;
+                }
+                installed.take_view(view);
+                installed
+            }
+        };
+        match (&installed.child, is_failed) {
+            (Child::Idle, true) => installed.child = Child::Failed,
+            (Child::Failed, false) => {
+                log::info!(workspace:% = self.id, installation:% = id; "changed after it had failed: it is tried again");
+                installed.child = Child::Idle;
+                installed.deaths = Deaths::default();
+            }
+            _ => {}
+        }
+        let view = Arc::clone(&installed.view);
+        if !installed.tell(ViewChanged { view }) && self.loaded {
+            self.start_where_needed(id, ctx);
+        }
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            now: self.shared.clock.now(),
+            head: self.head,
+            max_hold: self.shared.settings.max_hold,
+        }
+    }
+
+    /// Starts the actor of the installation if it is idle and has something to do.
+    fn start_where_needed(&mut self, id: InstallationId, ctx: &mut Context<Self>) {
+        let at = self.circumstances();
+        let Some(installed) = self.installed.get(&id) else {
             return;
-        }
-        installed.view = Arc::new(view);
-        match &installed.child {
-            Some(child) => child.do_send(ViewChanged {
-                view: Arc::clone(&installed.view),
-            }),
-            None if self.loaded && installed.has_work(self.head) => self.start_child(id, ctx),
-            None => {}
+        };
+        if matches!(installed.child, Child::Idle) {
+            if installed.has_work(&self.ring, at) {
+                self.start_child(id, ctx);
+            } else if let Some(at) = installed.next_start(at) {
+                self.tick_by(at, ctx);
+            }
         }
     }
 
-    /// Starts the actors of all installations that have something to do and no actor.
+    /// Starts the actors of all installations that are idle and have something to do.
     pub(super) fn start_children_with_work(&mut self, ctx: &mut Context<Self>) {
-        let idle: Vec<InstallationId> = self
-            .installed
-            .iter()
-            .filter(|(_, installed)| installed.child.is_none() && !installed.restarting)
-            .filter(|(_, installed)| installed.has_work(self.head))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in idle {
-            self.start_child(id, ctx);
+        let all: Vec<InstallationId> = self.installed.keys().copied().collect();
+        for id in all {
+            self.start_where_needed(id, ctx);
         }
     }
 
-    /// Starts the actors of installations that were idle and to which one of the events is due.
-    pub(super) fn start_children_due(&mut self, events: &[Arc<PlatformEvent>], ctx: &mut Context<Self>) {
-        let due: Vec<InstallationId> = self
-            .installed
-            .iter()
-            .filter(|(_, installed)| installed.child.is_none() && !installed.restarting)
-            .filter(|(_, installed)| {
-                events
-                    .iter()
-                    .any(|event| is_due(&installed.view.spans, event.seq, &event.event_key))
-            })
-            .map(|(id, _)| *id)
-            .collect();
+    /// Starts the actors of installations that are idle and to which one of `recent` is due: all events
+    /// after `before`.
+    pub(super) fn start_children_due(&mut self, before: Seq, recent: &Ring, ctx: &mut Context<Self>) {
+        let at = self.circumstances();
+        let mut due = Vec::new();
+        for (id, installed) in &mut self.installed {
+            if !matches!(installed.child, Child::Idle) {
+                continue;
+            }
+            if !installed.has_due(recent) {
+                installed.nothing_due(before, at.head);
+            } else if installed
+                .held_until(at.max_hold)
+                .is_none_or(|until| until <= at.now)
+            {
+                due.push(*id);
+            }
+        }
         for id in due {
             self.start_child(id, ctx);
         }
     }
 
+    /// Starts the actor of the installation, unless it has one or is marked as failed.
     pub(super) fn start_child(&mut self, id: InstallationId, ctx: &mut Context<Self>) {
-        if self.draining {
+        if self.draining || self.retired {
             return;
         }
         let Some(installed) = self.installed.get_mut(&id) else {
             return;
         };
-        if installed.child.is_some() {
+        if matches!(installed.child, Child::Running(_) | Child::Failed) {
             return;
         }
-        installed.restarting = false;
-        let view = Arc::clone(&installed.view);
-        let (shared, parent, liveness) = (Arc::clone(&self.shared), ctx.address(), self.liveness.subscribe());
+        self.incarnations += 1;
+        let origin = Origin {
+            incarnation: self.incarnations,
+            parent: ctx.address(),
+            liveness: self.liveness.subscribe(),
+            suspicion: installed.suspicion.clone(),
+        };
+        let (shared, view) = (Arc::clone(&self.shared), Arc::clone(&installed.view));
         // Created on this thread: a lane lives on its workspace's arbiter.
-        let child =
-            ExternalDeliveryActor::create(|_| ExternalDeliveryActor::new(shared, parent, liveness, view));
-        installed.child = Some(child);
+        let address = ExternalDeliveryActor::create(|_| ExternalDeliveryActor::new(shared, view, origin));
+        installed.child = Child::Running(RunningChild {
+            address,
+            incarnation: self.incarnations,
+            attached: false,
+            told: 0,
+        });
+        self.idling.touch();
+    }
+
+    /// A replay waits in the retry table.
+    pub(super) fn retries_added(&mut self, id: InstallationId, at: Timestamp, ctx: &mut Context<Self>) {
+        let Some(installed) = self.installed.get_mut(&id) else {
+            return;
+        };
+        installed.note_retry(at);
+        if !installed.tell(RetriesWait { at }) && self.loaded {
+            self.start_where_needed(id, ctx);
+        }
+    }
+
+    /// The actor has died: a successor after a pause, or the mark of a failed installation.
+    fn child_died(&mut self, id: InstallationId, fault: Fault, ctx: &mut Context<Self>) {
+        let (workspace, now) = (self.id, self.shared.clock.now());
+        let Some(installed) = self.installed.get_mut(&id) else {
+            return;
+        };
+        match installed.deaths.died(fault, &DELIVERY_ACTOR, now) {
+            Next::Replace { after } => {
+                let deaths = installed.deaths.in_a_row();
+                log::error!(workspace:%, installation:% = id, deaths; "a delivery actor has died and is replaced");
+                installed.child = Child::Restarting;
+                ctx.run_later(after, move |actor, ctx| actor.start_child(id, ctx));
+            }
+            Next::GiveUp => {
+                log::error!(
+                    workspace:%, installation:% = id;
+                    "a delivery actor dies again and again: its installation has failed; its events wait until an \
+                     admin resets or changes it, or the server is started again"
+                );
+                let revision = installed.view.installation.revision;
+                self.shared.failed.mark(id, revision);
+                installed.child = Child::Failed;
+            }
+        }
+    }
+}
+
+impl Handler<ChildAttached> for WorkspaceActor {
+    type Result = ();
+
+    fn handle(&mut self, attached: ChildAttached, _: &mut Self::Context) {
+        if let Some(child) = self.running(attached.installation_id, attached.incarnation) {
+            child.attached = true;
+            self.answer_starts();
+        }
     }
 }
 
@@ -118,111 +188,51 @@ impl Handler<ChildStopped> for WorkspaceActor {
 
     fn handle(&mut self, stopped: ChildStopped, ctx: &mut Self::Context) {
         let id = stopped.installation_id;
-        self.waiting.remove(&id);
+        let Some(child) = self.running(id, stopped.incarnation) else {
+            return;
+        };
+        let told = child.told;
+        let waiting = self.waiting.remove(&id);
         let Some(installed) = self.installed.get_mut(&id) else {
             return;
         };
-        installed.child = None;
+        installed.child = Child::Idle;
+        if let Some(suspicion) = stopped.suspicion {
+            installed.suspicion = suspicion;
+        }
         match stopped.end {
-            ChildEnd::Retired => {}
+            ChildEnd::Failed => self.child_died(id, Fault::Own, ctx),
+            ChildEnd::Interrupted => self.child_died(id, Fault::Foreign, ctx),
+            ChildEnd::Idle(mut rest) => {
+                if let Some(waiting) = waiting {
+                    rest.done = waiting.looked_through_from(rest.done);
+                }
+                // Nothing was in flight: what it was suspected of is behind it.
+                installed.suspicion = Suspicion::default();
+                installed.rest(rest);
+                if rest.heard == told {
+                    self.start_where_needed(id, ctx);
+                } else {
+                    self.start_child(id, ctx);
+                }
+            }
             ChildEnd::Closed => {
                 self.installed.remove(&id);
+                self.shared.failed.forget(id);
             }
-            ChildEnd::Failed => {
-                let now = self.shared.clock.instant();
-                if installed
-                    .last_death
-                    .is_some_and(|death| now.duration_since(death) > QUIET_TIME)
-                {
-                    installed.deaths = 0;
-                }
-                let pause = FIRST_PAUSE
-                    .saturating_mul(1 << installed.deaths.min(16))
-                    .min(LONGEST_PAUSE);
-                installed.deaths += 1;
-                installed.last_death = Some(now);
-                installed.restarting = true;
-                log::error!(
-                    workspace:% = self.id, installation:% = id, deaths = installed.deaths;
-                    "a delivery actor has died and is replaced"
-                );
-                ctx.run_later(pause, move |actor, ctx| actor.start_child(id, ctx));
-            }
+            ChildEnd::Drained => {}
         }
-    }
-}
-
-impl Handler<RetriesAdded> for WorkspaceActor {
-    type Result = ();
-
-    fn handle(&mut self, added: RetriesAdded, ctx: &mut Self::Context) {
-        let child = self
-            .installed
-            .get(&added.installation_id)
-            .and_then(|installed| installed.child.clone());
-        match child {
-            Some(child) => child.do_send(RetriesWait { at: added.at }),
-            // It finds the retry when it attaches.
-            None if self.loaded => self.start_child(added.installation_id, ctx),
-            None => {}
-        }
-    }
-}
-
-impl Handler<FindChild> for WorkspaceActor {
-    type Result = ResponseFuture<Option<Addr<ExternalDeliveryActor>>>;
-
-    /// Detached: until the installations are read the answer waits, and messages go on.
-    fn handle(&mut self, find: FindChild, ctx: &mut Self::Context) -> Self::Result {
-        if self.loaded {
-            return Box::pin(std::future::ready(self.find_child(&find, ctx)));
-        }
-        let (reply, found) = oneshot::channel();
-        self.finds.push((find, reply));
-        Box::pin(async move { found.await.ok().flatten() })
+        self.idling.touch();
+        self.answer_starts();
     }
 }
 
 impl WorkspaceActor {
-    fn find_child(
-        &mut self,
-        find: &FindChild,
-        ctx: &mut Context<Self>,
-    ) -> Option<Addr<ExternalDeliveryActor>> {
-        if find.start {
-            self.start_child(find.installation_id, ctx);
+    /// The actor of the installation, if it still is that one.
+    fn running(&mut self, id: InstallationId, incarnation: u64) -> Option<&mut RunningChild> {
+        match &mut self.installed.get_mut(&id)?.child {
+            Child::Running(child) if child.incarnation == incarnation => Some(child),
+            _ => None,
         }
-        self.installed.get(&find.installation_id)?.child.clone()
-    }
-
-    /// Answers those who asked before the installations were read.
-    pub(super) fn answer_finds(&mut self, ctx: &mut Context<Self>) {
-        for (find, reply) in std::mem::take(&mut self.finds) {
-            // Who asked may have gone.
-            let _ = reply.send(self.find_child(&find, ctx));
-        }
-    }
-}
-
-impl Handler<DrainWorkspace> for WorkspaceActor {
-    type Result = ResponseFuture<()>;
-
-    /// Detached on purpose: the children's last messages must reach this actor while it waits.
-    fn handle(&mut self, _: DrainWorkspace, _: &mut Self::Context) -> Self::Result {
-        self.draining = true;
-        let drained: Vec<oneshot::Receiver<()>> = self
-            .installed
-            .values()
-            .filter_map(|installed| installed.child.as_ref())
-            .map(|child| {
-                let (reply, drained) = oneshot::channel();
-                child.do_send(Drain { reply });
-                drained
-            })
-            .collect();
-        Box::pin(async move {
-            // A child that is dead already drops its reply, and is drained.
-            join_all(drained).await;
-        })
     }
 }

@@ -1,19 +1,18 @@
 //! What a WorkspaceActor is told.
 
-use std::sync::Arc;
-
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::{
     domain::{
-        event::{NewEvent, PlatformEvent},
+        event::NewEvent,
         id::InstallationId,
         idempotency::{Idempotency, Recorded},
+        lane::Suspicion,
         seq::Seq,
         timestamp::Timestamp,
     },
-    journal::{AppendError, InstallationView, Permit},
+    journal::{AppendError, Permit},
     router::external_delivery::ExternalDeliveryActor,
 };
 
@@ -27,33 +26,20 @@ pub(in crate::router) struct Publish {
     pub(in crate::router) permit: Permit,
 }
 
-/// The head of the workspace is now `head`; `events` are the latest, in order.
+/// Notices of the journal wait in the directory. At most one of these is on its way to each actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(in crate::router) struct Committed {
-    pub(in crate::router) head: Seq,
-    pub(in crate::router) events: Vec<Arc<PlatformEvent>>,
-}
+pub(in crate::router) struct NewsWaits;
 
-/// An admin has changed an installation.
+/// The directory has let go of this actor, which had nothing to do: stop.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(in crate::router) struct InstallationChanged {
-    pub(in crate::router) view: Box<InstallationView>,
-}
+pub(in crate::router) struct Retire;
 
-/// A replay waits in the retry table.
+/// Answered when the installations are read and the lanes started for them are attached.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(in crate::router) struct RetriesAdded {
-    pub(in crate::router) installation_id: InstallationId,
-    pub(in crate::router) at: Timestamp,
-}
-
-/// The journal has a new connection and may have committed changes without telling.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::router) struct Reload;
+pub(in crate::router) struct AwaitStart;
 
 /// A lane asks for what is due to it after `after`. It is answered once there is something: with at most
 /// `limit` due events, or with the news that a stretch of the log held none.
@@ -66,31 +52,81 @@ pub(in crate::router) struct ReadAfter {
     pub(in crate::router) limit: usize,
 }
 
+/// A delivery actor is attached to the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::router) struct ChildAttached {
+    pub(in crate::router) installation_id: InstallationId,
+    pub(in crate::router) incarnation: u64,
+}
+
 /// A delivery actor has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::router) struct ChildStopped {
     pub(in crate::router) installation_id: InstallationId,
+    /// Which of the actors that the installation has had.
+    pub(in crate::router) incarnation: u64,
     pub(in crate::router) end: ChildEnd,
+    /// What its lane says of a panic; none where it did not panic, or had no lane.
+    pub(in crate::router) suspicion: Option<Suspicion>,
 }
 
 /// Why a delivery actor has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::router) enum ChildEnd {
-    /// It panicked, or what it had settled was refused: a successor starts from what is durable.
+    /// It panicked, or what it had settled was refused by the database: a successor starts from what is
+    /// durable.
     Failed,
+    /// Another actor's end took it along: a successor starts from what is durable.
+    Interrupted,
+    /// It had nothing to do for a while.
+    Idle(Rest),
     /// The installation is uninstalled and everything that was due is settled.
     Closed,
     /// It was drained, or its parent is gone.
-    Retired,
+    Drained,
 }
 
-/// The actor of an installation, started where there is none yet.
+/// Where a delivery actor stood when it stopped for want of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::router) struct Rest {
+    /// Up to here nothing is left to do but retries.
+    pub(in crate::router) done: Seq,
+    /// Where the durable cursor stands.
+    pub(in crate::router) written: Seq,
+    pub(in crate::router) next_retry_at: Option<Timestamp>,
+    /// How many of its parent's messages it has handled: with one more on the way it has work after all.
+    pub(in crate::router) heard: u64,
+}
+
+/// Find the actor of an installation.
 #[derive(Message)]
-#[rtype(result = "Option<Addr<ExternalDeliveryActor>>")]
+#[rtype(result = "Found")]
 pub(in crate::router) struct FindChild {
     pub(in crate::router) installation_id: InstallationId,
-    pub(in crate::router) start: bool,
+    pub(in crate::router) purpose: Purpose,
+}
+
+/// What to do for an installation that has no actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::router) enum Purpose {
+    /// Nothing.
+    Look,
+    /// Start one, unless the installation is marked as failed.
+    Start,
+    /// Take that mark away and start one.
+    Reset,
+}
+
+/// Answers [`FindChild`].
+#[derive(Debug)]
+pub(in crate::router) enum Found {
+    Actor(Addr<ExternalDeliveryActor>),
+    /// The installation is marked as failed.
+    Failed,
+    /// There is no such installation, or it has no actor.
+    Nothing,
 }
 
 /// Start nothing more, and answer when everything in flight is settled and durable.

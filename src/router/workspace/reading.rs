@@ -1,6 +1,6 @@
 //! How lanes read the log: from the ring while they keep up, from the database while they do not.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
@@ -14,6 +14,9 @@ use crate::{
     },
     router::external_delivery::{Events, ExternalDeliveryActor},
 };
+
+/// How soon a lane hears that it has passed events that are not due to it.
+const SWEEP_AFTER: Duration = Duration::from_secs(1);
 
 /// Events of the first page from the database, and of a page whose events are small.
 pub(super) const FIRST_PAGE_EVENTS: usize = 32;
@@ -29,6 +32,21 @@ pub(super) struct Waiting {
     /// How far this actor has looked on its behalf and found nothing due.
     looked_through: Seq,
     limit: usize,
+}
+
+impl Waiting {
+    fn has_passed(&self) -> bool {
+        self.looked_through > self.asked_after
+    }
+
+    /// How far nothing is due to a lane that is done with everything up to `done`.
+    pub(super) fn looked_through_from(&self, done: Seq) -> Seq {
+        if self.asked_after <= done {
+            self.looked_through.max(done)
+        } else {
+            done
+        }
+    }
 }
 
 impl Handler<ReadAfter> for WorkspaceActor {
@@ -66,9 +84,12 @@ impl WorkspaceActor {
         let Some(installed) = self.installed.get(&id) else {
             return;
         };
-        if !self.loaded || waiting.looked_through >= self.head {
-            self.waiting.insert(id, waiting);
+        if installed.address() != Some(&waiting.child) {
+            // It has died since it asked; its successor asks for itself.
             return;
+        }
+        if !self.loaded || waiting.looked_through >= self.head {
+            return self.keep_waiting(id, waiting, ctx);
         }
         let Some(recent) = self.ring.after(waiting.looked_through) else {
             return self.read_page(id, waiting, ctx);
@@ -81,9 +102,23 @@ impl WorkspaceActor {
         );
         if due.is_empty() {
             waiting.looked_through = through;
-            self.waiting.insert(id, waiting);
+            self.keep_waiting(id, waiting, ctx);
         } else {
-            waiting.child.do_send(Events { through, due });
+            self.tell_events(id, through, due);
+        }
+    }
+
+    fn keep_waiting(&mut self, id: InstallationId, waiting: Waiting, ctx: &mut Context<Self>) {
+        if waiting.has_passed() && !self.sweeping {
+            self.sweeping = true;
+            ctx.run_later(SWEEP_AFTER, |actor, _| actor.tell_passed());
+        }
+        self.waiting.insert(id, waiting);
+    }
+
+    fn tell_events(&mut self, id: InstallationId, through: Seq, due: Vec<Arc<PlatformEvent>>) {
+        if let Some(installed) = self.installed.get_mut(&id) {
+            installed.tell(Events { through, due });
         }
     }
 
@@ -116,6 +151,9 @@ impl WorkspaceActor {
         let Some(installed) = self.installed.get(&id) else {
             return;
         };
+        if installed.address() != Some(&waiting.child) {
+            return;
+        }
         let (mut through, due) = select_due(
             events.iter(),
             &installed.view.spans,
@@ -131,23 +169,24 @@ impl WorkspaceActor {
             waiting.looked_through = through;
             self.serve(id, waiting, ctx);
         } else {
-            waiting.child.do_send(Events { through, due });
+            self.tell_events(id, through, due);
         }
     }
 
     /// Tells waiting lanes how far they have come past events that are not due to them, so that their
     /// cursors can follow.
-    pub(super) fn tell_passed(&mut self) {
-        self.waiting.retain(|_, waiting| {
-            let passed = waiting.looked_through > waiting.asked_after;
-            if passed {
-                waiting.child.do_send(Events {
-                    through: waiting.looked_through,
-                    due: Vec::new(),
-                });
-            }
-            !passed
-        });
+    fn tell_passed(&mut self) {
+        self.sweeping = false;
+        let passed: Vec<(InstallationId, Seq)> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.has_passed())
+            .map(|(id, waiting)| (*id, waiting.looked_through))
+            .collect();
+        for (id, through) in passed {
+            self.waiting.remove(&id);
+            self.tell_events(id, through, Vec::new());
+        }
     }
 }
 

@@ -1,0 +1,223 @@
+//! What an ExternalDeliveryActor does about each message.
+
+use actix::prelude::*;
+
+use super::{
+    Drain, Events, ExternalDeliveryActor, GetHealth, ResetBreaker, RetriesWait, STORAGE_PAUSE, ViewChanged,
+    messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
+};
+use crate::{
+    domain::lane::{Input, Lane, LaneConfig, LaneLimits, LaneMode},
+    router::{
+        LaneHealth,
+        workspace::{ChildAttached, ChildEnd, ChildStopped},
+    },
+};
+
+impl Actor for ExternalDeliveryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let mut liveness = self.origin.liveness.clone();
+        // Completes when the parent's end is dropped; then nobody would read for this actor any more.
+        ctx.spawn(
+            async move { while liveness.changed().await.is_ok() {} }
+                .into_actor(self)
+                .map(|(), actor, ctx| actor.end_as(ChildEnd::Drained, ctx)),
+        );
+        self.attach(ctx);
+        self.watch_idleness(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Runs while a panic unwinds, too: nothing here can panic.
+        let panicked = std::thread::panicking();
+        self.origin.parent.do_send(ChildStopped {
+            installation_id: self.view.id(),
+            incarnation: self.origin.incarnation,
+            end: if panicked { ChildEnd::Failed } else { self.end },
+            suspicion: self.lane.as_ref().filter(|_| panicked).map(Lane::suspicion),
+        });
+        drop(self.drained.take());
+    }
+}
+
+impl Handler<Attached> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
+        match attached {
+            Ok(attached) => {
+                self.generation = attached.generation;
+                let now = self.shared.clock.now();
+                let lane = Lane::new(
+                    self.lane_config(),
+                    attached.attachment,
+                    self.mode(),
+                    self.origin.suspicion.clone(),
+                    now,
+                    &mut self.commands,
+                );
+                self.lane = Some(lane);
+                self.origin.parent.do_send(ChildAttached {
+                    installation_id: self.installation_id(),
+                    incarnation: self.origin.incarnation,
+                });
+                self.idling.touch();
+                self.obey(ctx);
+            }
+            Err(_) if self.drained.is_some() => self.end_as(ChildEnd::Drained, ctx),
+            Err(_) => {
+                ctx.run_later(STORAGE_PAUSE, |actor, ctx| actor.attach(ctx));
+            }
+        }
+    }
+}
+
+impl Handler<Events> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
+        self.idling.hear();
+        if !events.due.is_empty() {
+            self.idling.touch();
+        }
+        self.step(
+            Input::Events {
+                through: events.through,
+                due: events.due,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<RetriesRead> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
+        self.reading_retries = false;
+        if !read.rows.is_empty() {
+            self.idling.touch();
+        }
+        self.step(
+            Input::Retries {
+                rows: read.rows,
+                next_retry_at: read.next,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<RetriesWait> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
+        self.idling.hear();
+        self.idling.touch();
+        self.step(Input::RetriesAdded { at: wait.at }, ctx);
+    }
+}
+
+impl Handler<Settled> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
+        match result {
+            Ok(()) => self.step(Input::SettlementDurable, ctx),
+            Err(error) => self.fail(error, ctx),
+        }
+    }
+}
+
+impl Handler<LetterSettled> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
+        match letter.result {
+            Ok(()) => self.step(Input::LetterWritten { key: letter.key }, ctx),
+            Err(error) => self.fail(error, ctx),
+        }
+    }
+}
+
+impl Handler<messages::Closed> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
+        // Where it could not be marked, a successor closes it after a pause.
+        let end = closed.0.map_or(ChildEnd::Interrupted, |()| ChildEnd::Closed);
+        self.end_as(end, ctx);
+    }
+}
+
+impl Handler<ViewChanged> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
+        self.idling.hear();
+        self.idling.touch();
+        self.view = changed.view;
+        self.prepare_target();
+        let LaneConfig {
+            concurrency,
+            ordered,
+            rate_limit,
+            ..
+        } = self.lane_config();
+        let limits = LaneLimits {
+            concurrency,
+            ordered,
+            rate_limit,
+        };
+        self.step(Input::Limits(limits), ctx);
+        self.step(Input::Mode(self.mode()), ctx);
+    }
+}
+
+impl Handler<Drain> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
+        self.idling.hear();
+        self.drained = Some(drain.reply);
+        if self.lane.is_some() {
+            self.step(Input::Mode(LaneMode::Draining), ctx);
+        }
+    }
+}
+
+impl Handler<GetHealth> for ExternalDeliveryActor {
+    type Result = MessageResult<GetHealth>;
+
+    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
+        MessageResult(LaneHealth {
+            in_flight: self.running.len(),
+            breaker: self
+                .lane
+                .as_ref()
+                .map(|lane| lane.snapshot().breaker)
+                .unwrap_or_default(),
+            ..self.health.clone()
+        })
+    }
+}
+
+impl Handler<AttemptFinished> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
+        self.idling.touch();
+        self.finish_attempt(finished, ctx);
+    }
+}
+
+impl Handler<ResetBreaker> for ExternalDeliveryActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
+        self.idling.touch();
+        self.step(Input::ResetBreaker, ctx);
+    }
+}

@@ -1,0 +1,150 @@
+//! How often actors are replaced, and what becomes of those that are not.
+
+use super::{
+    kit::{Running, on_both_engines},
+    *,
+};
+use crate::{
+    domain::{id::EventId, installation::InstallationUpdate},
+    journal::Notice,
+};
+
+/// Kills the installation's actor, each as soon as it is there, until it is given up.
+async fn given_up(running: &Running, workspace: WorkspaceId, installation: InstallationId) -> usize {
+    for deaths in 0..100 {
+        let child = running
+            .router
+            .started_child(workspace, installation, Purpose::Start)
+            .await;
+        match child {
+            // The mailbox is closed once the actor is gone.
+            Ok(child) => assert!(child.send(Panic).await.is_err()),
+            Err(ChangeError::Conflict(_)) => return deaths,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("it is never given up");
+}
+
+/// What the workspace's actor says, after all it was told before.
+async fn is_failed(running: &Running, workspace: WorkspaceId, installation_id: InstallationId) -> bool {
+    let find = FindChild {
+        installation_id,
+        purpose: Purpose::Look,
+    };
+    let found = running
+        .router
+        .shared
+        .workspace(workspace)
+        .send(find)
+        .await
+        .unwrap();
+    let health = running.router.health(workspace, installation_id).await;
+    let is_marked = health.is_some_and(|health| health.failed);
+    assert_eq!(
+        matches!(found, Found::Failed),
+        is_marked,
+        "health tells of the mark"
+    );
+    is_marked
+}
+
+on_both_engines!(
+    async fn an_installation_whose_actor_dies_again_and_again_waits_until_it_is_reset(running: Running) {
+        let (workspace, installation) = running.installed().await;
+        assert_eq!(given_up(&running, workspace, installation).await, 8);
+        let sent = running.publish(workspace, 3).await;
+        let notice = Notice::RetriesAdded {
+            workspace_id: workspace,
+            installation_id: installation,
+            at: Clock.now(),
+        };
+        running.router.shared.notify(notice);
+        running.router.shared.notify(Notice::Reconnected);
+        assert!(is_failed(&running, workspace, installation).await);
+        assert_eq!(running.service.count(), 0);
+
+        running.router.reset(workspace, installation).await.unwrap();
+        running.every_one_arrives(&sent).await;
+        assert!(!is_failed(&running, workspace, installation).await);
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_change_by_an_admin_tries_a_failed_installation_again(running: Running) {
+        let (workspace, installation) = running.installed().await;
+        let neighbour = running.install(workspace, "chat", "chat.**").await;
+        given_up(&running, workspace, installation).await;
+        let sent = running.publish(workspace, 3).await;
+        let rename = |name: &str| {
+            InstallationChange::Update(InstallationUpdate {
+                name: Some(name.to_owned()),
+                ..InstallationUpdate::default()
+            })
+        };
+        running.change(workspace, neighbour, rename("Chat")).await;
+        assert!(is_failed(&running, workspace, installation).await);
+        running.change(workspace, installation, rename("CRM 2")).await;
+        running.every_one_arrives(&sent).await;
+        assert!(!is_failed(&running, workspace, installation).await);
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_failed_installation_stays_failed_when_the_actor_of_its_workspace_dies_and_not_after_a_restart(
+        running: Running,
+    ) {
+        let (workspace, installation) = running.installed().await;
+        given_up(&running, workspace, installation).await;
+        let actor = running.router.shared.workspace(workspace);
+        assert!(actor.send(Panic).await.is_err());
+        let sent = running.publish(workspace, 3).await;
+        assert!(is_failed(&running, workspace, installation).await);
+        running.router.stop(Duration::from_secs(20)).await;
+        let again = running.start_again().await;
+        again.every_one_arrives(&sent).await;
+        again.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn publishers_do_not_wait_while_a_workspace_actor_dies_again_and_again(running: Running) {
+        let (workspace, _) = running.installed().await;
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            let actor = running.router.shared.workspace(workspace);
+            assert!(actor.send(Panic).await.is_err());
+            sent.extend(running.publish(workspace, 5).await);
+        }
+        running.every_one_arrives(&sent).await;
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_poisonous_event_becomes_a_dead_letter_and_its_neighbours_arrive(running: Running) {
+        let (workspace, _) = running.installed().await;
+        let (poison, mut events) = (kit::new_event(), Vec::new());
+        running.router.shared.poison(poison.id);
+        running.service.behave(Behavior::hang());
+        events.extend(running.publish(workspace, 10).await);
+        running
+            .router
+            .publish(workspace, poison.clone(), None)
+            .await
+            .unwrap();
+        running.service.behave(Behavior::default());
+        events.extend(running.publish(workspace, 10).await);
+        running.every_one_arrives(&events).await;
+        running.every_one_is_dead(&[poison.id]).await;
+        assert_eq!(running.letters(&[poison.id]).await, ["POISON"]);
+        let sound: Vec<EventId> = events;
+        assert!(
+            running.letters(&sound).await.is_empty(),
+            "only the culprit is given up"
+        );
+        running.stop().await;
+    }
+);

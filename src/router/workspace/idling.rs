@@ -1,0 +1,129 @@
+//! What a WorkspaceActor does when time passes: it starts the actors whose time has come, and stops when
+//! there has been nothing to do for a while.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::{WorkspaceActor, installed::Child, messages::Retire};
+use crate::domain::{id::InstallationId, timestamp::Timestamp};
+
+/// A tick comes at least this often: the timers of the runtime stand still while the machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// Since when nothing has happened.
+pub(super) struct Idling {
+    /// Something has happened since the last tick.
+    touched: bool,
+    since: Timestamp,
+    /// The next tick, and when it comes.
+    tick: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl Idling {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            touched: false,
+            since: now,
+            tick: None,
+        }
+    }
+
+    /// Something happens. Costs nothing, as every message does it.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
+    }
+}
+
+impl WorkspaceActor {
+    /// Has a tick come at `at`, if none comes before.
+    pub(super) fn tick_by(&mut self, at: Timestamp, ctx: &mut Context<Self>) {
+        match self.idling.tick {
+            Some((earlier, _)) if earlier <= at => return,
+            Some((_, later)) => {
+                ctx.cancel_future(later);
+            }
+            None => {}
+        }
+        let pause = at
+            .since(self.shared.clock.now())
+            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+        let handle = ctx.run_later(pause, |actor, ctx| actor.tick(ctx));
+        self.idling.tick = Some((at, handle));
+    }
+
+    pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.idling.tick = None;
+        if self.draining || self.retired {
+            return;
+        }
+        let now = self.shared.clock.now();
+        if std::mem::take(&mut self.idling.touched) {
+            self.idling.since = now;
+        }
+        if self.loaded {
+            self.start_children_with_work(ctx);
+        }
+        let patience = self.shared.settings.passivate_after;
+        let mut next = now + patience.min(LONGEST_SLEEP);
+        if self.is_at_rest() {
+            if self.idling.since + patience > now {
+                next = next.min(self.idling.since + patience);
+            } else if !self.catch_up(ctx) && self.shared.directory.retire(self.id, &ctx.address()) {
+                return;
+            }
+        }
+        let at = self.circumstances();
+        let start = self
+            .installed
+            .values()
+            .filter_map(|installed| installed.next_start(at))
+            .min();
+        self.tick_by(start.map_or(next, |start| start.min(next)), ctx);
+    }
+
+    /// Whether it could stop without anybody missing it: no actor lives, and none is to be started soon.
+    fn is_at_rest(&self) -> bool {
+        let at = self.circumstances();
+        let soon = at.now + self.shared.settings.passivate_after;
+        self.loaded
+            && !self.loading
+            && self.finds.is_empty()
+            && self.starts.is_empty()
+            && self.installed.values().all(|installed| {
+                let is_quiet = matches!(installed.child, Child::Idle | Child::Failed);
+                is_quiet && installed.next_start(at).is_none_or(|start| start > soon)
+            })
+    }
+
+    /// Has the cursors written that stand before the head because nothing there was due to them: otherwise
+    /// the waker would find them and start this workspace again. Whether there are any.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) -> bool {
+        let at = self.circumstances();
+        let behind: Vec<InstallationId> = self
+            .installed
+            .iter()
+            .filter(|(_, installed)| matches!(installed.child, Child::Idle) && installed.lags(at))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &behind {
+            self.start_child(*id, ctx);
+        }
+        !behind.is_empty()
+    }
+}
+
+impl Handler<Retire> for WorkspaceActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        let has_work = !self.is_at_rest();
+        self.retired = true;
+        ctx.stop();
+        if has_work {
+            // A message came before this one. A successor reads from the database what there is to do.
+            self.shared.activate(self.id);
+        }
+    }
+}
