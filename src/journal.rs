@@ -9,18 +9,26 @@
 //! - Notices reach the router in commit order.
 
 mod admission;
+mod attach;
 mod attempts;
 mod batch;
 mod change;
 mod claim;
 mod command;
+mod corrupt;
 mod database;
+mod disk_watch;
+mod engine_clock;
 mod gather;
+mod health;
+mod idempotency;
 mod installations;
 mod job;
 mod letters;
 mod notice;
 mod open;
+mod reader;
+mod reading;
 mod reads;
 mod recovery;
 #[cfg(test)]
@@ -34,16 +42,10 @@ mod transaction;
 mod write_ahead_log;
 mod writer;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
@@ -53,13 +55,17 @@ pub use self::{
         SettleCommand, SettleError, StorageUnavailable,
     },
     database::DatabaseUrl,
+    health::StorageTrouble,
     installations::InstallationView,
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, migrate},
+    reader::Reader,
 };
 use self::{
     change::{Change, InstallationWork},
     command::{Command, Job},
+    corrupt::CorruptRows,
+    health::Health,
     job::ChangeJob,
     storage::LogReader,
 };
@@ -99,22 +105,29 @@ impl From<StorageUnavailable> for ChangeError {
 pub struct Journal {
     commands: mpsc::UnboundedSender<Command>,
     log: Arc<dyn LogReader>,
-    database: DatabaseConnection,
-    storage_ok: Arc<AtomicBool>,
+    database: Reader,
+    health: Arc<Health>,
+    corrupt: Arc<CorruptRows>,
     clock: Clock,
 }
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
-            .field("storage_ok", &self.storage_ok)
+            .field("health", &self.health)
             .finish_non_exhaustive()
     }
 }
 
 impl Journal {
-    /// Records events and answers their publisher. A journal that has stopped drops the reply.
+    /// Records events and answers their publisher; at once, where the disk has too little room for them. A
+    /// journal that has stopped drops the reply.
     pub fn append(&self, append: Append) {
+        if self.health.is_short_of_space() {
+            // The publisher may have gone.
+            let _ = append.reply.send(Err(StorageUnavailable.into()));
+            return;
+        }
         self.send(Command::Append(append));
     }
 
@@ -234,13 +247,26 @@ impl Journal {
     }
 
     /// The pool for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reader {
         &self.database
     }
 
-    /// Whether the writer has a connection.
-    pub fn is_storage_ok(&self) -> bool {
-        self.storage_ok.load(Ordering::SeqCst)
+    /// Whether events are taken.
+    ///
+    /// # Errors
+    /// Why not, for an operator.
+    pub fn storage_state(&self) -> Result<(), StorageTrouble> {
+        self.health.state()
+    }
+
+    /// Returns once the writer has ended: it was told to stop, or it has panicked.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
+    /// Rows of the database that were found corrupt since the start, and set aside. The log names each.
+    pub fn corrupt_rows(&self) -> u64 {
+        self.corrupt.found()
     }
 
     /// The workspace's head and the installations that may have something to do. The head is read first:
@@ -303,7 +329,7 @@ impl Journal {
         self.send(Command::Stop(reply));
         // The writer may have gone already.
         let _ = answer.await;
-        if let Err(error) = self.database.clone().close().await {
+        if let Err(error) = self.database.close().await {
             log::warn!(error:%; "closing the connections of readers failed");
         }
     }

@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::settings::{OpenSecret, RouterSettings};
@@ -47,7 +47,7 @@ use crate::{
         lane::BreakerState,
         timestamp::Timestamp,
     },
-    journal::{AppendError, Journal, JournalSettings, OpenError, Permit},
+    journal::{AppendError, Journal, JournalSettings, OpenError, Permit, Reader},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -162,7 +162,7 @@ impl EventRouter {
             if self.shared.is_stopping() {
                 return Err(PublishError::ShuttingDown);
             }
-            let (permit, actor) = self.admit(workspace)?;
+            let (permit, actor) = self.admit(workspace, event.queued_bytes())?;
             let (reply, answer) = oneshot::channel();
             actor.do_send(Publish {
                 events: vec![event.clone()],
@@ -183,13 +183,17 @@ impl EventRouter {
 
     /// A permit to publish and the actor to publish through, which lives at least as long as the permit is
     /// held, unless it dies.
-    fn admit(&self, workspace: WorkspaceId) -> Result<(Permit, Addr<WorkspaceActor>), PublishError> {
+    fn admit(
+        &self,
+        workspace: WorkspaceId,
+        bytes: usize,
+    ) -> Result<(Permit, Addr<WorkspaceActor>), PublishError> {
         loop {
             let entry = self.shared.directory.entry(workspace);
             let permit = self
                 .shared
                 .admission
-                .admit(&entry.admission)
+                .admit(&entry.admission, bytes)
                 .ok_or(PublishError::Overloaded)?;
             // Where the directory has let go of the entry in between, there is another one by now.
             if let Some(actor) = self.shared.workspace_of(workspace, &entry) {
@@ -361,7 +365,7 @@ impl EventRouter {
     }
 
     /// The pool for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reader {
         self.shared.journal.reader()
     }
 
@@ -392,10 +396,16 @@ impl EventRouter {
         if self.shared.is_stopping() {
             return Err(NotReady::ShuttingDown);
         }
-        if !self.shared.journal.is_storage_ok() {
-            return Err(NotReady::Storage("the database cannot be reached".to_owned()));
-        }
-        Ok(())
+        self.shared
+            .journal
+            .storage_state()
+            .map_err(|trouble| NotReady::Storage(trouble.to_string()))
+    }
+
+    /// Returns once the journal has ended. Before [`EventRouter::stop`] that is a defect after which nothing is
+    /// accepted any more: the process must be restarted.
+    pub async fn journal_ended(&self) {
+        self.shared.journal.ended().await;
     }
 
     /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
@@ -408,7 +418,7 @@ impl EventRouter {
             return Err(PublishError::ShuttingDown);
         }
         let entry = self.shared.directory.entry(workspace);
-        match self.shared.admission.admit(&entry.admission) {
+        match self.shared.admission.admit(&entry.admission, 0) {
             Some(_released) => Ok(()),
             None => Err(PublishError::Overloaded),
         }

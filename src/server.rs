@@ -138,13 +138,20 @@ impl Server {
         welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
     }
 
-    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order: no more publishes, no more connections, what is in
-    /// flight finished and durable.
+    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order: no
+    /// more publishes, no more connections, what is in flight finished and durable.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// When the listener fails, or the journal has ended by itself: then only a new process can go on.
     pub async fn run(mut self) -> io::Result<()> {
-        self.stop_signals.received().await;
+        tokio::select! {
+            () = self.stop_signals.received() => {}
+            () = self.router.journal_ended() => {
+                return Err(io::Error::other(
+                    "the journal has ended by itself; what it has acknowledged is safe, start the server again",
+                ));
+            }
+        }
         log::info!("stopping: what is in flight is finished first");
         self.router.stop_accepting();
         let graceful = true;
@@ -217,6 +224,7 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
     Ok(JournalSettings {
         url,
         max_connections: config.database.max_connections,
+        min_free_bytes: config.database.min_free_bytes,
     })
 }
 

@@ -1,4 +1,5 @@
-//! Limits per installation, idempotency keys, and the last time the engine was seen alive.
+//! Limits per installation, idempotency keys, the last time the engine was seen alive, and indexes that
+//! serve a lane from a long backlog without sorting or scanning it.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -41,5 +42,14 @@ const STATEMENTS: &[&str] = &[
          last_seen_at BIGINT NOT NULL,
          PRIMARY KEY (id)
      )",
+    // In the order in which retries are read: a page of a million is a walk along the index.
+    "DROP INDEX ext_delivery_retry_due",
+    "CREATE INDEX ext_delivery_retry_due ON ext_delivery_retry (installation_id, next_attempt_at, seq)",
+    "CREATE INDEX ext_delivery_retry_place ON ext_delivery_retry (installation_id, seq)",
+    "CREATE INDEX dead_letter_event_place ON dead_letter_event (installation_id, seq)",
+    // Installations that are done with cost nothing at a start.
+    "CREATE INDEX ext_installation_open ON ext_installation (workspace_id, id) WHERE NOT closed",
+    "DROP INDEX ext_event_subscription_installation",
+    "CREATE INDEX ext_event_subscription_installation ON ext_event_subscription (installation_id, until_seq)",
     "CREATE INDEX ext_delivery_attempt_installation ON ext_delivery_attempt (installation_id, attempted_at)",
 ];

@@ -13,6 +13,8 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// Connections besides the log's one writer, at least one.
     pub max_connections: u32,
+    /// Events are refused while the disk of an embedded database has less room than this; 0 for no bound.
+    pub min_free_bytes: u64,
 }
 
 pub(super) const RULES: &[Rule<Database>] = &[

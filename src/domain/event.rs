@@ -26,6 +26,16 @@ pub struct NewEvent {
     pub traceparent: Option<String>,
 }
 
+/// What an event takes beside its payload, roughly.
+const OVERHEAD_BYTES: usize = 256;
+
+impl NewEvent {
+    /// About how much memory, or room in a transaction, the event takes.
+    pub fn queued_bytes(&self) -> usize {
+        self.payload.len() + OVERHEAD_BYTES
+    }
+}
+
 /// An event as the log keeps it.
 #[derive(Debug)]
 pub struct PlatformEvent {

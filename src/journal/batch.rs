@@ -82,8 +82,9 @@ impl Batch {
         (self, Self { appends, settlements })
     }
 
-    pub(super) async fn write(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub(super) async fn write(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<(), DbErr> {
         self.write_events(transaction).await?;
+        self.write_keys(transaction, now).await?;
         self.write_cursors(transaction).await?;
         self.write_retries(transaction).await?;
         self.write_letters(transaction).await?;

@@ -64,6 +64,40 @@ pub(super) async fn take_on(connection: &DatabaseConnection) -> Result<(), OpenE
     Err(OpenError::Claimed)
 }
 
+/// Takes the claim for a connection that replaces a lost one of `owner`. Where the lost one still holds it on
+/// the server, cut off from us but alive and perhaps amid a transaction, it is ended there. The claim is free
+/// when it is gone, so that who has the claim knows that the transaction is over.
+pub(super) async fn take_over(connection: &DatabaseConnection, owner: &str) -> Result<(), OpenError> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        if ask(connection, "SELECT pg_try_advisory_lock($1) AS answer").await? {
+            return Ok(());
+        }
+        end_predecessor(connection, owner).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(OpenError::Claimed)
+}
+
+/// Ends the session that holds the claim, if it is one of `owner`. It is gone a moment later.
+async fn end_predecessor(connection: &DatabaseConnection, owner: &str) -> Result<(), DbErr> {
+    let sql = "SELECT a.pid, pg_terminate_backend(a.pid) AS ended FROM pg_locks l \
+               JOIN pg_stat_activity a ON a.pid = l.pid \
+               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+               AND (l.classid::BIGINT << 32) | l.objid::BIGINT = $1 \
+               AND a.application_name = $2 AND a.pid <> pg_backend_pid()";
+    let values = [ADVISORY_LOCK.into(), owner.into()];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+    for row in connection.query_all_raw(statement).await? {
+        let pid: i32 = row.try_get("", "pid")?;
+        log::warn!(pid; "a lost connection of ours still held the claim on the server; it is ended there");
+    }
+    Ok(())
+}
+
 /// Gives the claim back, so that a successor need not wait for the server to notice our end.
 pub(super) async fn release(connection: &DatabaseConnection) {
     if connection.get_database_backend() == DbBackend::Postgres {

@@ -11,8 +11,26 @@ use sea_orm::{
     },
 };
 
+use super::reader::Reader;
+
 /// How long a connection may take to be made, and a reader to wait for one.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A session of PostgreSQL notices within seconds that this machine is gone.
+const SESSION: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+];
+
+/// A reader's statement goes on no longer on the server than anybody waits for it, and is planned for its own
+/// values: a plan for all of them would be chosen while the tables were small.
+const READER_SESSION: [(&str, &str); 3] = [
+    ("statement_timeout", "6000"),
+    ("default_transaction_read_only", "on"),
+    ("plan_cache_mode", "force_custom_plan"),
+];
 
 /// Where the database is: `sqlite://path` or `postgres://…`.
 #[derive(Clone, Debug)]
@@ -63,8 +81,8 @@ impl DatabaseUrl {
     }
 
     /// The pool for reads.
-    pub(super) fn reader(&self, max_connections: u32) -> DatabaseConnection {
-        match self {
+    pub(super) fn reader(&self, max_connections: u32) -> Reader {
+        let pool = match self {
             Self::Sqlite(options) => SqlitePoolOptions::new()
                 .max_connections(max_connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -74,9 +92,10 @@ impl DatabaseUrl {
             Self::Postgres(options) => PgPoolOptions::new()
                 .max_connections(max_connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with((**options).clone())
+                .connect_lazy_with((**options).clone().options(SESSION).options(READER_SESSION))
                 .into(),
-        }
+        };
+        Reader::over(pool)
     }
 
     /// The connection that copies SQLite's write-ahead log into the database file.
@@ -95,8 +114,8 @@ impl DatabaseUrl {
 
     /// A pool of one connection that is never exchanged behind our back: no lifetime, no idle time-out and
     /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
-    /// claim and know nothing of the batch whose outcome is unknown).
-    pub(super) async fn writer(&self) -> Result<DatabaseConnection, DbErr> {
+    /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections of other processes.
+    pub(super) async fn writer(&self, owner: &str) -> Result<DatabaseConnection, DbErr> {
         let once = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let only_once = move || {
             if once.swap(true, std::sync::atomic::Ordering::SeqCst) {
@@ -126,7 +145,12 @@ impl DatabaseUrl {
                 Ok(pool.into())
             }
             Self::Postgres(options) => {
-                let options = options.as_ref().clone().options([("synchronous_commit", "on")]);
+                let options = options
+                    .as_ref()
+                    .clone()
+                    .application_name(owner)
+                    .options(SESSION)
+                    .options([("synchronous_commit", "on")]);
                 let pool = PgPoolOptions::new()
                     .max_connections(1)
                     .min_connections(0)
@@ -154,20 +178,28 @@ pub(super) fn is_fault_of_the_data(error: &DbErr) -> bool {
     | DbErr::Exec(RuntimeErr::SqlxError(error))
     | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
-        return matches!(error, DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. });
+        return matches!(
+            error,
+            DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } | DbErr::RecordNotFound(_)
+        );
     };
     match error.as_ref() {
-        SqlxError::Encode(_) | SqlxError::InvalidArgument(_) => true,
+        SqlxError::Encode(_)
+        | SqlxError::InvalidArgument(_)
+        | SqlxError::Decode(_)
+        | SqlxError::ColumnDecode { .. } => true,
         SqlxError::Database(error) => error.code().is_some_and(|code| is_data_code(&code)),
         _ => false,
     }
 }
 
-/// SQLSTATE classes 22 (data exception), 23 (integrity constraint) and 54 (limit exceeded); SQLite's result
-/// codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH` (20) with their extended forms.
+/// SQLSTATE classes 21 (cardinality), 22 (data exception), 23 (integrity constraint), 54 (limit exceeded) and
+/// P0 (raised by a trigger); SQLite's result codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH` (20) with
+/// their extended forms. A full or read-only disk, a lock, a server that is stopping or a standby are not among
+/// them: those pass, and what was to be written is written then.
 fn is_data_code(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
-        _ => matches!(code.get(..2), Some("22" | "23" | "54")),
+        _ => matches!(code.get(..2), Some("21" | "22" | "23" | "54" | "P0")),
     }
 }

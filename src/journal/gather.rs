@@ -8,7 +8,7 @@ use super::{
     batch::{Batch, StagedAppend},
     command::{Append, Command, Job, SettleCommand},
 };
-use crate::domain::id::WorkspaceId;
+use crate::domain::{event::NewEvent, id::WorkspaceId};
 
 /// Bounds of one transaction. It takes at least one append, however large.
 const MAX_EVENTS: usize = 512;
@@ -60,11 +60,7 @@ impl Gathered {
             };
             if let Some(append) = queue.pop_front() {
                 events += append.events.len();
-                bytes += append
-                    .events
-                    .iter()
-                    .map(|event| event.payload.len() + 256)
-                    .sum::<usize>();
+                bytes += append.events.iter().map(NewEvent::queued_bytes).sum::<usize>();
                 batch.appends.push(StagedAppend {
                     append,
                     events: Vec::new(),

@@ -1,31 +1,28 @@
 //! Opening the database: the claim, the migrations, the writer's thread.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Journal,
+    Journal, attach,
     attempts::AttemptBuffer,
-    claim::FileClaim,
+    claim::{self, FileClaim},
     database::DatabaseUrl,
+    disk_watch::DiskWatch,
+    engine_clock,
     gather::Gathered,
+    health::{Health, StorageTrouble},
+    idempotency::KeysInProgress,
     notice::NoticeSink,
+    reader::Reader,
     recovery,
-    sql_storage::{SqlReader, SqlStorage, connect},
+    sql_storage::{Parts, SqlReader, SqlStorage, guard},
     storage::{Connection, LogReader, Storage},
     write_ahead_log::WriteAheadLog,
-    writer::Writer,
+    writer::{Outage, Writer},
 };
 use crate::clock::Clock;
 
@@ -34,6 +31,8 @@ pub struct JournalSettings {
     pub url: DatabaseUrl,
     /// Connections for reads; the writer has its own.
     pub max_connections: u32,
+    /// The room on the disk of an embedded database below which events are refused; 0 for no bound.
+    pub min_free_bytes: u64,
 }
 
 /// Why the database cannot be used.
@@ -64,32 +63,14 @@ impl Journal {
         let claim = FileClaim::take(&settings.url)?;
         let (opened, answer) = oneshot::channel();
         let run = async move {
-            let (connection, last_generation) = match prepare(&settings.url).await {
-                Ok(prepared) => prepared,
-                Err(error) => return drop(opened.send(Err(error))),
-            };
-            let reader = settings.url.reader(settings.max_connections);
-            let storage = SqlStorage {
-                write_ahead_log: Arc::new(WriteAheadLog::keep(&settings.url)),
-                url: settings.url,
-                claim,
-                clock,
-            };
-            let writing = Writing {
-                connection: storage.over(connection),
-                storage: Box::new(storage),
-                last_generation,
-            };
-            let (journal, writer) = Self::over(
-                writing,
-                reader.clone(),
-                Arc::new(SqlReader(reader)),
-                notices,
-                clock,
-            );
-            let _gone = Gone(Arc::clone(&journal.storage_ok));
-            if opened.send(Ok(journal)).is_ok() {
-                writer.run().await;
+            match start(settings, claim, notices, clock).await {
+                Err(error) => drop(opened.send(Err(error))),
+                Ok((journal, writer, _watch)) => {
+                    let _ended = Ended(Arc::clone(&journal.health));
+                    if opened.send(Ok(journal)).is_ok() {
+                        writer.run().await;
+                    }
+                }
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -107,18 +88,18 @@ impl Journal {
     /// A journal over this storage, and its writer, which is to be run.
     pub(super) fn over(
         writing: Writing,
-        database: DatabaseConnection,
+        database: Reader,
         log: Arc<dyn LogReader>,
         notices: NoticeSink,
         clock: Clock,
     ) -> (Self, Writer) {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let storage_ok = Arc::new(AtomicBool::new(true));
+        let health = Arc::<Health>::default();
         let writer = Writer {
             storage: writing.storage,
             commands: receiver,
             notices,
-            storage_ok: Arc::clone(&storage_ok),
+            health: Arc::clone(&health),
             connection: Some(writing.connection),
             gathered: Gathered::default(),
             heads: HashMap::new(),
@@ -126,13 +107,17 @@ impl Journal {
             last_generation: writing.last_generation,
             attempts: AttemptBuffer::default(),
             unresolved: None,
+            keys: KeysInProgress::default(),
+            outage: Outage::default(),
+            next_housekeeping: clock.instant() + engine_clock::EVERY,
             clock,
         };
         let journal = Self {
             commands,
             database,
             log,
-            storage_ok,
+            health,
+            corrupt: Arc::default(),
             clock,
         };
         (journal, writer)
@@ -147,12 +132,49 @@ pub(super) struct Writing {
     pub(super) last_generation: i64,
 }
 
-/// Says that there is no storage once the writer has ended, however it ended.
-struct Gone(Arc<AtomicBool>);
+/// Opens the database, on the runtime on which the writer is to run.
+async fn start(
+    settings: JournalSettings,
+    claim: Option<FileClaim>,
+    notices: NoticeSink,
+    clock: Clock,
+) -> Result<(Journal, Writer, DiskWatch), OpenError> {
+    let parts = Parts {
+        owner: format!("pointsman {}", clock.new_uuid()).into(),
+        write_ahead_log: Arc::default(),
+        corrupt: Arc::default(),
+        clock,
+        url: settings.url,
+    };
+    let connection = prepare(&parts).await?;
+    let last_generation = catch_up(&connection, &parts).await?;
+    let parts = Parts {
+        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url)),
+        ..parts
+    };
+    let reader = parts.url.reader(settings.max_connections);
+    let log = Arc::new(SqlReader {
+        database: reader.clone(),
+        corrupt: Arc::clone(&parts.corrupt),
+    });
+    let (url, corrupt) = (parts.url.clone(), Arc::clone(&parts.corrupt));
+    let storage = SqlStorage { parts, claim };
+    let writing = Writing {
+        connection: storage.over(connection),
+        storage: Box::new(storage),
+        last_generation,
+    };
+    let (journal, writer) = Journal::over(writing, reader, log, notices, clock);
+    let watch = DiskWatch::keep(&url, settings.min_free_bytes, Arc::clone(&journal.health)).await;
+    Ok((Journal { corrupt, ..journal }, writer, watch))
+}
 
-impl Drop for Gone {
+/// Says that there is no storage once the writer has ended, however it ended.
+struct Ended(Arc<Health>);
+
+impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.set_writer(Some(StorageTrouble::Ended));
         if std::thread::panicking() {
             log::error!("the journal has panicked; the server cannot accept events and must be restarted");
         }
@@ -165,18 +187,39 @@ impl Drop for Gone {
 /// See [`OpenError`].
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
     let _claim = FileClaim::take(url)?;
-    let (connection, _) = prepare(url).await?;
-    super::claim::release(&connection).await;
+    let parts = Parts {
+        url: url.clone(),
+        owner: "pointsman migrate".into(),
+        write_ahead_log: Arc::default(),
+        corrupt: Arc::default(),
+        clock: Clock,
+    };
+    let connection = prepare(&parts).await?;
+    claim::release(&connection).await;
     connection.close().await?;
     Ok(())
 }
 
-async fn prepare(url: &DatabaseUrl) -> Result<(DatabaseConnection, i64), OpenError> {
-    let connection = connect(url).await?;
+/// A connection that holds the claim, to a database of this version.
+async fn prepare(parts: &Parts) -> Result<DatabaseConnection, OpenError> {
+    let connection = parts.url.writer(&parts.owner).await?;
+    claim::take_on(&connection).await?;
     refuse_newer(&connection).await?;
     Migrator::up(&connection, None).await?;
-    let last_generation = recovery::last_generation(&connection).await?;
-    Ok((connection, last_generation))
+    Ok(connection)
+}
+
+/// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest
+/// generation.
+async fn catch_up(connection: &DatabaseConnection, parts: &Parts) -> Result<i64, OpenError> {
+    let now = parts.clock.now();
+    let transaction = connection.begin().await?;
+    engine_clock::catch_up(&transaction, now).await?;
+    transaction.commit().await?;
+    attach::repair_cursors(connection, &parts.corrupt).await?;
+    let last_generation = recovery::last_generation(connection).await?;
+    guard(connection).await?;
+    Ok(last_generation)
 }
 
 async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> {

@@ -1,68 +1,18 @@
-//! What is read on the writer connection: where a lane stands, and what became of a batch.
+//! What is read on the writer connection after a loss: what became of a batch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 
 use super::{
-    batch::{Batch, StagedAppend, numbered},
+    batch::{Batch, StagedAppend},
     sql::{in_list, power_of_two_chunks},
 };
 use crate::domain::{
     event::PlatformEvent,
-    id::{EventId, InstallationId, WorkspaceId},
-    lane::Attachment,
+    id::{EventId, WorkspaceId},
     seq::Seq,
-    timestamp::Timestamp,
 };
-
-/// Reads where the lane of the installation stands. Runs between batches, so that everything that was
-/// queued before is committed.
-pub(super) async fn attach(
-    connection: &DatabaseConnection,
-    installation: InstallationId,
-) -> Result<Attachment, DbErr> {
-    let backend = connection.get_database_backend();
-    let [first] = numbered(backend);
-    let one = |sql: String| Statement::from_sql_and_values(backend, sql, [installation.uuid().into()]);
-    let cursor = connection
-        .query_one_raw(one(format!(
-            "SELECT settled_seq, workspace_id, (SELECT MIN(next_attempt_at) FROM ext_delivery_retry r WHERE \
-             r.installation_id = c.installation_id) AS next_retry_at FROM ext_delivery_cursor c WHERE \
-             installation_id = {first}"
-        )))
-        .await?
-        .ok_or_else(|| DbErr::RecordNotFound(format!("cursor of installation {installation}")))?;
-    let settled: i64 = cursor.try_get("", "settled_seq")?;
-    let workspace: uuid::Uuid = cursor.try_get("", "workspace_id")?;
-    let next_retry_at: Option<i64> = cursor.try_get("", "next_retry_at")?;
-    let head = super::reads::head(connection, WorkspaceId::new(workspace)).await?;
-    let [first, second, third, fourth] = numbered(backend);
-    let values: [Value; 4] = [
-        installation.uuid().into(),
-        settled.into(),
-        installation.uuid().into(),
-        settled.into(),
-    ];
-    let handled = Statement::from_sql_and_values(
-        backend,
-        format!(
-            "SELECT seq FROM ext_delivery_retry WHERE kind = 'LIVE' AND installation_id = {first} AND seq > {second} \
-             UNION SELECT seq FROM dead_letter_event WHERE installation_id = {third} AND seq > {fourth}"
-        ),
-        values,
-    );
-    let mut seqs = BTreeSet::new();
-    for row in connection.query_all_raw(handled).await? {
-        seqs.insert(Seq::new(row.try_get("", "seq")?));
-    }
-    Ok(Attachment {
-        settled: Seq::new(settled),
-        handled: seqs,
-        next_retry_at: next_retry_at.map(Timestamp::from_millis),
-        head,
-    })
-}
 
 /// The highest generation that any lane has settled under.
 pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i64, DbErr> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         event::{NewEvent, PlatformEvent},
         event_key::EventKey,
         id::{EventId, InstallationId, WorkspaceId},
-        idempotency::Recorded,
+        idempotency::{Idempotency, Recorded},
         installation::{DeliveryType, NewInstallation},
         seq::Seq,
     },
@@ -88,6 +88,7 @@ impl Scratch {
         JournalSettings {
             url: DatabaseUrl::parse(&self.url).unwrap(),
             max_connections: 4,
+            min_free_bytes: 0,
         }
     }
 
@@ -95,6 +96,13 @@ impl Scratch {
         let notices = Arc::clone(&self.notices);
         let sink = Box::new(move |notice| notices.lock().unwrap().push(notice));
         Journal::open(self.settings(), sink, Clock).await.unwrap()
+    }
+
+    /// Another connection to the database, as a person with a client has it.
+    pub(crate) async fn client(&self) -> DatabaseConnection {
+        let mut options = ConnectOptions::new(&self.url);
+        options.max_connections(1);
+        Database::connect(options).await.unwrap()
     }
 
     pub(crate) fn workspace(&self) -> WorkspaceId {
@@ -178,7 +186,9 @@ pub(crate) fn new_installation(key: &str) -> NewInstallation {
 }
 
 fn permit() -> Permit {
-    Admission::new(4).admit(&WorkspaceAdmission::default()).unwrap()
+    Admission::new(4)
+        .admit(&WorkspaceAdmission::default(), 1)
+        .unwrap()
 }
 
 /// Sends an append; the answer tells what became of it.
@@ -187,15 +197,47 @@ pub(crate) fn append(
     workspace_id: WorkspaceId,
     events: Vec<NewEvent>,
 ) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    append_under(journal, workspace_id, events, None)
+}
+
+/// Sends an append under an idempotency key.
+pub(crate) fn append_under(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+    idempotency: Option<Idempotency>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
     let (reply, answer) = oneshot::channel();
     journal.append(Append {
         workspace_id,
         events,
-        idempotency: None,
+        idempotency,
         reply,
         permit: permit(),
     });
     answer
+}
+
+/// The key `key` of a publish whose body is told from others by `body`.
+pub(crate) fn key(key: &str, body: u8) -> Option<Idempotency> {
+    Some(Idempotency {
+        key: key.into(),
+        body_sha256: [body; 32],
+    })
+}
+
+/// Changes the database behind the journal's back.
+pub(crate) async fn vandalise(journal: &Journal, sql: impl Into<String>) {
+    let sql = sql.into();
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                transaction.execute_unprepared(&sql).await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await
+        .unwrap();
 }
 
 pub(crate) async fn settle(

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
 
-use super::{Journal, NoticeSink, open::Writing};
+use super::{Journal, NoticeSink, Reader, open::Writing};
 pub(crate) use super::{
     batch::Batch,
     change::{Change, InstallationWork},
     command::{JobError, WriteJob},
-    storage::{Connection, DueRetries, LogReader, Outcome, Storage},
+    idempotency::{KeyName, StoredKey},
+    storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
 };
 use crate::clock::Clock;
 
@@ -34,8 +35,13 @@ impl Journal {
             connection: opened.connection,
             last_generation: opened.last_generation,
         };
-        let (journal, writer) =
-            Self::over(writing, DatabaseConnection::default(), opened.log, notices, clock);
+        let (journal, writer) = Self::over(
+            writing,
+            Reader::over(DatabaseConnection::default()),
+            opened.log,
+            notices,
+            clock,
+        );
         (journal, writer.run())
     }
 }

@@ -1,22 +1,26 @@
 //! The journal over an SQL database.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use super::{
-    ChangeError, OpenError, attempts,
+    ChangeError, OpenError, attach, attempts,
     batch::Batch,
     change::{Change, InstallationWork},
     claim::{self, FileClaim},
     command::{AttemptRecord, JobError, WriteJob},
+    corrupt::CorruptRows,
     database::DatabaseUrl,
+    engine_clock,
+    idempotency::{self, KeyName, StoredKey},
     installations::{self, InstallationView},
     letters,
     notice::Notice,
+    reader::Reader,
     reads, recovery,
-    storage::{Connection, DueRetries, LogReader, Outcome, Storage},
+    storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
     transaction::in_transaction,
     write_ahead_log::WriteAheadLog,
 };
@@ -33,40 +37,48 @@ use crate::{
 
 /// The database, for the writer.
 pub(super) struct SqlStorage {
-    pub(super) url: DatabaseUrl,
-    pub(super) write_ahead_log: Arc<WriteAheadLog>,
+    pub(super) parts: Parts,
     /// Held until the last write.
     pub(super) claim: Option<FileClaim>,
+}
+
+/// What every writer connection needs.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) url: DatabaseUrl,
+    /// Tells a connection of this process from those of others.
+    pub(super) owner: Arc<str>,
+    pub(super) write_ahead_log: Arc<WriteAheadLog>,
+    pub(super) corrupt: Arc<CorruptRows>,
     pub(super) clock: Clock,
 }
 
 impl SqlStorage {
-    pub(super) fn over(&self, connection: DatabaseConnection) -> Arc<dyn Connection> {
+    pub(super) fn over(&self, database: DatabaseConnection) -> Arc<dyn Connection> {
+        let parts = self.parts.clone();
         Arc::new(SqlConnection {
-            connection,
-            write_ahead_log: Arc::clone(&self.write_ahead_log),
-            clock: self.clock,
+            connection: database,
+            parts,
         })
     }
 }
 
 impl Storage for SqlStorage {
     fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, OpenError>> {
-        let (url, write_ahead_log, clock) = (self.url.clone(), Arc::clone(&self.write_ahead_log), self.clock);
+        let parts = self.parts.clone();
         async move {
-            let connection: Arc<dyn Connection> = Arc::new(SqlConnection {
-                connection: connect(&url).await?,
-                write_ahead_log,
-                clock,
-            });
-            Ok(connection)
+            let connection = parts.url.writer(&parts.owner).await?;
+            claim::take_over(&connection, &parts.owner).await?;
+            guard(&connection).await?;
+            wait_for_predecessor(&connection).await?;
+            Ok(Arc::new(SqlConnection { connection, parts }) as Arc<dyn Connection>)
         }
         .boxed()
     }
 
     fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()> {
         async move {
-            self.write_ahead_log.stop();
+            self.parts.write_ahead_log.stop();
             if let Some(connection) = connection {
                 connection.close().await;
             }
@@ -76,12 +88,15 @@ impl Storage for SqlStorage {
     }
 }
 
-/// A new writer connection that holds the claim, when no other can be committing any more.
-pub(super) async fn connect(url: &DatabaseUrl) -> Result<DatabaseConnection, OpenError> {
-    let connection = url.writer().await?;
-    claim::take_on(&connection).await?;
-    wait_for_predecessor(&connection).await?;
-    Ok(connection)
+/// Bounds on the server's side: what the writer has given up must not go on for ever, nor hold locks. Not for
+/// migrations, which may take their time.
+pub(super) async fn guard(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let bounds = "SET statement_timeout = '6s'; SET lock_timeout = '4s'; \
+                      SET idle_in_transaction_session_timeout = '10s'";
+        connection.execute_unprepared(bounds).await?;
+    }
+    Ok(())
 }
 
 /// Waits until a lost connection of this process cannot be committing any more. On PostgreSQL the claim has
@@ -99,8 +114,7 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
 
 struct SqlConnection {
     connection: DatabaseConnection,
-    write_ahead_log: Arc<WriteAheadLog>,
-    clock: Clock,
+    parts: Parts,
 }
 
 impl Connection for SqlConnection {
@@ -109,8 +123,34 @@ impl Connection for SqlConnection {
     }
 
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
-        in_transaction(&self.connection, async |transaction| {
-            batch.write(transaction).await
+        let now = self.parts.clock.now();
+        in_transaction(&self.connection, async move |transaction| {
+            batch.write(transaction, now).await
+        })
+        .boxed()
+    }
+
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>> {
+        async move { idempotency::find(&self.connection, &names, now).await }.boxed()
+    }
+
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>> {
+        engine_clock::write(&self.connection, now).boxed()
+    }
+
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        in_transaction(&self.connection, async move |transaction| {
+            engine_clock::write(transaction, now).await?;
+            let deleted = idempotency::delete_expired(transaction, now).await?;
+            Ok(if deleted < idempotency::EXPIRED_PER_TURN {
+                HouseKept::Done
+            } else {
+                HouseKept::Partly
+            })
         })
         .boxed()
     }
@@ -120,7 +160,7 @@ impl Connection for SqlConnection {
         workspace: WorkspaceId,
         work: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
-        let clock = self.clock;
+        let clock = self.parts.clock;
         in_transaction(&self.connection, async move |transaction| match work {
             InstallationWork::Install(new) => {
                 installations::install(transaction, workspace, new, clock.now()).await
@@ -141,13 +181,17 @@ impl Connection for SqlConnection {
 
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
         in_transaction(&self.connection, async move |transaction| {
-            job.run(transaction).await
+            let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
+            run.unwrap_or_else(|_| {
+                log::error!("a change has panicked; it is rolled back");
+                Err(JobError::Refused)
+            })
         })
         .boxed()
     }
 
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Result<Attachment, DbErr>> {
-        recovery::attach(&self.connection, installation).boxed()
+        attach::attach(&self.connection, &self.parts.corrupt, installation).boxed()
     }
 
     fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
@@ -159,7 +203,7 @@ impl Connection for SqlConnection {
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {
-        self.write_ahead_log.bound(&self.connection).boxed()
+        self.parts.write_ahead_log.bound(&self.connection).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -173,15 +217,18 @@ impl Connection for SqlConnection {
 }
 
 /// The pool for reads, as the engine uses it.
-pub(super) struct SqlReader(pub(super) DatabaseConnection);
+pub(super) struct SqlReader {
+    pub(super) database: Reader,
+    pub(super) corrupt: Arc<CorruptRows>,
+}
 
 impl LogReader for SqlReader {
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
-        reads::head(&self.0, workspace).boxed()
+        reads::head(&self.database, workspace).boxed()
     }
 
     fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>> {
-        installations::views(&self.0, workspace).boxed()
+        installations::views(&self.database, workspace).boxed()
     }
 
     fn page(
@@ -191,7 +238,7 @@ impl LogReader for SqlReader {
         through: Seq,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>> {
-        reads::page(&self.0, workspace, after, through, limit).boxed()
+        reads::page(&self.database, &self.corrupt, workspace, after, through, limit).boxed()
     }
 
     fn due_retries(
@@ -201,14 +248,22 @@ impl LogReader for SqlReader {
         due_by: Timestamp,
         limit: usize,
     ) -> BoxFuture<'_, Result<DueRetries, DbErr>> {
-        reads::due_retries(&self.0, workspace, installation, due_by, limit).boxed()
+        reads::due_retries(
+            &self.database,
+            &self.corrupt,
+            workspace,
+            installation,
+            due_by,
+            limit,
+        )
+        .boxed()
     }
 
     fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
-        reads::workspaces_with_work(&self.0, due_by).boxed()
+        reads::workspaces_with_work(&self.database, due_by).boxed()
     }
 
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
-        reads::earliest_retry_after(&self.0, after).boxed()
+        reads::earliest_retry_after(&self.database, after).boxed()
     }
 }

@@ -11,6 +11,7 @@ use super::{
     batch::Batch,
     change::{Change, InstallationWork},
     command::{AttemptRecord, JobError, WriteJob},
+    idempotency::{KeyName, StoredKey},
     installations::InstallationView,
     notice::Notice,
 };
@@ -32,6 +33,14 @@ pub(crate) enum Outcome<T, E> {
     Unknown,
 }
 
+/// How far the housekeeping came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HouseKept {
+    Done,
+    /// There is more to delete.
+    Partly,
+}
+
 /// Where the log is kept, for the writer.
 pub(crate) trait Storage: Send {
     /// A new writer connection that holds the claim, once no transaction of an earlier one can still be under
@@ -48,8 +57,21 @@ pub(crate) trait Connection: Send + Sync {
     /// The highest place in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
-    /// Writes events and settlements in one transaction.
+    /// Writes events with their idempotency keys, and settlements, in one transaction.
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Those of the idempotency keys that are stored and have not expired at `now`.
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>>;
+
+    /// Remembers that the engine's clock showed `now`, and proves by it that the storage takes writes.
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>>;
+
+    /// Remembers that the engine's clock showed `now`, and deletes some of what has expired by then.
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
 
     /// Makes an admin's change of an installation, at this place of the commit order.
     fn change_installation(

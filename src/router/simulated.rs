@@ -4,8 +4,11 @@
 use actix::prelude::*;
 
 use super::{
-    Directory, EventRouter, RouterSettings, dead_letters::DeadLetterActor,
-    external_delivery::ExternalDeliveryActor, supervisor::RouterSupervisor, workspace::WorkspaceActor,
+    Directory, EventRouter, RouterSettings,
+    dead_letters::DeadLetterActor,
+    external_delivery::ExternalDeliveryActor,
+    supervisor::RouterSupervisor,
+    workspace::{FindChild, Found, Purpose, WorkspaceActor},
 };
 use crate::{
     clock::Clock,
@@ -49,14 +52,21 @@ impl EventRouter {
     }
 
     pub(crate) fn panic_workspace(&self, workspace: WorkspaceId) {
-        if let Some(actor) = &*self.shared.directory.entry(workspace).address() {
+        if let Some(actor) = self.shared.directory.entry(workspace).active() {
             actor.do_send(SilentPanic);
         }
     }
 
     /// Does nothing where the installation has no actor.
     pub(crate) async fn panic_delivery_actor(&self, workspace: WorkspaceId, installation: InstallationId) {
-        if let Some(actor) = self.child(workspace, installation, false).await {
+        let Some(parent) = self.active(workspace) else {
+            return;
+        };
+        let find = FindChild {
+            installation_id: installation,
+            purpose: Purpose::Look,
+        };
+        if let Ok(Found::Actor(actor)) = parent.send(find).await {
             actor.do_send(SilentPanic);
         }
     }

@@ -15,6 +15,7 @@ use crate::{
         event_key::EventKey,
         event_pattern::EventPattern,
         id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+        idempotency::Idempotency,
         installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
         signing::SigningSecret,
     },
@@ -146,12 +147,15 @@ impl Scene {
     fn publish(&self, workspace: WorkspaceId, patience: Option<Duration>) {
         let (world, router) = (Arc::clone(&self.world), self.router.clone());
         let id = EventId::new(Clock.new_uuid());
-        let event = world.with(|state| {
+        let (event, idempotency) = world.with(|state| {
             let what = if state.dice.chance(10) { UNSTORABLE } else { "fine" };
             let payload = format!("{{\"of\": \"{id}\", \"is\": \"{what}\"}}");
-            state.witness.publishes(workspace, id, &payload);
+            let idempotency = draw_key(&mut state.dice);
+            state
+                .witness
+                .publishes(workspace, id, &payload, idempotency.as_ref());
             let key = state.dice.pick(&KEYS).unwrap_or(KEYS[0]);
-            NewEvent {
+            let event = NewEvent {
                 id,
                 event_key: EventKey::parse(key).expect("it is an event key"),
                 schema_version: None,
@@ -159,11 +163,12 @@ impl Scene {
                 payload: payload.into(),
                 occurred_at: Clock.wall(),
                 traceparent: None,
-            }
+            };
+            (event, idempotency)
         });
         actix::spawn(async move {
             let start = Clock.instant();
-            let answer = router.publish(workspace, event, None);
+            let answer = router.publish(workspace, event, idempotency);
             let answer = match patience {
                 None => answer.await,
                 Some(patience) => match tokio::time::timeout(patience, answer).await {
@@ -172,11 +177,11 @@ impl Scene {
                 },
             };
             world.with(|state| {
-                let answer = answer.map(drop);
                 state
                     .trace
                     .record(format_args!("the publisher of {id} reads {answer:?}"));
-                state.witness.answered(id, &answer, Clock.elapsed(start));
+                let took = Clock.elapsed(start);
+                state.witness.answered(id, &answer, took, &state.tables);
             });
         });
     }
@@ -428,6 +433,14 @@ impl Scene {
             self.world.note(format_args!("the reset of {id}: {answer:?}"));
         }
     }
+}
+
+/// A key, now and then one that was used before, with the same body or another one.
+fn draw_key(dice: &mut Dice) -> Option<Idempotency> {
+    dice.chance(150).then(|| Idempotency {
+        key: format!("key {}", dice.number(0..8)).into(),
+        body_sha256: [u8::from(dice.chance(200)); 32],
+    })
 }
 
 fn subscribe(dice: &mut Dice) -> Option<InstallationChange> {

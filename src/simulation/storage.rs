@@ -22,8 +22,8 @@ use crate::{
     journal::{
         AttemptRecord, ChangeError, InstallationView, Notice, OpenError,
         seam::{
-            Batch, Change, Connection, DueRetries, InstallationWork, JobError, LogReader, Opened, Outcome,
-            Storage, WriteJob,
+            Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName, LogReader,
+            Opened, Outcome, Storage, StoredKey, WriteJob,
         },
     },
 };
@@ -32,7 +32,10 @@ use crate::{
 pub(super) fn open(world: &Arc<World>) -> Opened {
     let connection = Line::new(world);
     Opened {
-        last_generation: world.with(|state| state.tables.last_generation()),
+        last_generation: world.with(|state| {
+            state.tables.catch_up(Clock.now());
+            state.tables.last_generation()
+        }),
         connection: Arc::new(connection),
         storage: Box::new(SimulatedStorage(Arc::clone(world))),
         log: Arc::new(Reader(Arc::clone(world))),
@@ -175,6 +178,33 @@ impl Connection for Line {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
         let effects = self.world.with(|state| Effects::of(batch, &state.tables));
         self.transact("write", move |state| state.write(&effects)).boxed()
+    }
+
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>> {
+        self.ask("stored_keys", move |state| {
+            Ok(state.tables.stored_keys(&names, now))
+        })
+        .boxed()
+    }
+
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>> {
+        self.ask("probe", move |state| {
+            state.tables.last_seen = now;
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        self.transact("keep_house", move |state| {
+            state.tables.last_seen = now;
+            Ok(HouseKept::Done)
+        })
+        .boxed()
     }
 
     fn change_installation(

@@ -8,15 +8,18 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use entity::{ext_event_subscription, ext_installation};
 
-use crate::domain::{
-    attempt::{DeadLetterReason, DeliveryKind},
-    event::PlatformEvent,
-    event_pattern::EventPattern,
-    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-    lane::DeliveryKey,
-    seq::Seq,
-    span::{Span, SpanCloseReason, is_due},
-    timestamp::Timestamp,
+use crate::{
+    domain::{
+        attempt::{DeadLetterReason, DeliveryKind},
+        event::PlatformEvent,
+        event_pattern::EventPattern,
+        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+        lane::DeliveryKey,
+        seq::Seq,
+        span::{Span, SpanCloseReason, is_due},
+        timestamp::Timestamp,
+    },
+    journal::seam::{KeyName, StoredKey},
 };
 
 #[derive(Debug, Default)]
@@ -27,6 +30,10 @@ pub(super) struct Tables {
     pub(super) installations: BTreeMap<InstallationId, Installed>,
     pub(super) retries: BTreeMap<(InstallationId, DeliveryKey), Retry>,
     pub(super) letters: BTreeMap<DeadLetterId, Letter>,
+    /// Idempotency keys, and when they were stored.
+    pub(super) keys: BTreeMap<KeyName, (StoredKey, Timestamp)>,
+    /// What the engine's clock showed last.
+    pub(super) last_seen: Timestamp,
     pub(super) letter_of: BTreeMap<(InstallationId, EventId), DeadLetterId>,
 }
 
@@ -138,6 +145,23 @@ impl Tables {
 
     pub(super) fn letter(&self, installation: InstallationId, event: EventId) -> Option<&Letter> {
         self.letters.get(self.letter_of.get(&(installation, event))?)
+    }
+
+    /// What a process does about a clock that stands before the time it showed last.
+    pub(super) fn catch_up(&mut self, now: Timestamp) {
+        let last_seen = std::mem::replace(&mut self.last_seen, now);
+        if last_seen.millis() <= now.millis() + 1000 {
+            return;
+        }
+        for row in self.retries.values_mut() {
+            row.next_attempt_at = now + row.next_attempt_at.since(last_seen);
+        }
+        for (_, created_at) in self.keys.values_mut() {
+            *created_at = (*created_at).min(now);
+        }
+        for installed in self.installations.values_mut() {
+            installed.row.held_since = installed.row.held_since.map(|since| since.min(now.millis()));
+        }
     }
 
     pub(super) fn last_generation(&self) -> i64 {

@@ -20,6 +20,7 @@ use crate::{
         attempt::DeliveryKind,
         event::PlatformEvent,
         id::{EventId, InstallationId, WorkspaceId},
+        idempotency::{Idempotency, Recorded},
         seq::Seq,
         span::is_due,
         timestamp::Timestamp,
@@ -68,6 +69,7 @@ impl Totals {
 struct Published {
     workspace: WorkspaceId,
     payload: Box<str>,
+    key: Option<Box<str>>,
     fate: PublishFate,
 }
 
@@ -111,17 +113,30 @@ impl Witness {
         }
     }
 
-    pub(super) fn publishes(&mut self, workspace: WorkspaceId, id: EventId, payload: &str) {
+    pub(super) fn publishes(
+        &mut self,
+        workspace: WorkspaceId,
+        id: EventId,
+        payload: &str,
+        idempotency: Option<&Idempotency>,
+    ) {
         let published = Published {
             workspace,
             payload: payload.into(),
+            key: idempotency.map(|idempotency| idempotency.key.clone()),
             fate: PublishFate::Unknown,
         };
         self.published.insert(id, published);
     }
 
     /// A publisher has its answer.
-    pub(super) fn answered(&mut self, id: EventId, answer: &Result<(), PublishError>, took: Duration) {
+    pub(super) fn answered(
+        &mut self,
+        id: EventId,
+        answer: &Result<Recorded, PublishError>,
+        took: Duration,
+        tables: &Tables,
+    ) {
         if took > PUBLISH_BOUND {
             self.violated(format!("the publisher of {id} waited for {took:?}"));
         }
@@ -129,9 +144,17 @@ impl Witness {
             return;
         };
         match answer {
-            Ok(()) => {
-                published.fate = PublishFate::Acknowledged;
+            Ok(recorded) => {
+                published.fate = match recorded.replayed {
+                    true => PublishFate::Refused,
+                    false => PublishFate::Acknowledged,
+                };
                 self.totals.acknowledged += 1;
+                let own = recorded.event_ids == [id];
+                let all = recorded.event_ids.iter().all(|id| tables.places.contains_key(id));
+                if own == recorded.replayed || !all || recorded.event_ids.is_empty() {
+                    self.violated(format!("the publisher of {id} is told of {recorded:?}"));
+                }
             }
             Err(PublishError::StorageUnavailable | PublishError::ShuttingDown) => {}
             Err(PublishError::Refused(_)) if !published.payload.contains(UNSTORABLE) => {

@@ -1,4 +1,4 @@
-//! What the writer does between two batches: licences for lanes, and changes by admins and by the router.
+//! What is done between two batches.
 
 use tokio::time::timeout;
 
@@ -9,6 +9,7 @@ use crate::{
         ChangeError,
         change::Reply,
         command::{Attached, Job, JobEnd, StorageUnavailable},
+        database::is_fault_of_the_data,
         notice::Notice,
         storage::{Connection, Outcome},
     },
@@ -57,7 +58,7 @@ impl Writer {
                 Outcome::RolledBack(_) => job.finish(JobEnd::RolledBack),
                 Outcome::Unknown => {
                     job.finish(JobEnd::Unavailable);
-                    self.lose_connection();
+                    self.lose_connection("a change failed");
                 }
             },
         }
@@ -80,11 +81,14 @@ impl Writer {
             }
             Ok(Err(error)) => {
                 log::error!(installation:% = installation_id, error:%; "attaching a lane failed");
-                self.lose_connection();
+                // Its own rows are no reason to take the database from everybody.
+                if !is_fault_of_the_data(&error) {
+                    self.lose_connection("attaching a lane failed");
+                }
                 Err(StorageUnavailable)
             }
             Err(_) => {
-                self.lose_connection();
+                self.lose_connection("attaching a lane took too long");
                 Err(StorageUnavailable)
             }
         }
@@ -97,7 +101,7 @@ impl Writer {
             Outcome::Committed(value) => reply.send(Ok(value)),
             Outcome::RolledBack(error) => reply.send(Err(error)),
             Outcome::Unknown => {
-                self.lose_connection();
+                self.lose_connection("a change failed");
                 reply.send(Err(ChangeError::StorageUnavailable))
             }
         };

@@ -98,7 +98,7 @@ on_both_engines!(
 pub(super) async fn append(running: &Running, workspace: WorkspaceId, events: Vec<NewEvent>) -> Recorded {
     let shared = &running.router.shared;
     let permit = crate::journal::Admission::new(8)
-        .admit(&crate::journal::WorkspaceAdmission::default())
+        .admit(&crate::journal::WorkspaceAdmission::default(), 0)
         .unwrap();
     let (reply, answer) = oneshot::channel();
     shared.journal.append(Append {

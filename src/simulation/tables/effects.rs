@@ -10,13 +10,17 @@ use sea_orm::DbErr;
 
 use super::{Letter, LetterStatus, Retry, Tables};
 use crate::{
+    clock::Clock,
     domain::{
         event::PlatformEvent,
         id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         lane::{DeliveryKey, ParkedRetry},
         seq::Seq,
     },
-    journal::{LetterCommand, SettleCommand, seam::Batch},
+    journal::{
+        Append, LetterCommand, SettleCommand,
+        seam::{Batch, KeyName, StoredKey},
+    },
 };
 
 /// An event with this in its payload is one that the database cannot store.
@@ -26,6 +30,7 @@ pub(in crate::simulation) const UNSTORABLE: &str = "unstorable";
 #[derive(Clone, Debug)]
 pub(in crate::simulation) struct Effects {
     pub(in crate::simulation) events: Vec<Arc<PlatformEvent>>,
+    keys: Vec<(KeyName, StoredKey)>,
     pub(in crate::simulation) settlements: Vec<Settled>,
 }
 
@@ -85,6 +90,11 @@ impl Effects {
                 .iter()
                 .flat_map(|staged| staged.events.iter().map(Arc::clone))
                 .collect(),
+            keys: batch
+                .appends
+                .iter()
+                .filter_map(|staged| key_of(&staged.append))
+                .collect(),
             settlements: batch
                 .settlements
                 .iter()
@@ -92,6 +102,15 @@ impl Effects {
                 .collect(),
         }
     }
+}
+
+fn key_of(append: &Append) -> Option<(KeyName, StoredKey)> {
+    let idempotency = append.idempotency.as_ref()?;
+    let stored = StoredKey {
+        body_sha256: idempotency.body_sha256.to_vec(),
+        event_ids: append.events.iter().map(|event| event.id).collect(),
+    };
+    Some(((append.workspace_id, idempotency.key.clone()), stored))
 }
 
 impl Settled {
@@ -177,6 +196,9 @@ impl Tables {
                 .entry(event.workspace_id)
                 .or_default()
                 .push(Arc::clone(event));
+        }
+        for (name, stored) in &effects.keys {
+            self.keys.insert(name.clone(), (stored.clone(), Clock.now()));
         }
         for settled in &effects.settlements {
             self.move_cursor(settled);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use sea_orm::DbErr;
@@ -16,7 +17,10 @@ use crate::{
         seq::Seq,
         timestamp::Timestamp,
     },
-    journal::{InstallationView, seam::DueRetries},
+    journal::{
+        InstallationView,
+        seam::{DueRetries, KeyName, StoredKey},
+    },
 };
 
 impl Tables {
@@ -26,6 +30,20 @@ impl Tables {
     ) -> std::collections::HashMap<EventId, Seq> {
         ids.iter()
             .filter_map(|id| Some((*id, self.places.get(id)?.1)))
+            .collect()
+    }
+
+    pub(in crate::simulation) fn stored_keys(
+        &self,
+        names: &[KeyName],
+        now: Timestamp,
+    ) -> std::collections::HashMap<KeyName, StoredKey> {
+        const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+        names
+            .iter()
+            .filter_map(|name| Some((name, self.keys.get(name)?)))
+            .filter(|(_, (_, created_at))| *created_at + LIFETIME > now)
+            .map(|(name, (stored, _))| (name.clone(), stored.clone()))
             .collect()
     }
 

@@ -1,5 +1,7 @@
 //! What holds at the end of a simulated world, when everything is well again and had its time.
 
+use std::collections::BTreeSet;
+
 use super::{PublishFate, Witness};
 use crate::{
     domain::{
@@ -49,8 +51,14 @@ impl Witness {
 
     fn check_publishes(&mut self, tables: &Tables) {
         let mut broken = Vec::new();
+        let mut keys = BTreeSet::new();
         for (id, published) in &self.published {
             let place = tables.places.get(id);
+            if let (Some(key), Some((workspace, _))) = (&published.key, place)
+                && !keys.insert((*workspace, key))
+            {
+                broken.push(format!("{key} has recorded {id} and another event"));
+            }
             match published.fate {
                 PublishFate::Acknowledged if place.is_none() => {
                     broken.push(format!("{id} was acknowledged and is not in the log"));

@@ -1,0 +1,126 @@
+//! Events as they come out of the database: what cannot be read becomes a defect of the event, not an error
+//! of the page, so that one bad row never stands before the good ones behind it.
+
+use sea_orm::{QueryResult, TryGetable};
+use serde::de::IgnoredAny;
+use uuid::Uuid;
+
+use crate::domain::{
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// Stands for a key that is gone. It matches `lost.*`, `*.event` and `**` only.
+const LOST_KEY: &str = "lost.event";
+const LOST_PAYLOAD: &str = "{}";
+
+/// The columns of a row, read one by one; the first that cannot be read is remembered.
+struct Reading<'a> {
+    row: &'a QueryResult,
+    defect: Option<String>,
+}
+
+impl Reading<'_> {
+    fn column<T: TryGetable>(&mut self, name: &str) -> Option<T> {
+        match self.row.try_get("", name) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.fail(|| format!("its {name} cannot be read"));
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, why: impl FnOnce() -> String) {
+        self.defect.get_or_insert_with(why);
+    }
+
+    fn event_key(&mut self) -> EventKey {
+        let Some(text) = self.column::<String>("event_key") else {
+            return EventKey::from_stored(LOST_KEY.to_owned());
+        };
+        if EventKey::parse(&text).is_err() {
+            self.fail(|| "its event_key is not one".to_owned());
+        }
+        EventKey::from_stored(text)
+    }
+
+    fn payload(&mut self) -> Box<str> {
+        let Some(text) = self.column::<String>("payload") else {
+            return LOST_PAYLOAD.into();
+        };
+        if !is_json_object(&text) {
+            self.fail(|| "its payload is not a JSON object".to_owned());
+        }
+        text.into_boxed_str()
+    }
+}
+
+/// The event in columns named as in `platform_event`. Where its id cannot be read it gets one made of its
+/// place, so that two lost ids stay two.
+pub(super) fn logged_event(row: &QueryResult, workspace: WorkspaceId, seq: Seq) -> PlatformEvent {
+    if let Ok(id) = row.try_get("", "id") {
+        return event(row, workspace, seq, EventId::new(id));
+    }
+    let place = u128::from(seq.get().unsigned_abs());
+    let id = EventId::new(Uuid::from_u128(workspace.uuid().as_u128() ^ place));
+    let mut event = event(row, workspace, seq, id);
+    event.defect = Some("its id cannot be read".into());
+    event
+}
+
+/// The event in columns named as in `platform_event` and `dead_letter_event`.
+pub(super) fn event(row: &QueryResult, workspace: WorkspaceId, seq: Seq, id: EventId) -> PlatformEvent {
+    let mut reading = Reading { row, defect: None };
+    let event = NewEvent {
+        id,
+        event_key: reading.event_key(),
+        schema_version: reading.column("schema_version").flatten(),
+        actor: reading.column("actor").flatten(),
+        payload: reading.payload(),
+        occurred_at: Timestamp::from_millis(reading.column("occurred_at").unwrap_or(0)),
+        traceparent: reading.column("traceparent").flatten(),
+    };
+    let mut event = PlatformEvent::record(workspace, seq, event);
+    event.defect = reading.defect.map(String::into_boxed_str);
+    event
+}
+
+/// Stands for an event that the log does not have any more.
+pub(super) fn lost_event(workspace: WorkspaceId, seq: Seq, id: EventId, defect: &str) -> PlatformEvent {
+    let event = NewEvent {
+        id,
+        event_key: EventKey::from_stored(LOST_KEY.to_owned()),
+        schema_version: None,
+        actor: None,
+        payload: LOST_PAYLOAD.into(),
+        occurred_at: Timestamp::from_millis(0),
+        traceparent: None,
+    };
+    let mut event = PlatformEvent::record(workspace, seq, event);
+    event.defect = Some(defect.into());
+    event
+}
+
+fn is_json_object(text: &str) -> bool {
+    let starts_as_one = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+    starts_as_one && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_text_of_an_object_is_a_payload() {
+        for text in ["{}", " {\"a\":1}\n", "{\"a\":[1e3,{}]}"] {
+            assert!(is_json_object(text), "{text}");
+        }
+        for text in ["", "{", "[]", "1", "{\"a\":}", "{} {}", "{\"a\":1,}"] {
+            assert!(!is_json_object(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Without a connection: what waits is refused at once, and a new connection is sought, each attempt after a
+//! longer pause.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use super::{TRANSACTION_TIMEOUT, Writer};
+use crate::{
+    clock::Clock,
+    domain::{id::EventId, seq::Seq},
+    journal::{
+        OpenError, batch::Batch, command::StorageUnavailable, health::StorageTrouble, notice::Notice,
+        storage::Connection,
+    },
+};
+
+/// The first pause before an attempt that follows a failed one; doubled with each, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// How long publishers wait to hear what became of a batch whose outcome is unknown.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a lasting outage is mentioned in the log.
+const REMIND_EVERY: Duration = Duration::from_secs(30);
+
+/// How long it has lasted and what was said of it.
+#[derive(Debug, Default)]
+pub(in crate::journal) struct Outage {
+    /// Losses and failed attempts since something was committed.
+    strikes: u32,
+    since: Option<Instant>,
+    told_at: Option<Instant>,
+}
+
+impl Outage {
+    /// Something was committed.
+    pub(super) fn over(&mut self) {
+        self.strikes = 0;
+    }
+
+    /// No pause after the first loss: mostly the database is there.
+    fn pause(&self) -> Duration {
+        match self.strikes {
+            0 | 1 => Duration::ZERO,
+            strikes => FIRST_PAUSE
+                .saturating_mul(1 << (strikes - 2).min(8))
+                .min(LAST_PAUSE),
+        }
+    }
+
+    fn strike(&mut self, now: Instant) {
+        self.strikes = self.strikes.saturating_add(1);
+        self.since.get_or_insert(now);
+    }
+
+    fn tell(&mut self, cause: &str, now: Instant) {
+        let lately = |at: Instant| now.saturating_duration_since(at) < REMIND_EVERY;
+        if self.told_at.is_some_and(lately) {
+            return;
+        }
+        self.told_at = Some(now);
+        let seconds = self
+            .since
+            .map_or(0, |since| now.saturating_duration_since(since).as_secs());
+        log::error!(seconds; "no connection to the database: {cause}");
+    }
+}
+
+/// A connection, and what was found of the batch whose outcome was unknown.
+struct Restored {
+    connection: Arc<dyn Connection>,
+    places: HashMap<EventId, Seq>,
+}
+
+/// One attempt: the claim first, then the batch whose outcome is unknown, then a write as proof that the storage
+/// takes writes.
+async fn restore(
+    pause: Duration,
+    connect: impl Future<Output = Result<Arc<dyn Connection>, OpenError>>,
+    unknown: Vec<EventId>,
+    clock: Clock,
+) -> Result<Restored, String> {
+    sleep(pause).await;
+    let silence = |_| "it does not answer".to_owned();
+    let connection = timeout(TRANSACTION_TIMEOUT, connect)
+        .await
+        .map_err(silence)?
+        .map_err(|error| error.to_string())?;
+    // Settlements alone are not looked up: they can be written twice without harm.
+    let places = if unknown.is_empty() {
+        HashMap::new()
+    } else {
+        timeout(TRANSACTION_TIMEOUT, connection.places_of(unknown))
+            .await
+            .map_err(silence)?
+            .map_err(|error| error.to_string())?
+    };
+    timeout(TRANSACTION_TIMEOUT, connection.probe(clock.now()))
+        .await
+        .map_err(silence)?
+        .map_err(|error| error.to_string())?;
+    Ok(Restored { connection, places })
+}
+
+impl Writer {
+    pub(super) fn lose_connection(&mut self, cause: &str) {
+        self.health
+            .set_writer(Some(StorageTrouble::Unreachable(cause.to_owned())));
+        if self.outage.since.is_none() {
+            log::error!("the writer connection is thrown away: {cause}");
+        }
+        self.outage.strike(self.clock.instant());
+        self.connection = None;
+        self.heads.clear();
+    }
+
+    /// Seeks a new connection until there is one. False where the journal is to end without.
+    pub(super) async fn recover(&mut self) -> bool {
+        let mut patience = pin!(sleep(UNKNOWN_PATIENCE));
+        let mut waiting = self.unresolved.is_some();
+        while self.connection.is_none() {
+            let unknown = self.unresolved.as_ref().map(Batch::event_ids).unwrap_or_default();
+            let pause = self.outage.pause();
+            let mut attempt = pin!(restore(pause, self.storage.connect(), unknown, self.clock));
+            let restored = loop {
+                self.refuse_waiting();
+                tokio::select! {
+                    biased;
+                    restored = &mut attempt => break restored,
+                    () = &mut patience, if waiting => {
+                        waiting = false;
+                        self.refuse_unresolved();
+                    }
+                    command = self.commands.recv() => match command {
+                        Some(command) => self.take(command),
+                        None => return false,
+                    },
+                }
+            };
+            match restored {
+                Ok(restored) => self.resume(restored),
+                Err(cause) => {
+                    self.still_down(&cause);
+                    if self.gathered.is_stopping() {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn still_down(&mut self, cause: &str) {
+        let now = self.clock.instant();
+        self.outage.strike(now);
+        self.outage.tell(cause, now);
+        self.health
+            .set_writer(Some(StorageTrouble::Unreachable(cause.to_owned())));
+    }
+
+    /// Publishers and admins are refused at once while there is no database; settlements wait for it.
+    fn refuse_waiting(&mut self) {
+        for append in self.gathered.take_appends().collect::<Vec<_>>() {
+            self.refuse_append(append, StorageUnavailable.into());
+        }
+        while let Some(job) = self.gathered.next_job() {
+            job.refuse();
+        }
+    }
+
+    /// Publishers of the batch whose outcome is unknown have waited long enough. The batch itself stays until it
+    /// is resolved, and its keys stay taken.
+    fn refuse_unresolved(&mut self) {
+        for staged in self.unresolved.iter_mut().flat_map(|batch| &mut batch.appends) {
+            let (nobody, _) = oneshot::channel();
+            let reply = std::mem::replace(&mut staged.append.reply, nobody);
+            // The publisher may have gone.
+            let _ = reply.send(Err(StorageUnavailable.into()));
+        }
+    }
+
+    /// There is a connection again: the batch in doubt is answered, and everything goes on.
+    fn resume(&mut self, restored: Restored) {
+        if let Some(batch) = self.unresolved.take() {
+            self.settle_doubt(batch, &restored.places);
+        }
+        self.heads.clear();
+        self.connection = Some(restored.connection);
+        self.health.set_writer(None);
+        let now = self.clock.instant();
+        let since = self.outage.since.take();
+        let seconds = since.map_or(0, |since| now.saturating_duration_since(since).as_secs());
+        self.outage.told_at = None;
+        log::info!(seconds; "the writer connection is back");
+        (self.notices)(Notice::Reconnected);
+    }
+
+    fn settle_doubt(&mut self, batch: Batch, places: &HashMap<EventId, Seq>) {
+        let ids = batch.event_ids();
+        if !ids.is_empty() && ids.iter().all(|id| places.contains_key(id)) {
+            let heads = batch.heads_of(places);
+            // It was committed, which says nothing of the storage now: the pauses go on growing.
+            let strikes = self.outage.strikes;
+            self.committed(batch.with_events(places), heads);
+            self.outage.strikes = strikes;
+            return;
+        }
+        for staged in batch.appends {
+            self.refuse_append(staged.append, StorageUnavailable.into());
+        }
+        self.gathered.put_back(Batch {
+            appends: Vec::new(),
+            settlements: batch.settlements,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_something_is_committed() {
+        let mut outage = Outage::default();
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            outage.strike(Clock.instant());
+            seen.push(outage.pause().as_millis());
+        }
+        assert_eq!(seen, [0, 200, 400, 800, 1000, 1000]);
+        outage.over();
+        assert_eq!(outage.pause(), Duration::ZERO);
+    }
+}
