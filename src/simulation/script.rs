@@ -411,20 +411,19 @@ impl Scene {
 
     /// The trouble is over, and most of what was held is released.
     pub(super) async fn make_peace(&self) {
-        let held: Vec<(WorkspaceId, InstallationId)> = self.world.with(|state| {
-            state.be_well();
+        self.world.with(State::be_well);
+        // Changes under way come to their end.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let all: Vec<(WorkspaceId, InstallationId, bool)> = self.world.with(|state| {
             state
                 .tables
                 .installations
                 .values()
-                .filter(|installed| installed.is_held())
-                .map(|installed| (installed.workspace(), installed.id()))
+                .map(|installed| (installed.workspace(), installed.id(), installed.is_held()))
                 .collect()
         });
-        // Changes under way come to their end.
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        for (workspace, id) in held {
-            if self.world.with(|state| state.dice.chance(700)) {
+        for (workspace, id, is_held) in all {
+            if is_held && self.world.with(|state| state.dice.chance(700)) {
                 self.world.with(|state| state.witness.held(id, false));
                 // Where it was uninstalled meanwhile there is nothing to release.
                 let _ = self.router.change_installation(workspace, id, release()).await;
