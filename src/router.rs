@@ -31,6 +31,7 @@ pub use self::settings::{OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
     directory::Directory,
+    external::ConnectionBudget,
     external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
     workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
@@ -140,7 +141,8 @@ impl EventRouter {
         Ok(Self::over(settings, journal, directory, clock))
     }
 
-    fn over(settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
+    fn over(mut settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
+        settings.client.budget = ConnectionBudget::new(settings.max_delivery_connections);
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
         shared.directory.serve(&shared);
         shared.start_supervisor();

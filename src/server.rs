@@ -3,19 +3,26 @@
 pub mod admin;
 mod limits;
 pub mod logging;
+mod preflight;
 mod welcome;
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use actix_web::{HttpServer, dev::ServerHandle, web};
+use actix_web::{
+    dev::ServerHandle,
+    rt::task::{JoinError, JoinHandle},
+    web,
+};
 use tokio::{
     net::TcpSocket,
     signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
 };
 
 use self::limits::{Limits, LimitsError};
@@ -26,14 +33,17 @@ use crate::{
         seal::Sealer,
     },
     clock::Clock,
-    config::Config,
+    config::{Config, Delivery},
     domain::retry_schedule::RetrySchedule,
     http::{
-        self,
+        connections::{ConnectionSettings, Connections, client_service},
         state::{AppState, HttpSettings},
     },
     journal::{DatabaseUrl, JournalSettings, OpenError},
-    router::{EventRouter, OpenSecret, RouterSettings, external::ExternalClientConfig},
+    router::{
+        EventRouter, OpenSecret, RouterSettings,
+        external::{ExternalClientConfig, TrustError, tls_config_with},
+    },
 };
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
@@ -52,12 +62,18 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    #[error("{0}: {1}")]
-    Folder(std::path::PathBuf, io::Error),
+    #[error("{what} {}: {source}", path.display())]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    #[error("{address}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("delivery.extra_ca_file: {0}")]
+    Trust(#[from] TrustError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
     #[error("signals cannot be listened for: {0}")]
@@ -69,8 +85,9 @@ pub struct Server {
     address: SocketAddr,
     router: EventRouter,
     bootstrapped: Option<Bootstrapped>,
+    connections: Connections,
     http: ServerHandle,
-    task: actix_web::rt::task::JoinHandle<io::Result<()>>,
+    task: JoinHandle<io::Result<()>>,
     stop_signals: StopSignals,
     grace: Duration,
 }
@@ -97,9 +114,10 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(config, source))?;
+        let journal = journal_settings(config)?;
         let master_key = master_key(config)?;
-        let settings = router_settings(config, &limits, &master_key, clock);
-        let router = EventRouter::start(settings, journal_settings(config)?, clock).await?;
+        let settings = router_settings(config, &limits, &master_key, clock)?;
+        let router = EventRouter::start(settings, journal, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
             &master_key,
@@ -107,13 +125,10 @@ impl Server {
             clock,
         ));
         let bootstrapped = bootstrap::ensure(&router, &state.passwords, clock, wanted(config)).await?;
-        let served = HttpServer::new(move || http::app(state.clone()))
-            .workers(config.server.worker_count())
-            .disable_signals()
-            .shutdown_timeout(HTTP_GRACE.as_secs())
-            .listen(listener)
-            .map_err(|source| listen_error(config, source))?
-            .run();
+        let connections = Connections::new(connection_settings(config, &limits), clock);
+        let served =
+            serve(config, listener, state, &connections).map_err(|source| listen_error(config, source))?;
+        limits.log(config);
         let http = served.handle();
         let task = actix_web::rt::spawn(served);
         let grace = config.server.shutdown_grace;
@@ -121,6 +136,7 @@ impl Server {
             address,
             router,
             bootstrapped,
+            connections,
             http,
             task,
             stop_signals,
@@ -138,28 +154,75 @@ impl Server {
         welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
     }
 
-    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order: no
-    /// more publishes, no more connections, what is in flight finished and durable.
+    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order:
+    /// no more publishes, no more connections, what is in flight finished and durable.
     ///
     /// # Errors
-    /// When the listener fails, or the journal has ended by itself: then only a new process can go on.
+    /// When nothing can be accepted any longer, or the journal has ended by itself: then only a new process can
+    /// go on. It stops in order then too.
     pub async fn run(mut self) -> io::Result<()> {
-        tokio::select! {
-            () = self.stop_signals.received() => {}
-            () = self.router.journal_ended() => {
-                return Err(io::Error::other(
-                    "the journal has ended by itself; what it has acknowledged is safe, start the server again",
-                ));
-            }
-        }
+        let ended = tokio::select! {
+            () = self.stop_signals.received() => Ok(()),
+            ended = &mut self.task => Err(why_it_ended(ended)),
+            () = self.router.journal_ended() => Err(io::Error::other(
+                "the journal has ended by itself; what it has acknowledged is safe, start the server again",
+            )),
+        };
         log::info!("stopping: what is in flight is finished first");
         self.router.stop_accepting();
-        let graceful = true;
-        self.http.stop(graceful).await;
+        if ended.is_ok() {
+            self.stop_http().await;
+        }
         self.router.stop(self.grace.saturating_sub(HTTP_GRACE)).await;
         log::info!("stopped");
-        self.task.await.map_err(io::Error::other)?
+        ended
     }
+
+    /// Returns when the last client has its answer, or after [`HTTP_GRACE`]. The HTTP server itself only
+    /// looks once a second whether its connections have ended, which is too long for a restart.
+    async fn stop_http(&mut self) {
+        self.connections.stop();
+        let graceful = true;
+        let stopped = self.http.stop(graceful);
+        let grace = timeout(HTTP_GRACE, self.connections.all_closed());
+        tokio::select! {
+            () = stopped => {}
+            answered = grace => if answered.is_err() {
+                log::warn!("some clients did not take their answers in time and are hung up on");
+            },
+        }
+        self.task.abort();
+        // Its end is what was asked for.
+        let _ = (&mut self.task).await;
+    }
+}
+
+fn why_it_ended(ended: Result<io::Result<()>, JoinError>) -> io::Error {
+    match ended {
+        Ok(Ok(())) => io::Error::other("the HTTP server has ended by itself"),
+        Ok(Err(error)) => error,
+        Err(error) => io::Error::other(error),
+    }
+}
+
+/// Serves what connects to the listener.
+fn serve(
+    config: &Config,
+    listener: std::net::TcpListener,
+    state: web::Data<AppState>,
+    connections: &Connections,
+) -> io::Result<actix_web::dev::Server> {
+    let connections = connections.clone();
+    let server = actix_web::dev::Server::build()
+        .workers(config.server.worker_count())
+        .disable_signals()
+        .shutdown_timeout(HTTP_GRACE.as_secs())
+        // The bound is that of `Connections`, over all workers, and with an answer.
+        .max_concurrent_connections(usize::MAX / 2)
+        .listen("http", listener, move || {
+            client_service(state.clone(), connections.clone())
+        })?;
+    Ok(server.run())
 }
 
 /// What tells the server to stop.
@@ -218,9 +281,10 @@ fn listen_error(config: &Config, source: io::Error) -> StartError {
 }
 
 /// # Errors
-/// When the URL has a form that the drivers do not take.
+/// When the URL has a form that the drivers do not take, or its file cannot be used.
 pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
     let url = DatabaseUrl::parse(config.database.url.expose()).map_err(StartError::DatabaseUrl)?;
+    preflight::check_database_file(config)?;
     Ok(JournalSettings {
         url,
         max_connections: config.database.max_connections,
@@ -234,16 +298,18 @@ fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
         Some(key) => Ok(key),
         None => {
             let path = config.cookie_key_file();
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                std::fs::create_dir_all(folder)
-                    .map_err(|source| StartError::Folder(folder.to_owned(), source))?;
-            }
+            preflight::make_folder_of(&path)?;
             Ok(key_file::load_or_create(&path)?.to_vec())
         }
     }
 }
 
-fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: Clock) -> RouterSettings {
+fn router_settings(
+    config: &Config,
+    limits: &Limits,
+    master_key: &[u8],
+    clock: Clock,
+) -> Result<RouterSettings, StartError> {
     let sealer = Sealer::new(master_key);
     let open_secret: OpenSecret = Arc::new(move |sealed| {
         sealer
@@ -251,7 +317,7 @@ fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: C
             .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
     });
     let delivery = &config.delivery;
-    RouterSettings {
+    Ok(RouterSettings {
         threads: config.router.thread_count(),
         max_in_flight: config.publish.max_in_flight,
         window: delivery.window,
@@ -262,16 +328,35 @@ fn router_settings(config: &Config, limits: &Limits, master_key: &[u8], clock: C
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
         max_delivery_connections: limits.delivery_connections,
-        client: ExternalClientConfig::new(delivery.timeout, delivery.allow_networks.clone().into(), clock),
+        client: external_client(delivery, clock)?,
         open_secret,
+    })
+}
+
+fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
+    let networks = delivery.allow_networks.clone().into();
+    let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
+    if let Some(file) = delivery.extra_ca_file() {
+        client.tls = tls_config_with(file)?;
     }
+    Ok(client)
 }
 
 fn http_settings(config: &Config) -> HttpSettings {
     HttpSettings {
         max_body_bytes: config.publish.max_body_bytes,
+        max_buffered_bytes: config.publish.max_buffered_bytes,
+        client_timeout: config.server.client_timeout,
         session_ttl: config.auth.session_ttl,
         secure_cookies: config.auth.secure_cookies,
+    }
+}
+
+fn connection_settings(config: &Config, limits: &Limits) -> ConnectionSettings {
+    ConnectionSettings {
+        limit: limits.client_connections,
+        client_timeout: config.server.client_timeout,
+        keep_alive: config.server.keep_alive,
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) const RULES: &[Rule<Database>] = &[
         allowed: "a whole number from 1 to 1000",
         holds: |database| (1..=1000).contains(&database.max_connections),
     },
+    Rule {
+        key: "database.min_free_bytes",
+        allowed: "a whole number of bytes from 0 (the disk is not watched) to 1099511627776 (1 TiB)",
+        holds: |database| database.min_free_bytes <= 1 << 40,
+    },
 ];
 
 /// The address of an embedded (SQLite) or a PostgreSQL database.

@@ -1,6 +1,9 @@
 //! The section `[delivery]`.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
@@ -27,6 +30,15 @@ pub struct Delivery {
     pub breaker_failures: u32,
     /// Networks that may be reached although they are not public.
     pub allow_networks: Vec<IpNet>,
+    /// As configured; see [`Delivery::extra_ca_file`].
+    extra_ca_file: PathBuf,
+}
+
+impl Delivery {
+    /// A PEM file with certificate authorities that deliveries over TLS trust besides the public ones.
+    pub fn extra_ca_file(&self) -> Option<&Path> {
+        Some(self.extra_ca_file.as_path()).filter(|file| !file.as_os_str().is_empty())
+    }
 }
 
 pub(super) const RULES: &[Rule<Delivery>] = &[
@@ -67,6 +79,11 @@ pub(super) const RULES: &[Rule<Delivery>] = &[
     Rule {
         key: "delivery.allow_networks",
         allowed: "a list of networks, such as [\"10.0.0.0/8\", \"::1/128\"]",
+        holds: |_| true,
+    },
+    Rule {
+        key: "delivery.extra_ca_file",
+        allowed: "the path of a PEM file, or empty",
         holds: |_| true,
     },
 ];

@@ -5,9 +5,12 @@ use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 use serde::Deserialize;
 
 use super::{
-    rule::{MAX_THREADS, Rule, hours, is_some_time_up_to},
+    rule::{Rule, hours, is_some_time_up_to},
     threads_or_cores,
 };
+
+/// The HTTP server panics beyond that.
+const MAX_WORKERS: usize = 512;
 
 /// Where to listen, and how to stop.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,7 +37,7 @@ pub struct Server {
 impl Server {
     /// Threads that serve HTTP, at least one.
     pub fn worker_count(&self) -> usize {
-        threads_or_cores(self.workers)
+        threads_or_cores(self.workers).min(MAX_WORKERS)
     }
 
     /// The most connections of clients at a time; `None` where it follows from the limit of open files.
@@ -56,8 +59,8 @@ pub(super) const RULES: &[Rule<Server>] = &[
     },
     Rule {
         key: "server.workers",
-        allowed: "a whole number from 0 (one per core) to 1024",
-        holds: |server| server.workers <= MAX_THREADS,
+        allowed: "a whole number from 0 (one per core) to 512",
+        holds: |server| server.workers <= MAX_WORKERS,
     },
     Rule {
         key: "server.shutdown_grace",

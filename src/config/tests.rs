@@ -48,6 +48,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.router.passivate_after, Duration::from_secs(300));
     assert_eq!(config.delivery.timeout, Duration::from_secs(15));
     assert_eq!((config.delivery.concurrency, config.delivery.window), (64, 256));
+    assert_eq!(config.delivery.extra_ca_file(), None);
     let schedule: Vec<u64> = config
         .delivery
         .retry_schedule
@@ -208,7 +209,7 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
     ),
     ("SERVER__PORT", "", "server.port = \"\"", "from 0 to 65535"),
     ("SERVER__PORT", "80.5", "server.port = 80.5", "from 0 to 65535"),
-    ("SERVER__WORKERS", "1025", "server.workers = 1025", "to 1024"),
+    ("SERVER__WORKERS", "513", "server.workers = 513", "to 512"),
     (
         "SERVER__MAX_CONNECTIONS",
         "-1",

@@ -15,34 +15,52 @@
 //!   retry table or a dead letter, durably so in the same transaction.
 //! - A delivery has at most one attempt in flight, and once its end is durable it is not attempted again.
 //! - Deliveries that were started and are not durably settled never number more than the window: that is
-//!   how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it.
+//!   how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it, and of
+//!   events not started it reads no more once their payloads exceed 8 MiB.
+//! - Events are started in the order of the log. With `ordered`, an event is started only when all before it
+//!   are delivered or dead, durably so; only what a former lane, without order, left in flight or parked is
+//!   finished in the order in which it is met.
+//! - While the breaker is open at most one attempt is in flight that was started since, and none starts
+//!   before its pause is over. Never do more attempts start than the rate limit allows.
+//! - Whatever holds a delivery ends: an open breaker after the whole schedule (`BREAKER_OPEN`), a hold after
+//!   `max_hold` (`EXPIRED`), a success or a reset for all. What cannot be attempted is given up at once: an
+//!   event with a defect (`CORRUPT`), one that makes the actor panic (`POISON`). None of this takes more of
+//!   the log or of the retry table into memory than attempts do.
 //! - Every due event ends, if every command is answered and ticks come as asked for.
 //!
-//! The parts: `protocol` (inputs and commands), `window` (live deliveries in log order), `retries` (the retry
-//! table), `ledger` (what is durable), `outcome` (what an attempt's result means), `flow` (what can go on).
+//! The parts: `protocol` (inputs and commands), `queue` (events read), `window` (live deliveries in log
+//! order), `retries` (the retry table), `ledger` (what is durable), `start` (what starts, and the one gate it
+//! goes through), `breaker`, `rate` and `suspicion` (what narrows the gate), `hold` (what is given up without
+//! an attempt), `outcome` (what an attempt's result means), `flow` (what else can go on).
 
+mod breaker;
 mod flow;
+mod hold;
 mod ledger;
 mod outcome;
 mod protocol;
+mod queue;
+mod rate;
 mod retries;
+mod start;
 mod suspicion;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use breaker::Breaker;
 use ledger::Ledger;
 pub use protocol::{
     Attachment, BreakerState, Command, Delivery, DeliveryKey, GivenUp, Input, LaneConfig, LaneLimits,
     LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
 };
+use queue::Queue;
+use rate::Rate;
 use retries::{Retries, Stage};
 pub use suspicion::Suspicion;
+use suspicion::Vigil;
 use window::{SlotState, Window};
 
 use super::{
@@ -52,6 +70,9 @@ use super::{
     seq::Seq,
     timestamp::Timestamp,
 };
+
+/// How long after its time-out a straggler's row is due, should nobody hear of its attempt again.
+const STRAGGLER_GRACE: Duration = Duration::from_secs(1);
 
 /// The deliveries of one installation. See the [module](self) for what it guarantees.
 #[derive(Debug)]
@@ -64,21 +85,24 @@ pub struct Lane {
     reading: bool,
     /// Events that were handled before this lane was attached, not met yet.
     handled: BTreeSet<Seq>,
-    /// Due events, read and not started.
-    queue: VecDeque<Arc<PlatformEvent>>,
+    /// Up to here former lanes went on without order: retries of these events do not hold those before them.
+    unordered_through: Option<Seq>,
+    queue: Queue,
     window: Window,
     retries: Retries,
     /// Whose turn it is when both an event and a retry could start.
     retry_is_next: bool,
     in_flight: usize,
-    /// How many attempts may be in flight at present.
+    /// How many attempts may be in flight at present, if nothing else narrows the gate.
     concurrency: usize,
+    breaker: Breaker,
+    rate: Rate,
+    vigil: Vigil,
     ledger: Ledger,
     /// The time last asked for and not yet come.
     wake_at: Option<Timestamp>,
     /// `Drained` or `Closed` was said.
     ended: bool,
-    suspicion: Suspicion,
 }
 
 impl Lane {
@@ -94,26 +118,25 @@ impl Lane {
     ) -> Self {
         config.window = config.window.max(1);
         config.concurrency = config.concurrency.max(1);
-        let mut retries = Retries::default();
-        attachment
-            .next_retry_at
-            .into_iter()
-            .for_each(|at| retries.note(at));
+        let suspects_due_by = now + config.attempt_timeout + STRAGGLER_GRACE;
         let mut lane = Self {
             mode: LaneMode::Held { since: now },
             read_through: attachment.settled,
             reading: false,
             handled: attachment.handled,
-            queue: VecDeque::new(),
+            unordered_through: attachment.parked_through,
+            queue: Queue::default(),
             window: Window::default(),
-            retries,
+            retries: Retries::new(attachment.next_retry_at, attachment.parked_live),
             retry_is_next: false,
             in_flight: 0,
             concurrency: config.initial_concurrency.clamp(1, config.concurrency),
+            breaker: Breaker::new(config.breaker_failures),
+            rate: Rate::new(config.rate_limit, now),
+            vigil: Vigil::new(suspicion, suspects_due_by),
             ledger: Ledger::new(attachment.settled, now),
             wake_at: None,
             ended: false,
-            suspicion,
             config,
         };
         lane.change_mode(mode, now);
@@ -127,8 +150,9 @@ impl Lane {
         if self.ended {
             return;
         }
+        self.vigil.watch(&input);
         match input {
-            Input::Events { through, due } => self.take_events(through, due),
+            Input::Events { through, due } => self.take_events(through, due, now),
             Input::Retries { rows, next_retry_at } => {
                 let ledger = &self.ledger;
                 self.retries
@@ -142,20 +166,23 @@ impl Lane {
             Input::LetterWritten { key } => self.letter_written(key, now),
             Input::Tick => self.wake_at = None,
             Input::Mode(mode) => self.change_mode(mode, now),
-            Input::Limits(limits) => {
-                self.config.concurrency = limits.concurrency.max(1);
-                self.config.ordered = limits.ordered;
-                self.config.rate_limit = limits.rate_limit;
-                self.concurrency = self.concurrency.min(self.config.concurrency);
-            }
-            Input::ResetBreaker => {}
+            Input::Limits(limits) => self.change_limits(limits, now),
+            Input::ResetBreaker => self.breaker.reset(),
         }
         self.go_on(now, commands);
     }
 
-    /// What a successor has to know if this lane's actor has just panicked. Never panics.
+    /// What a successor has to know if this lane's actor has just panicked, be it in the middle of
+    /// [`Lane::handle`] or while it does what was commanded. Never panics. The first panic names nobody; a
+    /// panic of a lane that was told of one before names the delivery that was alone in flight, or that had
+    /// just ended; one with nothing in flight names nobody.
     pub fn suspicion(&self) -> Suspicion {
-        self.suspicion.clone()
+        let live = self.window.in_flight().map(start::live_key);
+        self.vigil.after_panic(
+            self.window.last(),
+            live.chain(self.retries.in_flight()),
+            self.retries.in_flight(),
+        )
     }
 
     pub fn snapshot(&self) -> LaneSnapshot {
@@ -164,21 +191,24 @@ impl Lane {
             settled: self.ledger.durable(),
             read_through: self.read_through,
             in_flight: self.in_flight,
-            concurrency: self.concurrency,
+            concurrency: self.parallel(),
             queued: self.queue.len(),
             queued_retries: self.retries.loaded(),
             window_used: self.window_used(),
             next_retry_at: self.retries.next_at(),
-            breaker: BreakerState::Closed,
+            breaker: self.breaker.state(),
         }
     }
 
-    fn take_events(&mut self, through: Seq, due: Vec<Arc<PlatformEvent>>) {
+    fn take_events(&mut self, through: Seq, due: Vec<Arc<PlatformEvent>>, now: Timestamp) {
         if !std::mem::take(&mut self.reading) {
             return;
         }
-        self.queue
-            .extend(due.into_iter().filter(|event| !self.handled.contains(&event.seq)));
+        for event in due {
+            if !self.handled.contains(&event.seq) {
+                self.queue.push(event, now);
+            }
+        }
         self.read_through = self.read_through.max(through);
         self.handled = self.handled.split_off(&self.read_through.next());
     }
@@ -196,11 +226,23 @@ impl Lane {
         self.mode = mode;
     }
 
+    fn change_limits(&mut self, limits: LaneLimits, now: Timestamp) {
+        let LaneLimits {
+            concurrency,
+            ordered,
+            rate_limit,
+        } = limits;
+        self.config.concurrency = concurrency.max(1);
+        self.config.ordered = ordered;
+        self.concurrency = self.concurrency.min(self.config.concurrency);
+        self.rate.change(rate_limit, now);
+    }
+
     fn settlement_durable(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         let Some(outstanding) = self.ledger.settled() else {
             return;
         };
-        self.window.drop_through(self.ledger.durable());
+        self.drop_settled();
         for (key, next_attempt_at) in outstanding.rows {
             // A straggler that ended in the meantime changes its row again in the next settlement.
             if self.ledger.touches(key) {
@@ -216,14 +258,14 @@ impl Lane {
                         commands.push(Command::GiveUp(*given_up));
                     }
                 }
-                Some(Stage::Settling) | None => self.retries.release(key, next_attempt_at, now),
+                Some(Stage::Settling) | None => self.release(key, next_attempt_at, now),
             }
         }
     }
 
     fn letter_written(&mut self, key: DeliveryKey, now: Timestamp) {
         if let Some(&Stage::Writing { settled }) = self.retries.get_mut(key).map(|busy| &busy.stage) {
-            self.retries.release(key, None, now);
+            self.release(key, None, now);
             self.ledger.raise(settled);
         } else if let Some(slot) = self.live_slot(key)
             && let SlotState::GivingUp { settled } = slot.state
@@ -231,7 +273,20 @@ impl Lane {
             slot.state = SlotState::Settled;
             self.ledger.raise(settled);
         }
-        self.window.drop_through(self.ledger.durable());
+        self.drop_settled();
+    }
+
+    fn drop_settled(&mut self) {
+        let vigil = &mut self.vigil;
+        self.window.drop_through(self.ledger.durable(), |event| {
+            vigil.acquit(start::live_key(event));
+        });
+    }
+
+    /// What came of a retry is durable.
+    fn release(&mut self, key: DeliveryKey, next_attempt_at: Option<Timestamp>, now: Timestamp) {
+        self.vigil.acquit(key);
+        self.retries.release(key, next_attempt_at, now);
     }
 
     fn live_slot(&mut self, key: DeliveryKey) -> Option<&mut window::Slot> {
@@ -255,7 +310,7 @@ impl Lane {
 
     /// The place before this event of the window, or before the first one not started, or the last one read.
     fn before(&self, slot: Option<Seq>) -> Seq {
-        slot.or_else(|| self.queue.front().map(|event| event.seq))
+        slot.or_else(|| self.queue.front().map(|queued| queued.event.seq))
             .map_or(self.read_through, Seq::prev)
     }
 

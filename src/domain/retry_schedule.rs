@@ -30,6 +30,14 @@ impl RetrySchedule {
             .saturating_add(1)
     }
 
+    /// How long all pauses take together, without jitter.
+    pub fn total(&self) -> Duration {
+        self.delays
+            .iter()
+            .copied()
+            .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// The pause after the attempt with this number (1-based), or `None` when it was the last one.
     ///
     /// `random` is from `[0, 1)`; jitter only ever adds. `retry_after` is a minimum, itself at most
@@ -65,6 +73,19 @@ mod tests {
         assert_eq!(schedule.delay_after(1, 0.9, None), Some(SECOND));
         assert_eq!(schedule.delay_after(2, 0.9, None), Some(5 * SECOND));
         assert_eq!(schedule.delay_after(3, 0.9, None), None);
+    }
+
+    #[test]
+    fn the_whole_schedule_is_the_sum_of_its_pauses() {
+        assert_eq!(RetrySchedule::new(vec![], 0.2).total(), Duration::ZERO);
+        assert_eq!(
+            RetrySchedule::new(vec![SECOND, 5 * SECOND], 0.2).total(),
+            6 * SECOND
+        );
+        assert_eq!(
+            RetrySchedule::new(vec![Duration::MAX, SECOND], 0.0).total(),
+            Duration::MAX
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 
+use super::{budget::Share, held_body::HeldBody, problem::Problem};
+
 #[derive(Serialize)]
 struct Envelope<T> {
     code: &'static str,
@@ -41,6 +43,23 @@ pub fn accepted() -> HttpResponse {
     HttpResponse::Accepted()
         .content_type("application/json")
         .body(&br#"{"code":"SUCCESS"}"#[..])
+}
+
+/// As [`list`], for a page so large that it counts as held, by this share, until the client has taken it.
+pub(super) fn held_list<T: Serialize>(
+    data: Vec<T>,
+    next_cursor: Option<String>,
+    share: Share,
+) -> Result<HttpResponse, Problem> {
+    let page = List {
+        code: SUCCESS,
+        data,
+        next_cursor,
+    };
+    let text = serde_json::to_vec(&page).map_err(Problem::internal)?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .body(HeldBody::new(text, share)))
 }
 
 /// 200 with a page; `next_cursor` is absent on the last one.

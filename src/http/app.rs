@@ -14,12 +14,12 @@ use actix_web::{
 };
 
 use super::{
-    auth, dead_letters, events, extensions, health, members, problem::Problem, request_id, state::AppState,
-    subscriptions, users, workspaces,
+    auth, connections, dead_letters, events, extensions, health, members, problem::Problem, request_id,
+    state::AppState, subscriptions, users, workspaces,
 };
 use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
-/// One worker's application. From the outside in: request ids and problem bodies, then (not for the health
+/// One worker's application. From the outside in: whose turn it is on the connection, request ids and problem bodies, then (not for the health
 /// routes) sessions, then the routes.
 pub fn app(
     state: web::Data<AppState>,
@@ -39,6 +39,7 @@ pub fn app(
         .wrap(from_fn(move |request, next| {
             request_id::layer(clock, request, next)
         }))
+        .wrap(from_fn(connections::layer))
         .configure(health::routes)
         .service(
             web::scope("")

@@ -79,21 +79,15 @@ pub fn page<R, T: Serialize, K: Serialize>(
     let shown = usize::from(limit.0);
     let more = rows.len() > shown;
     rows.truncate(shown);
-    whole_page(rows, more, key, show)
+    let next = next_cursor(&rows, more, key);
+    super::json::list(rows.into_iter().map(show).collect(), next)
 }
 
-/// Answers with all of the rows, and with a cursor after the last of them when there are `more`.
-pub fn whole_page<R, T: Serialize, K: Serialize>(
-    rows: Vec<R>,
-    more: bool,
-    key: impl Fn(&R) -> K,
-    show: impl FnMut(R) -> T,
-) -> HttpResponse {
-    let next = rows
-        .last()
+/// After the last of the rows, when there are `more`.
+pub(super) fn next_cursor<R, K: Serialize>(rows: &[R], more: bool, key: impl Fn(&R) -> K) -> Option<String> {
+    rows.last()
         .filter(|_| more)
-        .map(|last| Cursor(key(last)).to_string());
-    super::json::list(rows.into_iter().map(show).collect(), next)
+        .map(|last| Cursor(key(last)).to_string())
 }
 
 #[cfg(test)]

@@ -118,6 +118,16 @@ impl Problem {
         Self::Overloaded("too many events are on their way into the log; try again shortly".into())
     }
 
+    /// Too many large answers wait to be taken by those who asked for them.
+    pub fn too_many_pages() -> Self {
+        Self::Overloaded("too many large pages are on their way to clients; try again shortly".into())
+    }
+
+    /// As many clients are connected as the server takes.
+    pub fn too_many_connections() -> Self {
+        Self::Overloaded("too many connections are open; try again shortly".into())
+    }
+
     pub fn storage_unavailable() -> Self {
         Self::StorageUnavailable(
             "the database cannot be reached; try again later, as what was asked may or may not have been \
@@ -177,6 +187,11 @@ impl Problem {
         }
     }
 
+    /// The body of the answer.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(&self.body()).expect("a problem has only texts and numbers")
+    }
+
     fn body(&self) -> Body<'_> {
         let (code, status) = self.kind();
         Body {
@@ -218,8 +233,9 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        let body = serde_json::to_vec(&self.body()).expect("a problem has only texts and numbers");
-        response.content_type("application/problem+json").body(body)
+        response
+            .content_type("application/problem+json")
+            .body(self.to_json())
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie;
 
+use super::{budget::Budget, intake::Intake};
 use crate::{
     auth::{access_cache::AccessCache, passwords::Passwords, seal},
     clock::Clock,
@@ -12,6 +13,9 @@ use crate::{
 
 pub use crate::auth::seal::Sealer;
 
+/// Sixteen of the largest pages of events, and thousands of the usual ones.
+const MAX_PAGE_BYTES_IN_ALL: usize = 64 * 1024 * 1024;
+
 /// One for the process; handlers take it as `web::Data<AppState>`.
 pub struct AppState {
     pub router: EventRouter,
@@ -19,6 +23,9 @@ pub struct AppState {
     pub passwords: Passwords,
     pub sealer: Sealer,
     pub clock: Clock,
+    pub intake: Intake,
+    /// The events in answers that clients have not taken yet, in bytes of payload.
+    pub(super) pages: Budget,
     pub settings: HttpSettings,
     pub(super) cookie_key: cookie::Key,
 }
@@ -28,6 +35,10 @@ pub struct AppState {
 pub struct HttpSettings {
     /// The largest body that is read, `publish.max_body_bytes`.
     pub max_body_bytes: usize,
+    /// The bodies that are held at a time, in bytes, `publish.max_buffered_bytes`.
+    pub max_buffered_bytes: usize,
+    /// How long a client may take, `server.client_timeout`.
+    pub client_timeout: Duration,
     /// How long a login lasts.
     pub session_ttl: Duration,
     /// Whether browsers send the session cookie over TLS only.
@@ -43,6 +54,13 @@ impl AppState {
             passwords: Passwords::new(),
             sealer: Sealer::new(master_key),
             clock,
+            intake: Intake::new(
+                settings.max_body_bytes,
+                settings.max_buffered_bytes,
+                settings.client_timeout,
+                clock,
+            ),
+            pages: Budget::new(MAX_PAGE_BYTES_IN_ALL),
             settings,
             cookie_key: seal::cookie_key(master_key),
         }

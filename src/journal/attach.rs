@@ -40,10 +40,14 @@ pub(super) async fn attach(
     }
     let settled = settled.min(head);
     note_unknown_kinds(connection, corrupt, workspace, installation).await?;
+    let parked = seqs_beyond(connection, PARKED, installation, settled).await?;
+    let dead = seqs_beyond(connection, DEAD, installation, settled).await?;
     Ok(Attachment {
         settled,
-        handled: handled(connection, installation, settled).await?,
+        parked_through: parked.last().copied(),
+        handled: parked.into_iter().chain(dead).collect(),
         next_retry_at: next_retry_at(connection, installation).await?,
+        parked_live: has_parked_live(connection, installation).await?,
         head,
     })
 }
@@ -208,33 +212,49 @@ fn unknown_kinds_sql(backend: DbBackend) -> String {
 }
 
 /// Places after the cursor that are parked or dead already.
-async fn handled(
+/// Only rows of kind `LIVE` count, in words that leave the planner the index by place.
+pub(super) const PARKED: &str =
+    "SELECT seq FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
+pub(super) const DEAD: &str = "SELECT seq FROM dead_letter_event WHERE TRUE";
+
+pub(super) fn seqs_beyond_sql(backend: DbBackend, select: &str) -> String {
+    let [first, second] = numbered(backend);
+    format!("{select} AND installation_id = {first} AND seq > {second}")
+}
+
+/// The places beyond `settled` that `select` finds for the installation.
+async fn seqs_beyond(
     connection: &DatabaseConnection,
+    select: &str,
     installation: InstallationId,
     settled: Seq,
 ) -> Result<BTreeSet<Seq>, DbErr> {
     let backend = connection.get_database_backend();
-    let values: [Value; 4] = [
-        installation.uuid().into(),
-        settled.get().into(),
-        installation.uuid().into(),
-        settled.get().into(),
-    ];
-    let statement = Statement::from_sql_and_values(backend, handled_sql(backend), values);
-    let rows = connection.query_all_raw(statement).await?;
+    let sql = seqs_beyond_sql(backend, select);
+    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
+    let rows = connection
+        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
     rows.iter()
         .map(|row| row.try_get("", "seq").map(Seq::new))
         .collect()
 }
 
-/// Only rows of kind `LIVE` count, in words that leave the planner the index by place.
-pub(super) fn handled_sql(backend: DbBackend) -> String {
-    let [first, second, third, fourth] = numbered(backend);
-    format!(
-        "SELECT seq FROM ext_delivery_retry WHERE installation_id = {first} AND seq > {second} \
-         AND CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END \
-         UNION SELECT seq FROM dead_letter_event WHERE installation_id = {third} AND seq > {fourth}"
-    )
+/// Whether a live delivery waits in the retry table.
+async fn has_parked_live(
+    connection: &DatabaseConnection,
+    installation: InstallationId,
+) -> Result<bool, DbErr> {
+    let backend = connection.get_database_backend();
+    let [first] = numbered(backend);
+    let sql = format!(
+        "SELECT event_id FROM ext_delivery_retry WHERE installation_id = {first} AND kind = 'LIVE' LIMIT 1"
+    );
+    let values = [installation.uuid().into()];
+    let row = connection
+        .query_one_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    Ok(row.is_some())
 }
 
 async fn next_retry_at(

@@ -114,17 +114,9 @@ impl DatabaseUrl {
 
     /// A pool of one connection that is never exchanged behind our back: no lifetime, no idle time-out and
     /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
-    /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections of other processes.
+    /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections
+    /// of other processes.
     pub(super) async fn writer(&self, owner: &str) -> Result<DatabaseConnection, DbErr> {
-        let once = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let only_once = move || {
-            if once.swap(true, std::sync::atomic::Ordering::SeqCst) {
-                Err(SqlxError::Protocol("the writer connection was lost".to_owned()))
-            } else {
-                Ok(())
-            }
-        };
-        let failed = |error: SqlxError| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
         match self {
             Self::Sqlite(options) => {
                 let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");
@@ -135,13 +127,10 @@ impl DatabaseUrl {
                     .idle_timeout(None)
                     .test_before_acquire(false)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .after_connect(move |_, _| {
-                        let result = only_once();
-                        Box::pin(async move { result })
-                    })
                     .connect_with(options)
                     .await
-                    .map_err(failed)?;
+                    .map_err(no_connection)?;
+                pool.set_connect_options(SqliteConnectOptions::new().filename(NOWHERE));
                 Ok(pool.into())
             }
             Self::Postgres(options) => {
@@ -158,16 +147,27 @@ impl DatabaseUrl {
                     .idle_timeout(None)
                     .test_before_acquire(false)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .after_connect(move |_, _| {
-                        let result = only_once();
-                        Box::pin(async move { result })
-                    })
-                    .connect_with(options)
+                    .connect_with(options.clone())
                     .await
-                    .map_err(failed)?;
+                    .map_err(no_connection)?;
+                pool.set_connect_options(options.socket(NOWHERE));
                 Ok(pool.into())
             }
         }
+    }
+}
+
+/// Where a writer's pool finds no database, so that it says at once that its connection is lost.
+const NOWHERE: &str = "/nowhere/the-writer-connection-was-lost";
+
+fn no_connection(error: SqlxError) -> DbErr {
+    match error {
+        // The pool tries again and again when it is refused, and forgets why.
+        SqlxError::PoolTimedOut => DbErr::Custom(format!(
+            "refused or without an answer for {} s",
+            ACQUIRE_TIMEOUT.as_secs()
+        )),
+        error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
     }
 }
 

@@ -284,6 +284,10 @@ on_both_engines!(
             [3, 4]
         );
         assert_eq!(attachment.next_retry_at, Some(Timestamp::from_millis(5_000)));
+        assert_eq!(
+            (attachment.parked_live, attachment.parked_through),
+            (true, Some(Seq::new(3)))
+        );
         assert_eq!(attachment.head, Seq::new(4));
 
         let due = |by| journal.due_retries(workspace, installation, Timestamp::from_millis(by), 10);

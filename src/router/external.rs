@@ -1,23 +1,32 @@
 //! One attempt to deliver one event to an external service: `POST {base}/events`.
 //!
 //! 1. [`DeliveryTarget`] holds what is the same for every event of an installation: URL, keys, headers.
-//! 2. `connector` resolves the host through the [`BoundedResolver`] that all clients share, and connects
-//!    only to addresses that the address policy allows.
-//! 3. `classify` turns the head of the answer, or the error, into outcome and verdict. It is pure.
-//! 4. [`ExternalClient`] ties these together under one time-out.
+//! 2. [`ConnectionBudget`] says when the installation may use a connection, before the attempt begins.
+//! 3. `pool` keeps the installation's connections; `connector` makes them: it resolves the host through the
+//!    [`BoundedResolver`] that all clients share, and connects only to addresses that the address policy allows.
+//! 4. `stream` watches the bytes of an answer, and takes `interim` answers out of them.
+//! 5. `classify` turns the head of the answer, or the error, into outcome and verdict. It is pure.
+//! 6. [`ExternalClient`] ties these together under one time-out.
 
+mod budget;
 mod classify;
 mod client;
 mod connector;
+mod interim;
+mod pool;
 mod resolver;
+mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 
-pub use client::{ExternalClient, ExternalClientConfig, tls_config};
+pub use budget::{ConnectionBudget, Turn};
+pub use client::{ExternalClient, ExternalClientConfig};
 pub use resolver::{BoundedResolver, Lookup, ResolveError};
 pub use target::{DeliveryTarget, TargetError, is_reserved_header};
+pub use tls::{TrustError, tls_config, tls_config_with};
 #[cfg(test)]
 pub(crate) use transport::SimulatedService;
 pub(super) use transport::Transport;

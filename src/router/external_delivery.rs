@@ -90,7 +90,7 @@ impl ExternalDeliveryActor {
         let now = shared.clock.now();
         let previous_secret_until = target::previous_secret_until(&view.installation, now);
         let target = target::prepare(&view.installation, previous_secret_until, &shared);
-        let transport = Rc::new(Transport::new(&shared.settings.client));
+        let transport = Rc::new(Transport::new(&shared.settings.client, view.id()));
         Self {
             shared,
             origin,

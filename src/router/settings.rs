@@ -21,8 +21,9 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
-    /// Connections to services at a time, over all installations; at least 1.
+    /// Connections to services at a time, over all installations; at least 2.
     pub max_delivery_connections: usize,
+    /// Its budget is replaced by one of `max_delivery_connections`.
     pub client: ExternalClientConfig,
     pub open_secret: OpenSecret,
 }

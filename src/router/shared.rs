@@ -14,12 +14,12 @@ use super::{
     failed::FailedInstallations,
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
-    supervisor::{RouterSupervisor, WorkspaceStopped},
+    supervisor::{LookBy, RouterSupervisor, WorkspaceStopped},
     workspace::WorkspaceActor,
 };
 use crate::{
     clock::Clock,
-    domain::id::WorkspaceId,
+    domain::{id::WorkspaceId, timestamp::Timestamp},
     journal::{Admission, Journal, Notice},
 };
 
@@ -83,8 +83,9 @@ impl Shared {
             deaths.died(Fault::Own, &SINGLE_ACTOR, now);
         }
         let pause = deaths.pause(now);
-        let started =
-            RouterSupervisor::start_in_arbiter(&self.arbiter(0), move |_| RouterSupervisor { shared, pause });
+        let started = RouterSupervisor::start_in_arbiter(&self.arbiter(0), move |_| {
+            RouterSupervisor::new(shared, pause)
+        });
         *locked(&self.supervisor) = Some(started);
     }
 
@@ -196,6 +197,13 @@ impl Shared {
         let supervisor = locked(&self.supervisor).clone();
         if let (false, Some(supervisor)) = (self.is_stopping(), supervisor) {
             supervisor.do_send(WorkspaceStopped(id));
+        }
+    }
+
+    /// A workspace goes that has something to do at that time.
+    pub(super) fn look_by(&self, at: Timestamp) {
+        if let Some(supervisor) = &*locked(&self.supervisor) {
+            supervisor.do_send(LookBy(at));
         }
     }
 

@@ -30,12 +30,23 @@ pub(super) struct RouterSupervisor {
     pub(super) shared: Arc<Shared>,
     /// Before it begins: grows where it dies again and again.
     pub(super) pause: Duration,
+    /// Between two looks, by what a look costs.
+    rest: Duration,
+    /// When somebody wants it to look.
+    wanted_at: Option<Timestamp>,
+    /// Until the next look; none while it looks.
+    sleep: Option<(Timestamp, SpawnHandle)>,
 }
 
 /// A WorkspaceActor has died.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct WorkspaceStopped(pub(super) WorkspaceId);
+
+/// A workspace goes that has something to do at that time.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookBy(pub(super) Timestamp);
 
 impl Actor for RouterSupervisor {
     type Context = Context<Self>;
@@ -55,8 +66,20 @@ impl Actor for RouterSupervisor {
 }
 
 impl RouterSupervisor {
+    pub(super) fn new(shared: Arc<Shared>, pause: Duration) -> Self {
+        Self {
+            shared,
+            pause,
+            rest: SHORTEST_SLEEP,
+            wanted_at: None,
+            sleep: None,
+        }
+    }
+
     /// Activates every workspace that has something to do now, and sleeps until the next retry is due.
-    fn look(&self, ctx: &mut Context<Self>) {
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        self.sleep = None;
+        self.wanted_at = None;
         let shared = Arc::clone(&self.shared);
         let began = shared.clock.instant();
         // Interleaves with messages.
@@ -64,24 +87,41 @@ impl RouterSupervisor {
             async move { wake_workspaces(&shared).await }
                 .into_actor(self)
                 .map(move |found, actor, ctx| {
-                    let sleep = match found {
-                        Ok(next) => {
-                            let took = actor.shared.clock.elapsed(began);
-                            actor.until(next, took.saturating_mul(REST_PER_LOOK))
-                        }
-                        Err(error) => {
-                            log::warn!(error:%; "the waker cannot look for work yet");
-                            STORAGE_PAUSE
-                        }
-                    };
-                    ctx.run_later(sleep, |actor, ctx| actor.look(ctx));
+                    let now = actor.shared.clock.now();
+                    let took = actor.shared.clock.elapsed(began);
+                    actor.rest = took
+                        .saturating_mul(REST_PER_LOOK)
+                        .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+                    let next = found.unwrap_or_else(|error| {
+                        log::warn!(error:%; "the waker cannot look for work yet");
+                        Some(now + STORAGE_PAUSE)
+                    });
+                    actor.sleep_until(next.unwrap_or(Timestamp::MAX), ctx);
                 }),
         );
     }
 
-    fn until(&self, next: Option<Timestamp>, rest: Duration) -> Duration {
-        let next = next.map_or(LONGEST_SLEEP, |next| next.since(self.shared.clock.now()));
-        next.max(rest).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+    fn sleep_until(&mut self, next: Timestamp, ctx: &mut Context<Self>) {
+        let now = self.shared.clock.now();
+        let wanted = self.wanted_at.map_or(next, |wanted| wanted.min(next));
+        let pause = wanted.since(now).clamp(self.rest, LONGEST_SLEEP);
+        let handle = ctx.run_later(pause, |actor, ctx| actor.look(ctx));
+        self.sleep = Some((now + pause, handle));
+    }
+}
+
+impl Handler<LookBy> for RouterSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, LookBy(at): LookBy, ctx: &mut Self::Context) {
+        self.wanted_at = Some(self.wanted_at.map_or(at, |wanted| wanted.min(at)));
+        // While it looks there is nothing to cut short: the end of the look asks for what is wanted.
+        if let Some((until, handle)) = self.sleep
+            && at < until
+        {
+            ctx.cancel_future(handle);
+            self.sleep_until(until, ctx);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ const FEWEST_DELIVERY_CONNECTIONS: usize = 32;
 /// How many connections the process can afford.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
+    open_files: usize,
     /// Of clients to the server.
     pub(super) client_connections: usize,
     /// To services, over all installations.
@@ -62,19 +63,20 @@ impl Limits {
             // What every system allows.
             .unwrap_or(256);
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
-        let limits = Self::share(
-            open_files,
-            fixed(config),
-            config.server.connection_limit().map(Into::into),
-        )?;
+        let wanted = config.server.connection_limit().map(Into::into);
+        Self::share(open_files, fixed(config), wanted)
+    }
+
+    /// Tells how many of each there may be. Only once the server has started: one that has not says why in
+    /// one line.
+    pub(super) fn log(&self, config: &Config) {
         log::info!(
-            open_files,
-            client_connections = limits.client_connections,
-            delivery_connections = limits.delivery_connections,
+            open_files = self.open_files,
+            client_connections = self.client_connections,
+            delivery_connections = self.delivery_connections,
             database_connections = config.database.max_connections;
             "file handles are shared out"
         );
-        Ok(limits)
     }
 
     /// Half of what is left goes to clients and half to deliveries, unless the configuration says how much
@@ -100,6 +102,7 @@ impl Limits {
             None => (left / 2).min(MOST_CLIENT_CONNECTIONS),
         };
         Ok(Self {
+            open_files,
             client_connections,
             delivery_connections: (left - client_connections).min(MOST_DELIVERY_CONNECTIONS),
         })

@@ -21,6 +21,10 @@ pub fn init(config: &Log) {
     builder
         .filter_module("sqlx", LevelFilter::Warn)
         .filter_module("sea_orm_migration", LevelFilter::Warn);
+    // What clients get wrong is their affair; answers tell them.
+    if LevelFilter::from(config.level) < LevelFilter::Debug {
+        builder.filter_module("actix_http", LevelFilter::Off);
+    }
     if matches!(config.format, LogFormat::Json) {
         builder.format(|buffer, record| writeln!(buffer, "{}", json_line(record, buffer.timestamp_millis())));
     } else {

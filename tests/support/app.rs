@@ -167,6 +167,11 @@ impl TestApp {
             .await
     }
 
+    /// Resident memory of the server now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.process.as_ref().expect("the server runs").resident_bytes()
+    }
+
     /// Ends the test: waits until nothing is left unsettled, stops the server in order, and looks again at
     /// what has become durable.
     pub(crate) async fn finish(mut self) {

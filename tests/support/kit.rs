@@ -18,6 +18,7 @@ mod eventually;
 mod process;
 mod service;
 mod settings;
+mod tls;
 mod workspace;
 
 pub(crate) use self::{
@@ -28,6 +29,7 @@ pub(crate) use self::{
     process::Ended,
     service::{DownService, Service, is_signed},
     settings::Settings,
+    tls::{Certificate, TestAuthority, TlsService},
     workspace::{Extension, Workspace},
 };
 

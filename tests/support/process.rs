@@ -54,6 +54,16 @@ impl ServerProcess {
         process
     }
 
+    /// Resident memory now, in bytes.
+    pub(super) fn resident_bytes(&self) -> u64 {
+        let id = self.child.as_ref().map(Child::id).expect("it runs");
+        let status =
+            std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process that runs has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("the status tells the resident memory") * 1024
+    }
+
     /// Sends SIGTERM; the process goes on until it has stopped in order.
     pub(super) fn terminate(&self) {
         let id = self.child.as_ref().map(Child::id).expect("it runs");

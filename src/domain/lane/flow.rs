@@ -1,171 +1,18 @@
-//! What can go on after an input: parking, starting, reading, settling, waking, ending.
+//! What can go on after an input, apart from `start`: parking, reading, settling, waking, ending.
 
-use std::{sync::Arc, time::Duration};
-
-use super::{
-    Command, Delivery, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, RetryRow, SlotState, Stage,
-    retries::Busy,
-};
-use crate::domain::{
-    attempt::{DeadLetterReason, DeliveryKind},
-    event::PlatformEvent,
-    timestamp::Timestamp,
-};
-
-/// How long after its time-out a straggler's row is due, should nobody hear of its attempt again.
-const STRAGGLER_GRACE: Duration = Duration::from_secs(1);
-
-/// What starts next.
-enum Next {
-    Event(Arc<PlatformEvent>),
-    Retry(RetryRow),
-}
+use super::{Command, Lane, LaneMode, ParkedRetry, STRAGGLER_GRACE, Stage, retries::Busy, start::live_key};
+use crate::domain::timestamp::Timestamp;
 
 impl Lane {
     pub(super) fn go_on(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        self.vigil.review(self.ledger.durable(), self.retries.earliest());
         self.park_stragglers(now);
         self.start(now, commands);
-        self.read_events(commands);
+        self.read_events(now, commands);
         self.read_retries(now, commands);
         self.settle(now, commands);
         self.wake(now, commands);
         self.end(commands);
-    }
-
-    /// The one gate for attempts. A breaker that lets one delivery at a time through, a window of 1 after a
-    /// panic, and lanes that finish in order narrow it here.
-    fn may_attempt(&self) -> bool {
-        self.in_flight < self.concurrency && self.has_room()
-    }
-
-    fn has_room(&self) -> bool {
-        self.window_used() < self.config.window
-    }
-
-    fn start(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
-        match self.mode {
-            LaneMode::Running => {
-                while self.may_attempt()
-                    && let Some(next) = self.next()
-                {
-                    commands.push(Command::Attempt(self.begin(next, now)));
-                }
-            }
-            LaneMode::Closing { .. } => {
-                while self.has_room()
-                    && let Some(next) = self.next()
-                {
-                    commands.push(Command::GiveUp(self.give_up_untried(next)));
-                }
-            }
-            LaneMode::Held { .. } | LaneMode::Draining => {}
-        }
-    }
-
-    /// Due retries and new events take turns.
-    fn next(&mut self) -> Option<Next> {
-        if (self.retry_is_next || self.queue.is_empty())
-            && let Some(row) = self.next_retry()
-        {
-            self.retry_is_next = false;
-            return Some(Next::Retry(row));
-        }
-        self.retry_is_next = true;
-        self.queue.pop_front().map(Next::Event)
-    }
-
-    /// A retry waits until the cursor can pass its event: were it delivered and its row removed before, a
-    /// restart would take the event for one that was never tried.
-    fn next_retry(&mut self) -> Option<RetryRow> {
-        if self.retries.loaded() == 0 {
-            return None;
-        }
-        let settleable = self.settleable();
-        let closing = matches!(self.mode, LaneMode::Closing { .. });
-        self.retries
-            .take_loaded(|row| closing || row.key.kind == DeliveryKind::Replay || row.event.seq <= settleable)
-    }
-
-    fn begin(&mut self, next: Next, now: Timestamp) -> Delivery {
-        self.in_flight += 1;
-        match next {
-            Next::Event(event) => {
-                self.window
-                    .push(event.clone(), SlotState::InFlight { started: now });
-                Delivery {
-                    key: live_key(&event),
-                    event,
-                    attempt: 1,
-                    dead_letter_id: None,
-                }
-            }
-            Next::Retry(RetryRow {
-                key,
-                event,
-                attempts,
-                dead_letter_id,
-                ..
-            }) => {
-                let attempt = attempts.saturating_add(1);
-                self.retries.begin(
-                    key,
-                    Busy::new(event.clone(), attempt, dead_letter_id, Stage::InFlight),
-                );
-                Delivery {
-                    key,
-                    event,
-                    attempt,
-                    dead_letter_id,
-                }
-            }
-        }
-    }
-
-    fn give_up_untried(&mut self, next: Next) -> GivenUp {
-        let reason = DeadLetterReason::Uninstalled;
-        match next {
-            Next::Event(event) => {
-                let key = live_key(&event);
-                let settled = self.settled_with_letter(None);
-                self.window.push(event.clone(), SlotState::GivingUp { settled });
-                let (attempts, dead_letter_id, last_status, last_error) = (0, None, None, None);
-                GivenUp {
-                    key,
-                    event,
-                    settled,
-                    reason,
-                    attempts,
-                    last_status,
-                    last_error,
-                    dead_letter_id,
-                }
-            }
-            Next::Retry(row) => {
-                let RetryRow {
-                    key,
-                    event,
-                    attempts,
-                    dead_letter_id,
-                    last_error,
-                    last_status,
-                    ..
-                } = row;
-                let settled = self.settled_with_letter(None);
-                let stage = Stage::Writing { settled };
-                self.retries
-                    .begin(key, Busy::new(event.clone(), attempts, dead_letter_id, stage));
-                GivenUp {
-                    key,
-                    event,
-                    settled,
-                    reason,
-                    attempts,
-                    last_status,
-                    last_error,
-                    dead_letter_id,
-                }
-            }
-        }
     }
 
     /// While the window is full, attempts at its front that take long are parked in flight, so that the
@@ -200,13 +47,14 @@ impl Lane {
         });
     }
 
-    fn read_events(&mut self, commands: &mut Vec<Command>) {
+    fn read_events(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         let wanted = match self.mode {
             LaneMode::Running => true,
+            LaneMode::Held { .. } => self.expires_events(now),
             LaneMode::Closing { head } => self.read_through < head,
-            LaneMode::Held { .. } | LaneMode::Draining => false,
+            LaneMode::Draining => false,
         };
-        if wanted && !self.reading && self.queue.len() < (self.config.window / 2).max(1) {
+        if wanted && !self.reading && self.queue.is_below((self.config.window / 2).max(1)) {
             self.reading = true;
             commands.push(Command::ReadAfter {
                 seq: self.read_through,
@@ -219,8 +67,12 @@ impl Lane {
     fn read_retries(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         let (due_by, page) = match self.mode {
             LaneMode::Running => (now, self.concurrency),
+            LaneMode::Held { .. } => match self.expires_retries(now) {
+                Some(due_by) => (due_by, self.concurrency),
+                None => return,
+            },
             LaneMode::Closing { .. } => (Timestamp::MAX, self.config.window),
-            LaneMode::Held { .. } | LaneMode::Draining => return,
+            LaneMode::Draining => return,
         };
         if self.retries.may_read() && self.retries.next_at().is_some_and(|at| at <= due_by) {
             self.retries.read_started();
@@ -272,9 +124,11 @@ impl Lane {
             .lazy_settlement_at()
             .filter(|_| !self.ledger.is_outstanding());
         let straggler = straggler.map(|since| since + self.config.straggler_after);
-        let Some(at) = [retry, straggler, lazy]
+        let gate = self.gate_opens_at(now).filter(|_| running);
+        let Some(at) = [retry, straggler, lazy, gate]
             .into_iter()
             .flatten()
+            .chain(self.hold_ends())
             .filter(|at| *at > now)
             .min()
         else {
@@ -300,12 +154,5 @@ impl Lane {
             self.ended = true;
             commands.push(end);
         }
-    }
-}
-
-fn live_key(event: &PlatformEvent) -> DeliveryKey {
-    DeliveryKey {
-        kind: DeliveryKind::Live,
-        event_id: event.id,
     }
 }

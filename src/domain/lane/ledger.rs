@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DeliveryKey, ParkedRetry, Settlement};
-use crate::domain::{seq::Seq, timestamp::Timestamp};
+use crate::domain::{attempt::DeliveryKind, seq::Seq, timestamp::Timestamp};
 
 /// At most one settlement is outstanding; what comes meanwhile goes into the next, so that a busy lane
 /// batches by itself.
@@ -52,6 +52,22 @@ impl Ledger {
     /// Whether rows wait for the next settlement.
     pub(super) fn has_rows(&self) -> bool {
         !self.park.is_empty() || !self.remove.is_empty()
+    }
+
+    /// Whether a `LIVE` row is being written or removed, or is about to be.
+    pub(super) fn has_live_rows(&self) -> bool {
+        // `LIVE` keys come first.
+        let firsts = [
+            self.park.keys().next(),
+            self.remove.first(),
+            self.outstanding
+                .as_ref()
+                .and_then(|outstanding| outstanding.rows.keys().next()),
+        ];
+        firsts
+            .into_iter()
+            .flatten()
+            .any(|key| key.kind == DeliveryKind::Live)
     }
 
     /// Whether the next or the outstanding settlement changes the row of this delivery, so that what the

@@ -57,7 +57,7 @@ impl Lane {
                 result,
             };
             let fate = self.fate(key.kind, ended.attempt, &verdict, now, random);
-            self.attempt_ended(&fate);
+            self.attempt_ended(&verdict, now);
             self.retry_ended(ended, fate, commands);
         } else if let Some(slot) = self.live_slot(key)
             && matches!(slot.state, SlotState::InFlight { .. })
@@ -70,7 +70,7 @@ impl Lane {
                 result,
             };
             let fate = self.fate(key.kind, 1, &verdict, now, random);
-            self.attempt_ended(&fate);
+            self.attempt_ended(&verdict, now);
             self.first_attempt_ended(ended, fate, commands);
         }
     }
@@ -101,10 +101,20 @@ impl Lane {
         }
     }
 
-    fn attempt_ended(&mut self, fate: &Fate) {
-        self.in_flight -= 1;
-        if matches!(fate, Fate::Delivered) {
-            self.concurrency = (self.concurrency + 1).min(self.config.concurrency);
+    fn attempt_ended(&mut self, verdict: &Verdict, now: Timestamp) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match verdict {
+            Verdict::Delivered => {
+                self.concurrency = (self.concurrency + 1).min(self.config.concurrency);
+                self.breaker.succeeded();
+            }
+            Verdict::Retry { .. } => {
+                // A service that comes back is met as gently as one that nobody has met yet.
+                if self.breaker.failed(now) {
+                    self.concurrency = self.config.initial_concurrency.clamp(1, self.config.concurrency);
+                }
+            }
+            Verdict::GiveUp(_) => self.breaker.refused(now),
         }
     }
 

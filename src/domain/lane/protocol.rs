@@ -27,13 +27,16 @@ pub struct LaneConfig {
     pub straggler_after: Duration,
     /// A cursor that only passes events that are not due is written at most once in this time.
     pub lazy_cursor_every: Duration,
-    /// Failures in a row that open the breaker; `None` where there is no breaker.
+    /// Failures in a row that open the breaker; `None` where there is no breaker. What an open breaker holds
+    /// longer than the whole `schedule` takes (without one: 5 min) is given up.
     pub breaker_failures: Option<u32>,
-    /// How long a delivery may wait for an installation that is held.
+    /// How long a delivery may wait for an installation that is held. An event waits from when it was
+    /// published, a retry from when it was due, both not longer than the hold lasts.
     pub max_hold: Duration,
-    /// With a concurrency of 1: an event that fails holds those behind it until it is delivered or dead.
+    /// One attempt at a time, whatever `concurrency` says, and an event that fails holds those behind it until
+    /// it is delivered or dead. Replays go in between.
     pub ordered: bool,
-    /// Attempts that may be started per second; `None` for any number.
+    /// Attempts that may be started per second, at most so many of them at once; `None` for any number.
     pub rate_limit: Option<u32>,
 }
 
@@ -53,7 +56,7 @@ pub struct LaneLimits {
 pub enum BreakerState {
     #[default]
     Closed,
-    /// One delivery at a time goes through; the next not before `next_probe_at`.
+    /// One delivery at a time goes through, the one due longest; the next not before `next_probe_at`.
     Open {
         since: Timestamp,
         next_probe_at: Timestamp,
@@ -77,6 +80,10 @@ pub struct Attachment {
     pub handled: BTreeSet<Seq>,
     /// The earliest time in the retry table.
     pub next_retry_at: Option<Timestamp>,
+    /// Whether the retry table has `LIVE` rows.
+    pub parked_live: bool,
+    /// The last event beyond `settled` that has a `LIVE` row.
+    pub parked_through: Option<Seq>,
     /// The last place of the log.
     pub head: Seq,
 }
@@ -155,7 +162,7 @@ pub struct GivenUp {
     /// Where the cursor may go in the same transaction. May be lower than what is durable by then.
     pub settled: Seq,
     pub reason: DeadLetterReason,
-    /// Attempts made; 0 when it was given up untried.
+    /// Attempts made, with those that ended in a panic of the actor; 0 when it was never tried.
     pub attempts: u32,
     pub last_status: Option<u16>,
     pub last_error: Option<String>,

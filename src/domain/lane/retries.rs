@@ -57,8 +57,12 @@ impl Busy {
 pub(super) struct Retries {
     /// The earliest time among the rows that are neither loaded nor busy.
     next_at: Option<Timestamp>,
+    /// Some of these rows may be `LIVE`. Only where there is a `next_at`, so that a read will tell.
+    live: bool,
     /// A read is outstanding.
     reading: bool,
+    /// What `live` was when that read was asked for.
+    live_before: bool,
     /// What stopped being busy since that read was asked for: its answer may show these rows as they were
     /// before.
     released: BTreeSet<DeliveryKey>,
@@ -67,6 +71,15 @@ pub(super) struct Retries {
 }
 
 impl Retries {
+    /// What the table holds at first: the earliest time in it, and whether rows of it are `LIVE`.
+    pub(super) fn new(next_at: Option<Timestamp>, live: bool) -> Self {
+        Self {
+            next_at,
+            live: live && next_at.is_some(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.next_at
     }
@@ -77,6 +90,39 @@ impl Retries {
 
     pub(super) fn busy(&self) -> usize {
         self.busy.len()
+    }
+
+    /// The loaded rows, the earliest first.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &RetryRow> {
+        self.loaded.iter()
+    }
+
+    /// Whether a `LIVE` delivery may be waiting for its retry, or in it. Settlements on their way know more.
+    pub(super) fn has_live(&self) -> bool {
+        let is_live = |key: &DeliveryKey| key.kind == DeliveryKind::Live;
+        self.live
+            || (self.reading && self.live_before)
+            // `LIVE` keys come first.
+            || self.busy.keys().next().is_some_and(is_live)
+            || self.loaded.iter().any(|row| is_live(&row.key))
+    }
+
+    /// The attempts in flight, stragglers among them.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = DeliveryKey> {
+        self.busy
+            .iter()
+            .filter(|(_, busy)| matches!(busy.stage, Stage::InFlight))
+            .map(|(key, _)| *key)
+    }
+
+    /// No row that is known of is due before this time; `None` if there is no row. As long as one is busy or
+    /// a read is outstanding, nothing can be said: then it is the beginning of time.
+    pub(super) fn earliest(&self) -> Option<Timestamp> {
+        if self.reading || !self.busy.is_empty() {
+            return Some(Timestamp::from_millis(i64::MIN));
+        }
+        let loaded = self.loaded.iter().map(|row| row.next_attempt_at);
+        loaded.chain(self.next_at).min()
     }
 
     /// There is a row with this time in the table.
@@ -97,6 +143,7 @@ impl Retries {
     pub(super) fn read_started(&mut self) {
         self.reading = true;
         self.next_at = None;
+        self.live_before = std::mem::take(&mut self.live);
         self.released.clear();
     }
 
@@ -112,6 +159,8 @@ impl Retries {
         if !std::mem::take(&mut self.reading) {
             return;
         }
+        // Of the rows that were not returned nobody knows the kind, but where none was left none is LIVE.
+        self.live |= self.live_before && next_at.is_some();
         next_at.into_iter().for_each(|at| self.note(at));
         for row in rows {
             if let Some(busy) = self.busy.get_mut(&row.key) {
@@ -129,10 +178,22 @@ impl Retries {
         self.released.clear();
     }
 
-    /// The first loaded row that may start.
-    pub(super) fn take_loaded(&mut self, may_start: impl Fn(&RetryRow) -> bool) -> Option<RetryRow> {
-        let first = self.loaded.iter().position(may_start)?;
+    /// The loaded row that has been due longest, of those that the caller may take.
+    pub(super) fn take_loaded(&mut self, may_take: impl Fn(&RetryRow) -> bool) -> Option<RetryRow> {
+        let first = self.loaded.iter().position(may_take)?;
         self.loaded.remove(first)
+    }
+
+    /// Likewise, but a `LIVE` row only if none of an earlier event is loaded that may be taken.
+    pub(super) fn take_loaded_in_order(&mut self, may_take: impl Fn(&RetryRow) -> bool) -> Option<RetryRow> {
+        let takeable = || self.loaded.iter().enumerate().filter(|(_, row)| may_take(row));
+        let is_live = |row: &RetryRow| row.key.kind == DeliveryKind::Live;
+        let (mut place, first) = takeable().next()?;
+        if is_live(first) {
+            let live = takeable().filter(|(_, row)| is_live(row));
+            place = live.min_by_key(|(_, row)| row.event.seq)?.0;
+        }
+        self.loaded.remove(place)
     }
 
     pub(super) fn begin(&mut self, key: DeliveryKey, busy: Busy) {
@@ -149,6 +210,7 @@ impl Retries {
         if self.reading {
             self.released.insert(key);
         }
+        self.live |= key.kind == DeliveryKind::Live && next_attempt_at.is_some();
         next_attempt_at.into_iter().for_each(|at| self.note(at));
         if seen && key.kind == DeliveryKind::Replay {
             self.note(now);

@@ -1,6 +1,11 @@
 //! What a lane does, one sentence at a time; `model` does all of it at once.
 
+mod breaker;
+mod gate;
+mod hold;
 mod model;
+mod ordered;
+mod poison;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -378,6 +383,8 @@ fn late_and_unasked_for_answers_are_ignored() {
         settled: Seq::ZERO,
         handled: BTreeSet::new(),
         next_retry_at: None,
+        parked_live: false,
+        parked_through: None,
         head: Seq::ZERO,
     };
     let now = Timestamp::from_millis(0);
@@ -429,18 +436,18 @@ fn late_and_unasked_for_answers_are_ignored() {
 fn a_changed_limit_holds_from_the_next_attempt() {
     let mut world = world(16, 2, 8);
     assert_eq!(in_flight(&world), [live(1, 1), live(2, 1)]);
-    world.input(Input::Limits(LaneLimits {
+    world.limit(LaneLimits {
         concurrency: 1,
         ordered: false,
         rate_limit: None,
-    }));
+    });
     world.finish_seq(1, DELIVERED);
     assert_eq!(in_flight(&world), [live(2, 1)], "one is enough now");
-    world.input(Input::Limits(LaneLimits {
+    world.limit(LaneLimits {
         concurrency: 3,
         ordered: false,
         rate_limit: None,
-    }));
+    });
     world.finish_seq(2, DELIVERED);
     assert!(in_flight(&world).len() > 1, "it grows again with each success");
 }

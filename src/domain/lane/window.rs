@@ -73,11 +73,32 @@ impl Window {
         self.slots.front().is_some_and(Slot::is_done)
     }
 
-    /// The durable cursor has passed everything up to here.
-    pub(super) fn drop_through(&mut self, settled: Seq) {
-        while self.slots.front().is_some_and(|slot| slot.event.seq <= settled) {
+    /// The durable cursor has passed everything up to here; hands each slot that goes to `passed`.
+    pub(super) fn drop_through(&mut self, settled: Seq, mut passed: impl FnMut(&PlatformEvent)) {
+        while let Some(slot) = self.slots.front().filter(|slot| slot.event.seq <= settled) {
+            passed(&slot.event);
             self.slots.pop_front();
         }
+    }
+
+    /// The last delivery that was started.
+    pub(super) fn last(&self) -> Option<Seq> {
+        self.slots.back().map(|slot| slot.event.seq)
+    }
+
+    /// The deliveries in flight, leaving stragglers aside.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &PlatformEvent> {
+        self.slots
+            .iter()
+            .filter(|slot| matches!(slot.state, SlotState::InFlight { .. }))
+            .map(|slot| &*slot.event)
+    }
+
+    /// Whether a letter is being written.
+    pub(super) fn is_giving_up(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot.state, SlotState::GivingUp { .. }))
     }
 
     /// When the attempt began that keeps the cursor from passing deliveries already done.

@@ -41,7 +41,7 @@ async fn optional_body(
     if !announces_body(request) {
         return Ok(ReplayDto::default());
     }
-    let body = json::read_body(request, payload, state.settings.max_body_bytes).await?;
+    let body = state.intake.read(request, payload).await?;
     if body.is_empty() {
         return Ok(ReplayDto::default());
     }

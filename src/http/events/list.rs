@@ -8,7 +8,8 @@ use crate::{
     domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp},
     http::{
         access::Caller,
-        page::{Cursor, Limit, Query, whole_page},
+        answer,
+        page::{Cursor, Limit, Query, next_cursor},
         parameters,
         problem::Problem,
         state::AppState,
@@ -53,12 +54,12 @@ pub(super) async fn list(
     let before = query.cursor.map(|cursor| cursor.0);
     let (db, limit) = (state.router.reader(), query.limit.rows());
     let page = events::page(db, workspace, &filter, before, limit, MAX_PAGE_BYTES).await?;
-    Ok(whole_page(
-        page.events,
-        page.more,
-        |event| event.seq,
-        EventDto::from,
-    ))
+    let mut share = state.pages.share();
+    if !share.grow(page.events.iter().map(|event| event.payload.len()).sum()) {
+        return Err(Problem::too_many_pages());
+    }
+    let next = next_cursor(&page.events, page.more, |event| event.seq);
+    answer::held_list(page.events.into_iter().map(EventDto::from).collect(), next, share)
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) async fn publish(
     // Whoever cannot be served is told so before they send, and we read, a body for nothing.
     state.router.may_publish(workspace)?;
     let key = idempotency::key(request.headers())?;
-    let body = json::read_body(&request, payload, state.settings.max_body_bytes).await?;
+    let body = state.intake.read(&request, payload).await?;
     let sent = PublishEvent::parse(&body)?;
     let idempotency = key.map(|key| idempotency::of(key, &body));
     // The event has its own copy of what is kept of it.

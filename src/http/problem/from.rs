@@ -105,6 +105,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_not_ready_says_whether_that_is_for_its_database() {
+        let reason = "the disk is full";
+        let outage = Problem::from(NotReady::Storage(reason.to_owned()));
+        assert_eq!(
+            (outage.code(), outage.to_string().as_str()),
+            ("STORAGE_UNAVAILABLE", reason)
+        );
+        assert_eq!(Problem::from(NotReady::ShuttingDown).code(), "OVERLOADED");
+    }
+
+    #[test]
     fn codes_of_an_outage_are_told_from_those_of_a_refusal() {
         for code in ["5", "517", "13", "10", "57P01", "08006", "53300"] {
             assert!(is_outage_code(code), "{code}");

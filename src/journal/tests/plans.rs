@@ -75,11 +75,15 @@ on_both_engines!(
 on_both_engines!(
     async fn an_attach_looks_only_beyond_the_cursor(scratch: Scratch) {
         let journal = scratch.open().await;
-        let sql = attach::handled_sql(journal.reader().get_database_backend());
-        let id = Clock.new_uuid();
-        let values = vec![id.into(), 5_i64.into(), id.into(), 5_i64.into()];
-        let plan = plan(&journal, &sql, values).await;
-        assert_seeks(&plan, &["ext_delivery_retry_place", "dead_letter_event_place"]);
+        for (select, index) in [
+            (attach::PARKED, "ext_delivery_retry_place"),
+            (attach::DEAD, "dead_letter_event_place"),
+        ] {
+            let sql = attach::seqs_beyond_sql(journal.reader().get_database_backend(), select);
+            let values = vec![Clock.new_uuid().into(), 5_i64.into()];
+            let plan = plan(&journal, &sql, values).await;
+            assert_seeks(&plan, &[index]);
+        }
         journal.stop().await;
     }
 );

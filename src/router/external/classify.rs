@@ -94,6 +94,16 @@ pub(super) fn error(error: &SendRequestError) -> Classified {
     }
 }
 
+/// Whether the connection is what failed, rather than what came over it.
+pub(super) fn is_lost_connection(error: &SendRequestError) -> bool {
+    matches!(
+        error,
+        SendRequestError::Connect(ConnectError::Disconnected)
+            | SendRequestError::Send(_)
+            | SendRequestError::Response(ParseError::Io(_))
+    )
+}
+
 /// The head of the answer did not come in time, whatever held it up.
 pub(super) fn timed_out() -> Classified {
     Classified::failed(AttemptOutcome::Timeout, "no answer in time")
@@ -114,9 +124,6 @@ fn connect_error(error: &ConnectError) -> Classified {
             None => Classified::failed(AttemptOutcome::Dns, error.to_string()),
         },
         ConnectError::Timeout => timed_out(),
-        ConnectError::Io(error) => {
-            Classified::failed(AttemptOutcome::Tls, format!("the TLS handshake failed: {error}"))
-        }
         ConnectError::Disconnected => Classified::failed(
             AttemptOutcome::Protocol,
             "the connection was closed before the answer's head",
@@ -131,6 +138,7 @@ fn dial_error(error: &DialError) -> Classified {
         DialError::Refused(_) => AttemptOutcome::AddressRefused,
         DialError::Connect(_) => AttemptOutcome::Connect,
         DialError::Timeout => AttemptOutcome::Timeout,
+        DialError::Tls(_) => AttemptOutcome::Tls,
     };
     Classified::failed(outcome, error.to_string())
 }
@@ -139,6 +147,10 @@ fn dial_error(error: &DialError) -> Classified {
 fn broken_connection(error: &io::Error) -> Classified {
     if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
         return Classified::failed(AttemptOutcome::Tls, error.to_string());
+    }
+    // Our own word on what has arrived.
+    if error.kind() == io::ErrorKind::InvalidData && error.get_ref().is_some() {
+        return Classified::failed(AttemptOutcome::Protocol, error.to_string());
     }
     let text = format!("the connection broke before the answer's head: {error}");
     Classified::failed(AttemptOutcome::Protocol, text)

@@ -1,9 +1,10 @@
 //! The HTTP client of one external installation.
 
-use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
+use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 
 use awc::{
-    Client, ClientRequest, ClientResponse, Connector,
+    ClientRequest, ClientResponse,
+    error::SendRequestError,
     http::{
         StatusCode, Version,
         header::{
@@ -17,26 +18,26 @@ use ipnet::IpNet;
 use tokio::time::timeout;
 
 use super::{
+    budget::{ConnectionBudget, Turn},
     classify::{self, Classified},
-    connector::CheckedConnector,
+    pool::{Lease, Pool},
     resolver::BoundedResolver,
+    stream::Wire,
     target::DeliveryTarget,
+    tls::tls_config,
 };
 use crate::{
     clock::Clock,
-    domain::{
-        address_policy::AddressPolicy, attempt::AttemptResult, event::PlatformEvent, timestamp::Timestamp,
-    },
+    domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId, timestamp::Timestamp},
 };
 
-/// Shorter than the 5 s after which many servers close an idle connection, so that a request seldom meets
-/// a connection that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// How long, and how far, the body of an answer is read once its head has decided.
 const BODY_TIME: Duration = Duration::from_secs(1);
 const BODY_BYTES: usize = 64 * 1024;
 /// How much of it is kept.
 const EXCERPT_BYTES: usize = 1024;
+/// Where nobody says how many connections there may be.
+const DEFAULT_CONNECTIONS: usize = 4096;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -51,6 +52,7 @@ pub struct ExternalClientConfig {
     /// Networks beyond the public Internet that deliveries may reach.
     pub allow_networks: Arc<[IpNet]>,
     pub resolver: Arc<BoundedResolver>,
+    pub budget: ConnectionBudget,
     pub tls: Arc<rustls::ClientConfig>,
     pub user_agent: Value,
     /// What is called instead of any service.
@@ -59,12 +61,14 @@ pub struct ExternalClientConfig {
 }
 
 impl ExternalClientConfig {
-    /// With the system's resolver, the public certificate authorities and Pointsman's own `User-Agent`.
+    /// With the system's resolver, the public certificate authorities, 4,096 connections at most and
+    /// Pointsman's own `User-Agent`.
     pub fn new(timeout: Duration, allow_networks: Arc<[IpNet]>, clock: Clock) -> Self {
         Self {
             timeout,
             allow_networks,
             resolver: Arc::new(BoundedResolver::system(clock)),
+            budget: ConnectionBudget::new(DEFAULT_CONNECTIONS),
             tls: tls_config(),
             user_agent: Value::from_static(concat!("Pointsman/", env!("CARGO_PKG_VERSION"))),
             #[cfg(test)]
@@ -73,35 +77,36 @@ impl ExternalClientConfig {
     }
 }
 
-/// TLS with the Mozilla root certificates and HTTP/1.1 only: with HTTP/2 one connection would carry all
-/// deliveries, and `awc` could not close it for one of them.
-pub fn tls_config() -> Arc<rustls::ClientConfig> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let mut config =
-        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the protocol versions that rustls takes for safe")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
-}
-
 /// Delivers to one installation, over connections of its own. Neither `Send` nor shared: it lives in one
 /// `ExternalDeliveryActor` and must be used and dropped on an actix arbiter.
 pub struct ExternalClient {
     config: ExternalClientConfig,
-    client: RefCell<Client>,
+    installation: InstallationId,
+    pool: Rc<Pool>,
 }
 
 impl ExternalClient {
-    pub fn new(config: &ExternalClientConfig) -> Self {
+    pub fn new(config: &ExternalClientConfig, installation: InstallationId) -> Self {
         Self {
             config: config.clone(),
-            client: RefCell::new(build_client(config)),
+            installation,
+            pool: Rc::new(Pool::new(config.clone())),
         }
+    }
+
+    /// Waits until this installation may use one more connection. To be held during an attempt, and waited
+    /// for before it: the wait is no part of the attempt and of its time-out.
+    pub async fn turn(&self) -> Turn {
+        self.config.budget.turn(self.installation).await
+    }
+
+    /// As [`ExternalClient::turn`], out of the share that the tests of all installations have together, so
+    /// that a test does not wait behind the deliveries of a service that hangs.
+    pub async fn turn_of_tests(&self) -> Turn {
+        self.config
+            .budget
+            .turn(InstallationId::new(uuid::Uuid::nil()))
+            .await
     }
 
     /// Makes one attempt. Never fails: every end is a classified result. It takes at most
@@ -114,25 +119,64 @@ impl ExternalClient {
         clock: Clock,
     ) -> AttemptResult {
         let start = clock.instant();
-        let body = event.delivery_body();
-        let sending = self.request(target, event, &body, clock.wall()).send_body(body);
-        let sent = timeout(self.config.timeout, sending).await;
+        let sent = timeout(self.config.timeout, self.send(target, event, clock)).await;
         let duration = clock.elapsed(start);
-        match sent {
-            Ok(Ok(response)) => self.answered(response, duration, clock.wall()).await,
+        let result = match sent {
+            Ok(Ok((response, lease))) => self.answered(response, &lease, duration, clock.wall()).await,
             Ok(Err(error)) => result(classify::error(&error), None, duration, None),
             Err(_) => result(classify::timed_out(), None, duration, None),
+        };
+        self.pool.used(clock);
+        result
+    }
+
+    /// The head of the answer. A service may close a connection at the moment in which a delivery goes out on
+    /// it: where it had served before and nothing came back, the delivery goes out once more, on a new one.
+    /// Should the service have taken it all the same, it knows it again by its `webhook-id`.
+    async fn send(
+        &self,
+        target: &DeliveryTarget,
+        event: &PlatformEvent,
+        clock: Clock,
+    ) -> Result<(ClientResponse, Lease), SendRequestError> {
+        let lease = self.pool.lease(target);
+        let wire = Rc::<Wire>::default();
+        match self.send_on(&wire, &lease, target, event, clock).await {
+            Err(error) if wire.is_reused_and_silent() && classify::is_lost_connection(&error) => {
+                let lease = self.pool.renew(target);
+                let wire = Rc::<Wire>::default();
+                let response = self.send_on(&wire, &lease, target, event, clock).await?;
+                Ok((response, lease))
+            }
+            sent => Ok((sent?, lease)),
         }
+    }
+
+    async fn send_on(
+        &self,
+        wire: &Rc<Wire>,
+        lease: &Lease,
+        target: &DeliveryTarget,
+        event: &PlatformEvent,
+        clock: Clock,
+    ) -> Result<ClientResponse, SendRequestError> {
+        let body = event.delivery_body();
+        let mut request = self.request(lease, target, event, &body, clock.wall());
+        if !self.config.budget.may_keep() {
+            request = request.force_close();
+        }
+        wire.carry(request.send_body(body)).await
     }
 
     fn request(
         &self,
+        lease: &Lease,
         target: &DeliveryTarget,
         event: &PlatformEvent,
         body: &[u8],
         now: Timestamp,
     ) -> ClientRequest {
-        let mut request = self.client.borrow().post(target.url.clone());
+        let mut request = lease.client.post(target.dial.clone());
         let headers = request.headers_mut();
         for (name, value) in &target.headers {
             headers.append(name.clone(), value.clone());
@@ -161,6 +205,7 @@ impl ExternalClient {
     async fn answered(
         &self,
         mut response: ClientResponse,
+        lease: &Lease,
         duration: Duration,
         now: Timestamp,
     ) -> AttemptResult {
@@ -170,7 +215,7 @@ impl ExternalClient {
         if !is_reusable(&response) {
             // `awc` has put the connection back into its pool, where what is still to come on it would be
             // taken for the answer to the next delivery. Only a new pool gets rid of it.
-            self.client.replace(build_client(&self.config));
+            self.pool.discard(lease);
         }
         result(classified, Some(status), duration, excerpt)
     }
@@ -180,33 +225,12 @@ impl fmt::Debug for ExternalClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExternalClient")
             .field("config", &self.config)
+            .field("installation", &self.installation)
             .finish_non_exhaustive()
     }
 }
 
-fn build_client(config: &ExternalClientConfig) -> Client {
-    let dial = CheckedConnector {
-        policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
-        resolver: Arc::clone(&config.resolver),
-        connect_timeout: config.timeout,
-    };
-    let connector = Connector::new()
-        .connector(dial)
-        .rustls_0_23(Arc::clone(&config.tls))
-        // The lane bounds how many are in flight; a wait inside the pool would count as the service's time.
-        .limit(0)
-        .timeout(config.timeout)
-        .handshake_timeout(config.timeout)
-        .conn_keep_alive(KEEP_ALIVE);
-    Client::builder()
-        .connector(connector)
-        .disable_timeout()
-        .disable_redirects()
-        .no_default_headers()
-        .finish()
-}
-
-/// Whether the connection can carry another request. `awc` takes an interim answer for the final one, an
+/// Whether the connection can carry another request. `awc` takes a change of protocol for an answer, an
 /// HTTP/1.1 answer without a length for one without a body, and HTTP/1.0 for persistent.
 fn is_reusable(response: &ClientResponse) -> bool {
     let (status, headers) = (response.status(), response.headers());

@@ -10,20 +10,24 @@ use std::{
     time::Duration,
 };
 
-use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host, rustls_0_23::TlsConnector};
 use actix_web::dev::{Service, always_ready};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::resolver::{BoundedResolver, ResolveError};
+use super::{
+    budget::ConnectionBudget,
+    resolver::{BoundedResolver, ResolveError},
+    stream::{DeliveryStream, Io},
+};
 use crate::domain::address_policy::AddressPolicy;
 
 /// Addresses of one host that are tried, one after the other.
 const MAX_ADDRESSES: usize = 8;
 
 /// Why there is no connection. It travels inside [`ConnectError::Resolver`], the only variant that takes an
-/// error of ours; so whatever reaches us as [`ConnectError::Io`] comes from the TLS handshake.
+/// error of ours.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error(transparent)]
@@ -34,19 +38,26 @@ pub(super) enum DialError {
     Connect(io::Error),
     #[error("no connection in time")]
     Timeout,
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
 }
 
-/// Resolves, checks every address, and connects to the allowed ones.
+/// Resolves, checks every address, connects to the allowed ones, and speaks TLS where that is wanted.
+///
+/// TLS is not left to `awc`, which takes the brackets of an IPv6 address for a part of the server's name.
 #[derive(Clone, Debug)]
 pub(super) struct CheckedConnector {
     pub(super) policy: AddressPolicy,
     pub(super) resolver: Arc<BoundedResolver>,
+    pub(super) budget: ConnectionBudget,
+    /// None for plain HTTP.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For all addresses of a host together, so that a dead first one leaves time for the next.
     pub(super) connect_timeout: Duration,
 }
 
 impl Service<ConnectInfo<Uri>> for CheckedConnector {
-    type Response = Connection<Uri, TcpStream>;
+    type Response = Connection<Uri, DeliveryStream>;
     type Error = ConnectError;
     type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -55,7 +66,7 @@ impl Service<ConnectInfo<Uri>> for CheckedConnector {
     fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
         let connector = self.clone();
         Box::pin(async move {
-            match connector.dial(info.hostname(), info.port()).await {
+            match connector.connect(info.hostname(), info.port()).await {
                 Ok(stream) => Ok(Connection::new(info.request().clone(), stream)),
                 Err(error) => Err(ConnectError::Resolver(Box::new(error))),
             }
@@ -64,6 +75,21 @@ impl Service<ConnectInfo<Uri>> for CheckedConnector {
 }
 
 impl CheckedConnector {
+    async fn connect(&self, host: &str, port: u16) -> Result<DeliveryStream, DialError> {
+        let stream = self.dial(host, port).await?;
+        let socket = self.budget.socket();
+        let io = match &self.tls {
+            None => Io::Plain(stream),
+            Some(tls) => {
+                let name = ServerName(without_brackets(host).to_owned());
+                let handshake = TlsConnector::service(Arc::clone(tls)).call(Connection::new(name, stream));
+                let (stream, _) = handshake.await.map_err(DialError::Tls)?.into_parts();
+                Io::Tls(Box::new(stream))
+            }
+        };
+        Ok(DeliveryStream::new(io, socket))
+    }
+
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
         let addresses = self.allowed_addresses(host, port).await?;
         let share = self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
@@ -101,11 +127,23 @@ impl CheckedConnector {
     }
 }
 
-/// An address written in the URL; an IPv6 one stands in brackets there.
+/// The name, or the address, that the service's certificate must be for.
+struct ServerName(String);
+
+impl Host for ServerName {
+    fn hostname(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An address written in the URL.
 fn parse_literal(host: &str) -> Option<IpAddr> {
-    let bare = host
-        .strip_prefix('[')
+    without_brackets(host).parse().ok()
+}
+
+/// An IPv6 address stands in brackets in a URL, and nowhere else.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.parse().ok()
+        .unwrap_or(host)
 }

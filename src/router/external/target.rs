@@ -16,6 +16,10 @@ use crate::domain::{
 pub struct DeliveryTarget {
     /// `{base}/events`
     pub url: Uri,
+    /// As `awc` gets it: always `http`, since the connector does what TLS there is, and with the port.
+    pub(super) dial: Uri,
+    /// Whether the connector speaks TLS.
+    pub(super) secure: bool,
     /// The value of `Host`, prepared because `awc` leaves out port 80 and 443 whatever the scheme.
     pub host: HeaderValue,
     pub keys: SigningKeys,
@@ -80,10 +84,13 @@ impl DeliveryTarget {
     ) -> Result<Self, TargetError> {
         let url = events_url(service_base_url)?;
         let host = host_header(&url)?;
-        let uri = Uri::try_from(url.as_str()).map_err(|error| TargetError::BaseUrl(error.to_string()))?;
+        let (dial, secure) = (dial_url(&url)?, url.scheme() == "https");
+        let uri = parse_uri(url.as_str())?;
         let headers = headers.into_iter().map(parse_header).collect::<Result<_, _>>()?;
         Ok(Self {
             url: uri,
+            dial,
+            secure,
             host,
             keys,
             headers,
@@ -121,6 +128,18 @@ fn events_url(base: &str) -> Result<Url, TargetError> {
         .pop_if_empty()
         .push("events");
     Ok(url)
+}
+
+fn dial_url(url: &Url) -> Result<Uri, TargetError> {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(TargetError::UnfitBaseUrl);
+    };
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    parse_uri(&format!("http://{host}:{port}{}{query}", url.path()))
+}
+
+fn parse_uri(text: &str) -> Result<Uri, TargetError> {
+    Uri::try_from(text).map_err(|error| TargetError::BaseUrl(error.to_string()))
 }
 
 fn host_header(url: &Url) -> Result<HeaderValue, TargetError> {
@@ -176,6 +195,25 @@ mod tests {
             ("http://[::1]:9000", "http://[::1]:9000/events"),
         ] {
             assert_eq!(target(base).unwrap().url.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_url_to_dial_names_the_port_of_the_scheme() {
+        for (base, expected, secure) in [
+            ("http://crm.example/a", "http://crm.example:80/a/events", false),
+            (
+                "https://crm.example/?k=1",
+                "http://crm.example:443/events?k=1",
+                true,
+            ),
+            ("https://[::1]:9000", "http://[::1]:9000/events", true),
+        ] {
+            let target = target(base).unwrap();
+            assert_eq!(
+                (target.dial.to_string().as_str(), target.secure),
+                (expected, secure)
+            );
         }
     }
 

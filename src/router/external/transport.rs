@@ -6,10 +6,10 @@ use std::sync::Arc;
 #[cfg(test)]
 use futures_util::future::BoxFuture;
 
-use super::{DeliveryTarget, ExternalClient, ExternalClientConfig};
+use super::{DeliveryTarget, ExternalClient, ExternalClientConfig, Turn};
 use crate::{
     clock::Clock,
-    domain::{attempt::AttemptResult, event::PlatformEvent},
+    domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId},
 };
 
 /// What one installation's attempts go through.
@@ -27,12 +27,30 @@ pub(crate) trait SimulatedService: Send + Sync + std::fmt::Debug {
 }
 
 impl Transport {
-    pub(in crate::router) fn new(config: &ExternalClientConfig) -> Self {
+    pub(in crate::router) fn new(config: &ExternalClientConfig, installation: InstallationId) -> Self {
         #[cfg(test)]
         if let Some(service) = &config.simulated {
             return Self::Simulated(Arc::clone(service));
         }
-        Self::Http(Box::new(ExternalClient::new(config)))
+        Self::Http(Box::new(ExternalClient::new(config, installation)))
+    }
+
+    /// See [`ExternalClient::turn`]; what is simulated needs none.
+    pub(in crate::router) async fn turn(&self) -> Option<Turn> {
+        match self {
+            Self::Http(client) => Some(client.turn().await),
+            #[cfg(test)]
+            Self::Simulated(_) => None,
+        }
+    }
+
+    /// See [`ExternalClient::turn_of_tests`].
+    pub(in crate::router) async fn turn_of_tests(&self) -> Option<Turn> {
+        match self {
+            Self::Http(client) => Some(client.turn_of_tests().await),
+            #[cfg(test)]
+            Self::Simulated(_) => None,
+        }
     }
 
     /// See [`ExternalClient::attempt`].

@@ -40,6 +40,7 @@ impl ExternalDeliveryActor {
         let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
         let (clock, own) = (self.shared.clock, ctx.address());
         let task = actix::spawn(async move {
+            let _turn = transport.turn().await;
             let attempted_at = clock.wall();
             let result = attempt(&transport, &target, &delivery.event, clock).await;
             own.do_send(AttemptFinished {
@@ -133,6 +134,7 @@ impl Handler<SendTest> for ExternalDeliveryActor {
         let (workspace, clock) = (self.workspace_id(), self.shared.clock);
         Box::pin(async move {
             let event = PlatformEvent::record(workspace, Seq::ZERO, test.event);
+            let _turn = transport.turn_of_tests().await;
             attempt(&transport, &target, &event, clock).await
         })
     }

@@ -24,6 +24,11 @@ fn with_long_retries(settings: &mut RouterSettings) {
     settings.schedule = RetrySchedule::new(vec![Duration::from_millis(400); 3], 0.0);
 }
 
+fn with_a_short_hold(settings: &mut RouterSettings) {
+    impatient(settings);
+    settings.max_hold = Duration::from_millis(500);
+}
+
 fn paused(paused: bool) -> InstallationChange {
     InstallationChange::Update(InstallationUpdate {
         paused: Some(paused),
@@ -98,7 +103,7 @@ on_both_engines!(
 pub(super) async fn append(running: &Running, workspace: WorkspaceId, events: Vec<NewEvent>) -> Recorded {
     let shared = &running.router.shared;
     let permit = crate::journal::Admission::new(8)
-        .admit(&crate::journal::WorkspaceAdmission::default(), 0)
+        .admit(&crate::journal::WorkspaceAdmission::default(), 1)
         .unwrap();
     let (reply, answer) = oneshot::channel();
     shared.journal.append(Append {
@@ -169,6 +174,22 @@ on_both_engines!(
         running.every_one_arrives(&sent).await;
         running.nobody_is_active().await;
         assert_eq!(running.service.count(), 20);
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn what_is_held_for_too_long_expires_though_its_workspace_has_gone(
+        running: Running with with_a_short_hold,
+    ) {
+        let (workspace, installation) = running.installed().await;
+        running.change(workspace, installation, paused(true)).await;
+        let sent = running.publish(workspace, 5).await;
+        running.nobody_is_active().await;
+        running.every_one_is_dead(&sent).await;
+        assert_eq!(running.letters(&sent).await, ["EXPIRED"; 5]);
+        running.nobody_is_active().await;
+        assert_eq!(running.service.count(), 0);
         running.stop().await;
     }
 );

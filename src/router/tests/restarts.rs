@@ -4,10 +4,7 @@ use super::{
     kit::{Running, on_both_engines},
     *,
 };
-use crate::{
-    domain::{id::EventId, installation::InstallationUpdate},
-    journal::Notice,
-};
+use crate::{domain::installation::InstallationUpdate, journal::Notice};
 
 /// Kills the installation's actor, each as soon as it is there, until it is given up.
 async fn given_up(running: &Running, workspace: WorkspaceId, installation: InstallationId) -> usize {
@@ -17,8 +14,13 @@ async fn given_up(running: &Running, workspace: WorkspaceId, installation: Insta
             .started_child(workspace, installation, Purpose::Start)
             .await;
         match child {
-            // The mailbox is closed once the actor is gone.
-            Ok(child) => assert!(child.send(Panic).await.is_err()),
+            Ok(child) => {
+                child.do_send(Panic);
+                // The mailbox is closed once the actor is gone and has told its parent.
+                running
+                    .eventually("the actor is gone", async || !child.connected())
+                    .await;
+            }
             Err(ChangeError::Conflict(_)) => return deaths,
             Err(error) => panic!("{error}"),
         }
@@ -140,11 +142,32 @@ on_both_engines!(
         running.every_one_arrives(&events).await;
         running.every_one_is_dead(&[poison.id]).await;
         assert_eq!(running.letters(&[poison.id]).await, ["POISON"]);
-        let sound: Vec<EventId> = events;
         assert!(
-            running.letters(&sound).await.is_empty(),
+            running.letters(&events).await.is_empty(),
             "only the culprit is given up"
         );
+        running.stop().await;
+    }
+);
+
+fn with_a_touchy_breaker(settings: &mut RouterSettings) {
+    settings.breaker_failures = 3;
+}
+
+on_both_engines!(
+    async fn an_open_breaker_is_seen_and_a_reset_closes_it(running: Running with with_a_touchy_breaker) {
+        let (workspace, installation) = running.installed().await;
+        let is_open = async || {
+            let health = running.router.health(workspace, installation).await;
+            health.is_some_and(|health| matches!(health.breaker, BreakerState::Open { .. }))
+        };
+        running.service.behave(Behavior::status(500));
+        let sent = running.publish(workspace, 10).await;
+        running.eventually("the breaker is open", is_open).await;
+        running.service.behave(Behavior::default());
+        running.router.reset(workspace, installation).await.unwrap();
+        running.every_one_arrives(&sent).await;
+        assert!(!is_open().await);
         running.stop().await;
     }
 );

@@ -6,7 +6,10 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{WorkspaceActor, installed::Child, messages::Retire};
-use crate::domain::{id::InstallationId, timestamp::Timestamp};
+use crate::{
+    domain::{id::InstallationId, timestamp::Timestamp},
+    router::ring::Ring,
+};
 
 /// A tick comes at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -19,6 +22,8 @@ pub(super) struct Idling {
     since: Timestamp,
     /// The next tick, and when it comes.
     tick: Option<(Timestamp, SpawnHandle)>,
+    /// Its own address, until it has handled [`Retire`].
+    leaving: Option<Addr<WorkspaceActor>>,
 }
 
 impl Idling {
@@ -27,6 +32,7 @@ impl Idling {
             touched: false,
             since: now,
             tick: None,
+            leaving: None,
         }
     }
 
@@ -65,22 +71,54 @@ impl WorkspaceActor {
         if self.loaded {
             self.start_children_with_work(ctx);
         }
+        if self.have_all_seen_all() {
+            self.ring = Ring::default();
+        }
         let patience = self.shared.settings.passivate_after;
         let mut next = now + patience.min(LONGEST_SLEEP);
         if self.is_at_rest() {
             if self.idling.since + patience > now {
                 next = next.min(self.idling.since + patience);
-            } else if !self.catch_up(ctx) && self.shared.directory.retire(self.id, &ctx.address()) {
+            } else if !self.catch_up(ctx) && self.retire(ctx) {
                 return;
             }
         }
+        self.tick_by(self.next_start().map_or(next, |start| start.min(next)), ctx);
+    }
+
+    /// Whether no lane will ask for what is in the ring.
+    fn have_all_seen_all(&self) -> bool {
+        self.installed
+            .iter()
+            .all(|(id, installed)| match installed.child {
+                Child::Running(_) => self
+                    .waiting
+                    .get(id)
+                    .is_some_and(|waiting| waiting.has_seen(self.head)),
+                Child::Restarting => false,
+                Child::Idle | Child::Failed => true,
+            })
+    }
+
+    /// When an actor has to be started, if nothing happens before.
+    fn next_start(&self) -> Option<Timestamp> {
         let at = self.circumstances();
-        let start = self
-            .installed
-            .values()
-            .filter_map(|installed| installed.next_start(at))
-            .min();
-        self.tick_by(start.map_or(next, |start| start.min(next)), ctx);
+        let starts = self.installed.values();
+        starts.filter_map(|installed| installed.next_start(at)).min()
+    }
+
+    /// Has the directory let go of this actor; false where somebody wants something of it.
+    fn retire(&mut self, ctx: &mut Context<Self>) -> bool {
+        let own = ctx.address();
+        let may_go = self.shared.directory.retire(self.id, &own);
+        if may_go {
+            // An actor without any address ends at once, and with it what is in its mailbox.
+            self.idling.leaving = Some(own);
+            if let Some(at) = self.next_start() {
+                self.shared.look_by(at);
+            }
+        }
+        may_go
     }
 
     /// Whether it could stop without anybody missing it: no actor lives, and none is to be started soon.
@@ -120,6 +158,7 @@ impl Handler<Retire> for WorkspaceActor {
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
         let has_work = !self.is_at_rest();
         self.retired = true;
+        self.idling.leaving = None;
         ctx.stop();
         if has_work {
             // A message came before this one. A successor reads from the database what there is to do.

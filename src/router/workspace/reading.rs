@@ -35,6 +35,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn has_seen(&self, head: Seq) -> bool {
+        self.looked_through >= head
+    }
+
     fn has_passed(&self) -> bool {
         self.looked_through > self.asked_after
     }

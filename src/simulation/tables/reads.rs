@@ -53,19 +53,26 @@ impl Tables {
             .get(&id)
             .ok_or_else(|| DbErr::RecordNotFound("cursor".to_owned()))?;
         let rows = || self.rows_of(id);
-        let parked = rows()
+        let live: Vec<Seq> = rows()
             .filter(|(key, _)| key.kind == DeliveryKind::Live)
-            .map(|(_, row)| row.seq);
+            .map(|(_, row)| row.seq)
+            .collect();
+        let parked: BTreeSet<Seq> = live
+            .iter()
+            .copied()
+            .filter(|seq| *seq > installed.cursor)
+            .collect();
         let dead = self
             .letters
             .values()
-            .filter(|letter| letter.installation == id)
+            .filter(|letter| letter.installation == id && letter.event.seq > installed.cursor)
             .map(|letter| letter.event.seq);
-        let handled: BTreeSet<Seq> = parked.chain(dead).filter(|seq| *seq > installed.cursor).collect();
         Ok(Attachment {
             settled: installed.cursor,
-            handled,
+            parked_through: parked.last().copied(),
+            handled: parked.iter().copied().chain(dead).collect(),
             next_retry_at: rows().map(|(_, row)| row.next_attempt_at).min(),
+            parked_live: !live.is_empty(),
             head: self.head(installed.workspace()),
         })
     }

@@ -7,29 +7,56 @@ use proptest::prelude::*;
 use super::world::{FAILED, GONE, World};
 use crate::domain::{
     attempt::Verdict,
-    lane::{LaneConfig, LaneMode},
+    lane::{LaneConfig, LaneLimits, LaneMode},
     retry_schedule::RetrySchedule,
 };
 
 #[derive(Clone, Debug)]
 enum Step {
-    Publish { due: bool, times: usize },
-    AnswerRead { page: usize },
+    Publish {
+        due: bool,
+        times: usize,
+    },
+    PublishCorrupt,
+    AnswerRead {
+        page: usize,
+    },
     SnapshotRetries,
     AnswerRetries,
-    Finish { which: usize, verdict: Verdict },
+    Finish {
+        which: usize,
+        verdict: Verdict,
+    },
     ApplySettlement,
     TellSettled,
-    ApplyLetter { which: usize },
-    TellLetter { which: usize },
-    Replay { which: usize },
+    ApplyLetter {
+        which: usize,
+    },
+    TellLetter {
+        which: usize,
+    },
+    Replay {
+        which: usize,
+    },
     TellReplay,
     Pass(Duration),
     Tick,
     Hold,
     Resume,
     Drain,
-    Crash { luck: u32 },
+    Limit(LaneLimits),
+    ResetBreaker,
+    Crash {
+        luck: u32,
+    },
+    Panic {
+        luck: u32,
+    },
+    PanicAtEnd {
+        which: usize,
+        verdict: Verdict,
+        luck: u32,
+    },
     AnswerAll(Verdict),
 }
 
@@ -46,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
     let which = 0_usize..64;
     prop_oneof![
         8 => (any::<bool>(), 1_usize..8).prop_map(|(due, times)| Step::Publish { due, times }),
+        1 => Just(Step::PublishCorrupt),
         6 => (1_usize..9).prop_map(|page| Step::AnswerRead { page }),
         2 => Just(Step::SnapshotRetries),
         4 => Just(Step::AnswerRetries),
@@ -54,40 +82,67 @@ fn step() -> impl Strategy<Value = Step> {
         7 => Just(Step::TellSettled),
         2 => which.clone().prop_map(|which| Step::ApplyLetter { which }),
         4 => which.clone().prop_map(|which| Step::TellLetter { which }),
-        3 => which.prop_map(|which| Step::Replay { which }),
+        3 => which.clone().prop_map(|which| Step::Replay { which }),
         3 => Just(Step::TellReplay),
         6 => (0_u64..3_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         1 => Just(Step::Tick),
         1 => Just(Step::Hold),
         2 => Just(Step::Resume),
         1 => Just(Step::Drain),
+        1 => limits().prop_map(Step::Limit),
+        1 => Just(Step::ResetBreaker),
         1 => any::<u32>().prop_map(|luck| Step::Crash { luck }),
+        1 => any::<u32>().prop_map(|luck| Step::Panic { luck }),
+        1 => (which, verdict(), any::<u32>())
+            .prop_map(|(which, verdict, luck)| Step::PanicAtEnd { which, verdict, luck }),
         1 => verdict().prop_map(Step::AnswerAll),
     ]
 }
 
+fn limits() -> impl Strategy<Value = LaneLimits> {
+    let rate_limit = prop_oneof![3 => Just(None), 1 => (1_u32..30).prop_map(Some)];
+    (1_usize..7, prop::bool::weighted(0.3), rate_limit).prop_map(|(concurrency, ordered, rate_limit)| {
+        LaneLimits {
+            concurrency,
+            ordered,
+            rate_limit,
+        }
+    })
+}
+
 fn config() -> impl Strategy<Value = LaneConfig> {
     let delays = prop::collection::vec((100_u64..20_000).prop_map(Duration::from_millis), 0..4);
-    (1_usize..9, 1_usize..7, 1_usize..4, delays).prop_map(|(window, concurrency, initial, delays)| {
-        LaneConfig {
+    let breaker = prop::option::of(1_u32..6);
+    let parts = (1_usize..9, 1_usize..4, delays, breaker, 0_u64..20, limits());
+    parts.prop_map(
+        |(window, initial, delays, breaker_failures, max_hold, limits)| LaneConfig {
             window,
-            concurrency,
+            concurrency: limits.concurrency,
             initial_concurrency: initial,
             schedule: RetrySchedule::new(delays, 0.1),
             attempt_timeout: Duration::from_secs(3),
             straggler_after: Duration::from_secs(1),
             lazy_cursor_every: Duration::from_secs(1),
-            breaker_failures: None,
-            max_hold: Duration::from_secs(1_000_000),
-            ordered: false,
-            rate_limit: None,
-        }
-    })
+            breaker_failures,
+            max_hold: Duration::from_secs(max_hold),
+            ordered: limits.ordered,
+            rate_limit: limits.rate_limit,
+        },
+    )
+}
+
+/// A coin that falls as the bits say.
+fn coin(mut bits: u32) -> impl FnMut() -> bool {
+    move || {
+        bits = bits.rotate_left(1);
+        bits & 1 == 1
+    }
 }
 
 fn take(world: &mut World, step: Step) {
     match step {
         Step::Publish { due, times } => (0..times).for_each(|_| world.publish(due)),
+        Step::PublishCorrupt => world.publish_corrupt(),
         Step::AnswerRead { page } => drop(world.answer_read(page)),
         Step::SnapshotRetries => world.snapshot_retries(),
         Step::AnswerRetries => drop(world.answer_retries()),
@@ -104,16 +159,24 @@ fn take(world: &mut World, step: Step) {
         Step::Resume if matches!(world.mode, LaneMode::Held { .. }) => world.set_mode(LaneMode::Running),
         Step::Hold | Step::Resume => {}
         Step::Drain => world.set_mode(LaneMode::Draining),
-        Step::Crash { mut luck } => world.crash(|| {
-            luck = luck.rotate_left(1);
-            luck & 1 == 1
-        }),
+        Step::Limit(limits) => world.limit(limits),
+        Step::ResetBreaker => world.reset_breaker(),
+        Step::Crash { luck } => world.crash(coin(luck)),
+        Step::Panic { luck } => world.panic(coin(luck)),
+        Step::PanicAtEnd { which, verdict, luck } => world.panic_at_end(which, verdict, coin(luck)),
         Step::AnswerAll(verdict) => drop(world.answer_all(|| verdict.clone())),
     }
     // A process that has drained stops and is started again.
     if world.drained {
         world.attach(LaneMode::Running);
     }
+}
+
+fn is_death(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Crash { .. } | Step::Panic { .. } | Step::PanicAtEnd { .. }
+    )
 }
 
 /// Leaves every mode in which nothing new would start.
@@ -152,13 +215,29 @@ proptest! {
         steps in prop::collection::vec(step(), 0..120),
     ) {
         let mut world = World::new(config);
-        let unharmed = steps.into_iter().filter(|step| !matches!(step, Step::Crash { .. }));
+        let unharmed = steps.into_iter().filter(|step| !is_death(step));
         unharmed.for_each(|step| take(&mut world, step));
         world.set_mode(LaneMode::Draining);
         world.run_out(|| FAILED);
         prop_assert!(world.drained);
         world.attach(LaneMode::Running);
         world.run_out(|| Verdict::Delivered);
+        world.assert_everything_is_settled();
+    }
+
+    #[test]
+    fn a_lane_that_is_held_for_ever_leaves_nothing_due(
+        config in config(),
+        steps in prop::collection::vec(step(), 0..120),
+        held in prop::collection::vec(step(), 0..60),
+    ) {
+        let mut world = World::new(config);
+        steps.into_iter().for_each(|step| take(&mut world, step));
+        run_again(&mut world);
+        world.set_mode(LaneMode::Held { since: world.now });
+        let odd = |step: &Step| is_death(step) || matches!(step, Step::Resume | Step::Drain);
+        held.into_iter().filter(|step| !odd(step)).for_each(|step| take(&mut world, step));
+        world.run_out(|| FAILED);
         world.assert_everything_is_settled();
     }
 
@@ -180,7 +259,10 @@ proptest! {
             world.set_mode(mode);
         }
         // Nothing is due any more, and an uninstalled extension has no replays.
-        let odd = |step: &Step| matches!(step, Step::Publish { .. } | Step::Replay { .. } | Step::Crash { .. } | Step::Drain);
+        let odd = |step: &Step| {
+            let added = matches!(step, Step::Publish { .. } | Step::PublishCorrupt | Step::Replay { .. });
+            added || is_death(step) || matches!(step, Step::Drain)
+        };
         closing.into_iter().filter(|step| !odd(step)).for_each(|step| take(&mut world, step));
         world.run_out(|| FAILED);
         prop_assert!(world.closed, "the lane does not close: {:?}", world.lane);

@@ -3,7 +3,9 @@
 //! any time, and each step checks what a lane guarantees.
 
 mod checks;
+mod death;
 mod journal;
+mod rules;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rules::Rules;
 use uuid::Uuid;
 
 use crate::domain::{
@@ -19,28 +22,28 @@ use crate::domain::{
     event_key::EventKey,
     id::{DeadLetterId, EventId, WorkspaceId},
     lane::{
-        Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, Lane, LaneConfig, LaneMode, RetryRow,
-        Settlement, Suspicion,
+        Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, Lane, LaneConfig, LaneLimits, LaneMode,
+        RetryRow, Settlement, Suspicion,
     },
     seq::Seq,
     timestamp::Timestamp,
 };
 
 pub(super) fn event(seq: i64) -> Arc<PlatformEvent> {
+    Arc::new(event_at(seq, Timestamp::from_millis(0)))
+}
+
+fn event_at(seq: i64, occurred_at: Timestamp) -> PlatformEvent {
     let new = NewEvent {
         id: EventId::new(Uuid::from_u128(u128::try_from(seq).unwrap())),
         event_key: EventKey::parse("crm.deal").unwrap(),
         schema_version: None,
         actor: None,
         payload: "{}".into(),
-        occurred_at: Timestamp::from_millis(0),
+        occurred_at,
         traceparent: None,
     };
-    Arc::new(PlatformEvent::record(
-        WorkspaceId::new(Uuid::nil()),
-        Seq::new(seq),
-        new,
-    ))
+    PlatformEvent::record(WorkspaceId::new(Uuid::nil()), Seq::new(seq), new)
 }
 
 pub(super) fn result(verdict: Verdict) -> AttemptResult {
@@ -75,6 +78,8 @@ pub(super) struct Letter {
     pub(super) id: DeadLetterId,
     pub(super) event: Arc<PlatformEvent>,
     pub(super) attempts: u32,
+    pub(super) reason: DeadLetterReason,
+    pub(super) last_error: Option<String>,
     pub(super) status: LetterStatus,
 }
 
@@ -125,6 +130,7 @@ pub(super) struct World {
     wake: Option<Timestamp>,
     pub(super) drained: bool,
     pub(super) closed: bool,
+    rules: Rules,
 }
 
 impl World {
@@ -134,6 +140,8 @@ impl World {
             settled: Seq::ZERO,
             handled: BTreeSet::new(),
             next_retry_at: None,
+            parked_live: false,
+            parked_through: None,
             head: Seq::ZERO,
         };
         let mut commands = Vec::new();
@@ -147,6 +155,7 @@ impl World {
         );
         let mut world = Self {
             lane,
+            rules: Rules::new(&config),
             config,
             mode: LaneMode::Running,
             now,
@@ -190,8 +199,34 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, due: bool) {
-        let event = event(self.head().next().get());
-        self.log.push((event, due));
+        let event = event_at(self.head().next().get(), self.now);
+        self.log.push((Arc::new(event), due));
+    }
+
+    pub(super) fn publish_large(&mut self, bytes: usize) {
+        let mut event = event_at(self.head().next().get(), self.now);
+        event.payload = " ".repeat(bytes).into();
+        self.log.push((Arc::new(event), true));
+    }
+
+    /// What the database keeps of a due event cannot be delivered.
+    pub(super) fn publish_corrupt(&mut self) {
+        let mut event = event_at(self.head().next().get(), self.now);
+        event.defect = Some("its payload is not JSON".into());
+        self.log.push((Arc::new(event), true));
+    }
+
+    pub(super) fn limit(&mut self, limits: LaneLimits) {
+        self.rules.limits_change(&self.config, &limits);
+        self.config.concurrency = limits.concurrency;
+        self.config.ordered = limits.ordered;
+        self.config.rate_limit = limits.rate_limit;
+        self.input(Input::Limits(limits));
+    }
+
+    pub(super) fn reset_breaker(&mut self) {
+        self.rules.close_breaker();
+        self.input(Input::ResetBreaker);
     }
 
     pub(super) fn set_mode(&mut self, mode: LaneMode) {
@@ -231,17 +266,21 @@ impl World {
         if self.in_flight.is_empty() {
             return false;
         }
+        let input = self.end_attempt(which, verdict);
+        self.input(input);
+        true
+    }
+
+    fn end_attempt(&mut self, which: usize, verdict: Verdict) -> Input {
         let delivery = self.in_flight.remove(which % self.in_flight.len());
         let key = delivery.key;
         if verdict == Verdict::Delivered {
             self.received.insert(key.event_id);
         }
+        self.rules.attempt_ended(key, &verdict, self.now);
         self.ended.push(delivery);
-        self.input(Input::AttemptFinished {
-            key,
-            result: result(verdict),
-        });
-        true
+        let result = result(verdict);
+        Input::AttemptFinished { key, result }
     }
 
     pub(super) fn finish_seq(&mut self, seq: i64, verdict: Verdict) {
@@ -297,70 +336,27 @@ impl World {
         self.input(Input::Tick);
     }
 
-    /// The lane is lost. What was on its way to the journal arrived or not, and so did the attempts.
-    pub(super) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
-        if luck() {
-            self.apply_settlement();
-        }
-        for which in 0..self.letter_changes.len() {
-            if luck() {
-                self.apply_letter(which);
-            }
-        }
-        let at_risk = self.at_risk();
-        assert!(
-            at_risk.len() <= self.config.window,
-            "a crash repeats more than the window"
-        );
-        self.attempts.retain(|(key, _)| !at_risk.contains(key));
-        for delivery in std::mem::take(&mut self.in_flight) {
-            if luck() {
-                self.received.insert(delivery.key.event_id);
-            }
-        }
-        self.attach(LaneMode::Running);
+    /// Answers everything there is, once. True if anything happened.
+    pub(super) fn step(&mut self, mut verdict: impl FnMut() -> Verdict) -> bool {
+        let attempt = !self.in_flight.is_empty() && self.finish(0, verdict());
+        let answered = self.tell_settled() | self.tell_letter(0) | self.tell_replay();
+        attempt | answered | self.answer_retries() | self.answer_read(usize::MAX)
     }
 
-    /// A new lane goes on from what is durable.
-    pub(super) fn attach(&mut self, mode: LaneMode) {
-        (self.read, self.retry_read, self.settle, self.wake) = (None, None, None, None);
-        self.letter_changes.clear();
-        self.notices.clear();
-        self.ended.clear();
-        (self.drained, self.mode) = (false, mode);
-        let parked = self
-            .rows
-            .values()
-            .filter(|row| row.key.kind == DeliveryKind::Live);
-        let handled = parked
-            .map(|row| row.event.seq)
-            .chain(self.letters.values().map(|dead| dead.event.seq));
-        let attachment = Attachment {
-            settled: self.cursor,
-            handled: handled.filter(|seq| *seq > self.cursor).collect(),
-            next_retry_at: self.rows.values().map(|row| row.next_attempt_at).min(),
-            head: self.head(),
-        };
-        let mut commands = Vec::new();
-        self.lane = Lane::new(
-            self.config.clone(),
-            attachment,
-            mode,
-            Suspicion::default(),
-            self.now,
-            &mut commands,
-        );
-        self.take(commands);
+    /// Time passes until the lane wants to be woken. False if it does not.
+    pub(super) fn wake_up(&mut self) -> bool {
+        let Some(at) = self.wake else { return false };
+        self.now = self.now.max(at);
+        self.tick();
+        true
     }
 
     /// Answers everything until the lane waits for time or for events alone. True if anything happened.
     pub(super) fn answer_all(&mut self, mut verdict: impl FnMut() -> Verdict) -> bool {
         let mut moved = false;
         for round in 0.. {
-            assert!(round < 10_000, "the lane turns in circles: {:?}", self.lane);
-            let attempt = !self.in_flight.is_empty() && self.finish(0, verdict());
-            let answered = self.tell_settled() | self.tell_letter(0) | self.tell_replay();
-            if !(attempt | answered | self.answer_retries() | self.answer_read(usize::MAX)) {
+            assert!(round < 100_000, "the lane turns in circles: {:?}", self.lane);
+            if !self.step(&mut verdict) {
                 break;
             }
             moved = true;
@@ -373,13 +369,8 @@ impl World {
         for round in 0.. {
             assert!(round < 10_000, "the lane comes to no end: {:?}", self.lane);
             let moved = self.answer_all(&mut verdict);
-            match self.wake {
-                Some(at) => {
-                    self.now = self.now.max(at);
-                    self.tick();
-                }
-                None if !moved => break,
-                None => {}
+            if !self.wake_up() && !moved {
+                break;
             }
         }
     }

@@ -32,7 +32,10 @@ impl World {
                     );
                     assert!(self.settle.replace(Change { what, applied: false }).is_none());
                 }
-                Command::GiveUp(what) => self.change_letter(LetterChange::GiveUp(what)),
+                Command::GiveUp(what) => {
+                    self.check_reason(&what);
+                    self.change_letter(LetterChange::GiveUp(what));
+                }
                 Command::FinishReplay { key, dead_letter_id } => {
                     assert_eq!(self.letters[&key.event_id].id, dead_letter_id);
                     self.change_letter(LetterChange::FinishReplay(key));
@@ -62,6 +65,7 @@ impl World {
             self.log[usize::try_from(seq.get()).unwrap() - 1].1,
             "{key:?} is not due"
         );
+        assert!(delivery.event.defect.is_none(), "{key:?} is corrupt");
         let row = self.rows.get(&key);
         match key.kind {
             DeliveryKind::Live => {
@@ -86,6 +90,8 @@ impl World {
             self.attempts.insert((key, attempt)),
             "{key:?} repeats attempt {attempt} without need"
         );
+        self.check_rules(key, seq);
+        self.rules.attempt_started(key, self.now);
         self.in_flight.push(delivery);
         assert!(self.in_flight.len() <= self.config.concurrency);
         assert!(

@@ -108,14 +108,22 @@ impl World {
             reason,
             attempts,
             dead_letter_id,
+            last_error,
             ..
         } = given_up;
-        let row = self.rows.remove(&key);
-        let tried = u32::from(reason != DeadLetterReason::Uninstalled);
-        let made = row.map_or(0, |row| row.attempts);
+        let made = self.rows.remove(&key).map_or(0, |row| row.attempts);
+        let counted = match reason {
+            // An attempt that ended while the lane was closing is given up, too.
+            DeadLetterReason::Uninstalled => attempts == made || attempts == made + 1,
+            DeadLetterReason::BreakerOpen | DeadLetterReason::Expired | DeadLetterReason::Corrupt => {
+                attempts == made
+            }
+            DeadLetterReason::Poison => attempts >= made + 3,
+            _ => attempts == made + 1,
+        };
         assert!(
-            attempts == made + tried || (tried == 0 && attempts == made + 1),
-            "{key:?} miscounts"
+            counted,
+            "{key:?} miscounts: {attempts} attempts as {reason:?} after {made}"
         );
         let id = dead_letter_id.unwrap_or(DeadLetterId::new(event.id.uuid()));
         let status = LetterStatus::Dead;
@@ -125,6 +133,8 @@ impl World {
                 id,
                 event,
                 attempts,
+                reason,
+                last_error,
                 status,
             },
         );

@@ -1,0 +1,212 @@
+//! What starts, what it has to wait for, and how a delivery is given up without an attempt.
+
+use std::sync::Arc;
+
+use super::{
+    Command, Delivery, DeliveryKey, GivenUp, Lane, LaneMode, RetryRow, SlotState, Stage, retries::Busy,
+};
+use crate::domain::{
+    attempt::{DeadLetterReason, DeliveryKind},
+    event::PlatformEvent,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// What is taken from the queue or from the loaded retries.
+pub(super) enum Next {
+    Event(Arc<PlatformEvent>),
+    Retry(RetryRow),
+}
+
+impl Lane {
+    /// An attempt comes first, so that a probe is not kept waiting by the many that the breaker has held too
+    /// long, and may save them.
+    pub(super) fn start(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        while self.has_room() {
+            if self.may_attempt(now)
+                && let Some(next) = self.next_attempt()
+            {
+                commands.push(Command::Attempt(self.begin(next, now)));
+            } else if let Some((next, reason)) = self.next_doomed(now) {
+                commands.push(Command::GiveUp(self.give_up_untried(next, reason)));
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// The one gate for attempts, together with the room in the window.
+    fn may_attempt(&self, now: Timestamp) -> bool {
+        self.mode == LaneMode::Running
+            && self.in_flight < self.parallel()
+            && self.gate_opens_at(now).is_none_or(|at| at <= now)
+    }
+
+    /// How many attempts may be in flight.
+    pub(super) fn parallel(&self) -> usize {
+        if self.config.ordered || self.breaker.is_open() || self.vigil.is_kept() {
+            1
+        } else {
+            self.concurrency
+        }
+    }
+
+    /// Deliveries are started until the window is full. After a panic each has to be settled before the next
+    /// is started, so that there is never a doubt about whose fault the next panic is.
+    pub(super) fn has_room(&self) -> bool {
+        let closing = matches!(self.mode, LaneMode::Closing { .. });
+        let window = if self.vigil.is_kept() && !closing {
+            1
+        } else {
+            self.config.window
+        };
+        self.window_used() < window
+    }
+
+    /// When the breaker and the rate limit let the next attempt through, if anything waits for it.
+    pub(super) fn gate_opens_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.queue.is_empty() && self.retries.loaded() == 0 {
+            return None;
+        }
+        let rate = self.rate.opens_at(now);
+        Some(self.breaker.next_probe_at().map_or(rate, |probe| probe.max(rate)))
+    }
+
+    /// Due retries and new events take turns. An open breaker lets through what is due longest: of the
+    /// retries the one with the earliest time, and events when no retry is due, because they are younger.
+    fn next_attempt(&mut self) -> Option<Next> {
+        let event_may_start = self.event_may_start();
+        if (self.retry_is_next || !event_may_start || self.breaker.is_open())
+            && let Some(row) = self.next_retry()
+        {
+            self.retry_is_next = false;
+            return Some(Next::Retry(row));
+        }
+        self.retry_is_next = true;
+        event_may_start
+            .then(|| self.queue.pop())
+            .flatten()
+            .map(Next::Event)
+    }
+
+    fn event_may_start(&self) -> bool {
+        self.queue.front().is_some_and(|queued| {
+            let event = &queued.event;
+            !self.is_unfit(live_key(event), event) && !self.is_held_by_another(event.seq)
+        })
+    }
+
+    /// In an ordered lane, whether an event before this one is not delivered or dead yet.
+    fn is_held_by_another(&self, seq: Seq) -> bool {
+        self.config.ordered
+            && Some(seq) > self.unordered_through
+            && (self.retries.has_live() || self.ledger.has_live_rows() || self.window.is_giving_up())
+    }
+
+    /// A retry waits until the cursor can pass its event: were it delivered and its row removed before, a
+    /// restart would take the event for one that was never tried.
+    fn next_retry(&mut self) -> Option<RetryRow> {
+        if self.retries.loaded() == 0 {
+            return None;
+        }
+        let settleable = self.settleable();
+        let vigil = &self.vigil;
+        let may_start = |row: &RetryRow| {
+            let has_its_turn = row.key.kind == DeliveryKind::Replay || row.event.seq <= settleable;
+            has_its_turn && row.event.defect.is_none() && vigil.verdict(row.key).is_none()
+        };
+        if self.config.ordered {
+            self.retries.take_loaded_in_order(may_start)
+        } else {
+            self.retries.take_loaded(may_start)
+        }
+    }
+
+    fn begin(&mut self, next: Next, now: Timestamp) -> Delivery {
+        self.in_flight += 1;
+        self.rate.take(now);
+        self.breaker.started();
+        match next {
+            Next::Event(event) => {
+                self.window
+                    .push(event.clone(), SlotState::InFlight { started: now });
+                Delivery {
+                    key: live_key(&event),
+                    event,
+                    attempt: 1,
+                    dead_letter_id: None,
+                }
+            }
+            Next::Retry(RetryRow {
+                key,
+                event,
+                attempts,
+                dead_letter_id,
+                ..
+            }) => {
+                let attempt = attempts.saturating_add(1);
+                self.retries.begin(
+                    key,
+                    Busy::new(event.clone(), attempt, dead_letter_id, Stage::InFlight),
+                );
+                Delivery {
+                    key,
+                    event,
+                    attempt,
+                    dead_letter_id,
+                }
+            }
+        }
+    }
+
+    fn give_up_untried(&mut self, next: Next, reason: DeadLetterReason) -> GivenUp {
+        let settled = self.settled_with_letter(None);
+        let mut given_up = match next {
+            Next::Event(event) => {
+                self.window.push(event.clone(), SlotState::GivingUp { settled });
+                GivenUp {
+                    key: live_key(&event),
+                    event,
+                    settled,
+                    reason,
+                    attempts: 0,
+                    last_status: None,
+                    last_error: None,
+                    dead_letter_id: None,
+                }
+            }
+            Next::Retry(row) => {
+                let stage = Stage::Writing { settled };
+                self.retries.begin(
+                    row.key,
+                    Busy::new(row.event.clone(), row.attempts, row.dead_letter_id, stage),
+                );
+                GivenUp {
+                    key: row.key,
+                    event: row.event,
+                    settled,
+                    reason,
+                    attempts: row.attempts,
+                    last_status: row.last_status,
+                    last_error: row.last_error,
+                    dead_letter_id: row.dead_letter_id,
+                }
+            }
+        };
+        if let Some(defect) = &given_up.event.defect {
+            given_up.last_error = Some(defect.to_string());
+        } else if let Some(panics) = self.vigil.verdict(given_up.key) {
+            // Nobody has counted these attempts.
+            given_up.attempts = given_up.attempts.saturating_add(panics);
+            given_up.last_error = Some(format!("the delivery actor panicked {panics} times over it"));
+        }
+        given_up
+    }
+}
+
+pub(super) fn live_key(event: &PlatformEvent) -> DeliveryKey {
+    DeliveryKey {
+        kind: DeliveryKind::Live,
+        event_id: event.id,
+    }
+}

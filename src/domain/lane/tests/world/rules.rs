@@ -1,0 +1,165 @@
+//! What narrows the lane's gate and what ends a hold, as seen from outside.
+
+use super::*;
+use crate::domain::lane::breaker;
+
+/// What a lane has to keep to, apart from the limits in its configuration.
+pub(super) struct Rules {
+    breaker_failures: Option<u32>,
+    /// Failures in a row.
+    failures: u32,
+    /// When the breaker opened, how long it pauses, and when the last probe ended.
+    open: Option<(Timestamp, Duration, Timestamp)>,
+    /// Attempts started since it opened.
+    probes: BTreeSet<DeliveryKey>,
+    /// When attempts were started under the present rate limit.
+    starts: Vec<Timestamp>,
+    /// The lane was ordered from the beginning.
+    always_ordered: bool,
+    /// How often the delivery was in flight, or had just ended, when the actor panicked.
+    panics: BTreeMap<DeliveryKey, u32>,
+    /// The last live delivery in flight at a panic.
+    suspected_through: Seq,
+}
+
+impl Rules {
+    pub(super) fn new(config: &LaneConfig) -> Self {
+        Self {
+            breaker_failures: config.breaker_failures,
+            failures: 0,
+            open: None,
+            probes: BTreeSet::new(),
+            starts: Vec::new(),
+            always_ordered: config.ordered,
+            panics: BTreeMap::new(),
+            suspected_through: Seq::ZERO,
+        }
+    }
+
+    /// A new lane remembers neither failures nor attempts.
+    pub(super) fn attached(&mut self) {
+        self.close_breaker();
+        self.starts.clear();
+    }
+
+    pub(super) fn limits_change(&mut self, config: &LaneConfig, limits: &LaneLimits) {
+        self.always_ordered &= limits.ordered;
+        if config.rate_limit != limits.rate_limit {
+            self.starts.clear();
+        }
+    }
+
+    pub(super) fn close_breaker(&mut self) {
+        (self.failures, self.open) = (0, None);
+        self.probes.clear();
+    }
+
+    pub(super) fn attempt_started(&mut self, key: DeliveryKey, now: Timestamp) {
+        self.starts.push(now);
+        if self.open.is_some() {
+            self.probes.insert(key);
+        }
+    }
+
+    pub(super) fn attempt_ended(&mut self, key: DeliveryKey, verdict: &Verdict, now: Timestamp) {
+        let is_probe = self.probes.remove(&key);
+        let failed = matches!(verdict, Verdict::Retry { .. });
+        self.failures += u32::from(failed);
+        match &mut self.open {
+            _ if *verdict == Verdict::Delivered => self.close_breaker(),
+            Some((_, pause, last)) if is_probe => {
+                *last = now;
+                if failed {
+                    *pause = (*pause * 2).min(Duration::from_secs(300));
+                }
+            }
+            None if failed && self.breaker_failures.is_some_and(|most| self.failures >= most) => {
+                self.open = Some((now, Duration::from_secs(1), now));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn panicked(&mut self, suspects: &[DeliveryKey], through: Option<Seq>) {
+        for key in suspects {
+            *self.panics.entry(*key).or_default() += 1;
+        }
+        self.suspected_through = self.suspected_through.max(through.unwrap_or_default());
+    }
+
+    /// A process that is started anew knows nothing of panics.
+    pub(super) fn forget_panics(&mut self) {
+        self.panics.clear();
+        self.suspected_through = Seq::ZERO;
+    }
+}
+
+impl World {
+    /// Before an attempt starts.
+    pub(super) fn check_rules(&self, key: DeliveryKey, seq: Seq) {
+        let rules = &self.rules;
+        if let Some((_, pause, last)) = rules.open {
+            assert!(self.in_flight.is_empty(), "{key:?} is a second probe");
+            assert!(last + pause <= self.now, "{key:?} does not wait for its probe");
+        }
+        if self.config.ordered {
+            assert!(
+                self.in_flight.is_empty(),
+                "{key:?} is not alone in an ordered lane"
+            );
+        }
+        if self.cursor < rules.suspected_through {
+            let at_risk = self.at_risk();
+            assert!(
+                at_risk.is_empty(),
+                "{key:?} starts beside {at_risk:?} after a panic"
+            );
+        }
+        if rules.always_ordered && key.kind == DeliveryKind::Live {
+            let before = self.due().take_while(|event| event.seq < seq);
+            for event in before {
+                let done = self.received.contains(&event.id) || self.letters.contains_key(&event.id);
+                assert!(done, "{key:?} overtakes {:?}", event.id);
+            }
+        }
+        self.check_rate();
+    }
+
+    fn check_rate(&self) {
+        let Some(limit) = self.config.rate_limit else {
+            return;
+        };
+        let starts = &self.rules.starts;
+        for (index, first) in starts.iter().enumerate() {
+            let count = starts.len() - index + 1;
+            let millis = u64::try_from(self.now.since(*first).as_millis()).unwrap();
+            let most = u64::from(limit) * (1_000 + millis);
+            assert!(
+                u64::try_from(count).unwrap() * 1_000 <= most,
+                "{count} attempts in {millis} ms at {limit} per second"
+            );
+        }
+    }
+
+    /// When a delivery is given up.
+    pub(super) fn check_reason(&self, what: &GivenUp) {
+        let GivenUp {
+            key, event, reason, ..
+        } = what;
+        let row = self.rows.get(key);
+        let waits_since = row.map_or(event.occurred_at, |row| row.next_attempt_at);
+        let held = |since: Timestamp, longest: Duration| waits_since.max(since) + longest <= self.now;
+        let may_be = match (reason, self.mode, self.rules.open) {
+            (DeadLetterReason::Corrupt, ..) => event.defect.is_some(),
+            (DeadLetterReason::Uninstalled, mode, _) => matches!(mode, LaneMode::Closing { .. }),
+            (DeadLetterReason::Expired, LaneMode::Held { since }, _) => held(since, self.config.max_hold),
+            (DeadLetterReason::BreakerOpen, LaneMode::Running, Some((since, ..))) => {
+                held(since, breaker::longest_hold(&self.config.schedule))
+            }
+            (DeadLetterReason::Expired | DeadLetterReason::BreakerOpen, ..) => false,
+            (DeadLetterReason::Poison, ..) => self.rules.panics.get(key).is_some_and(|panics| *panics >= 3),
+            _ => true,
+        };
+        assert!(may_be, "{key:?} is given up as {reason:?} without need");
+    }
+}

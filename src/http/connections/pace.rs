@@ -1,0 +1,49 @@
+//! How slow a client may be with many bytes.
+
+use std::time::{Duration, Instant};
+
+/// Slower than this over a long time is not a slow line but a client that holds on to the server.
+const BYTES_PER_SECOND: u32 = 16 * 1024;
+
+/// A transfer that has to keep up: it may take a while to begin with, and longer the more has passed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Pace {
+    deadline: Instant,
+}
+
+impl Pace {
+    /// A transfer that begins at `now` and may take `patience` even if nothing passes.
+    pub(in crate::http) fn begin(now: Instant, patience: Duration) -> Self {
+        Self {
+            deadline: now + patience,
+        }
+    }
+
+    pub(in crate::http) fn passed(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.deadline += Duration::from_secs(bytes.into()) / BYTES_PER_SECOND;
+    }
+
+    /// When the client is too slow, unless more passes until then.
+    pub(in crate::http) fn deadline(self) -> Instant {
+        self.deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn every_16_kib_buy_a_second() {
+        let now = Clock.instant();
+        let mut pace = Pace::begin(now, Duration::from_secs(10));
+        assert_eq!(pace.deadline() - now, Duration::from_secs(10));
+        pace.passed(16 * 1024);
+        pace.passed(8 * 1024);
+        assert_eq!(pace.deadline() - now, Duration::from_millis(11_500));
+        pace.passed(1);
+        assert!(pace.deadline() - now < Duration::from_millis(11_501));
+    }
+}

@@ -1,0 +1,190 @@
+//! One connection, watched over while it is the client's turn.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep_until},
+};
+
+use super::{
+    Connections, LAST_LOOK, Place,
+    exchange::{Exchange, Turn},
+    pace::Pace,
+};
+use crate::clock::Clock;
+
+/// A client that is too slow, or idle for too long, is seen as one that has hung up: reading ends. One that
+/// does not take its answer is an error of writing. Either ends the connection.
+pub(super) struct ClientStream {
+    io: TcpStream,
+    exchange: Rc<Exchange>,
+    connections: Connections,
+    stopping: Option<LocalBoxFuture<'static, ()>>,
+    reading: Timer,
+    writing: Timer,
+    /// What could not be sent at once, since when.
+    pace: Option<Pace>,
+    /// The client has been given up; nobody reads any more.
+    ended: bool,
+    _place: Place,
+}
+
+impl fmt::Debug for ClientStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientStream")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientStream {
+    pub(super) fn new(io: TcpStream, place: Place) -> Self {
+        let connections = place.0.clone();
+        let mut stopping = connections.0.stopping.subscribe();
+        Self {
+            io,
+            exchange: Exchange::begin(connections.clone()),
+            connections,
+            stopping: Some(Box::pin(async move {
+                // An error says that the server is gone.
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            })),
+            reading: Timer::default(),
+            writing: Timer::default(),
+            pace: None,
+            ended: false,
+            _place: place,
+        }
+    }
+
+    pub(super) fn exchange(&self) -> Rc<Exchange> {
+        Rc::clone(&self.exchange)
+    }
+
+    /// Nothing has arrived: ready when the client is not waited for any longer.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = match self.exchange.turn() {
+            Turn::Ours => return Poll::Pending,
+            Turn::Idle { until } => {
+                if let Some(stopping) = &mut self.stopping
+                    && stopping.as_mut().poll(cx).is_ready()
+                {
+                    self.stopping = None;
+                }
+                if self.stopping.is_none() {
+                    return Poll::Ready(());
+                }
+                until
+            }
+            Turn::Head { until } => until,
+        };
+        self.reading.poll(until, self.connections.0.clock, cx)
+    }
+
+    /// Nothing could be sent: an error when the client has been too slow for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (clock, settings) = (self.connections.0.clock, self.connections.0.settings);
+        let pace = *self
+            .pace
+            .get_or_insert_with(|| Pace::begin(clock.instant(), settings.client_timeout));
+        ready!(self.writing.poll(pace.deadline(), clock, cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not take its answer",
+        )))
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => {
+                if buffer.filled().len() > before {
+                    self.exchange.bytes_arrived();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => {
+                ready!(self.poll_patience(cx));
+                // Nothing read, and yet ready: the end.
+                self.ended = true;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.io).poll_write(cx, bytes) {
+            Poll::Ready(Ok(sent)) => {
+                if let Some(pace) = &mut self.pace {
+                    pace.passed(sent);
+                }
+                Poll::Ready(Ok(sent))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => self.poll_stalled(cx),
+        }
+    }
+
+    /// Called when there is nothing left to send: the turn may have passed to the client since the last look
+    /// for something to read, and nobody looks again until something wakes us.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pace = None;
+        if !self.ended && self.poll_patience(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A timer that is made when it is needed and set again when its time has changed.
+#[derive(Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    until: Option<Instant>,
+    is_last_look: bool,
+}
+
+impl Timer {
+    /// Ready when it was time a moment ago and nothing has come of that moment.
+    fn poll(&mut self, until: Instant, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(until.into())));
+        if self.until != Some(until) {
+            sleep.as_mut().reset(until.into());
+            self.until = Some(until);
+            self.is_last_look = false;
+        }
+        ready!(sleep.as_mut().poll(cx));
+        if !self.is_last_look {
+            self.is_last_look = true;
+            sleep.as_mut().reset((clock.instant() + LAST_LOOK).into());
+            ready!(sleep.as_mut().poll(cx));
+        }
+        Poll::Ready(())
+    }
+}

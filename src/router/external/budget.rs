@@ -1,0 +1,271 @@
+//! How many connections all deliveries together may use, and who is next when there are not enough.
+//!
+//! Every attempt needs a [`Turn`], taken before its time-out starts: an installation that waits for one burns
+//! no attempt. A turn stands for one connection in use. How they are given:
+//!
+//! | turns in use | who gets one |
+//! | --- | --- |
+//! | less than half | whoever has less than a quarter of all |
+//! | up to three quarters | whoever has less than an equal share of these, and less than a quarter of all |
+//! | up to all | whoever has less than two: so that those who hang cannot take the last ones |
+//!
+//! Of those who wait, the one with the fewest turns is next, and among equals the one that came first.
+//!
+//! A connection that is kept for the next delivery needs no turn. At most half of all connections are kept
+//! that way; where it would become more, deliveries ask the service to close.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::oneshot;
+
+use crate::domain::id::InstallationId;
+
+/// What every installation can have as long as there is anything left.
+const RESERVED_EACH: usize = 2;
+
+/// Connections for all external deliveries. Cheap to clone.
+#[derive(Clone)]
+pub struct ConnectionBudget {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    most_turns: usize,
+    /// See [`ConnectionBudget::may_keep`].
+    most_kept: usize,
+    sockets: Arc<AtomicUsize>,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    in_use: usize,
+    holders: HashMap<InstallationId, Holder>,
+    /// Who waits, in the order in which they are served. Each stands here once, with its turns and when it
+    /// came to wait with so many.
+    queue: BTreeSet<(usize, u64, InstallationId)>,
+    arrivals: u64,
+}
+
+/// An installation that has turns or waits for some.
+#[derive(Default)]
+struct Holder {
+    held: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+    /// Its key in the queue while `waiting` is not empty.
+    queued: Option<(usize, u64)>,
+}
+
+/// The right to one connection, given back when dropped.
+#[must_use = "it is given back when dropped"]
+pub struct Turn {
+    inner: Arc<Inner>,
+    installation: InstallationId,
+}
+
+/// An open socket, counted until dropped.
+#[derive(Debug)]
+pub(super) struct Socket(Arc<AtomicUsize>);
+
+impl ConnectionBudget {
+    /// For at most so many connections at once, and no less than 2.
+    pub fn new(most_connections: usize) -> Self {
+        let most_kept = most_connections / 2;
+        let inner = Inner {
+            most_turns: (most_connections - most_kept).max(2),
+            most_kept,
+            sockets: Arc::default(),
+            turns: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Waits until the installation may use one more connection.
+    pub async fn turn(&self, installation: InstallationId) -> Turn {
+        loop {
+            let waiting = match self.inner.take_or_wait(installation) {
+                Ok(turn) => return turn,
+                Err(waiting) => waiting,
+            };
+            // An error would mean that the queue was dropped, which this handle holds.
+            if let Ok(turn) = waiting.await {
+                return turn;
+            }
+        }
+    }
+
+    /// Whether a connection may be kept after the delivery that is about to start. Since every delivery that
+    /// may keep its own counts as a turn or as a socket until it ends, the kept ones never exceed the bound.
+    pub(super) fn may_keep(&self) -> bool {
+        let in_use = self.inner.lock().in_use;
+        self.inner.sockets.load(Ordering::Relaxed) + in_use <= self.inner.most_kept
+    }
+
+    pub(super) fn socket(&self) -> Socket {
+        self.inner.sockets.fetch_add(1, Ordering::Relaxed);
+        Socket(Arc::clone(&self.inner.sockets))
+    }
+
+    /// Open sockets, in use and kept.
+    pub fn sockets(&self) -> usize {
+        self.inner.sockets.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_or_wait(self: &Arc<Self>, installation: InstallationId) -> Result<Turn, oneshot::Receiver<Turn>> {
+        let mut turns = self.lock();
+        let holder = turns.holders.entry(installation).or_default();
+        let (held, is_first) = (holder.held, holder.waiting.is_empty());
+        if is_first && turns.may_take(held, self.most_turns) {
+            turns.give(installation);
+            return Ok(self.turn(installation));
+        }
+        let (sender, receiver) = oneshot::channel();
+        turns.wait(installation, sender);
+        Err(receiver)
+    }
+
+    fn turn(self: &Arc<Self>, installation: InstallationId) -> Turn {
+        Turn {
+            inner: Arc::clone(self),
+            installation,
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, installation: InstallationId) {
+        // Dropped after the lock is: a turn whose waiter is gone is given back by its own drop.
+        let mut refused = Vec::new();
+        let mut turns = self.lock();
+        turns.take_back(installation);
+        while let Some((next, sender)) = turns.next(self.most_turns) {
+            turns.give(next);
+            refused.extend(sender.send(self.turn(next)).err());
+        }
+        drop(turns);
+    }
+}
+
+impl Turns {
+    /// Whether somebody who has `held` turns may have one more.
+    fn may_take(&self, held: usize, most: usize) -> bool {
+        let quarter = most / 4;
+        let for_all = most - quarter;
+        if self.in_use >= most {
+            false
+        } else if held < RESERVED_EACH {
+            true
+        } else if self.in_use < most / 2 {
+            held < quarter
+        } else {
+            self.in_use < for_all && held < quarter.min(for_all / self.holders.len().max(1))
+        }
+    }
+
+    fn give(&mut self, installation: InstallationId) {
+        self.in_use += 1;
+        self.change(installation, |holder| holder.held += 1);
+    }
+
+    fn take_back(&mut self, installation: InstallationId) {
+        self.in_use -= 1;
+        self.change(installation, |holder| holder.held -= 1);
+    }
+
+    fn wait(&mut self, installation: InstallationId, sender: oneshot::Sender<Turn>) {
+        self.change(installation, |holder| {
+            // Those of a lane that has ended are at the front.
+            while holder.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                holder.waiting.pop_front();
+            }
+            holder.waiting.push_back(sender);
+        });
+    }
+
+    /// Who is to be given the next turn, if there is one to give.
+    fn next(&mut self, most: usize) -> Option<(InstallationId, oneshot::Sender<Turn>)> {
+        loop {
+            let &(held, _, installation) = self.queue.first()?;
+            // Nobody else has fewer.
+            if !self.may_take(held, most) {
+                return None;
+            }
+            let mut found = None;
+            self.change(installation, |holder| {
+                while let Some(sender) = holder.waiting.pop_front() {
+                    if !sender.is_closed() {
+                        found = Some((installation, sender));
+                        break;
+                    }
+                }
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// Changes a holder, and its place in the queue with it.
+    fn change(&mut self, installation: InstallationId, change: impl FnOnce(&mut Holder)) {
+        let holder = self.holders.entry(installation).or_default();
+        let before = holder.queued.take();
+        if let Some((held, since)) = before {
+            self.queue.remove(&(held, since, installation));
+        }
+        change(holder);
+        if !holder.waiting.is_empty() {
+            let place = before.filter(|(held, _)| *held == holder.held);
+            let (held, since) = place.unwrap_or_else(|| {
+                self.arrivals += 1;
+                (holder.held, self.arrivals)
+            });
+            holder.queued = Some((held, since));
+            self.queue.insert((held, since, installation));
+        } else if holder.held == 0 {
+            self.holders.remove(&installation);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.inner.give_back(self.installation);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for ConnectionBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionBudget")
+            .field("most_turns", &self.inner.most_turns)
+            .field("most_kept", &self.inner.most_kept)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Turn").field(&self.installation).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Who gets a connection when there are not enough.
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::*;
+
+fn installation(number: u128) -> InstallationId {
+    InstallationId::new(Uuid::from_u128(number))
+}
+
+/// Takes turns until there is none to be had at once; at most `most`.
+fn take(budget: &ConnectionBudget, number: u128, most: usize) -> Vec<Turn> {
+    std::iter::from_fn(|| budget.turn(installation(number)).now_or_never())
+        .take(most)
+        .collect()
+}
+
+/// For 80 turns at once: 160 connections, of which 80 may be kept.
+fn budget() -> ConnectionBudget {
+    ConnectionBudget::new(160)
+}
+
+#[test]
+fn nobody_gets_more_than_a_quarter() {
+    let budget = budget();
+    let turns = take(&budget, 1, usize::MAX);
+    assert_eq!(turns.len(), 20);
+    assert_eq!(take(&budget, 2, usize::MAX).len(), 20);
+}
+
+#[test]
+fn those_who_hang_leave_something_for_everybody() {
+    let budget = budget();
+    let hanging: Vec<_> = (0..10).map(|number| take(&budget, number, 64)).collect();
+    let held: Vec<_> = hanging.iter().map(Vec::len).collect();
+    assert_eq!(held, [20, 20, 20, 2, 2, 2, 2, 2, 2, 2]);
+    for number in 100..103 {
+        std::mem::forget(take(&budget, number, 64));
+        assert_eq!(budget.inner.lock().holders[&installation(number)].held, 2);
+    }
+    assert!(take(&budget, 200, 1).is_empty(), "the limit is hard");
+}
+
+#[test]
+fn shares_are_equal_once_it_gets_tight() {
+    let budget = budget();
+    // Half of all are in use, by ten.
+    let turns: Vec<_> = (0..10).map(|number| take(&budget, number, 4)).collect();
+    let more: Vec<_> = (0..10).map(|number| take(&budget, number, 64).len()).collect();
+    assert_eq!((turns.len(), more), (10, vec![2; 10]));
+}
+
+#[test]
+fn whoever_has_the_fewest_is_next_and_then_whoever_came_first() {
+    let budget = ConnectionBudget::new(3);
+    let mut turns = take(&budget, 1, usize::MAX);
+    assert_eq!(turns.len(), 2);
+    let mut greedy = Box::pin(budget.turn(installation(1)));
+    let mut first = Box::pin(budget.turn(installation(2)));
+    let mut second = Box::pin(budget.turn(installation(3)));
+    for waiting in [&mut greedy, &mut first, &mut second] {
+        assert!(waiting.as_mut().now_or_never().is_none());
+    }
+    drop(turns.pop());
+    assert!(second.as_mut().now_or_never().is_none());
+    let got = first.as_mut().now_or_never().unwrap();
+    drop(turns.pop());
+    let got_too = second.as_mut().now_or_never().unwrap();
+    assert!(greedy.as_mut().now_or_never().is_none());
+    drop((got, got_too));
+    assert!(greedy.now_or_never().is_some());
+}
+
+#[test]
+fn who_gives_up_waiting_takes_nothing_along() {
+    let budget = ConnectionBudget::new(3);
+    let turns = take(&budget, 1, usize::MAX);
+    for number in 2..1000 {
+        let mut waiting = Box::pin(budget.turn(installation(number)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+    }
+    let mut last = Box::pin(budget.turn(installation(1000)));
+    assert!(last.as_mut().now_or_never().is_none());
+    drop(turns);
+    drop(last.now_or_never().unwrap());
+    // Given and not taken: the turn lies in the channel when its waiter goes.
+    let turns = take(&budget, 1, usize::MAX);
+    let mut waiting = Box::pin(budget.turn(installation(2)));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    drop(turns);
+    drop(waiting);
+    assert_eq!(take(&budget, 3, usize::MAX).len(), 2);
+    let state = budget.inner.lock();
+    assert_eq!((state.in_use, state.holders.len(), state.queue.len()), (0, 0, 0));
+}
+
+#[test]
+fn connections_are_kept_only_while_there_are_plenty() {
+    let budget = budget();
+    let turns = (take(&budget, 1, 15), take(&budget, 2, 15));
+    let sockets: Vec<_> = (0..50).map(|_| budget.socket()).collect();
+    assert!(budget.may_keep());
+    let more = budget.socket();
+    assert!(!budget.may_keep());
+    drop((turns, sockets, more));
+    assert!(budget.may_keep());
+    assert_eq!(budget.sockets(), 0);
+}

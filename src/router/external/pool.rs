@@ -1,0 +1,141 @@
+//! The connections of one installation.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::rt;
+use awc::{Client, Connector, http::uri::Authority};
+
+use super::{client::ExternalClientConfig, connector::CheckedConnector, target::DeliveryTarget};
+use crate::{clock::Clock, domain::address_policy::AddressPolicy};
+
+/// Shorter than the 5 s after which many servers close an idle connection, so that a request seldom meets
+/// a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// Keeps connections for the next delivery, for 4 s and to one origin only. It lives on one arbiter.
+pub(super) struct Pool {
+    config: ExternalClientConfig,
+    /// None until the first delivery, and again when there was none for 4 s.
+    current: RefCell<Option<Current>>,
+    /// Counts the clients made so far.
+    generation: Cell<u64>,
+    last_used: Cell<Option<Instant>>,
+    /// Somebody waits to close what is idle.
+    is_watched: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Current {
+    lease: Lease,
+    secure: bool,
+    authority: Option<Authority>,
+}
+
+/// The client for one request. Its connection goes back to where it came from, and is closed where that has
+/// been replaced.
+#[derive(Clone)]
+pub(super) struct Lease {
+    pub(super) client: Client,
+    generation: u64,
+}
+
+impl Pool {
+    pub(super) fn new(config: ExternalClientConfig) -> Self {
+        Self {
+            config,
+            current: RefCell::default(),
+            generation: Cell::new(0),
+            last_used: Cell::new(None),
+            is_watched: Cell::new(false),
+        }
+    }
+
+    /// The client for a delivery to the target. `awc` tells connections apart by their authority alone and
+    /// looks at the age of those to the same one only: a change of either starts a new client.
+    pub(super) fn lease(&self, target: &DeliveryTarget) -> Lease {
+        if let Some(current) = self.current.borrow().as_ref()
+            && current.secure == target.secure
+            && current.authority.as_ref() == target.dial.authority()
+        {
+            return current.lease.clone();
+        }
+        self.renew(target)
+    }
+
+    /// A client without any connection yet, which becomes the one for all that follow.
+    pub(super) fn renew(&self, target: &DeliveryTarget) -> Lease {
+        self.generation.set(self.generation.get() + 1);
+        let lease = Lease {
+            client: self.build_client(target.secure),
+            generation: self.generation.get(),
+        };
+        *self.current.borrow_mut() = Some(Current {
+            lease: lease.clone(),
+            secure: target.secure,
+            authority: target.dial.authority().cloned(),
+        });
+        lease
+    }
+
+    /// Closes the connections that came back to this client, unless it is replaced already.
+    pub(super) fn discard(&self, lease: &Lease) {
+        if self.generation.get() == lease.generation {
+            *self.current.borrow_mut() = None;
+        }
+    }
+
+    /// A delivery has ended: 4 s after the last one, what is idle is closed.
+    pub(super) fn used(self: &Rc<Self>, clock: Clock) {
+        self.last_used.set(Some(clock.instant()));
+        if !self.is_watched.replace(true) {
+            rt::spawn(close_when_idle(Rc::downgrade(self), clock));
+        }
+    }
+
+    fn build_client(&self, secure: bool) -> Client {
+        let config = &self.config;
+        let dial = CheckedConnector {
+            policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
+            resolver: Arc::clone(&config.resolver),
+            budget: config.budget.clone(),
+            tls: secure.then(|| Arc::clone(&config.tls)),
+            connect_timeout: config.timeout,
+        };
+        let connector = Connector::new()
+            .connector(dial)
+            // The lane bounds how many are in flight; a wait inside the pool would count as the service's time.
+            .limit(0)
+            .timeout(config.timeout)
+            .conn_keep_alive(KEEP_ALIVE);
+        Client::builder()
+            .connector(connector)
+            .disable_timeout()
+            .disable_redirects()
+            .no_default_headers()
+            .finish()
+    }
+}
+
+/// One timer for all connections of a pool, since `awc` looks at their age only when it needs one.
+async fn close_when_idle(pool: Weak<Pool>, clock: Clock) {
+    let mut pause = KEEP_ALIVE;
+    loop {
+        rt::time::sleep(pause).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let idle = pool
+            .last_used
+            .get()
+            .map_or(KEEP_ALIVE, |last_used| clock.elapsed(last_used));
+        pause = KEEP_ALIVE.saturating_sub(idle);
+        if pause.is_zero() {
+            pool.is_watched.set(false);
+            *pool.current.borrow_mut() = None;
+            return;
+        }
+    }
+}

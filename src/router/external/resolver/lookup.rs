@@ -1,0 +1,100 @@
+//! One look-up, and how many there may be at once.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+use super::{Answer, Lookup, ResolveError};
+use crate::clock::Clock;
+
+/// Look-ups at once of names that were found the last time.
+const FOUND: usize = 32;
+/// Of names that nobody asked for before.
+const NEW: usize = 16;
+/// Of names that were not found the last time.
+const MISSED: usize = 16;
+const KEEP_ADDRESSES: Duration = Duration::from_secs(10);
+const KEEP_FAILURE: Duration = Duration::from_secs(1);
+
+/// What came of the last look-up of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Found,
+    New,
+    Missed,
+}
+
+/// What a look-up has found, and how long that holds.
+#[derive(Clone)]
+pub(super) struct Resolved {
+    pub(super) answer: Answer,
+    pub(super) fresh_until: Instant,
+}
+
+/// Where look-ups wait for a thread, by the standing of their name.
+pub(super) struct Desks {
+    found: Arc<Semaphore>,
+    new: Arc<Semaphore>,
+    missed: Arc<Semaphore>,
+}
+
+impl Default for Desks {
+    fn default() -> Self {
+        Self {
+            found: Arc::new(Semaphore::new(FOUND)),
+            new: Arc::new(Semaphore::new(NEW)),
+            missed: Arc::new(Semaphore::new(MISSED)),
+        }
+    }
+}
+
+impl Desks {
+    /// Looks the host up, whether somebody waits for that or not: a look-up that nobody polls would keep the
+    /// permit that it is given in the end.
+    pub(super) fn look_up(
+        &self,
+        host: Box<str>,
+        standing: Standing,
+        lookup: Arc<Lookup>,
+        clock: Clock,
+    ) -> impl Future<Output = Resolved> + Send + use<> {
+        let desk = Arc::clone(match standing {
+            Standing::Found => &self.found,
+            Standing::New => &self.new,
+            Standing::Missed => &self.missed,
+        });
+        let looking = tokio::spawn(async move {
+            let _permit = desk.acquire().await;
+            let looked_up = tokio::task::spawn_blocking(move || resolved(lookup(&host), clock));
+            looked_up.await
+        });
+        async move {
+            match looking.await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) | Err(error) => resolved(Err(io::Error::other(error)), clock),
+            }
+        }
+    }
+}
+
+fn resolved(looked_up: io::Result<Vec<IpAddr>>, clock: Clock) -> Resolved {
+    let answer = match looked_up {
+        Ok(addresses) if addresses.is_empty() => Err(ResolveError::NoAddresses),
+        Ok(addresses) => Ok(addresses.into()),
+        Err(error) => Err(ResolveError::Failed(error.to_string())),
+    };
+    let keep = if answer.is_ok() {
+        KEEP_ADDRESSES
+    } else {
+        KEEP_FAILURE
+    };
+    Resolved {
+        answer,
+        fresh_until: clock.instant() + keep,
+    }
+}

@@ -1,0 +1,67 @@
+//! A look at the files before the database driver looks at them: its own words for a directory, a missing
+//! right and a full disk are the same, and name no file.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read as _},
+    path::Path,
+};
+
+use super::StartError;
+use crate::config::Config;
+
+/// What every SQLite database begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Whether the embedded database can be opened, or made, as far as its file and folder tell. Makes the
+/// folder where it is missing.
+///
+/// # Errors
+/// [`StartError::File`] with the path and what is wrong with it.
+pub(super) fn check_database_file(config: &Config) -> Result<(), StartError> {
+    let Some(path) = config.database.url.sqlite_path() else {
+        return Ok(());
+    };
+    make_folder_of(path)?;
+    let failed = |source| StartError::File {
+        what: "the database",
+        path: path.to_owned(),
+        source,
+    };
+    // Opened for writing: one that can only be read is of no use.
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => check_content(file).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Makes the folder that is to hold `file`.
+///
+/// # Errors
+/// [`StartError::File`].
+pub(super) fn make_folder_of(file: &Path) -> Result<(), StartError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => return Ok(()),
+    };
+    fs::create_dir_all(folder).map_err(|source| StartError::File {
+        what: "the folder",
+        path: folder.to_owned(),
+        source: match source.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::from(io::ErrorKind::NotADirectory),
+            _ => source,
+        },
+    })
+}
+
+/// An empty file is a database that has nothing in it yet.
+fn check_content(mut file: fs::File) -> io::Result<()> {
+    let mut start = Vec::new();
+    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start.is_empty() || start == MAGIC {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is no SQLite database"))
+    }
+}
