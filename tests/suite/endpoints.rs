@@ -394,7 +394,13 @@ async fn large_answers_cost_no_memory(engine: Engine) {
     const EVENTS: usize = 100;
     /// An answer read without a bound would cost this much each within the second that a body is read.
     const MOST_GROWTH: u64 = 128 << 20;
-    let app = TestApp::with(engine, |settings| settings.retrying_after(&[])).await;
+    // All of them are to fail, and at once.
+    let app = TestApp::with(engine, |settings| {
+        settings
+            .set("delivery.breaker_failures", 1000)
+            .retrying_after(&[])
+    })
+    .await;
     let workspace = app.workspace("acme").await;
     let piece = Bytes::from("x".repeat(1 << 20));
     let cases = [
