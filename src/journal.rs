@@ -33,6 +33,8 @@ mod reads;
 mod recovery;
 #[cfg(test)]
 pub(crate) mod scratch;
+#[cfg(test)]
+pub(crate) mod seam;
 mod sql;
 mod sql_storage;
 mod storage;

@@ -22,4 +22,6 @@ pub mod journal;
 pub mod receive;
 pub mod router;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 pub mod store;

@@ -15,6 +15,8 @@ mod restarts;
 mod ring;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod simulated;
 mod supervisor;
 mod workspace;
 

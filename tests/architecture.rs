@@ -19,6 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("router", &["domain", "clock", "config", "journal", "entity"]),
     ("auth", &["domain", "clock", "config", "store", "router"]),
     ("receive", &["domain", "clock"]),
+    // Unit tests, of the engine as a whole.
+    ("simulation", &["domain", "clock", "journal", "router", "entity"]),
     (
         "http",
         &[

@@ -21,15 +21,15 @@ const ROWS_PER_STATEMENT: usize = 128;
 
 /// What one transaction takes.
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) appends: Vec<StagedAppend>,
-    pub(super) settlements: Vec<SettleCommand>,
+pub(crate) struct Batch {
+    pub(crate) appends: Vec<StagedAppend>,
+    pub(crate) settlements: Vec<SettleCommand>,
 }
 
 /// An append whose events have their places, provided that the batch commits.
-pub(super) struct StagedAppend {
-    pub(super) append: Append,
-    pub(super) events: Vec<Arc<PlatformEvent>>,
+pub(crate) struct StagedAppend {
+    pub(crate) append: Append,
+    pub(crate) events: Vec<Arc<PlatformEvent>>,
 }
 
 impl Batch {
@@ -252,7 +252,7 @@ impl Batch {
 }
 
 impl LetterCommand {
-    pub(super) fn key(&self) -> DeliveryKey {
+    pub(crate) fn key(&self) -> DeliveryKey {
         match self {
             Self::Write(letter) => letter.key,
             Self::Return(letter) => letter.key,

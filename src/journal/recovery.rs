@@ -7,7 +7,6 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use super::{
     batch::{Batch, StagedAppend},
     sql::{in_list, power_of_two_chunks},
-    sql_storage::wait_for_predecessor,
 };
 use crate::domain::{
     event::PlatformEvent,
@@ -25,16 +24,6 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
         .transpose()?
         .flatten();
     Ok(generation.unwrap_or(0))
-}
-
-/// The places of those of the events that are in the log, once no transaction of a lost connection can still be
-/// under way.
-pub(super) async fn resolve(
-    connection: &DatabaseConnection,
-    ids: &[EventId],
-) -> Result<HashMap<EventId, Seq>, DbErr> {
-    wait_for_predecessor(connection).await?;
-    places_of(connection, ids).await
 }
 
 /// The places of those of the events that are in the log.

@@ -70,6 +70,7 @@ impl Storage for SqlStorage {
             let connection = parts.url.writer(&parts.owner).await?;
             claim::take_over(&connection, &parts.owner).await?;
             guard(&connection).await?;
+            wait_for_predecessor(&connection).await?;
             Ok(Arc::new(SqlConnection { connection, parts }) as Arc<dyn Connection>)
         }
         .boxed()
@@ -96,6 +97,19 @@ pub(super) async fn guard(connection: &DatabaseConnection) -> Result<(), DbErr> 
         connection.execute_unprepared(bounds).await?;
     }
     Ok(())
+}
+
+/// Waits until a lost connection of this process cannot be committing any more. On PostgreSQL the claim has
+/// waited for the end of its session.
+async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    // It would still hold the lock that this takes.
+    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
+        Outcome::Committed(()) => Ok(()),
+        _ => Err(DbErr::Custom("the database is locked".to_owned())),
+    }
 }
 
 struct SqlConnection {
@@ -184,10 +198,6 @@ impl Connection for SqlConnection {
         async move { recovery::places_of(&self.connection, &ids).await }.boxed()
     }
 
-    fn resolve(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
-        async move { recovery::resolve(&self.connection, &ids).await }.boxed()
-    }
-
     fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>> {
         attempts::write_all(&self.connection, rows).boxed()
     }
@@ -256,17 +266,5 @@ impl LogReader for SqlReader {
 
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
         reads::earliest_retry_after(&self.database, after).boxed()
-    }
-}
-
-/// Waits until a lost connection cannot be committing any more.
-pub(super) async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
-        return Ok(());
-    }
-    // It would still hold the lock that this takes.
-    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
-        Outcome::Committed(()) => Ok(()),
-        _ => Err(DbErr::Custom("the database is locked".to_owned())),
     }
 }

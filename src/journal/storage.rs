@@ -43,7 +43,8 @@ pub(crate) enum HouseKept {
 
 /// Where the log is kept, for the writer.
 pub(crate) trait Storage: Send {
-    /// A new writer connection that holds the claim.
+    /// A new writer connection that holds the claim, once no transaction of an earlier one can still be under
+    /// way: what it finds is what there is.
     fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, OpenError>>;
 
     /// Gives back the claim, and the connection where there is one.
@@ -90,9 +91,6 @@ pub(crate) trait Connection: Send + Sync {
 
     /// The places of those of the events that are in the log.
     fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
-
-    /// [`Connection::places_of`], once no transaction of a lost connection can still be under way.
-    fn resolve(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
 
     /// Writes rows of the history, in a transaction that need not wait for the disk.
     fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>>;

@@ -470,7 +470,7 @@ on_both_engines!(
             .await
             .unwrap()
             .unwrap();
-        let found = recovery::resolve(&connection, &[recorded.id, missing.id]).await;
+        let found = recovery::places_of(&connection, &[recorded.id, missing.id]).await;
         let places: Vec<_> = found.unwrap().into_iter().collect();
         assert_eq!(places, [(recorded.id, Seq::new(1))]);
         connection.close().await.unwrap();

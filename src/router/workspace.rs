@@ -121,6 +121,8 @@ impl WorkspaceActor {
     ) {
         self.loading = false;
         match loaded {
+            // What was read may lack what the new reading is for.
+            Ok(_) if self.load_again => {}
             Ok((head, views)) => {
                 self.head = self.head.max(head);
                 self.loaded = true;
@@ -209,6 +211,8 @@ impl Handler<NewsWaits> for WorkspaceActor {
         self.idling.touch();
         let news = self.entry.take_news();
         if news.reload {
+            // A change may have been committed without a notice: until it is known who is due, nobody is served.
+            self.loaded = false;
             self.load(ctx);
         }
         for view in news.views.into_values() {

@@ -98,7 +98,7 @@ async fn restore(
     let places = if unknown.is_empty() {
         HashMap::new()
     } else {
-        timeout(TRANSACTION_TIMEOUT, connection.resolve(unknown))
+        timeout(TRANSACTION_TIMEOUT, connection.places_of(unknown))
             .await
             .map_err(silence)?
             .map_err(|error| error.to_string())?

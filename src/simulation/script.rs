@@ -1,0 +1,495 @@
+//! What happens to the engine of a simulated world: publishers, admins, and trouble.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    dice::Dice,
+    service::{Temper, base_url},
+    tables::{LetterStatus, effects::UNSTORABLE},
+    world::{State, World},
+};
+use crate::{
+    clock::{Clock, simulated},
+    domain::{
+        event::NewEvent,
+        event_key::EventKey,
+        event_pattern::EventPattern,
+        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+        idempotency::Idempotency,
+        installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
+        signing::SigningSecret,
+    },
+    router::EventRouter,
+};
+
+const KEYS: [&str; 4] = [
+    "crm.deal.closed",
+    "crm.deal.opened",
+    "shop.order.paid",
+    "shop.cart",
+];
+const PATTERNS: [&str; 4] = ["**", "crm.**", "shop.order.paid", "crm.deal.opened"];
+/// The keys of extensions; few, so that some are installed again.
+const EXTENSIONS: [&str; 4] = ["crm", "shop", "billing", "search"];
+
+/// One process of the world, as those outside see it.
+pub(super) struct Scene {
+    world: Arc<World>,
+    router: EventRouter,
+    workspaces: Vec<WorkspaceId>,
+    /// Installations that an admin is changing: one change at a time.
+    busy: Arc<std::sync::Mutex<BTreeSet<InstallationId>>>,
+}
+
+/// The kinds of steps, and how often each is taken.
+const STEPS: [(Step, u32); 17] = [
+    (Step::Publish, 30),
+    (Step::PublishMany, 6),
+    (Step::HangUp, 2),
+    (Step::Install, 4),
+    (Step::Subscribe, 5),
+    (Step::Unsubscribe, 2),
+    (Step::Hold, 3),
+    (Step::Release, 4),
+    (Step::Limit, 2),
+    (Step::Uninstall, 1),
+    (Step::Replay, 4),
+    (Step::Discard, 1),
+    (Step::Reset, 1),
+    (Step::Temper, 5),
+    (Step::Outage, 1),
+    (Step::Jump, 1),
+    (Step::Panic, 2),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Publish,
+    PublishMany,
+    HangUp,
+    Install,
+    Subscribe,
+    Unsubscribe,
+    Hold,
+    Release,
+    Limit,
+    Uninstall,
+    Replay,
+    Discard,
+    Reset,
+    Temper,
+    Outage,
+    Jump,
+    Panic,
+}
+
+impl Scene {
+    pub(super) fn new(world: &Arc<World>, router: EventRouter, workspaces: &[WorkspaceId]) -> Self {
+        Self {
+            world: Arc::clone(world),
+            router,
+            workspaces: workspaces.to_vec(),
+            busy: Arc::default(),
+        }
+    }
+
+    /// Something to begin with.
+    pub(super) fn set_up(&self) {
+        for workspace in &self.workspaces {
+            let extensions = self.world.with(|state| state.dice.number(1..4));
+            for _ in 0..extensions {
+                self.install(*workspace);
+            }
+        }
+    }
+
+    /// Lets one thing happen.
+    pub(super) fn step(&self) {
+        let (step, workspace) = self.world.with(|state| {
+            let unrest = state.shape.unrest;
+            let weights = STEPS.map(|(step, weight)| match step {
+                Step::Outage | Step::Panic | Step::Jump => weight * unrest,
+                _ => weight,
+            });
+            let step = STEPS[state.dice.weighted(&weights)].0;
+            state.trace.record(format_args!("step: {step:?}"));
+            (step, state.dice.pick(&self.workspaces))
+        });
+        let Some(workspace) = workspace else { return };
+        match step {
+            Step::Publish => self.publish(workspace, None),
+            Step::PublishMany => {
+                for _ in 0..self.world.with(|state| state.dice.number(2..30)) {
+                    self.publish(workspace, None);
+                }
+            }
+            Step::HangUp => {
+                let patience = self.world.with(|state| state.dice.millis(0..50));
+                self.publish(workspace, Some(patience));
+            }
+            Step::Install => self.install(workspace),
+            Step::Subscribe => self.change(workspace, |_, dice| subscribe(dice)),
+            Step::Unsubscribe => self.unsubscribe(workspace),
+            Step::Hold => self.change(workspace, |_, dice| Some(hold(dice))),
+            Step::Release => self.change(workspace, |_, _| Some(release())),
+            Step::Limit => self.change(workspace, |_, dice| Some(limit(dice))),
+            Step::Uninstall => self.change(workspace, |_, _| Some(InstallationChange::Uninstall)),
+            Step::Replay => self.replay(workspace),
+            Step::Discard => self.discard(workspace),
+            Step::Reset => self.reset(workspace),
+            Step::Temper => self.change_temper(),
+            Step::Outage => self.lose_the_database(),
+            Step::Jump => self.jump(),
+            Step::Panic => self.panic(workspace),
+        }
+    }
+
+    fn publish(&self, workspace: WorkspaceId, patience: Option<Duration>) {
+        let (world, router) = (Arc::clone(&self.world), self.router.clone());
+        let id = EventId::new(Clock.new_uuid());
+        let (event, idempotency) = world.with(|state| {
+            let what = if state.dice.chance(10) { UNSTORABLE } else { "fine" };
+            let payload = format!("{{\"of\": \"{id}\", \"is\": \"{what}\"}}");
+            let idempotency = draw_key(&mut state.dice);
+            state
+                .witness
+                .publishes(workspace, id, &payload, idempotency.as_ref());
+            let key = state.dice.pick(&KEYS).unwrap_or(KEYS[0]);
+            let event = NewEvent {
+                id,
+                event_key: EventKey::parse(key).expect("it is an event key"),
+                schema_version: None,
+                actor: None,
+                payload: payload.into(),
+                occurred_at: Clock.wall(),
+                traceparent: None,
+            };
+            (event, idempotency)
+        });
+        actix::spawn(async move {
+            let start = Clock.instant();
+            let answer = router.publish(workspace, event, idempotency);
+            let answer = match patience {
+                None => answer.await,
+                Some(patience) => match tokio::time::timeout(patience, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return,
+                },
+            };
+            world.with(|state| {
+                state
+                    .trace
+                    .record(format_args!("the publisher of {id} reads {answer:?}"));
+                let took = Clock.elapsed(start);
+                state.witness.answered(id, &answer, took, &state.tables);
+            });
+        });
+    }
+
+    fn install(&self, workspace: WorkspaceId) {
+        let (world, router) = (Arc::clone(&self.world), self.router.clone());
+        let id = InstallationId::new(Clock.new_uuid());
+        let (key, count, subscription) = world.with(|state| {
+            let temper = Temper::draw(&mut state.dice);
+            state.tempers.insert(id, temper);
+            let key = state.dice.pick(&EXTENSIONS).unwrap_or("crm");
+            (key, state.tables.installations.len(), subscribe(&mut state.dice))
+        });
+        if count >= 8 {
+            return;
+        }
+        let new = NewInstallation {
+            id,
+            key: key.to_owned(),
+            name: key.to_owned(),
+            delivery_type: DeliveryType::ExternalService,
+            service_base_url: Some(base_url(id)),
+            signing_secret: SigningSecret::from_random([7; 32]).reveal(),
+            headers: String::new(),
+            enabled: true,
+        };
+        actix::spawn(async move {
+            if router.install(workspace, new).await.is_ok()
+                && let Some(subscription) = subscription
+            {
+                let answer = router.change_installation(workspace, id, subscription).await;
+                let done = answer.is_ok();
+                world.note(format_args!("{id} is installed and subscribed: {done}"));
+            }
+        });
+    }
+
+    /// An admin changes an installation of the workspace, where there is one that is not being changed.
+    fn change(
+        &self,
+        workspace: WorkspaceId,
+        draw: impl FnOnce(InstallationId, &mut Dice) -> Option<InstallationChange>,
+    ) {
+        let Some(id) = self.any_installation(workspace) else {
+            return;
+        };
+        let Some(change) = self.world.with(|state| draw(id, &mut state.dice)) else {
+            return;
+        };
+        if !self.busy().insert(id) {
+            return;
+        }
+        let held = match &change {
+            InstallationChange::Update(update) if update.paused == Some(true) => Some(true),
+            InstallationChange::Update(update) if update.enabled == Some(false) => Some(true),
+            InstallationChange::Update(update) if update.paused.or(update.enabled).is_some() => Some(false),
+            InstallationChange::Uninstall => Some(true),
+            _ => None,
+        };
+        let (world, router, busy) = (
+            Arc::clone(&self.world),
+            self.router.clone(),
+            Arc::clone(&self.busy),
+        );
+        if held == Some(false) {
+            world.with(|state| state.witness.held(id, false));
+        }
+        actix::spawn(async move {
+            let answer = router.change_installation(workspace, id, change).await;
+            let done = answer.is_ok();
+            world.with(|state| {
+                state
+                    .trace
+                    .record(format_args!("the admin of {id} is told: {done}"));
+                if done && held == Some(true) {
+                    state.witness.held(id, true);
+                }
+            });
+            busy.lock().expect("nothing panics under it").remove(&id);
+        });
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<InstallationId>> {
+        self.busy.lock().expect("nothing panics under it")
+    }
+
+    fn any_installation(&self, workspace: WorkspaceId) -> Option<InstallationId> {
+        self.world.with(|state| {
+            let all: Vec<InstallationId> = state
+                .tables
+                .installations
+                .values()
+                .filter(|installed| installed.workspace() == workspace)
+                .map(|installed| installed.id())
+                .collect();
+            state.dice.pick(&all)
+        })
+    }
+
+    fn unsubscribe(&self, workspace: WorkspaceId) {
+        let world = Arc::clone(&self.world);
+        let all: Vec<(InstallationId, SubscriptionId)> = world.with(|state| {
+            let of_workspace = state
+                .tables
+                .installations
+                .values()
+                .filter(|installed| installed.workspace() == workspace);
+            of_workspace
+                .flat_map(|installed| {
+                    let spans = installed.all_spans();
+                    spans
+                        .into_iter()
+                        .map(|span| (installed.id(), span.subscription_id))
+                })
+                .collect()
+        });
+        let Some((id, subscription_id)) = world.with(|state| state.dice.pick(&all)) else {
+            return;
+        };
+        let router = self.router.clone();
+        actix::spawn(async move {
+            let change = InstallationChange::Unsubscribe { subscription_id };
+            let done = router.change_installation(workspace, id, change).await.is_ok();
+            world.note(format_args!("the admin of {id} is told: {done}"));
+        });
+    }
+
+    fn any_letter(&self, workspace: WorkspaceId) -> Option<DeadLetterId> {
+        self.world.with(|state| {
+            let all: Vec<DeadLetterId> = state
+                .tables
+                .letters
+                .values()
+                .filter(|letter| letter.workspace == workspace)
+                .filter(|letter| letter.status == LetterStatus::Dead)
+                .map(|letter| letter.id)
+                .collect();
+            state.dice.pick(&all)
+        })
+    }
+
+    fn replay(&self, workspace: WorkspaceId) {
+        let Some(letter) = self.any_letter(workspace) else {
+            return;
+        };
+        let elsewhere = self.world.with(|state| state.dice.chance(300));
+        let to = elsewhere.then(|| self.any_installation(workspace)).flatten();
+        let (world, router) = (Arc::clone(&self.world), self.router.clone());
+        actix::spawn(async move {
+            let answer = router.replay(workspace, letter, to).await;
+            world.note(format_args!("the replay of {letter}: {answer:?}"));
+        });
+    }
+
+    fn discard(&self, workspace: WorkspaceId) {
+        let Some(letter) = self.any_letter(workspace) else {
+            return;
+        };
+        let (world, router) = (Arc::clone(&self.world), self.router.clone());
+        actix::spawn(async move {
+            let answer = router.discard(workspace, letter).await;
+            world.note(format_args!("the discarding of {letter}: {answer:?}"));
+        });
+    }
+
+    fn reset(&self, workspace: WorkspaceId) {
+        let Some(id) = self.any_installation(workspace) else {
+            return;
+        };
+        let (world, router) = (Arc::clone(&self.world), self.router.clone());
+        actix::spawn(async move {
+            let answer = router.reset(workspace, id).await;
+            world.note(format_args!("the reset of {id}: {answer:?}"));
+        });
+    }
+
+    fn change_temper(&self) {
+        self.world.with(|state| {
+            let all: Vec<InstallationId> = state.tempers.keys().copied().collect();
+            if let Some(id) = state.dice.pick(&all) {
+                let temper = Temper::draw(&mut state.dice);
+                state.trace.record(format_args!("{id} is {temper:?}"));
+                state.tempers.insert(id, temper);
+            }
+        });
+    }
+
+    fn lose_the_database(&self) {
+        self.world.with(|state| {
+            let lasts = state.dice.millis(100..20_000);
+            state.outage_until = Clock.now() + lasts;
+            state.fault(format_args!("no database for {lasts:?}"));
+        });
+    }
+
+    fn jump(&self) {
+        self.world.with(|state| {
+            let millis = state
+                .dice
+                .pick(&[-3_600_000, 3_600_000, -1_000, 60_000])
+                .unwrap_or(0);
+            state
+                .trace
+                .record(format_args!("the wall clock jumps by {millis} ms"));
+            simulated::jump(millis);
+        });
+    }
+
+    fn panic(&self, workspace: WorkspaceId) {
+        let which = self.world.with(|state| {
+            let which = state.dice.weighted(&[4, 6, 2, 1]);
+            state.fault(format_args!("an actor panics: {which}"));
+            which
+        });
+        match which {
+            0 => self.router.panic_workspace(workspace),
+            1 => {
+                let router = self.router.clone();
+                if let Some(id) = self.any_installation(workspace) {
+                    actix::spawn(async move { router.panic_delivery_actor(workspace, id).await });
+                }
+            }
+            2 => self.router.panic_dead_letter_actor(),
+            _ => self.router.panic_supervisor(),
+        }
+    }
+
+    /// The trouble is over, and most of what was held is released.
+    pub(super) async fn make_peace(&self) {
+        self.world.with(State::be_well);
+        // Changes under way come to their end.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let all: Vec<(WorkspaceId, InstallationId, bool)> = self.world.with(|state| {
+            state
+                .tables
+                .installations
+                .values()
+                .map(|installed| (installed.workspace(), installed.id(), installed.is_held()))
+                .collect()
+        });
+        for (workspace, id, is_held) in all {
+            if is_held && self.world.with(|state| state.dice.chance(700)) {
+                self.world.with(|state| state.witness.held(id, false));
+                // Where it was uninstalled meanwhile there is nothing to release.
+                let _ = self.router.change_installation(workspace, id, release()).await;
+            }
+            let answer = self.router.reset(workspace, id).await;
+            self.world.note(format_args!("the reset of {id}: {answer:?}"));
+        }
+    }
+}
+
+/// A key, now and then one that was used before, with the same body or another one.
+fn draw_key(dice: &mut Dice) -> Option<Idempotency> {
+    dice.chance(150).then(|| Idempotency {
+        key: format!("key {}", dice.number(0..8)).into(),
+        body_sha256: [u8::from(dice.chance(200)); 32],
+    })
+}
+
+fn subscribe(dice: &mut Dice) -> Option<InstallationChange> {
+    let pattern = dice.pick(&PATTERNS)?;
+    Some(InstallationChange::Subscribe {
+        subscription_id: SubscriptionId::new(Clock.new_uuid()),
+        pattern: EventPattern::parse(pattern).ok()?,
+    })
+}
+
+fn hold(dice: &mut Dice) -> InstallationChange {
+    let pause = dice.chance(500);
+    InstallationChange::Update(InstallationUpdate {
+        paused: pause.then_some(true),
+        enabled: (!pause).then_some(false),
+        ..InstallationUpdate::default()
+    })
+}
+
+fn release() -> InstallationChange {
+    InstallationChange::Update(InstallationUpdate {
+        paused: Some(false),
+        enabled: Some(true),
+        ..InstallationUpdate::default()
+    })
+}
+
+fn limit(dice: &mut Dice) -> InstallationChange {
+    InstallationChange::Update(InstallationUpdate {
+        concurrency: dice.pick(&[None, Some(1), Some(3), Some(100)]).flatten(),
+        ordered: dice.pick(&[None, Some(true), Some(false)]).flatten(),
+        rate_limit: dice
+            .pick(&[None, Some(None), Some(Some(2)), Some(Some(50))])
+            .flatten(),
+        ..InstallationUpdate::default()
+    })
+}
+
+impl State {
+    fn be_well(&mut self) {
+        self.faults = super::shape::Faults::NONE;
+        self.outage_until = Clock.now();
+        let ids: Vec<InstallationId> = self.tempers.keys().copied().collect();
+        for id in ids {
+            let temper = if self.dice.chance(100) {
+                Temper::Failing
+            } else {
+                Temper::Well
+            };
+            self.tempers.insert(id, temper);
+        }
+    }
+}

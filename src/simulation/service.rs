@@ -1,0 +1,213 @@
+//! The services outside of a simulated world, as attempts meet them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::time::sleep;
+
+use super::{
+    dice::Dice,
+    world::{State, World},
+};
+use crate::{
+    domain::{
+        attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
+        event::PlatformEvent,
+        id::{EventId, InstallationId},
+    },
+    router::external::{DeliveryTarget, SimulatedService},
+};
+
+/// How a service is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Temper {
+    Well,
+    Failing,
+    Hanging,
+    Gone,
+}
+
+impl Temper {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        const ALL: [Temper; 4] = [Temper::Well, Temper::Failing, Temper::Hanging, Temper::Gone];
+        ALL[dice.weighted(&[6, 3, 2, 1])]
+    }
+}
+
+/// Where the events of an installation go.
+pub(super) fn base_url(installation: InstallationId) -> String {
+    format!("http://service.test/{installation}")
+}
+
+/// All services, for the process of one life.
+#[derive(Debug)]
+pub(super) struct Services {
+    world: Arc<World>,
+    life: u64,
+}
+
+impl Services {
+    pub(super) fn new(world: &Arc<World>) -> Self {
+        Self {
+            world: Arc::clone(world),
+            life: world.with(|state| state.life),
+        }
+    }
+}
+
+impl SimulatedService for Services {
+    fn attempt(&self, target: &DeliveryTarget, event: &PlatformEvent) -> BoxFuture<'static, AttemptResult> {
+        let installation = target
+            .url
+            .path()
+            .split('/')
+            .nth(1)
+            .and_then(|id| id.parse().ok())
+            .expect("base_url puts the installation there");
+        let (started, pause, end) = self.world.with(|state| {
+            let kind = state.start(installation, event);
+            let (pause, end) = state.answer(installation);
+            (kind, pause, end)
+        });
+        let running = Running {
+            world: Arc::clone(&self.world),
+            life: self.life,
+            installation,
+            event: event.id,
+            kind: started,
+        };
+        async move {
+            sleep(pause).await;
+            running.end(pause, end)
+        }
+        .boxed()
+    }
+}
+
+/// How an attempt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Delivered,
+    /// The service has the event, and nobody hears of it.
+    AnswerLost,
+    Failed,
+    Busy,
+    Gone,
+    Aborted,
+    Disabled,
+    TimedOut,
+    Panicked,
+}
+
+/// An attempt under way; it may be dropped at any time.
+struct Running {
+    world: Arc<World>,
+    life: u64,
+    installation: InstallationId,
+    event: EventId,
+    kind: DeliveryKind,
+}
+
+impl Running {
+    fn end(self, duration: Duration, end: End) -> AttemptResult {
+        let (installation, event) = (self.installation, self.event);
+        self.world.with(|state| {
+            state
+                .trace
+                .record(format_args!("{installation} {event} ends: {end:?}"));
+            if end == End::Delivered {
+                state.witness.delivered(installation, event, self.kind);
+            }
+        });
+        if end == End::Panicked {
+            // Dropped first, so that the count is right.
+            drop(self);
+            std::panic::resume_unwind(Box::new("the simulation asked for it"));
+        }
+        result(end, duration)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.world.with(|state| {
+            if state.life == self.life {
+                state.witness.stopped_running(self.installation);
+            }
+        });
+    }
+}
+
+fn result(end: End, duration: Duration) -> AttemptResult {
+    let retry = |retry_after| Verdict::Retry { retry_after };
+    let give_up = Verdict::GiveUp;
+    let (outcome, verdict, http_status) = match end {
+        End::Delivered => (AttemptOutcome::Delivered, Verdict::Delivered, Some(200)),
+        End::AnswerLost => (AttemptOutcome::Protocol, retry(None), None),
+        End::Failed | End::Panicked => (AttemptOutcome::Http5xx, retry(None), Some(500)),
+        End::Busy => (
+            AttemptOutcome::Http5xx,
+            retry(Some(Duration::from_secs(7))),
+            Some(503),
+        ),
+        End::Gone => (
+            AttemptOutcome::Http4xx,
+            give_up(DeadLetterReason::Gone),
+            Some(410),
+        ),
+        End::Aborted | End::Disabled => (
+            AttemptOutcome::Http4xx,
+            give_up(DeadLetterReason::Aborted),
+            Some(400),
+        ),
+        End::TimedOut => (AttemptOutcome::Timeout, retry(None), None),
+    };
+    AttemptResult {
+        outcome,
+        verdict,
+        http_status,
+        duration,
+        error: (end != End::Delivered).then(|| format!("{end:?}")),
+        response: None,
+        disable: end == End::Disabled,
+    }
+}
+
+impl State {
+    /// An attempt begins, which says of which kind its delivery is.
+    fn start(&mut self, installation: InstallationId, event: &PlatformEvent) -> DeliveryKind {
+        let kind = self.witness.starts(installation, event, &self.tables);
+        let (id, seq) = (event.id, event.seq.get());
+        self.trace
+            .record(format_args!("{installation} {id} ({seq}) starts: {kind:?}"));
+        kind
+    }
+
+    /// How the service will answer, and when.
+    fn answer(&mut self, installation: InstallationId) -> (Duration, End) {
+        const ODD: [End; 7] = [
+            End::AnswerLost,
+            End::Failed,
+            End::Busy,
+            End::Aborted,
+            End::Disabled,
+            End::TimedOut,
+            End::Panicked,
+        ];
+        let temper = self.tempers.get(&installation).copied().unwrap_or(Temper::Well);
+        let end = match temper {
+            _ if self.dice.chance(self.faults.attempt) => ODD[self.dice.weighted(&[4, 8, 3, 2, 1, 4, 1])],
+            Temper::Well => End::Delivered,
+            Temper::Failing => End::Failed,
+            Temper::Hanging => End::TimedOut,
+            Temper::Gone => End::Gone,
+        };
+        let limit = self.shape.attempt_timeout;
+        let pause = match end {
+            End::TimedOut => limit,
+            _ if self.dice.chance(50) => limit.mul_f64(0.9),
+            _ => self.dice.millis(0..40),
+        };
+        (pause, end)
+    }
+}

@@ -1,0 +1,373 @@
+//! Who watches a simulated world and says when a promise of the engine is broken.
+//!
+//! What is broken is kept as a sentence and not as a panic: the engine catches panics.
+
+mod end;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::tables::{
+    Installed, LetterStatus, Tables,
+    effects::{Effects, UNSTORABLE},
+    live, replay,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        attempt::DeliveryKind,
+        event::PlatformEvent,
+        id::{EventId, InstallationId, WorkspaceId},
+        idempotency::{Idempotency, Recorded},
+        seq::Seq,
+        span::is_due,
+        timestamp::Timestamp,
+    },
+    router::PublishError,
+};
+
+/// How long after an admin was told that an installation is held its last attempts may start.
+const HOLD_GRACE: Duration = Duration::from_secs(1);
+/// Within this a publisher has its answer: three tries of ten seconds, and a little.
+const PUBLISH_BOUND: Duration = Duration::from_secs(31);
+
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    pub(super) violations: Vec<String>,
+    published: BTreeMap<EventId, Published>,
+    deliveries: BTreeMap<(InstallationId, EventId), Deliveries>,
+    lanes: BTreeMap<InstallationId, LaneRecord>,
+    /// For those who look whether anything happens at all.
+    pub(super) totals: Totals,
+}
+
+/// What came of a world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) acknowledged: u64,
+    pub(super) attempts: u64,
+    pub(super) delivered: u64,
+    pub(super) repeated: u64,
+    pub(super) letters: u64,
+    pub(super) crashes: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.attempts += other.attempts;
+        self.delivered += other.delivered;
+        self.repeated += other.repeated;
+        self.letters += other.letters;
+        self.crashes += other.crashes;
+    }
+}
+
+#[derive(Debug)]
+struct Published {
+    workspace: WorkspaceId,
+    payload: Box<str>,
+    key: Option<Box<str>>,
+    fate: PublishFate,
+}
+
+/// What the publisher knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PublishFate {
+    Unknown,
+    Acknowledged,
+    /// It was told that there is no such event.
+    Refused,
+}
+
+/// Attempts of one delivery whose success the engine was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deliveries {
+    live: u32,
+    replay: u32,
+}
+
+#[derive(Debug, Default)]
+struct LaneRecord {
+    /// Lanes that have taken over from one that did not end by itself: each may repeat a window.
+    successions: u32,
+    attached: bool,
+    /// The last process ended in order.
+    clean: bool,
+    running: usize,
+    most_running: usize,
+    /// An admin was told that nothing is delivered any more.
+    held_since: Option<Timestamp>,
+    /// The place of the last event that was started for the first time.
+    last_first: Seq,
+    started: BTreeSet<EventId>,
+}
+
+impl Witness {
+    pub(super) fn violated(&mut self, what: String) {
+        // The first says what happened; the rest follows from it.
+        if self.violations.len() < 10 {
+            self.violations.push(what);
+        }
+    }
+
+    pub(super) fn publishes(
+        &mut self,
+        workspace: WorkspaceId,
+        id: EventId,
+        payload: &str,
+        idempotency: Option<&Idempotency>,
+    ) {
+        let published = Published {
+            workspace,
+            payload: payload.into(),
+            key: idempotency.map(|idempotency| idempotency.key.clone()),
+            fate: PublishFate::Unknown,
+        };
+        self.published.insert(id, published);
+    }
+
+    /// A publisher has its answer.
+    pub(super) fn answered(
+        &mut self,
+        id: EventId,
+        answer: &Result<Recorded, PublishError>,
+        took: Duration,
+        tables: &Tables,
+    ) {
+        if took > PUBLISH_BOUND {
+            self.violated(format!("the publisher of {id} waited for {took:?}"));
+        }
+        let Some(published) = self.published.get_mut(&id) else {
+            return;
+        };
+        match answer {
+            Ok(recorded) => {
+                published.fate = match recorded.replayed {
+                    true => PublishFate::Refused,
+                    false => PublishFate::Acknowledged,
+                };
+                self.totals.acknowledged += 1;
+                let own = recorded.event_ids == [id];
+                let all = recorded.event_ids.iter().all(|id| tables.places.contains_key(id));
+                if own == recorded.replayed || !all || recorded.event_ids.is_empty() {
+                    self.violated(format!("the publisher of {id} is told of {recorded:?}"));
+                }
+            }
+            Err(PublishError::StorageUnavailable | PublishError::ShuttingDown) => {}
+            Err(PublishError::Refused(_)) if !published.payload.contains(UNSTORABLE) => {
+                self.violated(format!("{id} is refused without a reason"));
+            }
+            Err(_) => published.fate = PublishFate::Refused,
+        }
+    }
+
+    /// The cursors that a batch may move.
+    pub(super) fn before(&self, effects: &Effects, tables: &Tables) -> BTreeMap<InstallationId, Seq> {
+        effects
+            .settlements
+            .iter()
+            .filter_map(|settled| {
+                let cursor = tables.installations.get(&settled.installation)?.cursor;
+                Some((settled.installation, cursor))
+            })
+            .collect()
+    }
+
+    /// A batch was committed.
+    pub(super) fn after(
+        &mut self,
+        before: BTreeMap<InstallationId, Seq>,
+        effects: &Effects,
+        tables: &Tables,
+    ) {
+        self.check_places(effects, tables);
+        for (id, from) in before {
+            if let Some(installed) = tables.installations.get(&id) {
+                self.check_passed(installed, from, tables);
+            }
+        }
+        for settled in &effects.settlements {
+            let id = settled.installation;
+            if tables
+                .installations
+                .get(&id)
+                .is_none_or(|installed| installed.workspace() != settled.workspace)
+            {
+                self.violated(format!("{id} settles in another workspace"));
+            }
+            for key in &settled.remove {
+                let is_done = self.is_done(id, key.event_id, tables);
+                if key.kind == DeliveryKind::Live && !is_done {
+                    self.violated(format!("{id} removes the retry of {} undone", key.event_id));
+                }
+            }
+        }
+    }
+
+    fn check_places(&mut self, effects: &Effects, tables: &Tables) {
+        for event in &effects.events {
+            let at = tables.events(event.workspace_id, event.seq.prev(), event.seq);
+            if at.first().is_none_or(|found| found.id != event.id) {
+                self.violated(format!("{} leaves a gap before {}", event.id, event.seq.get()));
+            }
+        }
+    }
+
+    /// The cursor passes only what is delivered, parked or dead.
+    fn check_passed(&mut self, installed: &Installed, from: Seq, tables: &Tables) {
+        let id = installed.id();
+        if installed.cursor > tables.head(installed.workspace()) {
+            self.violated(format!("the cursor of {id} is beyond the head"));
+        }
+        for event in tables.due(installed, from, installed.cursor) {
+            let parked = tables.retries.contains_key(&(id, live(event.id)));
+            if !parked && !self.is_done(id, event.id, tables) {
+                let seq = event.seq.get();
+                self.violated(format!("the cursor of {id} passes {} ({seq})", event.id));
+            }
+        }
+    }
+
+    /// Delivered, or a dead letter.
+    fn is_done(&self, id: InstallationId, event: EventId, tables: &Tables) -> bool {
+        let delivered = self
+            .deliveries
+            .get(&(id, event))
+            .is_some_and(|deliveries| deliveries.live > 0);
+        delivered || tables.letter(id, event).is_some()
+    }
+
+    /// What is `REPLAYING` has its row and nothing else has; what is `REPLAYED` was delivered.
+    pub(super) fn check_letters(&mut self, tables: &Tables) {
+        let rows: BTreeSet<_> = tables
+            .retries
+            .values()
+            .filter_map(|row| row.dead_letter_id)
+            .collect();
+        for letter in tables.letters.values() {
+            let (id, event) = (letter.id, letter.event.id);
+            if rows.contains(&id) != (letter.status == LetterStatus::Replaying) {
+                self.violated(format!("the letter {id} of {event} is {:?}", letter.status));
+            }
+            if letter.status == LetterStatus::Replayed
+                && !tables.installations.keys().any(|installation| {
+                    self.deliveries
+                        .get(&(*installation, event))
+                        .is_some_and(|deliveries| deliveries.replay > 0)
+                })
+            {
+                self.violated(format!("{event} is REPLAYED and was not delivered"));
+            }
+        }
+    }
+
+    /// A lane has its licence.
+    pub(super) fn attached(&mut self, id: InstallationId) {
+        let lane = self.lanes.entry(id).or_default();
+        let in_order = std::mem::take(&mut lane.clean);
+        if std::mem::replace(&mut lane.attached, true) && !in_order {
+            lane.successions += 1;
+        }
+        lane.last_first = Seq::ZERO;
+    }
+
+    /// An attempt starts; says of which kind it is.
+    pub(super) fn starts(
+        &mut self,
+        id: InstallationId,
+        event: &PlatformEvent,
+        tables: &Tables,
+    ) -> DeliveryKind {
+        self.totals.attempts += 1;
+        let kind = if tables.retries.contains_key(&(id, replay(event.id))) {
+            DeliveryKind::Replay
+        } else {
+            DeliveryKind::Live
+        };
+        if let Err(what) = self.may_start(id, event, kind, tables) {
+            self.violated(format!("{id} is sent {} ({}) {what}", event.id, event.seq.get()));
+        }
+        let lane = self.lanes.entry(id).or_default();
+        lane.running += 1;
+        lane.most_running = lane.most_running.max(lane.running);
+        kind
+    }
+
+    fn may_start(
+        &mut self,
+        id: InstallationId,
+        event: &PlatformEvent,
+        kind: DeliveryKind,
+        tables: &Tables,
+    ) -> Result<(), String> {
+        let Some(installed) = tables.installations.get(&id) else {
+            return Err("without being installed".to_owned());
+        };
+        if installed.workspace() != event.workspace_id {
+            return Err("of another workspace".to_owned());
+        }
+        let published = self.published.get(&event.id);
+        if published.is_none_or(|published| published.payload != event.payload) {
+            return Err("with another payload".to_owned());
+        }
+        let lane = self.lanes.entry(id).or_default();
+        if lane
+            .held_since
+            .is_some_and(|since| Clock.now() > since + HOLD_GRACE)
+        {
+            return Err("although it is held".to_owned());
+        }
+        if kind == DeliveryKind::Replay {
+            return Ok(());
+        }
+        if !is_due(&installed.all_spans(), event.seq, &event.event_key) {
+            return Err("which is not due to it".to_owned());
+        }
+        let parked = tables.retries.contains_key(&(id, live(event.id)));
+        if event.seq <= installed.cursor && !parked {
+            return Err("although it is settled".to_owned());
+        }
+        if tables.letter(id, event.id).is_some() {
+            return Err("although it is dead".to_owned());
+        }
+        if lane.started.insert(event.id) {
+            let last = std::mem::replace(&mut lane.last_first, event.seq);
+            if last > event.seq {
+                return Err(format!("after {}", last.get()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stopped_running(&mut self, id: InstallationId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn delivered(&mut self, id: InstallationId, event: EventId, kind: DeliveryKind) {
+        let deliveries = self.deliveries.entry((id, event)).or_default();
+        match kind {
+            DeliveryKind::Live => deliveries.live += 1,
+            DeliveryKind::Replay => deliveries.replay += 1,
+        }
+        self.totals.delivered += 1;
+    }
+
+    /// An admin was told that the installation is held, or asks for it not to be held any more.
+    pub(super) fn held(&mut self, id: InstallationId, is_held: bool) {
+        self.lanes.entry(id).or_default().held_since = is_held.then(|| Clock.now());
+    }
+
+    /// The process has ended. In order: all that it had begun was settled.
+    pub(super) fn process_ended(&mut self, in_order: bool) {
+        for lane in self.lanes.values_mut() {
+            lane.running = 0;
+            lane.clean = in_order;
+        }
+        self.totals.crashes += u64::from(!in_order);
+    }
+}
