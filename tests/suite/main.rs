@@ -5,10 +5,13 @@
 mod support;
 
 mod access;
+mod backlog;
 mod bad_input;
 mod claim;
+mod corrupt;
 mod crash;
 mod dead_letters;
+mod lanes;
 mod neighbours;
 mod outage;
 mod patterns;
@@ -17,3 +20,4 @@ mod retries;
 mod seed;
 mod spans;
 mod surface;
+mod time;

@@ -24,6 +24,7 @@ mod process;
 mod proxy;
 mod service;
 mod settings;
+mod wall_clock;
 mod workspace;
 
 pub(crate) use self::{
@@ -39,6 +40,7 @@ pub(crate) use self::{
     proxy::CommitFate,
     service::{DownService, Service, is_signed},
     settings::Settings,
+    wall_clock::WallClock,
     workspace::{Extension, Workspace},
 };
 
