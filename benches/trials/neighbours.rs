@@ -65,7 +65,11 @@ pub(crate) async fn run(arguments: &Arguments) {
             measure(&mut sides, arguments, with, round > 0).await;
             let made = hanging.connections() - before;
             if with && round > 0 {
-                report::line(&format!("{} {}", those_who_hang[0].shown().await, those_who_hang[9].shown().await));
+                report::line(&format!(
+                    "{} {}",
+                    those_who_hang[0].shown().await,
+                    those_who_hang[9].shown().await
+                ));
                 let memory = report::mebibytes(app.resident_bytes());
                 report::line(&format!(
                     "round {round}: {made} attempts hung, the server has {memory}"

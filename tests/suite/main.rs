@@ -5,13 +5,16 @@
 mod support;
 
 mod access;
+mod backlog;
 mod bad_input;
 mod claim;
+mod corrupt;
 mod crash;
 mod dead_letters;
 mod endpoints;
 mod extensions_limits;
 mod idempotency;
+mod lanes;
 mod neighbours;
 mod outage;
 mod overload;
@@ -23,3 +26,4 @@ mod seed;
 mod spans;
 mod start_errors;
 mod surface;
+mod time;

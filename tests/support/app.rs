@@ -227,6 +227,11 @@ impl TestApp {
         &self.folder
     }
 
+    /// What the test's servers have logged so far.
+    pub(crate) fn log(&self) -> String {
+        process::log(&self.folder)
+    }
+
     /// Ends the test: waits until nothing is left unsettled, stops the server in order, and looks again at
     /// what has become durable.
     pub(crate) async fn finish(mut self) {

@@ -25,6 +25,7 @@ mod proxy;
 mod service;
 mod settings;
 mod tls;
+mod wall_clock;
 mod workspace;
 
 pub(crate) use self::{
@@ -41,6 +42,7 @@ pub(crate) use self::{
     service::{DownService, Service, is_signed},
     settings::Settings,
     tls::{Certificate, TestAuthority, TlsService},
+    wall_clock::WallClock,
     workspace::{Extension, Workspace},
 };
 

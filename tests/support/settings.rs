@@ -4,6 +4,8 @@
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     keys: Vec<(String, String)>,
+    /// Variables that are no settings.
+    variables: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -14,17 +16,26 @@ impl Settings {
         self
     }
 
+    /// Sets a variable of the process's environment that is no setting.
+    #[must_use]
+    pub(crate) fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// The pauses between attempts, without jitter.
     #[must_use]
     pub(crate) fn retrying_after(self, pauses: &[&str]) -> Self {
         self.set("delivery.retry_schedule", format!("{pauses:?}"))
     }
 
-    /// `POINTSMAN__SECTION__KEY` and its value.
+    /// `POINTSMAN__SECTION__KEY` and its value, and the other variables.
     pub(super) fn environment(&self) -> impl Iterator<Item = (String, &str)> {
-        self.keys.iter().map(|(key, value)| {
+        let keys = self.keys.iter().map(|(key, value)| {
             let name = key.to_uppercase().replace('.', "__");
             (format!("POINTSMAN__{name}"), value.as_str())
-        })
+        });
+        let variables = self.variables.iter();
+        keys.chain(variables.map(|(name, value)| (name.clone(), value.as_str())))
     }
 }
