@@ -74,7 +74,7 @@ async fn an_event_whose_payload_is_not_json_becomes_a_dead_letter(engine: Engine
     crm.resume().await;
     let letters = workspace.dead_letters_become(1, "reason=CORRUPT").await;
     assert_eq!(letters[0]["eventId"], json!(published[1]));
-    assert_eq!(letters[0]["attempts"], 0);
+    assert_eq!(letters[0]["attemptsMade"], 0);
     let arrived = late.sorted_event_ids(2).await;
     assert_eq!(arrived, [published[0].clone(), published[2].clone()]);
     is_logged(&app, &published[1]);

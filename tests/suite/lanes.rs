@@ -177,7 +177,7 @@ async fn what_an_open_breaker_holds_too_long_becomes_a_dead_letter(engine: Engin
     assert_eq!(quick.sorted_event_ids(100).await, published);
     let letters = workspace.dead_letters_become(100, "").await;
     let held = letters.iter().filter(|letter| letter["reason"] == "BREAKER_OPEN");
-    let untried = held.filter(|letter| letter["attempts"] == 0).count();
+    let untried = held.filter(|letter| letter["attemptsMade"] == 0).count();
     assert!(untried >= 50, "{untried} of 100 were given up untried");
     app.finish().await;
 }
@@ -226,7 +226,7 @@ async fn what_is_held_longer_than_the_retention_allows_becomes_a_dead_letter(eng
     let published = workspace.publish_many("crm.deal.closed", 20).await;
     let letters = workspace.dead_letters_become(20, "reason=EXPIRED").await;
     assert!(
-        letters.iter().all(|letter| letter["attempts"] == 0),
+        letters.iter().all(|letter| letter["attemptsMade"] == 0),
         "{letters:?}"
     );
     assert_eq!(quick.sorted_event_ids(20).await, published);

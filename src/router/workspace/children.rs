@@ -85,19 +85,23 @@ impl WorkspaceActor {
     /// after `before`.
     pub(super) fn start_children_due(&mut self, before: Seq, recent: &Ring, ctx: &mut Context<Self>) {
         let at = self.circumstances();
-        let mut due = Vec::new();
+        let (mut due, mut held) = (Vec::new(), None::<Timestamp>);
         for (id, installed) in &mut self.installed {
             if !matches!(installed.child, Child::Idle) {
                 continue;
             }
             if !installed.has_due(recent) {
                 installed.nothing_due(before, at.head);
-            } else if installed
-                .held_until(at.max_hold)
-                .is_none_or(|until| until <= at.now)
-            {
-                due.push(*id);
+                continue;
             }
+            match installed.held_until(at.max_hold) {
+                Some(until) if until > at.now => held = Some(held.map_or(until, |first| first.min(until))),
+                Some(_) | None => due.push(*id),
+            }
+        }
+        // It has something to do when what waits for it may expire.
+        if let Some(until) = held {
+            self.tick_by(until, ctx);
         }
         for id in due {
             self.start_child(id, ctx);
