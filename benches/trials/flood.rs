@@ -1,4 +1,4 @@
-//! Publishers of one workspace beside another that publishes as fast as it can.
+//! Publishers of one workspace beside another that floods.
 
 use crate::{
     arguments::{self, Arguments},
@@ -7,51 +7,99 @@ use crate::{
 };
 
 const PER_SECOND: u32 = 100;
-const FLOODING: usize = 64;
+/// Of a flood that leaves the machine some room.
+const PACED_PER_SECOND: u32 = 2_500;
+/// Of a flood that takes all there is.
+const CONNECTIONS: usize = 64;
 const ROUNDS: u64 = 3;
 
+/// What goes on beside the measured publishers.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    /// One workspace, so many events a second, whatever becomes of them.
+    Paced,
+    /// One workspace, as fast as it is answered.
+    OneWorkspace,
+    /// The same from as many workspaces as there are connections: what the machine gives anybody under such
+    /// a load, with nobody who takes more than others.
+    ManyWorkspaces,
+}
+
+impl Beside {
+    const ALL: [Self; 4] = [
+        Self::Nothing,
+        Self::Paced,
+        Self::OneWorkspace,
+        Self::ManyWorkspaces,
+    ];
+
+    fn name(self) -> String {
+        match self {
+            Self::Nothing => "alone".to_owned(),
+            Self::Paced => format!("beside {PACED_PER_SECOND}/s of another"),
+            Self::OneWorkspace => format!("beside {CONNECTIONS} connections of 1"),
+            Self::ManyWorkspaces => format!("beside {CONNECTIONS} connections of {CONNECTIONS}"),
+        }
+    }
+}
+
 pub(crate) async fn run(arguments: &Arguments) {
-    report::title(&format!(
-        "flood: {FLOODING} connections of another workspace, {}",
-        arguments.engine_name()
-    ));
+    report::title(&format!("flood, {}", arguments.engine_name()));
     let app = arguments.server(|settings| settings).await;
-    let (acme, globex) = (app.workspace("acme").await, app.workspace("globex").await);
-    let (flooding, quiet) = (Door::of(&app, &acme), Door::of(&app, &globex));
-    let mut measured = [Sample::default(), Sample::default()];
-    let (mut flooded, mut events) = (Sample::default(), 0);
+    let quiet = Door::of(&app, &app.workspace("quiet").await);
+    let mut doors = Vec::new();
+    for number in 0..CONNECTIONS {
+        doors.push(Door::of(&app, &app.workspace(&format!("loud {number}")).await));
+    }
+    let mut measured: [Sample; 4] = Default::default();
+    let mut flooded: [usize; 4] = [0; 4];
     for round in 0..=ROUNDS {
-        for with in [false, true] {
-            let flood = with.then(|| Flood::start(vec![flooding.clone()], FLOODING));
-            let load = OpenLoop {
-                door: quiet.clone(),
-                per_second: PER_SECOND,
-                lasting: arguments.phase,
-                first: 0,
-                departures: Departures::new(0),
-            };
-            let published = load.run().await;
-            if let Some(flood) = flood {
-                let ended = flood.stop().await;
-                events += ended.admitted.len();
-                flooded.extend(ended.admitted);
-            }
+        for (number, beside) in Beside::ALL.into_iter().enumerate() {
+            let (published, events) = measure(beside, &quiet, &doors, arguments).await;
             // The first round warms up.
             if round > 0 {
-                measured[usize::from(with)].extend(published);
+                measured[number].extend(published);
+                flooded[number] += events;
             }
         }
     }
-    let [without, with] = &measured;
     report::line(report::HEAD);
-    report::row("publish: without", without);
-    report::row("publish: with", with);
-    report::ratio("publish", without, with);
-    report::row("publish by those who flood", &flooded);
-    let seconds = arguments.phase.as_secs() * (ROUNDS + 1);
+    for (number, beside) in Beside::ALL.into_iter().enumerate() {
+        report::row(&beside.name(), &measured[number]);
+        if number > 0 {
+            report::ratio("  to alone", &measured[0], &measured[number]);
+        }
+    }
+    report::ratio("one to many workspaces", &measured[3], &measured[2]);
+    let seconds = arguments.phase.as_secs() * ROUNDS;
+    let rates = flooded.map(|events| u64::try_from(events).unwrap_or(u64::MAX) / seconds);
     report::line(&format!(
-        "the flood: {} events a second; server and publishers share the cores",
-        u64::try_from(events).unwrap_or(u64::MAX) / seconds
+        "events of the others a second: {rates:?}; server and publishers share the cores"
     ));
     arguments::end(app).await;
+}
+
+async fn measure(beside: Beside, quiet: &Door, doors: &[Door], arguments: &Arguments) -> (Sample, usize) {
+    let load = |door: &Door, per_second| OpenLoop {
+        door: door.clone(),
+        per_second,
+        lasting: arguments.phase,
+        first: 0,
+        departures: Departures::new(0),
+    };
+    let published = load(quiet, PER_SECOND);
+    let doors = match beside {
+        Beside::Nothing => return (published.run().await, 0),
+        Beside::Paced => {
+            let paced = load(&doors[0], PACED_PER_SECOND);
+            let (published, paced) = futures_util::future::join(published.run(), paced.run()).await;
+            return (published, paced.len());
+        }
+        Beside::OneWorkspace => &doors[..1],
+        Beside::ManyWorkspaces => doors,
+    };
+    let flood = Flood::start(doors.to_vec(), CONNECTIONS);
+    let published = published.run().await;
+    (published, flood.stop().await.admitted.len())
 }

@@ -59,17 +59,12 @@ pub(crate) async fn run(arguments: &Arguments) {
     report::line(report::HEAD);
     for round in 0..=ROUNDS {
         for with in [false, true] {
-            switch(&those_who_hang, &hanging, with).await;
             let before = hanging.connections();
+            switch(&those_who_hang, &hanging, with).await;
             // The first round warms up.
             measure(&mut sides, arguments, with, round > 0).await;
             let made = hanging.connections() - before;
             if with && round > 0 {
-                report::line(&format!(
-                    "{} {}",
-                    those_who_hang[0].shown().await,
-                    those_who_hang[9].shown().await
-                ));
                 let memory = report::mebibytes(app.resident_bytes());
                 report::line(&format!(
                     "round {round}: {made} attempts hung, the server has {memory}"
