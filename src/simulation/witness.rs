@@ -93,9 +93,10 @@ struct Deliveries {
 struct LaneRecord {
     /// Lanes that have taken over from one that did not end by itself: each may repeat a window.
     successions: u32,
-    attached: bool,
-    /// The last process ended in order.
-    clean: bool,
+    /// A lane has attached and has not ended in order since, as far as is known.
+    open: bool,
+    /// That lane is of the present process.
+    of_this_process: bool,
     running: usize,
     most_running: usize,
     /// An admin was told that nothing is delivered any more.
@@ -267,10 +268,10 @@ impl Witness {
     /// A lane has its licence.
     pub(super) fn attached(&mut self, id: InstallationId) {
         let lane = self.lanes.entry(id).or_default();
-        let in_order = std::mem::take(&mut lane.clean);
-        if std::mem::replace(&mut lane.attached, true) && !in_order {
+        if std::mem::replace(&mut lane.open, true) {
             lane.successions += 1;
         }
+        lane.of_this_process = true;
         lane.last_first = Seq::ZERO;
     }
 
@@ -366,7 +367,9 @@ impl Witness {
     pub(super) fn process_ended(&mut self, in_order: bool) {
         for lane in self.lanes.values_mut() {
             lane.running = 0;
-            lane.clean = in_order;
+            if std::mem::take(&mut lane.of_this_process) && in_order {
+                lane.open = false;
+            }
         }
         self.totals.crashes += u64::from(!in_order);
     }
