@@ -81,6 +81,7 @@ fn history(seed: u64) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the long run is read by a person")]
 fn no_seed_breaks_a_promise() {
     if let Some(seed) = variable("POINTSMAN_SIMULATION_SEED") {
         let report = simulate(seed, false);

@@ -397,10 +397,20 @@ impl Scene {
             which
         });
         match which {
-            0 => self.router.panic_workspace(workspace),
+            0 => {
+                self.world.with(|state| {
+                    for installed in state.tables.installations.values() {
+                        if installed.workspace() == workspace {
+                            state.witness.panics(installed.id());
+                        }
+                    }
+                });
+                self.router.panic_workspace(workspace);
+            }
             1 => {
                 let router = self.router.clone();
                 if let Some(id) = self.any_installation(workspace) {
+                    self.world.with(|state| state.witness.panics(id));
                     actix::spawn(async move { router.panic_delivery_actor(workspace, id).await });
                 }
             }

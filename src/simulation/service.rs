@@ -115,8 +115,10 @@ impl Running {
             state
                 .trace
                 .record(format_args!("{installation} {event} ends: {end:?}"));
-            if end == End::Delivered {
-                state.witness.delivered(installation, event, self.kind);
+            match end {
+                End::Delivered => state.witness.delivered(installation, event, self.kind),
+                End::Panicked => state.witness.panics(installation),
+                _ => {}
             }
         });
         if end == End::Panicked {

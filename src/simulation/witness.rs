@@ -97,6 +97,9 @@ struct LaneRecord {
     open: bool,
     /// That lane is of the present process.
     of_this_process: bool,
+    /// Its actor, or that of its workspace, was made to panic in this process: what it knew and had not written yet
+    /// is gone, and an ordered stop does not bring it back.
+    panicked: bool,
     running: usize,
     most_running: usize,
     /// An admin was told that nothing is delivered any more.
@@ -275,6 +278,11 @@ impl Witness {
         lane.last_first = Seq::ZERO;
     }
 
+    /// The actor of this lane, or of its workspace, is about to panic.
+    pub(super) fn panics(&mut self, id: InstallationId) {
+        self.lanes.entry(id).or_default().panicked = true;
+    }
+
     /// An attempt starts; says of which kind it is.
     pub(super) fn starts(
         &mut self,
@@ -367,7 +375,8 @@ impl Witness {
     pub(super) fn process_ended(&mut self, in_order: bool) {
         for lane in self.lanes.values_mut() {
             lane.running = 0;
-            if std::mem::take(&mut lane.of_this_process) && in_order {
+            let panicked = std::mem::take(&mut lane.panicked);
+            if std::mem::take(&mut lane.of_this_process) && in_order && !panicked {
                 lane.open = false;
             }
         }
