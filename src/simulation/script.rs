@@ -1,22 +1,23 @@
 //! What happens to the engine of a simulated world: publishers, admins, and trouble.
 
+mod draw;
+mod trouble;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     dice::Dice,
     service::{Temper, base_url},
     tables::{LetterStatus, effects::UNSTORABLE},
-    world::{State, World},
+    world::World,
 };
 use crate::{
-    clock::{Clock, simulated},
+    clock::Clock,
     domain::{
         event::NewEvent,
         event_key::EventKey,
-        event_pattern::EventPattern,
         id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-        idempotency::Idempotency,
-        installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
+        installation::{DeliveryType, InstallationChange, NewInstallation},
         signing::SigningSecret,
     },
     router::EventRouter,
@@ -28,7 +29,6 @@ const KEYS: [&str; 4] = [
     "shop.order.paid",
     "shop.cart",
 ];
-const PATTERNS: [&str; 4] = ["**", "crm.**", "shop.order.paid", "crm.deal.opened"];
 /// The keys of extensions; few, so that some are installed again.
 const EXTENSIONS: [&str; 4] = ["crm", "shop", "billing", "search"];
 
@@ -128,11 +128,11 @@ impl Scene {
                 self.publish(workspace, Some(patience));
             }
             Step::Install => self.install(workspace),
-            Step::Subscribe => self.change(workspace, |_, dice| subscribe(dice)),
+            Step::Subscribe => self.change(workspace, |_, dice| draw::subscribe(dice)),
             Step::Unsubscribe => self.unsubscribe(workspace),
-            Step::Hold => self.change(workspace, |_, dice| Some(hold(dice))),
-            Step::Release => self.change(workspace, |_, _| Some(release())),
-            Step::Limit => self.change(workspace, |_, dice| Some(limit(dice))),
+            Step::Hold => self.change(workspace, |_, dice| Some(draw::hold(dice))),
+            Step::Release => self.change(workspace, |_, _| Some(draw::release())),
+            Step::Limit => self.change(workspace, |_, dice| Some(draw::limit(dice))),
             Step::Uninstall => self.change(workspace, |_, _| Some(InstallationChange::Uninstall)),
             Step::Replay => self.replay(workspace),
             Step::Discard => self.discard(workspace),
@@ -150,7 +150,7 @@ impl Scene {
         let (event, idempotency) = world.with(|state| {
             let what = if state.dice.chance(10) { UNSTORABLE } else { "fine" };
             let payload = format!("{{\"of\": \"{id}\", \"is\": \"{what}\"}}");
-            let idempotency = draw_key(&mut state.dice);
+            let idempotency = draw::key(&mut state.dice);
             state
                 .witness
                 .publishes(workspace, id, &payload, idempotency.as_ref());
@@ -193,7 +193,11 @@ impl Scene {
             let temper = Temper::draw(&mut state.dice);
             state.tempers.insert(id, temper);
             let key = state.dice.pick(&EXTENSIONS).unwrap_or("crm");
-            (key, state.tables.installations.len(), subscribe(&mut state.dice))
+            (
+                key,
+                state.tables.installations.len(),
+                draw::subscribe(&mut state.dice),
+            )
         });
         if count >= 8 {
             return;
@@ -356,150 +360,5 @@ impl Scene {
             let answer = router.reset(workspace, id).await;
             world.note(format_args!("the reset of {id}: {answer:?}"));
         });
-    }
-
-    fn change_temper(&self) {
-        self.world.with(|state| {
-            let all: Vec<InstallationId> = state.tempers.keys().copied().collect();
-            if let Some(id) = state.dice.pick(&all) {
-                let temper = Temper::draw(&mut state.dice);
-                state.trace.record(format_args!("{id} is {temper:?}"));
-                state.tempers.insert(id, temper);
-            }
-        });
-    }
-
-    fn lose_the_database(&self) {
-        self.world.with(|state| {
-            let lasts = state.dice.millis(100..20_000);
-            state.outage_until = Clock.now() + lasts;
-            state.fault(format_args!("no database for {lasts:?}"));
-        });
-    }
-
-    fn jump(&self) {
-        self.world.with(|state| {
-            let millis = state
-                .dice
-                .pick(&[-3_600_000, 3_600_000, -1_000, 60_000])
-                .unwrap_or(0);
-            state
-                .trace
-                .record(format_args!("the wall clock jumps by {millis} ms"));
-            simulated::jump(millis);
-        });
-    }
-
-    fn panic(&self, workspace: WorkspaceId) {
-        let which = self.world.with(|state| {
-            let which = state.dice.weighted(&[4, 6, 2, 1]);
-            state.fault(format_args!("an actor panics: {which}"));
-            which
-        });
-        match which {
-            0 => {
-                self.world.with(|state| {
-                    for installed in state.tables.installations.values() {
-                        if installed.workspace() == workspace {
-                            state.witness.panics(installed.id());
-                        }
-                    }
-                });
-                self.router.panic_workspace(workspace);
-            }
-            1 => {
-                let router = self.router.clone();
-                if let Some(id) = self.any_installation(workspace) {
-                    self.world.with(|state| state.witness.panics(id));
-                    actix::spawn(async move { router.panic_delivery_actor(workspace, id).await });
-                }
-            }
-            2 => self.router.panic_dead_letter_actor(),
-            _ => self.router.panic_supervisor(),
-        }
-    }
-
-    /// The trouble is over, and most of what was held is released.
-    pub(super) async fn make_peace(&self) {
-        self.world.with(State::be_well);
-        // Changes under way come to their end.
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let all: Vec<(WorkspaceId, InstallationId, bool)> = self.world.with(|state| {
-            state
-                .tables
-                .installations
-                .values()
-                .map(|installed| (installed.workspace(), installed.id(), installed.is_held()))
-                .collect()
-        });
-        for (workspace, id, is_held) in all {
-            if is_held && self.world.with(|state| state.dice.chance(700)) {
-                self.world.with(|state| state.witness.held(id, false));
-                // Where it was uninstalled meanwhile there is nothing to release.
-                let _ = self.router.change_installation(workspace, id, release()).await;
-            }
-            let answer = self.router.reset(workspace, id).await;
-            self.world.note(format_args!("the reset of {id}: {answer:?}"));
-        }
-    }
-}
-
-/// A key, now and then one that was used before, with the same body or another one.
-fn draw_key(dice: &mut Dice) -> Option<Idempotency> {
-    dice.chance(150).then(|| Idempotency {
-        key: format!("key {}", dice.number(0..8)).into(),
-        body_sha256: [u8::from(dice.chance(200)); 32],
-    })
-}
-
-fn subscribe(dice: &mut Dice) -> Option<InstallationChange> {
-    let pattern = dice.pick(&PATTERNS)?;
-    Some(InstallationChange::Subscribe {
-        subscription_id: SubscriptionId::new(Clock.new_uuid()),
-        pattern: EventPattern::parse(pattern).ok()?,
-    })
-}
-
-fn hold(dice: &mut Dice) -> InstallationChange {
-    let pause = dice.chance(500);
-    InstallationChange::Update(InstallationUpdate {
-        paused: pause.then_some(true),
-        enabled: (!pause).then_some(false),
-        ..InstallationUpdate::default()
-    })
-}
-
-fn release() -> InstallationChange {
-    InstallationChange::Update(InstallationUpdate {
-        paused: Some(false),
-        enabled: Some(true),
-        ..InstallationUpdate::default()
-    })
-}
-
-fn limit(dice: &mut Dice) -> InstallationChange {
-    InstallationChange::Update(InstallationUpdate {
-        concurrency: dice.pick(&[None, Some(1), Some(3), Some(100)]).flatten(),
-        ordered: dice.pick(&[None, Some(true), Some(false)]).flatten(),
-        rate_limit: dice
-            .pick(&[None, Some(None), Some(Some(2)), Some(Some(50))])
-            .flatten(),
-        ..InstallationUpdate::default()
-    })
-}
-
-impl State {
-    fn be_well(&mut self) {
-        self.faults = super::shape::Faults::NONE;
-        self.outage_until = Clock.now();
-        let ids: Vec<InstallationId> = self.tempers.keys().copied().collect();
-        for id in ids {
-            let temper = if self.dice.chance(100) {
-                Temper::Failing
-            } else {
-                Temper::Well
-            };
-            self.tempers.insert(id, temper);
-        }
     }
 }

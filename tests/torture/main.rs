@@ -1,0 +1,99 @@
+//! Crashes for as long as one likes: the campaigns of the suite, many times over.
+//!
+//! `scripts/torture` runs it, and the simulation beside it. It prints a table and fails where anything was lost,
+//! where more was repeated than the windows allow, or where anything else was found that must not be.
+
+#[path = "../support/kit.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the kit of the suite, of which the torture needs a part"
+)]
+mod support;
+
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use self::{
+    support::{
+        Engine,
+        crash::{self, Campaign, Ending, Tally},
+    },
+    table::Row,
+};
+
+/// Rounds of one campaign. What was published is held in memory until its end, and read back then.
+const CAMPAIGN: u32 = 25;
+/// Rounds with SIGKILL for one with SIGTERM.
+const KILLS_PER_STOP: u32 = 10;
+
+/// Kills the server at random moments, under load, and looks whether anything was lost.
+#[derive(Debug, Parser)]
+struct CommandLine {
+    /// Rounds with SIGKILL on each database; a tenth as many with SIGTERM come after them.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    #[arg(long, value_enum, default_value = "both")]
+    database: Database,
+    /// Of the first campaign; the others count on from it. Drawn where it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Database {
+    Sqlite,
+    Postgres,
+    Both,
+}
+
+impl Database {
+    fn engines(self) -> &'static [Engine] {
+        match self {
+            Self::Sqlite => &[Engine::Sqlite],
+            Self::Postgres => &[Engine::Postgres],
+            Self::Both => &[Engine::Sqlite, Engine::Postgres],
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let asked = CommandLine::parse();
+    let mut next_seed = asked.seed.unwrap_or_else(crash::seed);
+    let mut rows = Vec::new();
+    for engine in asked.database.engines() {
+        let stops = asked.rounds.div_ceil(KILLS_PER_STOP);
+        for (ending, rounds) in [(Ending::Kill, asked.rounds), (Ending::Terminate, stops)] {
+            rows.push(endure(*engine, ending, rounds, &mut next_seed));
+        }
+    }
+    table::print(&rows);
+    if rows.iter().all(Row::is_clean) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// So many rounds, in campaigns with a server and a database of their own.
+fn endure(engine: Engine, ending: Ending, rounds: u32, next_seed: &mut u64) -> Row {
+    let mut row = Row::new(engine, ending, *next_seed);
+    let mut left = rounds;
+    while left > 0 {
+        let campaign = Campaign {
+            engine,
+            ending,
+            rounds: left.min(CAMPAIGN),
+            seed: *next_seed,
+        };
+        let tally: Tally = actix_web::rt::System::new().block_on(crash::run(campaign));
+        row.add(campaign, tally);
+        left -= campaign.rounds;
+        *next_seed += 1;
+    }
+    row
+}
