@@ -64,8 +64,10 @@ pub(crate) struct Tally {
     /// Deliveries: one per event and receiver.
     pub(crate) delivered: u64,
     pub(crate) dead: u64,
-    /// Deliveries that were taken more than once.
+    /// Deliveries that were repeated although their receiver had taken them.
     pub(crate) duplicates: u64,
+    /// Likewise, but because the answer did not come in time.
+    pub(crate) timed_out: u64,
     /// The most that the windows allow.
     pub(crate) duplicates_allowed: u64,
     /// Acknowledged, due, and neither delivered nor dead: there must be none.
@@ -174,18 +176,18 @@ impl Field {
             end(app, campaign.ending).await;
         };
         join(publishers.publish_until_refused(), ended).await;
-        self.ended();
+        self.ended().await;
         if self.campaign.ending == Ending::Kill && self.random.random_ratio(1, 4) {
             let after = Duration::from_millis(self.random.random_range(1..300));
             self.app.start_and_die(after).await;
-            self.ended();
+            self.ended().await;
         }
         self.app.start_again().await;
     }
 
-    fn ended(&mut self) {
+    async fn ended(&mut self) {
         self.kills += 1;
-        self.receivers.server_ended();
+        self.receivers.server_ended().await;
     }
 
     async fn audit(&self) -> Tally {

@@ -48,6 +48,7 @@ impl Row {
         total.delivered += tally.delivered;
         total.dead += tally.dead;
         total.duplicates += tally.duplicates;
+        total.timed_out += tally.timed_out;
         total.duplicates_allowed += tally.duplicates_allowed;
         total.lost += tally.lost;
         let of_campaign = violations.into_iter().map(|what| format!("{campaign:?}: {what}"));
@@ -58,7 +59,7 @@ impl Row {
         self.total.lost == 0 && self.total.violations.is_empty()
     }
 
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [String; 12] {
         let total = &self.total;
         [
             format!("{:?}", self.engine),
@@ -74,12 +75,13 @@ impl Row {
             total.dead.to_string(),
             total.lost.to_string(),
             format!("{} / {}", total.duplicates, total.duplicates_allowed),
+            total.timed_out.to_string(),
             format!("{}-{}", self.first_seed, self.last_seed),
         ]
     }
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "database",
     "ending",
     "rounds",
@@ -90,12 +92,13 @@ const HEAD: [&str; 11] = [
     "dead",
     "lost",
     "duplicates / at most",
+    "timed out and repeated",
     "seeds",
 ];
 
 /// Events are counted once; deliveries, dead letters and duplicates once for each receiver.
 pub(crate) fn print(rows: &[Row]) {
-    let rows_of_cells: Vec<[String; 11]> = rows.iter().map(Row::cells).collect();
+    let rows_of_cells: Vec<[String; 12]> = rows.iter().map(Row::cells).collect();
     let widths: Vec<usize> = (0..HEAD.len())
         .map(|column| {
             let cells = rows_of_cells.iter().map(|cells| cells[column].len());

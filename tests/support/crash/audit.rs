@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use entity::{dead_letter_event, platform_event};
+use entity::{dead_letter_event, ext_delivery_attempt, ext_installation, platform_event};
 use sea_orm::{ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use uuid::Uuid;
 
 use super::{
     Ending, Tally, WINDOW, post,
     publishers::Outcome,
-    receivers::{Receivers, Taken, Temper},
+    receivers::{Receivers, Repeat, Taken, Temper},
 };
 use crate::support::workspace::Workspace;
 
@@ -24,7 +24,12 @@ struct WorkspaceRecord {
     /// By the extension's key, the ids of the events.
     dead: BTreeMap<String, HashSet<Uuid>>,
     letters: Vec<dead_letter_event::Model>,
+    /// By the extension's key and the event's id, the attempts that ended without an answer.
+    unanswered: HashMap<(String, Uuid), Vec<ext_delivery_attempt::Model>>,
 }
+
+/// How long after the end of its attempt a receiver may still take what it was sent.
+const LATE_MS: i64 = 2_000;
 
 impl Record {
     pub(super) async fn read(database: &DatabaseConnection, workspaces: &[Workspace]) -> Self {
@@ -56,7 +61,48 @@ impl WorkspaceRecord {
                 .or_default()
                 .insert(letter.event_id);
         }
-        Self { log, dead, letters }
+        let keys: HashMap<Uuid, String> = ext_installation::Entity::find()
+            .filter(ext_installation::Column::WorkspaceId.eq(id))
+            .all(database)
+            .await
+            .expect("the installations can be read")
+            .into_iter()
+            .map(|installed| (installed.id, installed.key))
+            .collect();
+        let attempts = ext_delivery_attempt::Entity::find()
+            .filter(ext_delivery_attempt::Column::WorkspaceId.eq(id))
+            .filter(ext_delivery_attempt::Column::Outcome.ne("DELIVERED"))
+            .filter(ext_delivery_attempt::Column::HttpStatus.is_null())
+            .all(database)
+            .await
+            .expect("the history can be read");
+        let mut unanswered: HashMap<_, Vec<_>> = HashMap::new();
+        for attempt in attempts {
+            let key = keys.get(&attempt.installation_id).cloned().unwrap_or_default();
+            unanswered
+                .entry((key, attempt.event_id))
+                .or_default()
+                .push(attempt);
+        }
+        Self {
+            log,
+            dead,
+            letters,
+            unanswered,
+        }
+    }
+
+    /// Whether the delivery was repeated because its attempt had run out of time, as on a machine that stood
+    /// still, although the receiver had taken it. That is no repeat of a crash.
+    fn is_for_want_of_an_answer(&self, temper: Temper, repeat: &Repeat) -> bool {
+        let key = (temper.name().to_owned(), repeat.event_id);
+        let before = repeat.before.millis();
+        self.unanswered.get(&key).is_some_and(|attempts| {
+            attempts.iter().any(|attempt| {
+                let end = attempt.attempted_at + attempt.duration_ms;
+                attempt.attempted_at <= before && before <= end + LATE_MS
+            })
+        })
     }
 }
 
@@ -98,9 +144,30 @@ pub(super) fn audit(
         for temper in Temper::ALL {
             let taken = receivers.taken(index, temper);
             tally.delivered += taken.events.len() as u64;
-            tally.duplicates += taken.repeats.values().sum::<u64>();
             tally.lost += check_deliveries(workspace, temper, &taken, outcomes, &mut violations);
-            check_taken(&taken, &numbers, ending, &mut violations);
+            check_taken(&taken, &numbers, &mut violations);
+            for (life, repeats) in &taken.repeats {
+                let (unanswered, of_ends): (Vec<&Repeat>, Vec<&Repeat>) = repeats
+                    .iter()
+                    .partition(|repeat| workspace.is_for_want_of_an_answer(temper, repeat));
+                tally.timed_out += unanswered.len() as u64;
+                tally.duplicates += of_ends.len() as u64;
+                for repeat in of_ends.iter().filter(|repeat| repeat.at_once) {
+                    violations.add("repeats without an end", || format!("{repeat:?} to {temper:?}"));
+                }
+                let allowed = match ending {
+                    Ending::Kill => WINDOW,
+                    Ending::Terminate => 0,
+                };
+                if of_ends.len() > allowed {
+                    violations.add("repeats beyond the window", || {
+                        format!(
+                            "{} to {temper:?} of workspace {index} that life {life} had delivered, {allowed} allowed",
+                            of_ends.len()
+                        )
+                    });
+                }
+            }
         }
     }
     for (number, outcome) in outcomes {
@@ -200,24 +267,15 @@ fn check_deliveries(
     lost
 }
 
-/// What a receiver took was in the log, and was repeated within the window of its lane.
-fn check_taken(taken: &Taken, numbers: &HashMap<u64, Uuid>, ending: Ending, violations: &mut Violations) {
+/// What a receiver took was in the log.
+fn check_taken(taken: &Taken, numbers: &HashMap<u64, Uuid>, violations: &mut Violations) {
     for wrong in &taken.wrong {
         violations.add("wrong deliveries", || wrong.clone());
     }
-    for (number, (id, _)) in &taken.events {
-        if numbers.get(number) != Some(id) {
-            violations.add("delivered and not in the log", || format!("event {number}, {id}"));
-        }
-    }
-    let allowed = match ending {
-        Ending::Kill => WINDOW as u64,
-        Ending::Terminate => 0,
-    };
-    for (ends, repeats) in &taken.repeats {
-        if *repeats > allowed {
-            violations.add("repeats beyond the window", || {
-                format!("{repeats} after end {ends}, {allowed} allowed")
+    for (number, taken) in &taken.events {
+        if numbers.get(number) != Some(&taken.id) {
+            violations.add("delivered and not in the log", || {
+                format!("event {number}, {}", taken.id)
             });
         }
     }

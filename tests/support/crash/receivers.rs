@@ -15,6 +15,7 @@ use actix_web::{
     web::{self, Data},
 };
 use bytes::Bytes;
+use pointsman::{clock::Clock, domain::timestamp::Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -70,12 +71,30 @@ pub(super) struct Receivers {
 /// What one receiver has taken: answered with 200, whether the server has read that or not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
-    /// By the event's number: its id, and how often it was taken.
-    pub(super) events: HashMap<u64, (Uuid, u32)>,
-    /// Deliveries of events that had been taken before, by how often the server had ended.
-    pub(super) repeats: BTreeMap<u32, u64>,
+    /// By the event's number.
+    pub(super) events: HashMap<u64, LastTaken>,
+    /// Deliveries of events that had been taken before, by the life of the server in which they had been: how often
+    /// it had ended by then. It may be long over: a service that fails puts off the repeat.
+    pub(super) repeats: BTreeMap<u32, Vec<Repeat>>,
     /// What arrived and should not have.
     pub(super) wrong: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastTaken {
+    pub(super) id: Uuid,
+    at: Timestamp,
+    ends: u32,
+}
+
+/// A delivery of an event that had been taken before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeat {
+    pub(super) event_id: Uuid,
+    /// When it had been taken.
+    pub(super) before: Timestamp,
+    /// In the same life.
+    pub(super) at_once: bool,
 }
 
 struct State {
@@ -108,6 +127,7 @@ impl Receivers {
             App::new()
                 .app_data(shared.clone())
                 .route("/{workspace}/{temper}/events", web::post().to(take))
+                .route("/arrivals", web::get().to(HttpResponse::Ok))
         })
         .workers(1)
         .shutdown_timeout(1)
@@ -126,8 +146,17 @@ impl Receivers {
         format!("{}/{workspace}/{}", self.url, temper.name())
     }
 
-    /// What is repeated from now on is counted to another end of the server.
-    pub(super) fn server_ended(&self) {
+    /// What is taken from now on is taken in another life of the server.
+    pub(super) async fn server_ended(&self) {
+        // What the server had sent by then lies in sockets, and belongs to the life that has ended. The thread that
+        // answers here meets all of it before the second of two requests.
+        for _ in 0..2 {
+            let answer = awc::Client::new()
+                .get(format!("{}/arrivals", self.url))
+                .send()
+                .await;
+            assert!(answer.is_ok(), "the receivers answer: {answer:?}");
+        }
         self.state.ends.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -174,6 +203,7 @@ async fn take(
         return HttpResponse::NotFound().finish();
     };
     let arrival = site.arrivals.fetch_add(1, Ordering::AcqRel);
+    let ends = state.ends.load(Ordering::Acquire);
     match temper {
         Temper::EveryThird if arrival % 3 == 2 => return HttpResponse::InternalServerError().finish(),
         Temper::Hanging if !state.recovered.load(Ordering::Acquire) => std::future::pending::<()>().await,
@@ -184,7 +214,6 @@ async fn take(
         .headers()
         .get("webhook-id")
         .and_then(|id| id.to_str().ok());
-    let ends = state.ends.load(Ordering::Acquire);
     lock(&site.taken).take(workspace, temper, webhook_id, &body, ends);
     state.took.send_modify(|took| *took += 1);
     HttpResponse::Ok().finish()
@@ -203,18 +232,26 @@ struct Delivered<'a> {
 
 impl Taken {
     fn take(&mut self, workspace: usize, temper: Temper, webhook_id: Option<&str>, body: &[u8], ends: u32) {
+        let now = Clock.wall();
         let number = match check(workspace, temper, webhook_id, body) {
             Ok((number, id)) => match self.events.get_mut(&number) {
                 None => {
-                    self.events.insert(number, (id, 1));
+                    self.events.insert(number, LastTaken { id, at: now, ends });
                     return;
                 }
-                Some((first, times)) if *first == id => {
-                    *times += 1;
-                    *self.repeats.entry(ends).or_default() += 1;
+                Some(last) if last.id == id => {
+                    let repeat = Repeat {
+                        event_id: id,
+                        before: last.at,
+                        at_once: last.ends == ends,
+                    };
+                    // Who is slow may take an older delivery after a newer one.
+                    let life = last.ends.min(ends);
+                    self.repeats.entry(life).or_default().push(repeat);
+                    (last.at, last.ends) = (now, last.ends.max(ends));
                     return;
                 }
-                Some((first, _)) => format!("number {number} with the ids {first} and {id}"),
+                Some(last) => format!("number {number} with the ids {} and {id}", last.id),
             },
             Err(wrong) => wrong,
         };
