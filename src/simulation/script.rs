@@ -9,7 +9,8 @@ use super::{
     dice::Dice,
     service::{Temper, base_url},
     tables::{LetterStatus, effects::UNSTORABLE},
-    world::World,
+    witness::Pace,
+    world::{State, World},
 };
 use crate::{
     clock::Clock,
@@ -250,9 +251,12 @@ impl Scene {
             self.router.clone(),
             Arc::clone(&self.busy),
         );
-        if held == Some(false) {
-            world.with(|state| state.witness.held(id, false));
-        }
+        world.with(|state| {
+            state.witness.paced(id, None);
+            if held == Some(false) {
+                state.witness.held(id, false);
+            }
+        });
         actix::spawn(async move {
             let answer = router.change_installation(workspace, id, change).await;
             let done = answer.is_ok();
@@ -260,6 +264,9 @@ impl Scene {
                 state
                     .trace
                     .record(format_args!("the admin of {id} is told: {done}"));
+                if done {
+                    state.is_paced(id);
+                }
                 if done && held == Some(true) {
                     state.witness.held(id, true);
                 }
@@ -360,5 +367,32 @@ impl Scene {
             let answer = router.reset(workspace, id).await;
             world.note(format_args!("the reset of {id}: {answer:?}"));
         });
+    }
+}
+
+impl State {
+    /// An admin was told how this installation is set.
+    fn is_paced(&mut self, id: InstallationId) {
+        let Some(installed) = self.tables.installations.get(&id) else {
+            return;
+        };
+        let ordered = installed.row.ordered;
+        let own = installed
+            .row
+            .concurrency
+            .and_then(|own| usize::try_from(own).ok());
+        let at_most = if ordered {
+            1
+        } else {
+            own.unwrap_or(self.shape.concurrency)
+        };
+        let ordered_after = ordered.then(|| self.tables.head(installed.workspace()));
+        self.witness.paced(
+            id,
+            Some(Pace {
+                at_most,
+                ordered_after,
+            }),
+        );
     }
 }

@@ -104,9 +104,21 @@ struct LaneRecord {
     most_running: usize,
     /// An admin was told that nothing is delivered any more.
     held_since: Option<Timestamp>,
+    /// What an admin was told to hold; nothing is known while that is being changed.
+    pace: Option<(Timestamp, Pace)>,
     /// The place of the last event that was started for the first time.
     last_first: Seq,
     started: BTreeSet<EventId>,
+}
+
+/// What an installation is set to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Attempts at the same time.
+    pub(super) at_most: usize,
+    /// The events after this place go one after the other, in the order of the log. What was tried before goes by
+    /// its schedule.
+    pub(super) ordered_after: Option<Seq>,
 }
 
 impl Witness {
@@ -329,9 +341,22 @@ impl Witness {
         {
             return Err("although it is held".to_owned());
         }
+        let pace = lane
+            .pace
+            .filter(|(since, _)| Clock.now() > *since + HOLD_GRACE)
+            .map(|(_, pace)| pace);
+        if pace.is_some_and(|pace| lane.running >= pace.at_most) {
+            return Err(format!("beside {} others", lane.running));
+        }
         if kind == DeliveryKind::Replay {
             return Ok(());
         }
+        if pace.is_some_and(|pace| pace.ordered_after.is_some_and(|after| after < event.seq))
+            && let Some(other) = self.one_before(installed, event, tables)
+        {
+            return Err(format!("before {other} is done"));
+        }
+        let lane = self.lanes.entry(id).or_default();
         if !is_due(&installed.all_spans(), event.seq, &event.event_key) {
             return Err("which is not due to it".to_owned());
         }
@@ -349,6 +374,31 @@ impl Witness {
             }
         }
         Ok(())
+    }
+
+    /// A due event before this one that is neither delivered nor dead. What was parked beyond the cursor when the
+    /// lane began, from a time without an order, is left out.
+    fn one_before(&self, installed: &Installed, event: &PlatformEvent, tables: &Tables) -> Option<EventId> {
+        let id = installed.id();
+        let mut parked = tables
+            .retries
+            .iter()
+            .filter(|((of, key), _)| *of == id && key.kind == DeliveryKind::Live)
+            .map(|((_, key), row)| (key.event_id, row.seq));
+        if parked
+            .clone()
+            .any(|(_, seq)| seq > installed.cursor && seq >= event.seq)
+        {
+            return None;
+        }
+        let is_open = |other: &EventId| !self.is_done(id, *other, tables);
+        parked
+            .find(|(other, seq)| *seq < event.seq && is_open(other))
+            .map(|(other, _)| other)
+            .or_else(|| {
+                let due = tables.due(installed, installed.cursor, event.seq.prev());
+                due.into_iter().map(|other| other.id).find(is_open)
+            })
     }
 
     pub(super) fn stopped_running(&mut self, id: InstallationId) {
@@ -369,6 +419,11 @@ impl Witness {
     /// An admin was told that the installation is held, or asks for it not to be held any more.
     pub(super) fn held(&mut self, id: InstallationId, is_held: bool) {
         self.lanes.entry(id).or_default().held_since = is_held.then(|| Clock.now());
+    }
+
+    /// An admin was told that this holds, or asks for it to be changed.
+    pub(super) fn paced(&mut self, id: InstallationId, pace: Option<Pace>) {
+        self.lanes.entry(id).or_default().pace = pace.map(|pace| (Clock.now(), pace));
     }
 
     /// The process has ended. In order: all that it had begun was settled.
