@@ -17,6 +17,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod extension;
 pub mod http;
 pub mod journal;
 pub mod receive;

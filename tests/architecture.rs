@@ -14,9 +14,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
     ("config", &["domain"]),
+    ("extension", &["domain"]),
     ("journal", &["domain", "clock", "config", "entity", "migration"]),
     ("store", &["domain", "clock", "entity", "migration"]),
-    ("router", &["domain", "clock", "config", "journal", "entity"]),
+    (
+        "router",
+        &["domain", "clock", "config", "extension", "journal", "entity"],
+    ),
     ("auth", &["domain", "clock", "config", "store", "router"]),
     ("receive", &["domain", "clock"]),
     // Unit tests, of the engine as a whole.

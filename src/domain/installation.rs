@@ -24,6 +24,24 @@ impl DeliveryType {
     }
 }
 
+const MAX_KEY_BYTES: usize = 64;
+
+/// Checks an extension's key: 1 to 64 bytes of `[a-z0-9_.-]`, of which the first is a letter or a digit.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_key(text: &str) -> Result<(), &'static str> {
+    let first = text.bytes().next().ok_or("must not be empty")?;
+    if text.len() > MAX_KEY_BYTES {
+        return Err("must be at most 64 bytes long");
+    }
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if !plain(first) || !text.bytes().all(|b| plain(b) || b"_.-".contains(&b)) {
+        return Err("must be lower-case letters, digits, _, . and -, and begin with a letter or a digit");
+    }
+    Ok(())
+}
+
 /// An extension to be installed.
 #[derive(Clone, Debug)]
 pub struct NewInstallation {
@@ -71,4 +89,30 @@ pub struct InstallationUpdate {
     pub ordered: Option<bool>,
     /// Deliveries per second; the inner `None` takes the limit away.
     pub rate_limit: Option<Option<u32>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_short_plain_and_lower_case() {
+        for good in ["crm", "0", "my-ext_2.beta", &"a".repeat(64)] {
+            assert_eq!(check_key(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "CRM",
+            "-crm",
+            ".crm",
+            "_crm",
+            "a b",
+            "ä",
+            "a/b",
+            "a\0",
+            &"a".repeat(65),
+        ] {
+            assert!(check_key(bad).is_err(), "{bad}");
+        }
+    }
 }

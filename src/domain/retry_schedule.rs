@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The longest `Retry-After` that is honoured.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The most pauses that a schedule is filled up to.
+const MAX_REPEATED: usize = 1000;
+
 /// The pauses between the attempts of one delivery. One attempt more than there are pauses; without any, a
 /// delivery is tried once.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,25 @@ impl RetrySchedule {
         Self {
             delays,
             jitter: jitter.max(0.0),
+        }
+    }
+
+    /// The same jitter with other pauses.
+    pub fn with_delays(&self, delays: Vec<Duration>) -> Self {
+        Self {
+            delays,
+            jitter: self.jitter,
+        }
+    }
+
+    /// At most so many attempts, and exactly so many where there is a pause to repeat: the last.
+    pub fn limit_attempts(&mut self, attempts: u32) {
+        let pauses = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        let last = self.delays.last().copied();
+        self.delays.truncate(pauses);
+        if let Some(last) = last {
+            // Bounded, so that a schedule stays small; nobody waits for a thousandth attempt.
+            self.delays.resize(pauses.min(MAX_REPEATED), last);
         }
     }
 
@@ -59,6 +81,23 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_limit_cuts_a_schedule_or_repeats_its_last_pause() {
+        let pauses = |attempts| {
+            let mut schedule = RetrySchedule::new(vec![SECOND, SECOND * 2], 0.0);
+            schedule.limit_attempts(attempts);
+            (1..=schedule.max_attempts())
+                .filter_map(|attempt| schedule.delay_after(attempt, 0.0, None))
+                .collect::<Vec<_>>()
+        };
+        assert!(pauses(1).is_empty());
+        assert_eq!(pauses(2), [SECOND]);
+        assert_eq!(pauses(4), [SECOND, SECOND * 2, SECOND * 2]);
+        let mut once = RetrySchedule::new(vec![], 0.0);
+        once.limit_attempts(3);
+        assert_eq!(once.max_attempts(), 1, "there is no pause to repeat");
+    }
 
     #[test]
     fn without_pauses_there_is_one_attempt() {

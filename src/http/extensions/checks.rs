@@ -9,26 +9,12 @@ use url::Url;
 use super::dto::Headers;
 use crate::{http::validate::Checks, router::external::is_reserved_header};
 
-const MAX_KEY_BYTES: usize = 64;
 const MAX_URL_BYTES: usize = 2048;
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER_NAME_BYTES: usize = 128;
 const MAX_HEADER_VALUE_BYTES: usize = 4096;
 const MAX_CONCURRENCY: u32 = 256;
 const MAX_RATE_LIMIT: u32 = 100_000;
-
-/// An extension's key: 1 to 64 bytes of `[a-z0-9_.-]`, of which the first is a letter or a digit.
-pub(super) fn key(text: &str) -> Result<(), &'static str> {
-    let first = text.bytes().next().ok_or("must not be empty")?;
-    if text.len() > MAX_KEY_BYTES {
-        return Err("must be at most 64 bytes long");
-    }
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    if !plain(first) || !text.bytes().all(|b| plain(b) || b"_.-".contains(&b)) {
-        return Err("must be lower-case letters, digits, _, . and -, and begin with a letter or a digit");
-    }
-    Ok(())
-}
 
 /// Where an external service is: an absolute http or https URL to which `/events` can be appended. It comes
 /// back normalised (lower-case host, no default port, no dot segments), with the trailing slash it had.
@@ -141,27 +127,6 @@ pub(super) fn rate_limit(limit: u32) -> Result<(), &'static str> {
 mod tests {
     use super::*;
     use crate::http::problem::Problem;
-
-    #[test]
-    fn a_key_is_short_plain_and_lower_case() {
-        for good in ["crm", "0", "my-ext_2.beta", &"a".repeat(64)] {
-            assert_eq!(key(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "CRM",
-            "-crm",
-            ".crm",
-            "_crm",
-            "a b",
-            "ä",
-            "a/b",
-            "a\0",
-            &"a".repeat(65),
-        ] {
-            assert!(key(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_base_url_is_kept_as_it_was_written_as_far_as_it_was_normal() {

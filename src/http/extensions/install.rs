@@ -11,7 +11,7 @@ use crate::{
     auth::entropy,
     domain::{
         id::InstallationId,
-        installation::{DeliveryType, NewInstallation},
+        installation::{DeliveryType, NewInstallation, check_key},
         signing::SigningSecret,
     },
     http::{
@@ -81,7 +81,7 @@ pub(super) async fn install(
 
 fn check(dto: &InstallExtensionDto) -> Result<Wanted, Problem> {
     let mut checks = Checks::new();
-    checks.check("key", checks::key(&dto.key));
+    checks.check("key", check_key(&dto.key));
     checks.check("name", validate::name(&dto.name));
     let service_base_url = match dto.delivery_type {
         DeliveryType::ExternalService => {

@@ -1,0 +1,132 @@
+//! One handler of an extension.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::LocalBoxFuture;
+
+use super::{EventContext, HandlerError, HandlerOutcome};
+use crate::domain::{
+    event_key::EventKey,
+    event_pattern::{EventPattern, EventPatternError},
+    retry_schedule::RetrySchedule,
+};
+
+/// Handles one event; called on a thread of the extension's own.
+type Invoke =
+    dyn Fn(EventContext) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>> + Send + Sync;
+
+/// A handler: the events that it takes, how it is run, and what to call. Cheap to clone.
+#[derive(Clone)]
+pub struct EventHandler {
+    name: Arc<str>,
+    pattern: EventPattern,
+    is_async: bool,
+    retry: Option<Vec<Duration>>,
+    max_attempts: Option<u32>,
+    payload_schema: Option<serde_json::Value>,
+    invoke: Arc<Invoke>,
+}
+
+impl EventHandler {
+    /// A handler that publishers wait for. `event_key` is a key or a pattern, as in a subscription.
+    ///
+    /// # Errors
+    /// When `event_key` is neither.
+    pub fn new<F>(name: &str, event_key: &str, invoke: F) -> Result<Self, EventPatternError>
+    where
+        F: Fn(EventContext) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        Ok(Self {
+            name: name.into(),
+            pattern: EventPattern::parse(event_key)?,
+            is_async: false,
+            retry: None,
+            max_attempts: None,
+            payload_schema: None,
+            invoke: Arc::new(invoke),
+        })
+    }
+
+    /// Runs on the event executor, and publishers do not wait for it.
+    #[must_use]
+    pub fn asynchronous(mut self) -> Self {
+        self.is_async = true;
+        self
+    }
+
+    /// The pauses between its attempts, instead of `delivery.retry_schedule`.
+    #[must_use]
+    pub fn retry(mut self, pauses: impl Into<Vec<Duration>>) -> Self {
+        self.retry = Some(pauses.into());
+        self
+    }
+
+    /// How often it is tried at most; at least 1. Where there are fewer pauses, the last is repeated.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts.max(1));
+        self
+    }
+
+    /// The JSON Schema of the payload that it takes, shown to admins.
+    #[must_use]
+    pub fn payload_schema(mut self, schema: Option<serde_json::Value>) -> Self {
+        self.payload_schema = schema;
+        self
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn pattern(&self) -> &EventPattern {
+        &self.pattern
+    }
+
+    pub(crate) fn takes(&self, key: &EventKey) -> bool {
+        self.pattern.matches(key)
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        self.is_async
+    }
+
+    pub(crate) fn schema(&self) -> Option<&serde_json::Value> {
+        self.payload_schema.as_ref()
+    }
+
+    /// Its own schedule, where it has one; `default` is the one of all deliveries.
+    pub(crate) fn schedule(&self, default: &RetrySchedule) -> Option<RetrySchedule> {
+        if self.retry.is_none() && self.max_attempts.is_none() {
+            return None;
+        }
+        let mut schedule = match &self.retry {
+            Some(pauses) => default.with_delays(pauses.clone()),
+            None => default.clone(),
+        };
+        if let Some(attempts) = self.max_attempts {
+            schedule.limit_attempts(attempts);
+        }
+        Some(schedule)
+    }
+
+    pub(crate) fn invoke(
+        &self,
+        context: EventContext,
+    ) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>> {
+        (self.invoke)(context)
+    }
+}
+
+impl fmt::Debug for EventHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventHandler")
+            .field("name", &self.name)
+            .field("pattern", &self.pattern)
+            .field("is_async", &self.is_async)
+            .finish_non_exhaustive()
+    }
+}
