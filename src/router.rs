@@ -11,6 +11,7 @@ mod directory;
 pub mod external;
 mod external_delivery;
 mod failed;
+mod in_process;
 mod restarts;
 mod ring;
 mod settings;

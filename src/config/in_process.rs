@@ -16,13 +16,16 @@ pub struct InProcess {
     #[serde(with = "humantime_serde")]
     pub sync_timeout: Duration,
     #[serde(with = "humantime_serde")]
+    pub async_timeout: Duration,
+    #[serde(with = "humantime_serde")]
     pub effect_timeout: Duration,
     /// As configured; see [`InProcess::executor_thread_count`].
     executor_threads: usize,
+    pub concurrency: usize,
 }
 
 impl InProcess {
-    /// Threads of the event executor, at least one.
+    /// Threads of the event executor for each extension and way of running, at least one.
     pub fn executor_thread_count(&self) -> usize {
         threads_or_cores(self.executor_threads)
     }
@@ -35,6 +38,11 @@ pub(super) const RULES: &[Rule<InProcess>] = &[
         holds: |in_process| is_some_time_up_to(in_process.sync_timeout, hours(1)),
     },
     Rule {
+        key: "in_process.async_timeout",
+        allowed: "a duration from 1ms to 24h, such as 5m",
+        holds: |in_process| is_some_time_up_to(in_process.async_timeout, hours(24)),
+    },
+    Rule {
         key: "in_process.effect_timeout",
         allowed: "a duration from 1ms to 5s, such as 250ms",
         // The journal throws its connection away when a commit takes longer than 5 s.
@@ -44,5 +52,10 @@ pub(super) const RULES: &[Rule<InProcess>] = &[
         key: "in_process.executor_threads",
         allowed: "a whole number from 0 (one per core) to 1024",
         holds: |in_process| in_process.executor_threads <= MAX_THREADS,
+    },
+    Rule {
+        key: "in_process.concurrency",
+        allowed: "a whole number from 1 to 10000",
+        holds: |in_process| (1..=10_000).contains(&in_process.concurrency),
     },
 ];

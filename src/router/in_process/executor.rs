@@ -1,0 +1,182 @@
+//! The event executor: the threads on which handlers run.
+//!
+//! Each extension has threads of its own, and asynchronous handlers have others than those that publishers wait
+//! for. So a handler that computes, or blocks its thread, holds up nobody but handlers of its extension that are
+//! run in the same way: neither publishers of other events, nor deliveries over HTTP, nor other extensions. The
+//! threads are arbiters, started when they are first needed, so that handlers may do what actors may do.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::prelude::*;
+use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use crate::router::shared::locked;
+
+/// How a handler is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::router) enum Running {
+    /// A publisher waits.
+    Synchronous,
+    Asynchronous,
+}
+
+/// All threads of all extensions.
+pub(in crate::router) struct EventExecutor {
+    /// Of each extension, for each way of running.
+    threads: usize,
+    /// Handlers of one extension at a time, over all workspaces, for each way of running.
+    concurrency: usize,
+    pools: Mutex<HashMap<(String, Running), Arc<Pool>>>,
+}
+
+/// The threads of one extension for one way of running.
+struct Pool {
+    workers: Vec<Worker>,
+    permits: Semaphore,
+}
+
+struct Worker {
+    arbiter: Arbiter,
+    /// Handlers that run, or wait, on it.
+    busy: Arc<AtomicUsize>,
+}
+
+/// Why work has not been done, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::router) enum NotDone {
+    /// Its thread did not get to it, or is blocked by it.
+    Stuck,
+    /// The threads of the extension have stopped: the server is shutting down.
+    Stopped,
+}
+
+impl EventExecutor {
+    pub(in crate::router) fn new(threads: usize, concurrency: usize) -> Self {
+        Self {
+            threads: threads.max(1),
+            concurrency: concurrency.max(1),
+            pools: Mutex::default(),
+        }
+    }
+
+    /// Runs what `start` returns on the least busy thread of the extension. Waits first while as many of its
+    /// handlers run as may, and then for `patience`. Dropping the returned future ends the work where it next
+    /// waits for something.
+    pub(in crate::router) async fn run<T: Send + 'static>(
+        &self,
+        extension: &str,
+        running: Running,
+        patience: Duration,
+        start: impl FnOnce() -> LocalBoxFuture<'static, T> + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let pool = self.pool(extension, running);
+        // The semaphore is never closed.
+        let _permit = pool.permits.acquire().await;
+        let (reply, answer) = oneshot::channel();
+        let (abort, registration) = AbortHandle::new_pair();
+        // Before the work is sent: from here on it is ended with this future.
+        let _guard = AbortOnDrop(abort);
+        let worker = pool.least_busy();
+        let busy = Busy::new(&worker.busy);
+        let sent = worker.arbiter.spawn_fn(move || {
+            let work = async move {
+                let _busy = busy;
+                // Built only when its turn has come: by then nobody may wait for it any more.
+                if !reply.is_closed() {
+                    let done = start().await;
+                    // Who waited may have gone.
+                    let _ = reply.send(done);
+                }
+            };
+            actix::spawn(Abortable::new(work, registration));
+        });
+        if !sent {
+            return Err(NotDone::Stopped);
+        }
+        match timeout(patience, answer).await {
+            Ok(answer) => answer.map_err(|_| NotDone::Stopped),
+            Err(_) => Err(NotDone::Stuck),
+        }
+    }
+
+    fn pool(&self, extension: &str, running: Running) -> Arc<Pool> {
+        let mut pools = locked(&self.pools);
+        let key = (extension.to_owned(), running);
+        let start = || Arc::new(Pool::start(self.threads, self.concurrency));
+        Arc::clone(pools.entry(key).or_insert_with(start))
+    }
+
+    /// Stops the threads. Work that blocks its thread is left behind.
+    pub(in crate::router) fn stop(&self) {
+        for pool in locked(&self.pools).values() {
+            for worker in &pool.workers {
+                worker.arbiter.stop();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EventExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventExecutor")
+            .field("threads", &self.threads)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    fn start(threads: usize, concurrency: usize) -> Self {
+        let worker = |_| Worker {
+            arbiter: Arbiter::new(),
+            busy: Arc::default(),
+        };
+        Self {
+            workers: (0..threads).map(worker).collect(),
+            permits: Semaphore::new(concurrency),
+        }
+    }
+
+    /// A thread that is blocked keeps what it has, and gets no more while another has less.
+    fn least_busy(&self) -> &Worker {
+        self.workers
+            .iter()
+            .min_by_key(|worker| worker.busy.load(Ordering::Relaxed))
+            .expect("a pool has at least one thread")
+    }
+}
+
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

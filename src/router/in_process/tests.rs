@@ -1,0 +1,2 @@
+mod executor;
+mod panics;
