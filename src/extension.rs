@@ -37,12 +37,12 @@ pub use self::{
     outcome::HandlerOutcome,
     payload::FromEvent,
     publication::{Publication, PublishError},
+    registry::{Extensions, Registered, RegistrationError},
 };
 pub(crate) use self::{
     context::{ContextParts, HandlerPublish},
     effect::EffectWork,
     error::Failure,
-    registry::{Extensions, Registered, RegistrationError},
 };
 
 /// Code that handles events in this process.

@@ -102,7 +102,7 @@ async fn run(command: Command, config: Config) -> ExitCode {
     logging::init(&config.log);
     let clock = Clock;
     match command {
-        Command::Serve => serve(&config, clock).await,
+        Command::Serve => serve(config).await,
         Command::Migrate => done(
             admin::migrate(&config)
                 .await
@@ -125,8 +125,8 @@ async fn run(command: Command, config: Config) -> ExitCode {
     }
 }
 
-async fn serve(config: &Config, clock: Clock) -> ExitCode {
-    match Server::start(config, clock).await {
+async fn serve(config: Config) -> ExitCode {
+    match Server::builder(config).start().await {
         Ok(server) => {
             server.welcome().await;
             finish(server.run().await)

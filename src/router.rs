@@ -28,7 +28,7 @@ use futures_util::future::{BoxFuture, join_all};
 use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
-pub use self::settings::{OpenSecret, RouterSettings};
+pub use self::settings::{InProcessSettings, OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
     directory::Directory,
@@ -43,10 +43,12 @@ use crate::{
     domain::{
         attempt::AttemptResult,
         event::NewEvent,
+        event_key::EventKey,
         id::{DeadLetterId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
         installation::{InstallationChange, NewInstallation},
         lane::BreakerState,
+        sync_latch::{Opened, SyncLatch},
         timestamp::Timestamp,
     },
     journal::{AppendError, Journal, JournalSettings, OpenError, Permit, Reader},
@@ -150,7 +152,8 @@ impl EventRouter {
         Self { shared }
     }
 
-    /// Returns when the event is durable.
+    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
+    /// or `in_process.sync_timeout` after it is.
     ///
     /// # Errors
     /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
@@ -167,14 +170,23 @@ impl EventRouter {
             }
             let (permit, actor) = self.admit(workspace, event.queued_bytes())?;
             let (reply, answer) = oneshot::channel();
+            let (latch, opened) = self.sync_latch(&event.event_key).unzip();
             actor.do_send(Publish {
                 events: vec![event.clone()],
                 idempotency: idempotency.clone(),
                 reply,
                 permit,
+                latch,
             });
             match timeout(PUBLISH_TIMEOUT, answer).await {
-                Ok(Ok(result)) => return result.map_err(PublishError::from),
+                Ok(Ok(result)) => {
+                    let recorded = result?;
+                    if let Some(opened) = opened.filter(|_| !recorded.replayed) {
+                        // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
+                        let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
+                    }
+                    return Ok(recorded);
+                }
                 // Dropped unanswered: by an actor that died with it, or by a journal that has stopped. The
                 // event's id is unique, so that sending it once more cannot record it twice.
                 Ok(Err(_)) => {}
@@ -182,6 +194,12 @@ impl EventRouter {
             }
         }
         Err(PublishError::StorageUnavailable)
+    }
+
+    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
+    fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
+        let extensions = &self.shared.settings.in_process.extensions;
+        extensions.has_sync_handler_of(key).then(SyncLatch::new)
     }
 
     /// A permit to publish and the actor to publish through, which lives at least as long as the permit is

@@ -1,16 +1,17 @@
 //! Putting it together: from a configuration to a server that runs, and its ordered end.
 
 pub mod admin;
+mod builder;
 mod limits;
 pub mod logging;
 mod preflight;
+mod settings;
 mod welcome;
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
@@ -25,25 +26,26 @@ use tokio::{
     time::timeout,
 };
 
-use self::limits::{Limits, LimitsError};
+pub use self::builder::{RouterBuilder, ServerBuilder};
+pub(crate) use self::settings::journal_settings;
+use self::{
+    limits::{Limits, LimitsError},
+    settings::{connection_settings, http_settings, master_key, router_settings, wanted},
+};
 use crate::{
     auth::{
-        bootstrap::{self, Bootstrap, BootstrapError, Bootstrapped},
-        key_file::{self, KeyFileError},
-        seal::Sealer,
+        bootstrap::{self, BootstrapError, Bootstrapped},
+        key_file::KeyFileError,
     },
     clock::Clock,
-    config::{Config, Delivery},
-    domain::retry_schedule::RetrySchedule,
+    config::Config,
+    extension::{Extensions, RegistrationError},
     http::{
-        connections::{ConnectionSettings, Connections, client_service},
-        state::{AppState, HttpSettings},
+        connections::{Connections, client_service},
+        state::AppState,
     },
-    journal::{DatabaseUrl, JournalSettings, OpenError},
-    router::{
-        EventRouter, OpenSecret, RouterSettings,
-        external::{ExternalClientConfig, TrustError, tls_config_with},
-    },
+    journal::OpenError,
+    router::{EventRouter, external::TrustError},
 };
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
@@ -76,6 +78,8 @@ pub enum StartError {
     Trust(#[from] TrustError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    #[error(transparent)]
+    Extension(#[from] RegistrationError),
     #[error("signals cannot be listened for: {0}")]
     Signals(io::Error),
 }
@@ -101,12 +105,13 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Opens the database, fills an empty one, starts the actors and listens. Call it within an actix
-    /// `System`.
-    ///
-    /// # Errors
-    /// See [`StartError`]. Nothing is left running.
-    pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+    /// A server with the extensions that are told to the builder.
+    pub fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder::new(config)
+    }
+
+    /// Opens the database, fills an empty one, starts the actors and listens.
+    async fn start(config: &Config, extensions: Extensions, clock: Clock) -> Result<Self, StartError> {
         // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
         let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
         let limits = Limits::raise(config)?;
@@ -116,7 +121,7 @@ impl Server {
             .map_err(|source| listen_error(config, source))?;
         let journal = journal_settings(config)?;
         let master_key = master_key(config)?;
-        let settings = router_settings(config, &limits, &master_key, clock)?;
+        let settings = router_settings(config, &limits, &master_key, extensions, clock)?;
         let router = EventRouter::start(settings, journal, clock).await?;
         let state = web::Data::new(AppState::new(
             router.clone(),
@@ -277,94 +282,5 @@ fn listen_error(config: &Config, source: io::Error) -> StartError {
     StartError::Listen {
         address: format!("{}:{}", config.server.host, config.server.port),
         source,
-    }
-}
-
-/// # Errors
-/// When the URL has a form that the drivers do not take, or its file cannot be used.
-pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
-    let url = DatabaseUrl::parse(config.database.url.expose()).map_err(StartError::DatabaseUrl)?;
-    preflight::check_database_file(config)?;
-    Ok(JournalSettings {
-        url,
-        max_connections: config.database.max_connections,
-        min_free_bytes: config.database.min_free_bytes,
-        max_hold: config.retention.max_hold,
-    })
-}
-
-/// The key from the configuration, else from its file, which is made where it is absent.
-fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
-    match config.auth.cookie_key_bytes() {
-        Some(key) => Ok(key),
-        None => {
-            let path = config.cookie_key_file();
-            preflight::make_folder_of(&path)?;
-            Ok(key_file::load_or_create(&path)?.to_vec())
-        }
-    }
-}
-
-fn router_settings(
-    config: &Config,
-    limits: &Limits,
-    master_key: &[u8],
-    clock: Clock,
-) -> Result<RouterSettings, StartError> {
-    let sealer = Sealer::new(master_key);
-    let open_secret: OpenSecret = Arc::new(move |sealed| {
-        sealer
-            .open(sealed)
-            .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
-    });
-    let delivery = &config.delivery;
-    Ok(RouterSettings {
-        threads: config.router.thread_count(),
-        max_in_flight: config.publish.max_in_flight,
-        window: delivery.window,
-        concurrency: delivery.concurrency,
-        schedule: RetrySchedule::new(delivery.retry_schedule.clone(), delivery.jitter),
-        attempt_timeout: delivery.timeout,
-        breaker_failures: delivery.breaker_failures,
-        max_hold: config.retention.max_hold,
-        passivate_after: config.router.passivate_after,
-        max_delivery_connections: limits.delivery_connections,
-        client: external_client(delivery, clock)?,
-        open_secret,
-    })
-}
-
-fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
-    let networks = delivery.allow_networks.clone().into();
-    let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
-    if let Some(file) = delivery.extra_ca_file() {
-        client.tls = tls_config_with(file)?;
-    }
-    Ok(client)
-}
-
-fn http_settings(config: &Config) -> HttpSettings {
-    HttpSettings {
-        max_body_bytes: config.publish.max_body_bytes,
-        max_buffered_bytes: config.publish.max_buffered_bytes,
-        client_timeout: config.server.client_timeout,
-        session_ttl: config.auth.session_ttl,
-        secure_cookies: config.auth.secure_cookies,
-    }
-}
-
-fn connection_settings(config: &Config, limits: &Limits) -> ConnectionSettings {
-    ConnectionSettings {
-        limit: limits.client_connections,
-        client_timeout: config.server.client_timeout,
-        keep_alive: config.server.keep_alive,
-    }
-}
-
-fn wanted(config: &Config) -> Bootstrap {
-    Bootstrap {
-        admin_email: config.bootstrap.admin_email.clone(),
-        admin_password: config.bootstrap.admin_password.expose().to_owned(),
-        demo: config.bootstrap.demo,
     }
 }

@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "auth",
             "receive",
             "http",
+            "extension",
             "migration",
         ],
     ),

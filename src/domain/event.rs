@@ -1,6 +1,6 @@
 //! Events: what publishers hand in and what the log keeps.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -8,6 +8,7 @@ use super::{
     event_key::EventKey,
     id::{EventId, WorkspaceId},
     seq::Seq,
+    sync_latch::SyncLatch,
     timestamp::Timestamp,
 };
 
@@ -52,6 +53,8 @@ pub struct PlatformEvent {
     /// Why what the database keeps of it cannot be delivered; `None` for every intact event. One line for a
     /// person.
     pub defect: Option<Box<str>>,
+    /// What its publisher waits for; `None` where it waits for nobody.
+    pub latch: Option<Arc<SyncLatch>>,
     body: OnceLock<Bytes>,
 }
 
@@ -68,6 +71,7 @@ impl PlatformEvent {
             occurred_at: event.occurred_at,
             traceparent: event.traceparent,
             defect: None,
+            latch: None,
             body: OnceLock::new(),
         }
     }

@@ -10,24 +10,24 @@ use crate::domain::{event_key::EventKey, event_pattern::EventPattern, installati
 
 /// An extension, as it was registered.
 #[derive(Debug)]
-pub(crate) struct Registered {
-    pub(crate) key: String,
-    pub(crate) name: String,
-    pub(crate) handlers: Vec<EventHandler>,
+pub struct Registered {
+    pub key: String,
+    pub name: String,
+    pub handlers: Vec<EventHandler>,
 }
 
 impl Registered {
     /// The handlers of an event, in the order in which they were declared.
-    pub(crate) fn handlers_of(&self, key: &EventKey) -> impl Iterator<Item = &EventHandler> {
+    pub fn handlers_of(&self, key: &EventKey) -> impl Iterator<Item = &EventHandler> {
         self.handlers.iter().filter(move |handler| handler.takes(key))
     }
 
-    pub(crate) fn handler(&self, name: &str) -> Option<&EventHandler> {
+    pub fn handler(&self, name: &str) -> Option<&EventHandler> {
         self.handlers.iter().find(|handler| handler.name() == name)
     }
 
     /// What an installation subscribes to.
-    pub(crate) fn patterns(&self) -> BTreeSet<EventPattern> {
+    pub fn patterns(&self) -> BTreeSet<EventPattern> {
         self.handlers
             .iter()
             .map(|handler| handler.pattern().clone())
@@ -57,10 +57,10 @@ const MAX_HANDLER_NAME_BYTES: usize = 128;
 
 /// All registered extensions, by key.
 #[derive(Debug, Default)]
-pub(crate) struct Extensions(BTreeMap<String, Arc<Registered>>);
+pub struct Extensions(BTreeMap<String, Arc<Registered>>);
 
 impl Extensions {
-    pub(crate) fn register(&mut self, extension: Arc<dyn Extension>) -> Result<(), RegistrationError> {
+    pub fn register(&mut self, extension: Arc<dyn Extension>) -> Result<(), RegistrationError> {
         let (key, name) = (extension.key().to_owned(), extension.name().to_owned());
         if let Err(why) = check_key(&key) {
             return Err(RegistrationError::Key { key, why });
@@ -79,12 +79,18 @@ impl Extensions {
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Registered>> {
+    pub fn get(&self, key: &str) -> Option<&Arc<Registered>> {
         self.0.get(key)
     }
 
+    /// Whether publishers of such events may have to wait for a handler.
+    pub fn has_sync_handler_of(&self, key: &EventKey) -> bool {
+        self.all()
+            .any(|extension| extension.handlers_of(key).any(|handler| !handler.is_async()))
+    }
+
     /// In the order of their keys.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Registered>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Registered>> {
         self.0.values()
     }
 }

@@ -52,11 +52,7 @@ impl Batch {
             events.clear();
             for event in &append.events {
                 *head = head.next();
-                events.push(Arc::new(PlatformEvent::record(
-                    append.workspace_id,
-                    *head,
-                    event.clone(),
-                )));
+                events.push(append.place(event, *head));
             }
         }
         staged

@@ -19,6 +19,7 @@ use crate::domain::{
     idempotency::{Idempotency, Recorded},
     lane::{Attachment, DeliveryKey, ParkedRetry},
     seq::Seq,
+    sync_latch::SyncLatch,
     timestamp::Timestamp,
 };
 
@@ -64,9 +65,18 @@ pub struct Append {
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
     pub permit: super::Permit,
+    /// Goes with the events to their deliveries.
+    pub latch: Option<Arc<SyncLatch>>,
 }
 
 impl Append {
+    /// The event at its place in the log.
+    pub(super) fn place(&self, event: &NewEvent, seq: Seq) -> Arc<PlatformEvent> {
+        let mut placed = PlatformEvent::record(self.workspace_id, seq, event.clone());
+        placed.latch.clone_from(&self.latch);
+        Arc::new(placed)
+    }
+
     /// Tells the publisher that its events are recorded.
     pub(super) fn recorded(self) {
         let event_ids = self.events.iter().map(|event| event.id).collect();

@@ -9,7 +9,6 @@ use super::{
     sql::{in_list, power_of_two_chunks},
 };
 use crate::domain::{
-    event::PlatformEvent,
     id::{EventId, WorkspaceId},
     seq::Seq,
 };
@@ -74,7 +73,7 @@ impl Batch {
                 .events
                 .iter()
                 .filter_map(|event| places.get(&event.id).map(|seq| (event, *seq)))
-                .map(|(event, seq)| PlatformEvent::record(append.workspace_id, seq, event.clone()).into())
+                .map(|(event, seq)| append.place(event, seq))
                 .collect();
         }
         self

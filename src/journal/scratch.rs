@@ -210,6 +210,7 @@ pub(crate) fn append_under(
 ) -> oneshot::Receiver<Result<Recorded, AppendError>> {
     let (reply, answer) = oneshot::channel();
     journal.append(Append {
+        latch: None,
         workspace_id,
         events,
         idempotency,

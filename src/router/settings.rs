@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{domain::retry_schedule::RetrySchedule, router::external::ExternalClientConfig};
+use crate::{
+    domain::retry_schedule::RetrySchedule, extension::Extensions, router::external::ExternalClientConfig,
+};
 
 /// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
 pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
@@ -26,6 +28,30 @@ pub struct RouterSettings {
     /// Its budget is replaced by one of `max_delivery_connections`.
     pub client: ExternalClientConfig,
     pub open_secret: OpenSecret,
+    pub in_process: InProcessSettings,
+}
+
+/// What is done in this process.
+#[derive(Clone, Debug)]
+pub struct InProcessSettings {
+    pub extensions: Arc<Extensions>,
+    pub sync_timeout: Duration,
+    pub async_timeout: Duration,
+    pub executor_threads: usize,
+    pub concurrency: usize,
+}
+
+impl Default for InProcessSettings {
+    /// No extension at all.
+    fn default() -> Self {
+        Self {
+            extensions: Arc::default(),
+            sync_timeout: Duration::from_secs(5),
+            async_timeout: Duration::from_secs(300),
+            executor_threads: 1,
+            concurrency: 64,
+        }
+    }
 }
 
 impl fmt::Debug for RouterSettings {

@@ -199,6 +199,7 @@ impl Handler<Publish> for WorkspaceActor {
             idempotency: publish.idempotency,
             reply: publish.reply,
             permit: publish.permit,
+            latch: publish.latch,
         });
     }
 }

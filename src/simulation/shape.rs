@@ -97,6 +97,7 @@ impl Shape {
             passivate_after: self.passivate_after,
             client,
             open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
+            in_process: crate::router::InProcessSettings::default(),
         }
     }
 }

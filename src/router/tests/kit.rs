@@ -240,6 +240,7 @@ async fn start(scratch: &Scratch, change: fn(&mut RouterSettings)) -> EventRoute
         attempt_timeout: timeout,
         client: ExternalClientConfig::new(timeout, allow.into(), Clock),
         open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
+        in_process: crate::router::InProcessSettings::default(),
     };
     change(&mut settings);
     let journal = JournalSettings {

@@ -107,6 +107,7 @@ pub(super) async fn append(running: &Running, workspace: WorkspaceId, events: Ve
         .unwrap();
     let (reply, answer) = oneshot::channel();
     shared.journal.append(Append {
+        latch: None,
         workspace_id: workspace,
         events,
         idempotency: None,

@@ -1,5 +1,7 @@
 //! What a WorkspaceActor is told.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
@@ -10,6 +12,7 @@ use crate::{
         idempotency::{Idempotency, Recorded},
         lane::Suspicion,
         seq::Seq,
+        sync_latch::SyncLatch,
         timestamp::Timestamp,
     },
     journal::{AppendError, Permit},
@@ -24,6 +27,8 @@ pub(in crate::router) struct Publish {
     pub(in crate::router) idempotency: Option<Idempotency>,
     pub(in crate::router) reply: oneshot::Sender<Result<Recorded, AppendError>>,
     pub(in crate::router) permit: Permit,
+    /// Opens when the synchronous handlers of the event have handled it.
+    pub(in crate::router) latch: Option<Arc<SyncLatch>>,
 }
 
 /// Notices of the journal wait in the directory. At most one of these is on its way to each actor.

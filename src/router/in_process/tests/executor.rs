@@ -43,7 +43,11 @@ async fn a_handler_that_blocks_its_thread_holds_up_its_own_extension_alone() {
         executor.run(extension, running, HOUR, thread).await.unwrap();
     }
     let stuck = executor.run("crm", Running::Asynchronous, Duration::from_millis(1), thread);
-    assert_eq!(stuck.await, Err(NotDone::Stuck), "its own next one is not waited for without end");
+    assert_eq!(
+        stuck.await,
+        Err(NotDone::Stuck),
+        "its own next one is not waited for without end"
+    );
     leave.send(()).unwrap();
     assert_eq!(blocked.await.unwrap(), Ok(7));
     executor.stop();
@@ -92,7 +96,10 @@ async fn no_more_handlers_of_an_extension_run_than_may() {
             assert_eq!(has_started.recv().await, Some(1));
         }
     }
-    executor.run("chat", Running::Asynchronous, HOUR, thread).await.unwrap();
+    executor
+        .run("chat", Running::Asynchronous, HOUR, thread)
+        .await
+        .unwrap();
     assert!(has_started.try_recv().is_err(), "the second waits for the first");
     first.notify_one();
     assert_eq!(has_started.recv().await, Some(2));
@@ -132,9 +139,15 @@ async fn work_that_nobody_waits_for_any_more_is_ended() {
 #[actix::test]
 async fn after_a_stop_nothing_runs() {
     let executor = EventExecutor::new(1, 1);
-    executor.run("crm", Running::Asynchronous, HOUR, thread).await.unwrap();
+    executor
+        .run("crm", Running::Asynchronous, HOUR, thread)
+        .await
+        .unwrap();
     executor.stop();
     // The thread may still be about to stop: it takes work, and drops it.
     let runs = || std::future::pending::<()>().boxed_local();
-    assert_eq!(executor.run("crm", Running::Asynchronous, HOUR, runs).await, Err(NotDone::Stopped));
+    assert_eq!(
+        executor.run("crm", Running::Asynchronous, HOUR, runs).await,
+        Err(NotDone::Stopped)
+    );
 }

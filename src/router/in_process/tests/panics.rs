@@ -13,7 +13,10 @@ async fn a_panic_is_told_with_its_message_and_place() {
     let panic: Result<(), String> = Caught::new(waits_and_panics).await;
     let panic = panic.unwrap_err();
     let file = file!();
-    assert!(panic.starts_with(&format!("the amount 7 is wrong ({file}:")), "{panic}");
+    assert!(
+        panic.starts_with(&format!("the amount 7 is wrong ({file}:")),
+        "{panic}"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,117 @@
+//! How a host puts its extensions into the server, or into a router of its own.
+
+use std::sync::Arc;
+
+use super::{
+    Server, StartError,
+    limits::Limits,
+    settings::{journal_settings, master_key, router_settings},
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    extension::{Extension, Extensions, RegistrationError},
+    router::EventRouter,
+};
+
+/// The extensions of this process, as far as they have been told.
+#[derive(Debug)]
+struct Registration {
+    extensions: Extensions,
+    /// The first that could not be registered: told at the start, so that calls can be chained.
+    refused: Option<RegistrationError>,
+}
+
+impl Registration {
+    fn new() -> Self {
+        Self {
+            extensions: Extensions::default(),
+            refused: None,
+        }
+    }
+
+    fn add(&mut self, extension: impl Extension) {
+        if let Err(error) = self.extensions.register(Arc::new(extension)) {
+            self.refused.get_or_insert(error);
+        }
+    }
+
+    fn finish(self) -> Result<Extensions, RegistrationError> {
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(self.extensions),
+        }
+    }
+}
+
+/// Builds a [`Server`]. See [`Server::builder`].
+#[derive(Debug)]
+pub struct ServerBuilder {
+    config: Config,
+    registration: Registration,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            registration: Registration::new(),
+        }
+    }
+
+    /// Registers an extension. It runs in the workspaces in which it is installed.
+    #[must_use]
+    pub fn extension(mut self, extension: impl Extension) -> Self {
+        self.registration.add(extension);
+        self
+    }
+
+    /// Opens the database, fills an empty one, starts the actors and listens. Call it within an actix `System`.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running.
+    pub async fn start(self) -> Result<Server, StartError> {
+        Server::start(&self.config, self.registration.finish()?, Clock).await
+    }
+}
+
+/// Builds an [`EventRouter`] without the HTTP interface. See [`EventRouter::builder`].
+#[derive(Debug)]
+pub struct RouterBuilder {
+    config: Config,
+    registration: Registration,
+}
+
+impl EventRouter {
+    /// A router with the extensions that are told to the builder, for a host with an interface of its own. It
+    /// listens nowhere; the sections `server`, `bootstrap` and `log` of the configuration mean nothing to it.
+    pub fn builder(config: Config) -> RouterBuilder {
+        RouterBuilder {
+            config,
+            registration: Registration::new(),
+        }
+    }
+}
+
+impl RouterBuilder {
+    /// Registers an extension. It runs in the workspaces in which it is installed.
+    #[must_use]
+    pub fn extension(mut self, extension: impl Extension) -> Self {
+        self.registration.add(extension);
+        self
+    }
+
+    /// Opens the database and starts the actors. Call it within an actix `System`; end it with
+    /// [`EventRouter::stop`].
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running.
+    pub async fn start(self) -> Result<EventRouter, StartError> {
+        let extensions = self.registration.finish()?;
+        let limits = Limits::raise(&self.config)?;
+        let journal = journal_settings(&self.config)?;
+        let key = master_key(&self.config)?;
+        let settings = router_settings(&self.config, &limits, &key, extensions, Clock)?;
+        Ok(EventRouter::start(settings, journal, Clock).await?)
+    }
+}

@@ -1,0 +1,115 @@
+//! From the configuration to what each part is told.
+
+use std::sync::Arc;
+
+use super::{StartError, limits::Limits, preflight};
+use crate::{
+    auth::{bootstrap::Bootstrap, key_file, seal::Sealer},
+    clock::Clock,
+    config::{Config, Delivery},
+    domain::retry_schedule::RetrySchedule,
+    extension::Extensions,
+    http::{connections::ConnectionSettings, state::HttpSettings},
+    journal::{DatabaseUrl, JournalSettings},
+    router::{
+        InProcessSettings, OpenSecret, RouterSettings,
+        external::{ExternalClientConfig, TrustError, tls_config_with},
+    },
+};
+
+/// # Errors
+/// When the URL has a form that the drivers do not take, or its file cannot be used.
+pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
+    let url = DatabaseUrl::parse(config.database.url.expose()).map_err(StartError::DatabaseUrl)?;
+    preflight::check_database_file(config)?;
+    Ok(JournalSettings {
+        url,
+        max_connections: config.database.max_connections,
+        min_free_bytes: config.database.min_free_bytes,
+        max_hold: config.retention.max_hold,
+    })
+}
+
+/// The key from the configuration, else from its file, which is made where it is absent.
+pub(super) fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
+    match config.auth.cookie_key_bytes() {
+        Some(key) => Ok(key),
+        None => {
+            let path = config.cookie_key_file();
+            preflight::make_folder_of(&path)?;
+            Ok(key_file::load_or_create(&path)?.to_vec())
+        }
+    }
+}
+
+pub(super) fn router_settings(
+    config: &Config,
+    limits: &Limits,
+    master_key: &[u8],
+    extensions: Extensions,
+    clock: Clock,
+) -> Result<RouterSettings, StartError> {
+    let sealer = Sealer::new(master_key);
+    let open_secret: OpenSecret = Arc::new(move |sealed| {
+        sealer
+            .open(sealed)
+            .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
+    });
+    let delivery = &config.delivery;
+    Ok(RouterSettings {
+        threads: config.router.thread_count(),
+        max_in_flight: config.publish.max_in_flight,
+        window: delivery.window,
+        concurrency: delivery.concurrency,
+        schedule: RetrySchedule::new(delivery.retry_schedule.clone(), delivery.jitter),
+        attempt_timeout: delivery.timeout,
+        breaker_failures: delivery.breaker_failures,
+        max_hold: config.retention.max_hold,
+        passivate_after: config.router.passivate_after,
+        max_delivery_connections: limits.delivery_connections,
+        client: external_client(delivery, clock)?,
+        open_secret,
+        in_process: InProcessSettings {
+            extensions: Arc::new(extensions),
+            sync_timeout: config.in_process.sync_timeout,
+            async_timeout: config.in_process.async_timeout,
+            executor_threads: config.in_process.executor_thread_count(),
+            concurrency: config.in_process.concurrency,
+        },
+    })
+}
+
+fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
+    let networks = delivery.allow_networks.clone().into();
+    let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
+    if let Some(file) = delivery.extra_ca_file() {
+        client.tls = tls_config_with(file)?;
+    }
+    Ok(client)
+}
+
+pub(super) fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        max_body_bytes: config.publish.max_body_bytes,
+        max_buffered_bytes: config.publish.max_buffered_bytes,
+        client_timeout: config.server.client_timeout,
+        session_ttl: config.auth.session_ttl,
+        secure_cookies: config.auth.secure_cookies,
+    }
+}
+
+pub(super) fn connection_settings(config: &Config, limits: &Limits) -> ConnectionSettings {
+    ConnectionSettings {
+        limit: limits.client_connections,
+        client_timeout: config.server.client_timeout,
+        keep_alive: config.server.keep_alive,
+    }
+}
+
+pub(super) fn wanted(config: &Config) -> Bootstrap {
+    Bootstrap {
+        admin_email: config.bootstrap.admin_email.clone(),
+        admin_password: config.bootstrap.admin_password.expose().to_owned(),
+        demo: config.bootstrap.demo,
+    }
+}
