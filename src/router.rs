@@ -51,6 +51,7 @@ use crate::{
         sync_latch::{Opened, SyncLatch},
         timestamp::Timestamp,
     },
+    extension::Extensions,
     journal::{AppendError, Journal, JournalSettings, OpenError, Permit, Reader},
 };
 
@@ -383,6 +384,11 @@ impl EventRouter {
             .journal
             .write(move |transaction| Box::pin(async move { Ok((work(transaction).await?, Vec::new())) }))
             .await
+    }
+
+    /// The in-process extensions that are registered.
+    pub fn extensions(&self) -> &Extensions {
+        &self.shared.settings.in_process.extensions
     }
 
     /// The pool for reads.

@@ -28,7 +28,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "domain", "clock", "config", "journal", "store", "router", "auth", "receive",
+            "domain",
+            "clock",
+            "extension",
+            "config",
+            "journal",
+            "store",
+            "router",
+            "auth",
+            "receive",
         ],
     ),
     (

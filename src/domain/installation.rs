@@ -50,11 +50,38 @@ pub struct NewInstallation {
     pub name: String,
     pub delivery_type: DeliveryType,
     pub service_base_url: Option<String>,
-    /// Sealed.
+    /// Sealed; empty where nothing is signed.
     pub signing_secret: String,
-    /// Sealed JSON object: header name to value.
+    /// Sealed JSON object: header name to value; empty where there are none.
     pub headers: String,
     pub enabled: bool,
+    /// What it subscribes to from the start.
+    pub subscriptions: Vec<(SubscriptionId, EventPattern)>,
+}
+
+impl NewInstallation {
+    /// An enabled one of an extension of this process, subscribed to `patterns`.
+    pub fn in_process(
+        key: &str,
+        name: &str,
+        patterns: impl IntoIterator<Item = EventPattern>,
+        new_uuid: impl Fn() -> uuid::Uuid,
+    ) -> Self {
+        Self {
+            id: InstallationId::new(new_uuid()),
+            key: key.to_owned(),
+            name: name.to_owned(),
+            delivery_type: DeliveryType::InProcess,
+            service_base_url: None,
+            signing_secret: String::new(),
+            headers: String::new(),
+            enabled: true,
+            subscriptions: patterns
+                .into_iter()
+                .map(|pattern| (SubscriptionId::new(new_uuid()), pattern))
+                .collect(),
+        }
+    }
 }
 
 /// A change of one installation. Each has its place in the workspace's commit order.

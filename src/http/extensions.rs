@@ -1,6 +1,7 @@
 //! Extensions of a workspace, for its admins.
 
 pub(super) mod attempt;
+mod available;
 mod checks;
 mod dto;
 mod get;
@@ -22,6 +23,7 @@ use crate::{
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(web::resource("/api/extensions/available").route(web::get().to(available::available)))
         .service(
             web::resource("/api/workspaces/{workspaceId}/extensions")
                 .route(web::post().to(install::install))

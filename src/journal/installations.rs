@@ -51,8 +51,9 @@ pub(super) async fn install(
     transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
     new: NewInstallation,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<InstallationView, ChangeError> {
+    let now = clock.now();
     let taken = ext_installation::Entity::find()
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
         .filter(ext_installation::Column::Key.eq(&new.key))
@@ -102,12 +103,19 @@ pub(super) async fn install(
     ext_delivery_cursor::Entity::insert(cursor.into_active_model())
         .exec_without_returning(transaction)
         .await?;
-    Ok(InstallationView {
-        installation,
-        spans: Vec::new(),
-        settled: head,
-        has_retries: false,
-    })
+    let spans = Spans {
+        transaction,
+        workspace,
+        installation: new.id,
+        head,
+        clock,
+    };
+    for (subscription, pattern) in &new.subscriptions {
+        spans
+            .subscribe(*subscription, pattern, installation.enabled)
+            .await?;
+    }
+    view(transaction, installation).await
 }
 
 pub(super) async fn change(

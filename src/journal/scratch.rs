@@ -183,6 +183,7 @@ pub(crate) fn new_installation(key: &str) -> NewInstallation {
         signing_secret: String::new(),
         headers: String::new(),
         enabled: true,
+        subscriptions: Vec::new(),
     }
 }
 

@@ -163,7 +163,7 @@ impl Connection for SqlConnection {
         let clock = self.parts.clock;
         in_transaction(&self.connection, async move |transaction| match work {
             InstallationWork::Install(new) => {
-                installations::install(transaction, workspace, new, clock.now()).await
+                installations::install(transaction, workspace, new, clock).await
             }
             InstallationWork::Change(id, change) => {
                 installations::change(transaction, workspace, id, change, clock).await

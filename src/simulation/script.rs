@@ -212,6 +212,7 @@ impl Scene {
             signing_secret: SigningSecret::from_random([7; 32]).reveal(),
             headers: String::new(),
             enabled: true,
+            subscriptions: Vec::new(),
         };
         actix::spawn(async move {
             if router.install(workspace, new).await.is_ok()

@@ -9,6 +9,9 @@ use url::Url;
 use super::dto::Headers;
 use crate::{http::validate::Checks, router::external::is_reserved_header};
 
+/// What is wrong with a URL or headers where nothing is sent.
+pub(super) const EXTERNAL_ONLY: &str = "is for an EXTERNAL_SERVICE only";
+
 const MAX_URL_BYTES: usize = 2048;
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER_NAME_BYTES: usize = 128;

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use crate::{
     domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp},
-    http::{problem::Problem, state::Sealer},
+    http::{
+        problem::Problem,
+        state::{AppState, Sealer},
+    },
     store::installations::Installation,
 };
 
@@ -25,6 +28,9 @@ pub(super) struct ExtensionDto {
     /// The names of the headers sent with every delivery; their values may be secrets and are never shown.
     header_names: Vec<String>,
     enabled: bool,
+    /// Of an in-process extension: whether its code is in this server. Its events wait where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<bool>,
     paused: bool,
     /// Deliveries in flight at the same time; always 1 while `ordered`.
     concurrency: Option<u32>,
@@ -35,10 +41,12 @@ pub(super) struct ExtensionDto {
 }
 
 impl ExtensionDto {
-    /// # Errors
-    /// `INTERNAL` when the headers cannot be opened: they were sealed under another master key.
-    pub(super) fn of(installation: Installation, sealer: &Sealer) -> Result<Self, Problem> {
+    fn of(installation: Installation, is_available: bool, sealer: &Sealer) -> Result<Self, Problem> {
         let headers = open_headers(&installation.headers, sealer)?;
+        let available = match installation.delivery_type {
+            DeliveryType::ExternalService => None,
+            DeliveryType::InProcess => Some(is_available),
+        };
         Ok(Self {
             id: installation.id,
             key: installation.key,
@@ -47,6 +55,7 @@ impl ExtensionDto {
             service_base_url: installation.service_base_url,
             header_names: headers.into_keys().collect(),
             enabled: installation.enabled,
+            available,
             paused: installation.paused,
             concurrency: if installation.ordered {
                 Some(1)
@@ -60,6 +69,17 @@ impl ExtensionDto {
     }
 }
 
+impl AppState {
+    /// How the extension is shown.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the headers cannot be opened: they were sealed under another master key.
+    pub(super) fn extension_dto(&self, installation: Installation) -> Result<ExtensionDto, Problem> {
+        let is_available = self.router.extensions().get(&installation.key).is_some();
+        ExtensionDto::of(installation, is_available, &self.sealer)
+    }
+}
+
 /// The headers as they are stored.
 pub(super) fn seal_headers(headers: &Headers, sealer: &Sealer) -> String {
     let text = serde_json::to_string(headers).expect("a map of texts is always JSON");
@@ -67,6 +87,9 @@ pub(super) fn seal_headers(headers: &Headers, sealer: &Sealer) -> String {
 }
 
 fn open_headers(sealed: &str, sealer: &Sealer) -> Result<Headers, Problem> {
+    if sealed.is_empty() {
+        return Ok(Headers::new());
+    }
     let text = sealer.open(sealed).map_err(Problem::internal)?;
     serde_json::from_str(&text).map_err(Problem::internal)
 }

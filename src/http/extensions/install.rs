@@ -1,5 +1,7 @@
 //! `POST /api/workspaces/{workspaceId}/extensions`
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,7 @@ use crate::{
         installation::{DeliveryType, NewInstallation, check_key},
         signing::SigningSecret,
     },
+    extension::{Extensions, Registered},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -27,31 +30,37 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstallExtensionDto {
     key: String,
-    name: String,
+    /// Of an in-process extension: its own where none is given.
+    name: Option<String>,
     delivery_type: DeliveryType,
     service_base_url: Option<String>,
     enabled: Option<bool>,
     headers: Option<Headers>,
 }
 
-/// The extension with its signing secret, which is shown this once.
+/// The extension with its signing secret, where it has one, which is shown this once.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct InstalledDto {
     #[serde(flatten)]
     extension: ExtensionDto,
-    signing_secret: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
 }
 
-/// What was asked for, checked.
+/// How events are to reach it, checked.
 #[derive(Debug)]
-struct Wanted {
-    service_base_url: String,
-    headers: Headers,
+enum Wanted {
+    External {
+        service_base_url: String,
+        headers: Headers,
+    },
+    InProcess(Arc<Registered>),
 }
 
-/// Installs an extension. It gets the events that it subscribes to from then on; an installation with the
-/// same key that is still installed is a conflict.
+/// Installs an extension. It gets the events that it subscribes to from then on, and one of this process is
+/// subscribed to the keys of its handlers at once. An installation with the same key that is still installed is
+/// a conflict.
 pub(super) async fn install(
     state: web::Data<AppState>,
     caller: Caller,
@@ -60,49 +69,114 @@ pub(super) async fn install(
 ) -> Result<HttpResponse, Problem> {
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let dto = body.read().await?;
-    let wanted = check(&dto)?;
-    let secret = SigningSecret::from_random(entropy::bytes());
-    let new = NewInstallation {
-        id: InstallationId::new(state.clock.new_uuid()),
-        key: dto.key,
-        name: dto.name,
-        delivery_type: dto.delivery_type,
-        service_base_url: Some(wanted.service_base_url),
-        signing_secret: state.sealer.seal(&secret.reveal()),
-        headers: seal_headers(&wanted.headers, &state.sealer),
-        enabled: dto.enabled.unwrap_or(true),
+    let (new, secret) = match check(&dto, state.router.extensions())? {
+        Wanted::External {
+            service_base_url,
+            headers,
+        } => external(dto, service_base_url, &headers, &state),
+        Wanted::InProcess(extension) => (in_process(dto, &extension, &state), None),
     };
     let installed = state.router.install(workspace, new).await?;
     Ok(json::created(&InstalledDto {
-        extension: ExtensionDto::of(installed.into(), &state.sealer)?,
-        signing_secret: secret.reveal(),
+        extension: state.extension_dto(installed.into())?,
+        signing_secret: secret,
     }))
 }
 
-fn check(dto: &InstallExtensionDto) -> Result<Wanted, Problem> {
+/// The installation and its secret.
+fn external(
+    dto: InstallExtensionDto,
+    service_base_url: String,
+    headers: &Headers,
+    state: &AppState,
+) -> (NewInstallation, Option<String>) {
+    let secret = SigningSecret::from_random(entropy::bytes()).reveal();
+    let new = NewInstallation {
+        id: InstallationId::new(state.clock.new_uuid()),
+        key: dto.key,
+        name: dto.name.unwrap_or_default(),
+        delivery_type: DeliveryType::ExternalService,
+        service_base_url: Some(service_base_url),
+        signing_secret: state.sealer.seal(&secret),
+        headers: seal_headers(headers, &state.sealer),
+        enabled: dto.enabled.unwrap_or(true),
+        subscriptions: Vec::new(),
+    };
+    (new, Some(secret))
+}
+
+fn in_process(dto: InstallExtensionDto, extension: &Registered, state: &AppState) -> NewInstallation {
+    NewInstallation {
+        name: dto.name.unwrap_or_else(|| extension.name.clone()),
+        enabled: dto.enabled.unwrap_or(true),
+        ..NewInstallation::in_process(&extension.key, &extension.name, extension.patterns(), || {
+            state.clock.new_uuid()
+        })
+    }
+}
+
+fn check(dto: &InstallExtensionDto, registered: &Extensions) -> Result<Wanted, Problem> {
     let mut checks = Checks::new();
     checks.check("key", check_key(&dto.key));
-    checks.check("name", validate::name(&dto.name));
-    let service_base_url = match dto.delivery_type {
-        DeliveryType::ExternalService => {
-            let url = dto.service_base_url.as_deref();
-            let url = url.ok_or("is required for an EXTERNAL_SERVICE");
-            checks.check("serviceBaseUrl", url.and_then(checks::service_base_url))
-        }
-        DeliveryType::InProcess => {
-            let none = "no in-process extension is registered in this server; use EXTERNAL_SERVICE";
-            checks.check("deliveryType", Err(none))
-        }
-    };
-    let headers = match &dto.headers {
-        Some(sent) => checks::headers(sent, &mut checks),
-        None => Headers::new(),
+    if let Some(name) = &dto.name {
+        checks.check("name", validate::name(name));
+    }
+    let wanted = match dto.delivery_type {
+        DeliveryType::ExternalService => check_external(dto, &mut checks),
+        DeliveryType::InProcess => check_in_process(dto, registered, &mut checks),
     };
     checks.finish()?;
-    Ok(Wanted {
-        service_base_url: service_base_url.unwrap_or_default(),
+    // What is missing was refused above.
+    wanted.ok_or_else(|| Problem::validation("deliveryType", "cannot be installed"))
+}
+
+fn check_external(dto: &InstallExtensionDto, checks: &mut Checks) -> Option<Wanted> {
+    if dto.name.is_none() {
+        checks.check("name", Err::<(), _>("is required for an EXTERNAL_SERVICE"));
+    }
+    let url = dto.service_base_url.as_deref();
+    let url = url.ok_or("is required for an EXTERNAL_SERVICE");
+    let service_base_url = checks.check("serviceBaseUrl", url.and_then(checks::service_base_url));
+    let headers = match &dto.headers {
+        Some(sent) => checks::headers(sent, checks),
+        None => Headers::new(),
+    };
+    Some(Wanted::External {
+        service_base_url: service_base_url?,
         headers,
     })
+}
+
+fn check_in_process(
+    dto: &InstallExtensionDto,
+    registered: &Extensions,
+    checks: &mut Checks,
+) -> Option<Wanted> {
+    if dto.service_base_url.is_some() {
+        checks.check("serviceBaseUrl", Err::<(), _>(checks::EXTERNAL_ONLY));
+    }
+    if dto.headers.is_some() {
+        checks.check("headers", Err::<(), _>(checks::EXTERNAL_ONLY));
+    }
+    let Some(extension) = registered.get(&dto.key) else {
+        // What is wrong with the key itself is said already.
+        if check_key(&dto.key).is_ok() {
+            checks.check("key", Err::<(), _>(not_registered(registered)));
+        }
+        return None;
+    };
+    Some(Wanted::InProcess(Arc::clone(extension)))
+}
+
+fn not_registered(registered: &Extensions) -> String {
+    let keys: Vec<&str> = registered.all().map(|extension| extension.key.as_str()).collect();
+    if keys.is_empty() {
+        return "no in-process extension is registered in this server; use EXTERNAL_SERVICE".to_owned();
+    }
+    format!(
+        "names no in-process extension of this server; it has {}",
+        keys.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -110,7 +184,9 @@ mod tests {
     use super::*;
 
     fn broken_fields(body: &str) -> Vec<String> {
-        match json::decode::<InstallExtensionDto>(body.as_bytes()).and_then(|dto| check(&dto)) {
+        match json::decode::<InstallExtensionDto>(body.as_bytes())
+            .and_then(|dto| check(&dto, &Extensions::default()))
+        {
             Ok(_) => Vec::new(),
             Err(Problem::ValidationFailed(errors)) => {
                 errors.into_iter().map(|error| error.field.into_owned()).collect()
@@ -121,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_field_by_field() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 11] = [
             (
                 r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://localhost:9000"}"#,
                 &[],
@@ -141,7 +217,15 @@ mod tests {
             ),
             (
                 r#"{"key":"crm","name":"CRM","deliveryType":"IN_PROCESS"}"#,
-                &["deliveryType"],
+                &["key"],
+            ),
+            (
+                r#"{"key":"crm","deliveryType":"IN_PROCESS","serviceBaseUrl":"http://a.b","headers":{}}"#,
+                &["serviceBaseUrl", "headers", "key"],
+            ),
+            (
+                r#"{"key":"crm","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b"}"#,
+                &["name"],
             ),
             (
                 r#"{"key":"crm","name":"CRM","deliveryType":"CARRIER_PIGEON"}"#,

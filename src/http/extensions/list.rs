@@ -35,7 +35,7 @@ pub(super) async fn list(
     let extensions = store::installations::page(state.router.reader(), workspace, before, limit.fetch())
         .await?
         .into_iter()
-        .map(|installation| ExtensionDto::of(installation, &state.sealer))
+        .map(|installation| state.extension_dto(installation))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(page(
         extensions,

@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use crate::{
     auth::entropy,
-    domain::{installation::InstallationChange, signing::SigningSecret},
+    domain::{
+        installation::{DeliveryType, InstallationChange},
+        signing::SigningSecret,
+    },
     http::{access::Caller, json, problem::Problem, state::AppState},
 };
 
@@ -25,6 +28,9 @@ pub(super) async fn rotate_secret(
     let (workspace, extension) = path.into_inner();
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let installation = state.extension(workspace, &extension).await?;
+    if installation.delivery_type == DeliveryType::InProcess {
+        return Err(Problem::conflict("nothing is signed for an in-process extension"));
+    }
     let secret = SigningSecret::from_random(entropy::bytes()).reveal();
     let change = InstallationChange::RotateSecret {
         sealed: state.sealer.seal(&secret),

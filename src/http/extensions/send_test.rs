@@ -9,6 +9,7 @@ use crate::{
         event::NewEvent,
         event_key::EventKey,
         id::{EventId, UserId},
+        installation::DeliveryType,
     },
     http::{access::Caller, json, problem::Problem, state::AppState},
 };
@@ -23,6 +24,10 @@ pub(super) async fn send_test(
     let (workspace, extension) = path.into_inner();
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let installation = state.extension(workspace, &extension).await?;
+    if installation.delivery_type == DeliveryType::InProcess {
+        let why = "an in-process extension takes the events of its handlers only; publish one of those";
+        return Err(Problem::conflict(why));
+    }
     let event = sample(state.clock, caller.user_id);
     let result = state.router.send_test(workspace, installation.id, event).await?;
     Ok(json::success_with(&AttemptEndDto::from(result)))

@@ -8,7 +8,7 @@ use super::{
     dto::{ExtensionDto, Headers, seal_headers},
 };
 use crate::{
-    domain::installation::{InstallationChange, InstallationUpdate},
+    domain::installation::{DeliveryType, InstallationChange, InstallationUpdate},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -50,7 +50,9 @@ pub(super) async fn update(
     let (workspace, extension) = path.into_inner();
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let installation = state.extension(workspace, &extension).await?;
-    let changed = match check(body.read().await?, installation.ordered, &state.sealer)? {
+    let dto = body.read().await?;
+    check_delivery_type(&dto, installation.delivery_type)?;
+    let changed = match check(dto, installation.ordered, &state.sealer)? {
         Some(update) => state
             .router
             .change_installation(workspace, installation.id, InstallationChange::Update(update))
@@ -58,7 +60,21 @@ pub(super) async fn update(
             .into(),
         None => installation,
     };
-    Ok(json::success_with(&ExtensionDto::of(changed, &state.sealer)?))
+    Ok(json::success_with(&state.extension_dto(changed)?))
+}
+
+/// Nothing is sent to an in-process extension.
+fn check_delivery_type(dto: &UpdateExtensionDto, delivery_type: DeliveryType) -> Result<(), Problem> {
+    let mut checks = Checks::new();
+    if delivery_type == DeliveryType::InProcess {
+        if dto.service_base_url.is_some() {
+            checks.check("serviceBaseUrl", Err::<(), _>(checks::EXTERNAL_ONLY));
+        }
+        if dto.headers.is_some() {
+            checks.check("headers", Err::<(), _>(checks::EXTERNAL_ONLY));
+        }
+    }
+    checks.finish()
 }
 
 /// The change; nothing where the body asks for none. `ordered` is how the extension is so far.

@@ -97,6 +97,7 @@ impl Running {
             signing_secret: SigningSecret::from_random([7; 32]).reveal(),
             headers: String::new(),
             enabled: true,
+            subscriptions: Vec::new(),
         };
         self.router.install(workspace, new).await.unwrap();
         let subscribe = InstallationChange::Subscribe {
