@@ -187,7 +187,7 @@ impl ExternalDeliveryActor {
             match command {
                 Command::ReadAfter { seq, limit } => self.origin.parent.do_send(ReadAfter {
                     installation_id: self.installation_id(),
-                    child: ctx.address(),
+                    incarnation: self.origin.incarnation,
                     after: seq,
                     limit,
                 }),

@@ -171,9 +171,10 @@ impl Installed {
         false
     }
 
-    pub(super) fn address(&self) -> Option<&Addr<ExternalDeliveryActor>> {
+    /// Which of its actors runs.
+    pub(super) fn incarnation(&self) -> Option<u64> {
         match &self.child {
-            Child::Running(child) => Some(&child.address),
+            Child::Running(child) => Some(child.incarnation),
             _ => None,
         }
     }

@@ -47,7 +47,8 @@ pub(in crate::router) struct AwaitStart;
 #[rtype(result = "()")]
 pub(in crate::router) struct ReadAfter {
     pub(in crate::router) installation_id: InstallationId,
-    pub(in crate::router) child: Addr<ExternalDeliveryActor>,
+    /// Which of the actors that the installation has had asks.
+    pub(in crate::router) incarnation: u64,
     pub(in crate::router) after: Seq,
     pub(in crate::router) limit: usize,
 }
