@@ -32,9 +32,9 @@ use self::{
     dead_letters::{Discard, Replay},
     directory::Directory,
     external::ConnectionBudget,
-    external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
+    external_delivery::{GetHealth, ResetBreaker, SendTest},
     shared::Shared,
-    workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
+    workspace::{ChildAddress, DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };
 pub use crate::journal::ChangeError;
 use crate::{
@@ -289,7 +289,7 @@ impl EventRouter {
         workspace: WorkspaceId,
         installation_id: InstallationId,
         purpose: Purpose,
-    ) -> Result<Addr<ExternalDeliveryActor>, ChangeError> {
+    ) -> Result<ChildAddress, ChangeError> {
         for _ in 0..FIND_TRIES {
             let find = FindChild {
                 installation_id,

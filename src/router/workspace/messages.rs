@@ -3,6 +3,7 @@
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::ChildAddress;
 use crate::{
     domain::{
         event::NewEvent,
@@ -13,7 +14,6 @@ use crate::{
         timestamp::Timestamp,
     },
     journal::{AppendError, Permit},
-    router::external_delivery::ExternalDeliveryActor,
 };
 
 /// Record these events and answer their publisher.
@@ -123,7 +123,7 @@ pub(in crate::router) enum Purpose {
 /// Answers [`FindChild`].
 #[derive(Debug)]
 pub(in crate::router) enum Found {
-    Actor(Addr<ExternalDeliveryActor>),
+    Actor(ChildAddress),
     /// The installation is marked as failed.
     Failed,
     /// There is no such installation, or it has no actor.
