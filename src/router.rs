@@ -3,10 +3,12 @@
 //! - [`EventRouter`] is the handle for everybody else. It finds the WorkspaceActor of a workspace, starts it
 //!   where there is none, and sends a publish once more where an actor died with it.
 //! - `WorkspaceActor` owns what is cached of a workspace and supervises its delivery actors.
-//! - `ExternalDeliveryActor` runs the lane of one installation and attempts over HTTP.
+//! - `DeliveryActor` runs the lane of one installation; `ExternalDeliveryActor` is the one that attempts over
+//!   HTTP.
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
 mod dead_letters;
+mod delivery;
 mod directory;
 pub mod external;
 mod external_delivery;
@@ -30,9 +32,9 @@ use tokio::{sync::oneshot, time::timeout};
 pub use self::settings::{OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
+    delivery::{GetHealth, ResetBreaker, SendTest},
     directory::Directory,
     external::ConnectionBudget,
-    external_delivery::{GetHealth, ResetBreaker, SendTest},
     shared::Shared,
     workspace::{ChildAddress, DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };

@@ -26,7 +26,7 @@ pub(super) use self::{
     },
 };
 use self::{idling::Idling, installed::Installed, reading::Waiting};
-use super::{Shared, directory::Entry, external_delivery::Drain, ring::Ring};
+use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},

@@ -6,10 +6,7 @@ use actix::prelude::*;
 
 use crate::{
     journal::InstallationView,
-    router::{
-        Shared,
-        external_delivery::{ExternalDeliveryActor, Origin},
-    },
+    router::{Shared, delivery::Origin, external_delivery::ExternalDeliveryActor},
 };
 
 /// One variant for each kind of delivery actor.

@@ -13,7 +13,7 @@ use crate::{
     domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp},
     journal::InstallationView,
     router::{
-        external_delivery::{Origin, RetriesWait, ViewChanged},
+        delivery::{Origin, RetriesWait, ViewChanged},
         restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
         ring::Ring,
     },

@@ -12,7 +12,7 @@ use crate::{
         seq::Seq,
         span::{Span, is_due},
     },
-    router::external_delivery::Events,
+    router::delivery::Events,
 };
 
 /// How soon a lane hears that it has passed events that are not due to it.
