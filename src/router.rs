@@ -3,10 +3,12 @@
 //! - [`EventRouter`] is the handle for everybody else. It finds the WorkspaceActor of a workspace, starts it
 //!   where there is none, and sends a publish once more where an actor died with it.
 //! - `WorkspaceActor` owns what is cached of a workspace and supervises its delivery actors.
-//! - `ExternalDeliveryActor` runs the lane of one installation and attempts over HTTP.
+//! - `DeliveryActor` runs the lane of one installation; `ExternalDeliveryActor` is the one that attempts over
+//!   HTTP.
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
 mod dead_letters;
+mod delivery;
 mod directory;
 pub mod external;
 mod external_delivery;
@@ -31,11 +33,11 @@ use tokio::{sync::oneshot, time::timeout};
 pub use self::settings::{InProcessSettings, OpenSecret, RouterSettings};
 use self::{
     dead_letters::{Discard, Replay},
+    delivery::{GetHealth, ResetBreaker, SendTest},
     directory::Directory,
     external::ConnectionBudget,
-    external_delivery::{ExternalDeliveryActor, GetHealth, ResetBreaker, SendTest},
     shared::Shared,
-    workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
+    workspace::{ChildAddress, DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };
 pub use crate::journal::ChangeError;
 use crate::{
@@ -309,7 +311,7 @@ impl EventRouter {
         workspace: WorkspaceId,
         installation_id: InstallationId,
         purpose: Purpose,
-    ) -> Result<Addr<ExternalDeliveryActor>, ChangeError> {
+    ) -> Result<ChildAddress, ChangeError> {
         for _ in 0..FIND_TRIES {
             let find = FindChild {
                 installation_id,

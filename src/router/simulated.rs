@@ -67,7 +67,7 @@ impl EventRouter {
             purpose: Purpose::Look,
         };
         if let Ok(Found::Actor(actor)) = parent.send(find).await {
-            actor.do_send(SilentPanic);
+            actor.tell(SilentPanic);
         }
     }
 

@@ -47,7 +47,7 @@ on_both_engines!(
         running.service.arrived(1).await;
         let child = running.child(workspace, installation).await;
         running.service.behave(Behavior::default());
-        child.do_send(Panic);
+        child.tell(Panic);
         sent.extend(running.publish(workspace, 20).await);
         running.every_one_arrives(&sent).await;
         running.stop().await;

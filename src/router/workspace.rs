@@ -4,6 +4,7 @@
 //! It never awaits in a handler: whatever takes time is spawned and comes back as a message, so that a
 //! publish never waits behind a read.
 
+mod child_address;
 mod children;
 mod finding;
 mod idling;
@@ -17,12 +18,15 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
-pub(super) use self::messages::{
-    AwaitStart, ChildAttached, ChildEnd, ChildStopped, DrainWorkspace, FindChild, Found, NewsWaits, Publish,
-    Purpose, ReadAfter, Rest, Retire,
+pub(super) use self::{
+    child_address::ChildAddress,
+    messages::{
+        AwaitStart, ChildAttached, ChildEnd, ChildStopped, DrainWorkspace, FindChild, Found, NewsWaits,
+        Publish, Purpose, ReadAfter, Rest, Retire,
+    },
 };
 use self::{idling::Idling, installed::Installed, reading::Waiting};
-use super::{Shared, directory::Entry, external_delivery::Drain, ring::Ring};
+use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use actix::Addr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
@@ -19,8 +18,9 @@ use crate::{
     journal::{JournalSettings, scratch::Scratch},
     receive::{Receiver, ReceiverOptions},
     router::{
-        EventRouter, RouterSettings, external::ExternalClientConfig,
-        external_delivery::ExternalDeliveryActor, workspace::Purpose,
+        EventRouter, RouterSettings,
+        external::ExternalClientConfig,
+        workspace::{ChildAddress, Purpose},
     },
 };
 
@@ -119,11 +119,7 @@ impl Running {
     }
 
     /// The actor of the installation, started where there is none.
-    pub(super) async fn child(
-        &self,
-        workspace: WorkspaceId,
-        installation: InstallationId,
-    ) -> Addr<ExternalDeliveryActor> {
+    pub(super) async fn child(&self, workspace: WorkspaceId, installation: InstallationId) -> ChildAddress {
         let started = self.router.started_child(workspace, installation, Purpose::Start);
         started.await.unwrap()
     }

@@ -15,7 +15,7 @@ async fn given_up(running: &Running, workspace: WorkspaceId, installation: Insta
             .await;
         match child {
             Ok(child) => {
-                child.do_send(Panic);
+                child.tell(Panic);
                 // The mailbox is closed once the actor is gone and has told its parent.
                 running
                     .eventually("the actor is gone", async || !child.connected())

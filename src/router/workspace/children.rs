@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::{
-    WorkspaceActor,
+    ChildAddress, WorkspaceActor,
     installed::{Child, Circumstances, Installed, RunningChild},
     messages::{ChildAttached, ChildEnd, ChildStopped},
 };
@@ -13,7 +13,7 @@ use crate::{
     domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp},
     journal::InstallationView,
     router::{
-        external_delivery::{ExternalDeliveryActor, Origin, RetriesWait, ViewChanged},
+        delivery::{Origin, RetriesWait, ViewChanged},
         restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
         ring::Ring,
     },
@@ -127,10 +127,9 @@ impl WorkspaceActor {
             suspicion: installed.suspicion.clone(),
         };
         let (shared, view) = (Arc::clone(&self.shared), Arc::clone(&installed.view));
-        // Created on this thread: a lane lives on its workspace's arbiter.
-        let address = ExternalDeliveryActor::create(|_| ExternalDeliveryActor::new(shared, view, origin));
         installed.child = Child::Running(RunningChild {
-            address,
+            // On this thread: a lane lives on its workspace's arbiter.
+            address: ChildAddress::start(shared, view, origin),
             incarnation: self.incarnations,
             attached: false,
             told: 0,

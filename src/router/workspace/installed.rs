@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
-use super::messages::Rest;
+use super::{ChildAddress, messages::Rest};
 use crate::{
     domain::{event::PlatformEvent, lane::Suspicion, seq::Seq, span::is_due, timestamp::Timestamp},
     journal::InstallationView,
@@ -42,7 +42,7 @@ pub(super) enum Child {
 }
 
 pub(super) struct RunningChild {
-    pub(super) address: Addr<ExternalDeliveryActor>,
+    pub(super) address: ChildAddress,
     pub(super) incarnation: u64,
     pub(super) attached: bool,
     /// Messages sent to it.
@@ -165,15 +165,16 @@ impl Installed {
     {
         if let Child::Running(child) = &mut self.child {
             child.told += 1;
-            child.address.do_send(message);
+            child.address.tell(message);
             return true;
         }
         false
     }
 
-    pub(super) fn address(&self) -> Option<&Addr<ExternalDeliveryActor>> {
+    /// Which of its actors runs.
+    pub(super) fn incarnation(&self) -> Option<u64> {
         match &self.child {
-            Child::Running(child) => Some(&child.address),
+            Child::Running(child) => Some(child.incarnation),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::ChildAddress;
 use crate::{
     domain::{
         event::NewEvent,
@@ -16,7 +17,6 @@ use crate::{
         timestamp::Timestamp,
     },
     journal::{AppendError, Permit},
-    router::external_delivery::ExternalDeliveryActor,
 };
 
 /// Record these events and answer their publisher.
@@ -52,7 +52,8 @@ pub(in crate::router) struct AwaitStart;
 #[rtype(result = "()")]
 pub(in crate::router) struct ReadAfter {
     pub(in crate::router) installation_id: InstallationId,
-    pub(in crate::router) child: Addr<ExternalDeliveryActor>,
+    /// Which of the actors that the installation has had asks.
+    pub(in crate::router) incarnation: u64,
     pub(in crate::router) after: Seq,
     pub(in crate::router) limit: usize,
 }
@@ -127,7 +128,7 @@ pub(in crate::router) enum Purpose {
 /// Answers [`FindChild`].
 #[derive(Debug)]
 pub(in crate::router) enum Found {
-    Actor(Addr<ExternalDeliveryActor>),
+    Actor(ChildAddress),
     /// The installation is marked as failed.
     Failed,
     /// There is no such installation, or it has no actor.

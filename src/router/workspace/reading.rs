@@ -12,7 +12,7 @@ use crate::{
         seq::Seq,
         span::{Span, is_due},
     },
-    router::external_delivery::{Events, ExternalDeliveryActor},
+    router::delivery::Events,
 };
 
 /// How soon a lane hears that it has passed events that are not due to it.
@@ -26,7 +26,8 @@ const PAGE_BYTES: usize = 1024 * 1024;
 
 /// A lane that has read everything.
 pub(super) struct Waiting {
-    child: Addr<ExternalDeliveryActor>,
+    /// Which of its installation's actors asked.
+    incarnation: u64,
     /// What the lane asked after.
     asked_after: Seq,
     /// How far this actor has looked on its behalf and found nothing due.
@@ -58,7 +59,7 @@ impl Handler<ReadAfter> for WorkspaceActor {
 
     fn handle(&mut self, read: ReadAfter, ctx: &mut Self::Context) {
         let waiting = Waiting {
-            child: read.child,
+            incarnation: read.incarnation,
             asked_after: read.after,
             looked_through: read.after,
             limit: read.limit,
@@ -88,7 +89,7 @@ impl WorkspaceActor {
         let Some(installed) = self.installed.get(&id) else {
             return;
         };
-        if installed.address() != Some(&waiting.child) {
+        if installed.incarnation() != Some(waiting.incarnation) {
             // It has died since it asked; its successor asks for itself.
             return;
         }
@@ -155,7 +156,7 @@ impl WorkspaceActor {
         let Some(installed) = self.installed.get(&id) else {
             return;
         };
-        if installed.address() != Some(&waiting.child) {
+        if installed.incarnation() != Some(waiting.incarnation) {
             return;
         }
         let (mut through, due) = select_due(

@@ -1,10 +1,10 @@
-//! An actor that has had nothing to do for a while stops, and its lane and its HTTP client go with it.
+//! An actor that has had nothing to do for a while stops, and its lane goes with it, and what its means hold.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::ExternalDeliveryActor;
+use super::{DeliveryActor, Means};
 use crate::{
     domain::{lane::LaneMode, timestamp::Timestamp},
     router::workspace::{ChildEnd, Rest},
@@ -43,7 +43,7 @@ impl Idling {
     }
 }
 
-impl ExternalDeliveryActor {
+impl<M: Means> DeliveryActor<M> {
     pub(super) fn watch_idleness(&mut self, ctx: &mut Context<Self>) {
         let patience = self.shared.settings.passivate_after;
         let every = patience.clamp(SHORTEST_SLEEP, LONGEST_SLEEP);

@@ -1,9 +1,9 @@
-//! What an ExternalDeliveryActor does about each message.
+//! What a DeliveryActor does about each message.
 
 use actix::prelude::*;
 
 use super::{
-    Drain, Events, ExternalDeliveryActor, GetHealth, ResetBreaker, RetriesWait, STORAGE_PAUSE, ViewChanged,
+    DeliveryActor, Drain, Events, GetHealth, Means, ResetBreaker, RetriesWait, STORAGE_PAUSE, ViewChanged,
     messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-impl Actor for ExternalDeliveryActor {
+impl<M: Means> Actor for DeliveryActor<M> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -42,7 +42,7 @@ impl Actor for ExternalDeliveryActor {
     }
 }
 
-impl Handler<Attached> for ExternalDeliveryActor {
+impl<M: Means> Handler<Attached> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
@@ -74,7 +74,7 @@ impl Handler<Attached> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<Events> for ExternalDeliveryActor {
+impl<M: Means> Handler<Events> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
@@ -92,7 +92,7 @@ impl Handler<Events> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<RetriesRead> for ExternalDeliveryActor {
+impl<M: Means> Handler<RetriesRead> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
@@ -110,7 +110,7 @@ impl Handler<RetriesRead> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<RetriesWait> for ExternalDeliveryActor {
+impl<M: Means> Handler<RetriesWait> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
@@ -120,7 +120,7 @@ impl Handler<RetriesWait> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<Settled> for ExternalDeliveryActor {
+impl<M: Means> Handler<Settled> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
@@ -131,7 +131,7 @@ impl Handler<Settled> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<LetterSettled> for ExternalDeliveryActor {
+impl<M: Means> Handler<LetterSettled> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
@@ -142,7 +142,7 @@ impl Handler<LetterSettled> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<messages::Closed> for ExternalDeliveryActor {
+impl<M: Means> Handler<messages::Closed> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
@@ -152,14 +152,14 @@ impl Handler<messages::Closed> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<ViewChanged> for ExternalDeliveryActor {
+impl<M: Means> Handler<ViewChanged> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
         self.idling.hear();
         self.idling.touch();
         self.view = changed.view;
-        self.prepare_target();
+        self.means.view_changed(&self.view);
         let LaneConfig {
             concurrency,
             ordered,
@@ -176,7 +176,7 @@ impl Handler<ViewChanged> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<Drain> for ExternalDeliveryActor {
+impl<M: Means> Handler<Drain> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
@@ -188,7 +188,7 @@ impl Handler<Drain> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<GetHealth> for ExternalDeliveryActor {
+impl<M: Means> Handler<GetHealth> for DeliveryActor<M> {
     type Result = MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
@@ -204,7 +204,7 @@ impl Handler<GetHealth> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<AttemptFinished> for ExternalDeliveryActor {
+impl<M: Means> Handler<AttemptFinished> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
@@ -213,7 +213,7 @@ impl Handler<AttemptFinished> for ExternalDeliveryActor {
     }
 }
 
-impl Handler<ResetBreaker> for ExternalDeliveryActor {
+impl<M: Means> Handler<ResetBreaker> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {

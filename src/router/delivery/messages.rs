@@ -1,10 +1,11 @@
-//! What an ExternalDeliveryActor is told.
+//! What a DeliveryActor is told.
 
 use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::AttemptEnd;
 use crate::{
     domain::{
         attempt::AttemptResult,
@@ -85,8 +86,7 @@ pub(super) struct LetterSettled {
 #[rtype(result = "()")]
 pub(super) struct AttemptFinished {
     pub(super) delivery: Delivery,
-    pub(super) attempted_at: Timestamp,
-    pub(super) result: AttemptResult,
+    pub(super) end: AttemptEnd,
 }
 
 /// The installation is marked as closed.

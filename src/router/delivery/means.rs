@@ -1,0 +1,41 @@
+//! How attempts are made: what distinguishes the delivery types.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{attempt::AttemptResult, event::PlatformEvent, lane::Delivery, timestamp::Timestamp},
+    journal::InstallationView,
+    router::{RouterSettings, Shared},
+};
+
+/// How the deliveries of one installation are attempted.
+///
+/// The futures run beside the actor and borrow nothing of it. None of them may panic, as nobody would hear of
+/// the attempt any more: whatever goes wrong with it is its result.
+pub(in crate::router) trait Means: Sized + Unpin + 'static {
+    fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self;
+
+    /// The installation was changed; holds from the next attempt.
+    fn view_changed(&mut self, view: &Arc<InstallationView>);
+
+    /// Failures in a row that open the lane's breaker; none where it has no breaker.
+    fn breaker_failures(settings: &RouterSettings) -> Option<u32>;
+
+    /// The longest time that one attempt takes.
+    fn attempt_timeout(settings: &RouterSettings) -> Duration;
+
+    /// One attempt of the lane; it ends when the future is dropped. `generation` is the lane's licence to
+    /// settle.
+    fn attempt(&mut self, delivery: &Delivery, generation: i64)
+    -> impl Future<Output = AttemptEnd> + 'static;
+
+    /// One attempt outside the lane, of which nothing is recorded.
+    fn test(&self, event: PlatformEvent) -> impl Future<Output = AttemptResult> + 'static;
+}
+
+/// What came of an attempt.
+pub(in crate::router) struct AttemptEnd {
+    /// When it began, which may be later than the lane asked for it. By the wall clock.
+    pub(in crate::router) attempted_at: Timestamp,
+    pub(in crate::router) result: AttemptResult,
+}

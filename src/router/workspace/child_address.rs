@@ -1,0 +1,60 @@
+//! The address of a delivery actor, whichever way it delivers.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::{
+    journal::InstallationView,
+    router::{Shared, delivery::Origin, external_delivery::ExternalDeliveryActor},
+};
+
+/// One variant for each kind of delivery actor.
+#[derive(Clone, Debug)]
+pub(in crate::router) enum ChildAddress {
+    External(Addr<ExternalDeliveryActor>),
+}
+
+impl ChildAddress {
+    /// Starts an actor for the installation on the current thread.
+    pub(super) fn start(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
+        Self::External(ExternalDeliveryActor::create(|_| {
+            ExternalDeliveryActor::new(shared, view, origin)
+        }))
+    }
+
+    /// Sends a message that every delivery actor takes. It is lost where the actor is gone.
+    pub(in crate::router) fn tell<M>(&self, message: M)
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        ExternalDeliveryActor: Handler<M>,
+    {
+        match self {
+            Self::External(actor) => actor.do_send(message),
+        }
+    }
+
+    /// Sends a message that every delivery actor takes, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`MailboxError`] where the actor is gone, or goes before it has answered.
+    pub(in crate::router) async fn send<M>(&self, message: M) -> Result<M::Result, MailboxError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        ExternalDeliveryActor: Handler<M>,
+    {
+        match self {
+            Self::External(actor) => actor.send(message).await,
+        }
+    }
+
+    /// Whether the actor lives.
+    #[cfg(test)]
+    pub(in crate::router) fn connected(&self) -> bool {
+        match self {
+            Self::External(actor) => actor.connected(),
+        }
+    }
+}
