@@ -11,6 +11,8 @@ pub struct Model {
     pub installation_id: Uuid,
     pub extension_key: String,
     pub event_id: Uuid,
+    /// Empty for an external service.
+    pub handler: String,
     pub seq: i64,
     pub event_key: String,
     pub schema_version: Option<String>,

@@ -11,6 +11,8 @@ pub struct Model {
     pub workspace_id: Uuid,
     pub installation_id: Uuid,
     pub event_id: Uuid,
+    /// Empty for an external service.
+    pub handler: String,
     pub kind: String,
     pub number: i32,
     pub outcome: String,

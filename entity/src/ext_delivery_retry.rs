@@ -12,6 +12,9 @@ pub struct Model {
     pub kind: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub event_id: Uuid,
+    /// Empty for an external service.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub handler: String,
     pub workspace_id: Uuid,
     pub seq: i64,
     /// Made so far.

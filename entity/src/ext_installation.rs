@@ -27,7 +27,9 @@ pub struct Model {
     pub ordered: bool,
     /// Deliveries per second.
     pub rate_limit: Option<i32>,
-    /// Since when it has been paused or disabled.
+    /// The code of an in-process extension is in the server that started last.
+    pub available: bool,
+    /// Since when it has been paused, disabled or unavailable.
     pub held_since: Option<i64>,
     /// Grows with every change, so that a reader can tell the newer of two views.
     pub revision: i64,

@@ -1,8 +1,10 @@
 //! What came of one attempt to deliver one event to one installation.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use super::retry_schedule::RetrySchedule;
 
 /// Why a delivery was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +57,12 @@ pub enum AttemptOutcome {
     Panic,
     /// The installation cannot be called as it is configured.
     Misconfigured,
+    /// The handler returned an error.
+    HandlerError,
+    /// The payload does not fit the handler's type.
+    InvalidPayload,
+    /// The extension has no handler of this name, or for this event.
+    NoHandler,
 }
 
 impl AttemptOutcome {
@@ -72,6 +80,9 @@ impl AttemptOutcome {
             Self::Http5xx => "HTTP_5XX",
             Self::Panic => "PANIC",
             Self::Misconfigured => "MISCONFIGURED",
+            Self::HandlerError => "HANDLER_ERROR",
+            Self::InvalidPayload => "INVALID_PAYLOAD",
+            Self::NoHandler => "NO_HANDLER",
         }
     }
 }
@@ -96,6 +107,13 @@ pub enum DeadLetterReason {
     Poison,
     /// What the database keeps of the event cannot be delivered.
     Corrupt,
+    /// The handler says that it can never succeed.
+    #[serde(rename = "PERMANENT_ERROR")]
+    Permanent,
+    /// The payload does not fit the handler's type.
+    InvalidPayload,
+    /// The extension has no handler of this name, or for this event.
+    NoHandler,
 }
 
 impl DeadLetterReason {
@@ -109,6 +127,9 @@ impl DeadLetterReason {
             Self::Expired => "EXPIRED",
             Self::Poison => "POISON",
             Self::Corrupt => "CORRUPT",
+            Self::Permanent => "PERMANENT_ERROR",
+            Self::InvalidPayload => "INVALID_PAYLOAD",
+            Self::NoHandler => "NO_HANDLER",
         }
     }
 
@@ -122,6 +143,9 @@ impl DeadLetterReason {
             Self::Expired,
             Self::Poison,
             Self::Corrupt,
+            Self::Permanent,
+            Self::InvalidPayload,
+            Self::NoHandler,
         ]
         .into_iter()
         .find(|reason| reason.as_str() == text)
@@ -153,4 +177,6 @@ pub struct AttemptResult {
     pub response: Option<String>,
     /// The service asked to be disabled (`webhook-delivery: disable`).
     pub disable: bool,
+    /// Of this delivery alone, instead of the lane's.
+    pub retry_schedule: Option<Arc<RetrySchedule>>,
 }

@@ -13,9 +13,10 @@
 //! What a lane guarantees, whatever the order of its inputs:
 //! - The cursor (`settled`) only grows, and never passes a due event that is not delivered, parked in the
 //!   retry table or a dead letter, durably so in the same transaction.
+//! - An event that is due to several handlers is one delivery for each; the cursor passes it with the last.
 //! - A delivery has at most one attempt in flight, and once its end is durable it is not attempted again.
-//! - Deliveries that were started and are not durably settled never number more than the window: that is
-//!   how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it, and of
+//! - Deliveries that were started and are not durably settled never number more than the window, but for the
+//!   other handlers of the event begun last: that is how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it, and of
 //!   events not started it reads no more once their payloads exceed 8 MiB.
 //! - Events are started in the order of the log. With `ordered`, an event is started only when all before it
 //!   are delivered or dead, durably so; only what a former lane, without order, left in flight or parked is
@@ -53,7 +54,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use breaker::Breaker;
 use ledger::Ledger;
 pub use protocol::{
-    Attachment, BreakerState, Command, Delivery, DeliveryKey, GivenUp, Input, LaneConfig, LaneLimits,
+    Attachment, BreakerState, Command, Delivery, DeliveryKey, Due, GivenUp, Input, LaneConfig, LaneLimits,
     LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
 };
 use queue::Queue;
@@ -66,7 +67,7 @@ use window::{SlotState, Window};
 use super::{
     attempt::{AttemptResult, DeliveryKind},
     event::PlatformEvent,
-    id::EventId,
+    handler_name::HandlerName,
     seq::Seq,
     timestamp::Timestamp,
 };
@@ -83,10 +84,12 @@ pub struct Lane {
     read_through: Seq,
     /// A `ReadAfter` is outstanding.
     reading: bool,
-    /// Events that were handled before this lane was attached, not met yet.
-    handled: BTreeSet<Seq>,
+    /// Deliveries that were handled before this lane was attached, not met yet.
+    handled: BTreeSet<(Seq, HandlerName)>,
     /// Up to here former lanes went on without order: retries of these events do not hold those before them.
     unordered_through: Option<Seq>,
+    /// The event last attempted for the first time. In an ordered lane all before it was done by then.
+    begun: Option<Seq>,
     queue: Queue,
     window: Window,
     retries: Retries,
@@ -125,6 +128,7 @@ impl Lane {
             reading: false,
             handled: attachment.handled,
             unordered_through: attachment.parked_through,
+            begun: None,
             queue: Queue::default(),
             window: Window::default(),
             retries: Retries::new(attachment.next_retry_at, attachment.parked_live),
@@ -177,7 +181,7 @@ impl Lane {
     /// panic of a lane that was told of one before names the delivery that was alone in flight, or that had
     /// just ended; one with nothing in flight names nobody.
     pub fn suspicion(&self) -> Suspicion {
-        let live = self.window.in_flight().map(start::live_key);
+        let live = self.window.in_flight();
         self.vigil.after_panic(
             self.window.last(),
             live.chain(self.retries.in_flight()),
@@ -200,17 +204,19 @@ impl Lane {
         }
     }
 
-    fn take_events(&mut self, through: Seq, due: Vec<Arc<PlatformEvent>>, now: Timestamp) {
+    fn take_events(&mut self, through: Seq, due: Vec<Due>, now: Timestamp) {
         if !std::mem::take(&mut self.reading) {
             return;
         }
-        for event in due {
-            if !self.handled.contains(&event.seq) {
-                self.queue.push(event, now);
+        for due in due {
+            if !self.handled.contains(&(due.event.seq, due.handler)) {
+                self.queue.push(due, now);
             }
         }
         self.read_through = self.read_through.max(through);
-        self.handled = self.handled.split_off(&self.read_through.next());
+        self.handled = self
+            .handled
+            .split_off(&(self.read_through.next(), HandlerName::WHOLE));
     }
 
     fn change_mode(&mut self, mode: LaneMode, now: Timestamp) {
@@ -278,8 +284,8 @@ impl Lane {
 
     fn drop_settled(&mut self) {
         let vigil = &mut self.vigil;
-        self.window.drop_through(self.ledger.durable(), |event| {
-            vigil.acquit(start::live_key(event));
+        self.window.drop_through(self.ledger.durable(), |due| {
+            vigil.acquit(due.live_key());
         });
     }
 
@@ -291,7 +297,7 @@ impl Lane {
 
     fn live_slot(&mut self, key: DeliveryKey) -> Option<&mut window::Slot> {
         if key.kind == DeliveryKind::Live {
-            self.window.slot(key.event_id)
+            self.window.slot(key)
         } else {
             None
         }
@@ -303,14 +309,14 @@ impl Lane {
     }
 
     /// How far the cursor may go without a settlement, once `given_up` has its letter.
-    fn settled_with_letter(&self, given_up: Option<EventId>) -> Seq {
+    fn settled_with_letter(&self, given_up: Option<DeliveryKey>) -> Seq {
         self.before(self.window.first_not_durable(given_up))
             .max(self.ledger.durable())
     }
 
     /// The place before this event of the window, or before the first one not started, or the last one read.
     fn before(&self, slot: Option<Seq>) -> Seq {
-        slot.or_else(|| self.queue.front().map(|queued| queued.event.seq))
+        slot.or_else(|| self.queue.front().map(|queued| queued.due.event.seq))
             .map_or(self.read_through, Seq::prev)
     }
 

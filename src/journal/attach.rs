@@ -11,6 +11,7 @@ use super::{
     reads::{self, IS_KNOWN_KIND},
 };
 use crate::domain::{
+    handler_name::HandlerName,
     id::{InstallationId, WorkspaceId},
     lane::Attachment,
     seq::Seq,
@@ -49,7 +50,7 @@ pub(super) async fn attach(
     let dead = seqs_beyond(connection, DEAD, installation, settled).await?;
     Ok(Attachment {
         settled,
-        parked_through: parked.last().copied(),
+        parked_through: parked.last().map(|(seq, _)| *seq),
         handled: parked.into_iter().chain(dead).collect(),
         next_retry_at: next_retry_at(connection, installation).await?,
         parked_live: has_parked_live(connection, installation).await?,
@@ -218,22 +219,22 @@ fn unknown_kinds_sql(backend: DbBackend) -> String {
 
 /// Places after the cursor that are parked already. Only rows of kind `LIVE` count, in words that leave the planner the index by place.
 pub(super) const PARKED: &str =
-    "SELECT seq FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
+    "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 /// Places after the cursor that are dead already.
-pub(super) const DEAD: &str = "SELECT seq FROM dead_letter_event WHERE TRUE";
+pub(super) const DEAD: &str = "SELECT seq, handler FROM dead_letter_event WHERE TRUE";
 
 pub(super) fn seqs_beyond_sql(backend: DbBackend, select: &str) -> String {
     let [first, second] = numbered(backend);
     format!("{select} AND installation_id = {first} AND seq > {second} ORDER BY seq LIMIT {MOST_HANDLED}")
 }
 
-/// The places beyond `settled` that `select` finds for the installation.
+/// The deliveries beyond `settled` that `select` finds for the installation.
 async fn seqs_beyond(
     connection: &DatabaseConnection,
     select: &str,
     installation: InstallationId,
     settled: Seq,
-) -> Result<BTreeSet<Seq>, DbErr> {
+) -> Result<BTreeSet<(Seq, HandlerName)>, DbErr> {
     let backend = connection.get_database_backend();
     let sql = seqs_beyond_sql(backend, select);
     let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
@@ -241,7 +242,10 @@ async fn seqs_beyond(
         .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
         .await?;
     rows.iter()
-        .map(|row| row.try_get("", "seq").map(Seq::new))
+        .map(|row| {
+            let handler: String = row.try_get("", "handler")?;
+            Ok((Seq::new(row.try_get("", "seq")?), HandlerName::intern(&handler)))
+        })
         .collect()
 }
 

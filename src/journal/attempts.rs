@@ -94,9 +94,9 @@ async fn write(transaction: &DatabaseTransaction, rows: &[AttemptRecord]) -> Res
         let values: Vec<Value> = chunk.iter().flat_map(values_of).collect();
         let statement = multi_row(
             backend,
-            "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, kind, number, outcome, \
+            "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, handler, kind, number, outcome, \
              http_status, duration_ms, error, response, attempted_at) VALUES",
-            12,
+            13,
             chunk.len(),
             "",
             values,
@@ -106,12 +106,13 @@ async fn write(transaction: &DatabaseTransaction, rows: &[AttemptRecord]) -> Res
     Ok(())
 }
 
-fn values_of(row: &AttemptRecord) -> [Value; 12] {
+fn values_of(row: &AttemptRecord) -> [Value; 13] {
     [
         row.id.into(),
         row.workspace_id.uuid().into(),
         row.installation_id.uuid().into(),
         row.event_id.uuid().into(),
+        row.handler.as_str().into(),
         row.kind.as_str().into(),
         count(row.number).into(),
         row.outcome.as_str().into(),

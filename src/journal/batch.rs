@@ -158,6 +158,7 @@ impl Batch {
                         command.installation_id.uuid().into(),
                         parked.key.kind.as_str().into(),
                         parked.key.event_id.uuid().into(),
+                        parked.key.handler.as_str().into(),
                         command.workspace_id.uuid().into(),
                         parked.seq.get().into(),
                         count(parked.attempts).into(),
@@ -172,11 +173,11 @@ impl Batch {
         for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
             let statement = multi_row(
                 transaction.get_database_backend(),
-                "INSERT INTO ext_delivery_retry (installation_id, kind, event_id, workspace_id, seq, attempts, \
+                "INSERT INTO ext_delivery_retry (installation_id, kind, event_id, handler, workspace_id, seq, attempts, \
                  next_attempt_at, last_status, last_error) VALUES",
-                9,
+                10,
                 chunk.len(),
-                "ON CONFLICT (installation_id, kind, event_id) DO UPDATE SET attempts = excluded.attempts, \
+                "ON CONFLICT (installation_id, kind, event_id, handler) DO UPDATE SET attempts = excluded.attempts, \
                  next_attempt_at = excluded.next_attempt_at, last_status = excluded.last_status, \
                  last_error = excluded.last_error",
                 chunk.concat(),
@@ -200,16 +201,17 @@ impl Batch {
             );
         }
         for chunk in power_of_two_chunks(&keys, ROWS_PER_STATEMENT) {
-            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 3);
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 4);
             for (installation, key) in chunk {
                 values.push(installation.uuid().into());
                 values.push(key.kind.as_str().into());
                 values.push(key.event_id.uuid().into());
+                values.push(key.handler.as_str().into());
             }
             let statement = multi_row(
                 transaction.get_database_backend(),
-                "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id) IN (VALUES",
-                3,
+                "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id, handler) IN (VALUES",
+                4,
                 chunk.len(),
                 ")",
                 values,
@@ -233,12 +235,12 @@ impl Batch {
         for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
             let statement = multi_row(
                 transaction.get_database_backend(),
-                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, seq, \
+                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, handler, seq, \
                  event_key, schema_version, actor, payload, occurred_at, traceparent, reason, attempts, \
                  last_status, last_error, failed_at, status) VALUES",
-                18,
+                19,
                 chunk.len(),
-                "ON CONFLICT (installation_id, event_id) DO NOTHING",
+                "ON CONFLICT (installation_id, event_id, handler) DO NOTHING",
                 chunk.concat(),
             );
             transaction.execute_raw(statement).await?;
@@ -279,6 +281,7 @@ fn letter_values(command: &SettleCommand, letter: &NewLetter) -> Vec<Value> {
         command.installation_id.uuid().into(),
         letter.extension_key.as_ref().into(),
         event.id.uuid().into(),
+        letter.key.handler.as_str().into(),
         event.seq.get().into(),
         event.event_key.as_str().into(),
         event.schema_version.clone().into(),

@@ -15,6 +15,7 @@ use super::{
 use crate::domain::{
     attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event::{NewEvent, PlatformEvent},
+    handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
     lane::{Attachment, DeliveryKey, ParkedRetry},
@@ -149,6 +150,7 @@ pub struct AttemptRecord {
     pub workspace_id: WorkspaceId,
     pub installation_id: InstallationId,
     pub event_id: EventId,
+    pub handler: HandlerName,
     pub kind: DeliveryKind,
     pub number: u32,
     pub outcome: AttemptOutcome,

@@ -83,6 +83,7 @@ pub(super) async fn install(
         concurrency: None,
         ordered: false,
         rate_limit: None,
+        available: true,
         held_since: (!new.enabled).then_some(now.millis()),
         revision: 1,
         installed_at: now.millis(),
@@ -181,10 +182,10 @@ async fn update_installation(
         (false, Some(true)) => spans.reopen_disabled().await?,
         _ => {}
     }
-    let was_held = installation.paused || !installation.enabled;
+    let was_held = installation.paused || !installation.enabled || !installation.available;
     installation.enabled = update.enabled.unwrap_or(installation.enabled);
     installation.paused = update.paused.unwrap_or(installation.paused);
-    let is_held = installation.paused || !installation.enabled;
+    let is_held = installation.paused || !installation.enabled || !installation.available;
     if is_held != was_held {
         installation.held_since = is_held.then(|| spans.clock.now().millis());
     }

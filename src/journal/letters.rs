@@ -120,7 +120,12 @@ async fn insert_replay(
     now: Timestamp,
 ) -> Result<(), ChangeError> {
     let kind = DeliveryKind::Replay.as_str();
-    let key = (installation, kind.to_owned(), letter.event_id);
+    let key = (
+        installation,
+        kind.to_owned(),
+        letter.event_id,
+        letter.handler.clone(),
+    );
     if ext_delivery_retry::Entity::find_by_id(key)
         .count(transaction)
         .await?
@@ -134,6 +139,7 @@ async fn insert_replay(
         installation_id: installation,
         kind: kind.to_owned(),
         event_id: letter.event_id,
+        handler: letter.handler.clone(),
         workspace_id: letter.workspace_id,
         seq: letter.seq,
         attempts: letter.attempts,

@@ -8,6 +8,7 @@ use super::{batch::numbered, corrupt::CorruptRows, reading};
 use crate::domain::{
     attempt::DeliveryKind,
     event::PlatformEvent,
+    handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     lane::{DeliveryKey, RetryRow},
     seq::Seq,
@@ -118,7 +119,7 @@ pub(super) const IS_KNOWN_KIND: &str =
 pub(super) fn due_retries_sql(backend: DbBackend) -> String {
     let [first, second, third] = numbered(backend);
     format!(
-        "SELECT r.kind, r.event_id, r.attempts, r.next_attempt_at, r.dead_letter_id, r.last_error, r.last_status, \
+        "SELECT r.kind, r.event_id, r.handler, r.attempts, r.next_attempt_at, r.dead_letter_id, r.last_error, r.last_status, \
          r.seq AS seq, COALESCE(d.id, e.id) AS found, COALESCE(d.event_key, e.event_key) AS event_key, \
          COALESCE(d.payload, e.payload) AS payload, COALESCE(d.schema_version, e.schema_version) AS schema_version, \
          COALESCE(d.actor, e.actor) AS actor, COALESCE(d.occurred_at, e.occurred_at) AS occurred_at, \
@@ -145,6 +146,7 @@ fn retry(
         corrupt.note("ext_delivery_retry", workspace, installation.uuid(), what);
         return None;
     };
+    let handler = row.try_get::<String>("", "handler").unwrap_or_default();
     let note = |what: &str| corrupt.note("ext_delivery_retry", workspace, event_id, what);
     let number = |name: &str| {
         row.try_get::<i64>("", name)
@@ -174,6 +176,7 @@ fn retry(
         key: DeliveryKey {
             kind,
             event_id: EventId::new(event_id),
+            handler: HandlerName::intern(&handler),
         },
         event: Arc::new(event),
         attempts,

@@ -247,6 +247,7 @@ on_both_engines!(
         let key = |index: usize| DeliveryKey {
             kind: DeliveryKind::Live,
             event_id: events[index].id,
+            handler: crate::domain::handler_name::HandlerName::WHOLE,
         };
         let written = kit::settle(
             &journal,
@@ -280,7 +281,11 @@ on_both_engines!(
         let attachment = journal.attach(installation).await.unwrap().attachment;
         assert_eq!(attachment.settled, Seq::new(1));
         assert_eq!(
-            attachment.handled.into_iter().map(Seq::get).collect::<Vec<_>>(),
+            attachment
+                .handled
+                .into_iter()
+                .map(|(seq, _)| seq.get())
+                .collect::<Vec<_>>(),
             [3, 4]
         );
         assert_eq!(attachment.next_retry_at, Some(Timestamp::from_millis(5_000)));

@@ -13,7 +13,10 @@ use super::{
     external::{DeliveryTarget, Transport},
 };
 use crate::{
-    domain::{attempt::AttemptResult, event::PlatformEvent, lane::Delivery, timestamp::Timestamp},
+    domain::{
+        attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
+        timestamp::Timestamp,
+    },
     journal::InstallationView,
 };
 
@@ -53,6 +56,10 @@ impl Means for ExternalMeans {
 
     fn attempt_timeout(settings: &RouterSettings) -> Duration {
         settings.attempt_timeout
+    }
+
+    fn handlers_of(&self, _: &PlatformEvent) -> impl Iterator<Item = HandlerName> {
+        std::iter::once(HandlerName::WHOLE)
     }
 
     fn attempt(

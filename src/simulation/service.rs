@@ -172,6 +172,7 @@ fn result(end: End, duration: Duration) -> AttemptResult {
         error: (end != End::Delivered).then(|| format!("{end:?}")),
         response: None,
         disable: end == End::Disabled,
+        retry_schedule: None,
     }
 }
 

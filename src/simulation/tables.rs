@@ -13,6 +13,7 @@ use crate::{
         attempt::{DeadLetterReason, DeliveryKind},
         event::PlatformEvent,
         event_pattern::EventPattern,
+        handler_name::HandlerName,
         id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
         lane::DeliveryKey,
         seq::Seq,
@@ -110,6 +111,7 @@ pub(super) const fn live(event_id: EventId) -> DeliveryKey {
     DeliveryKey {
         kind: DeliveryKind::Live,
         event_id,
+        handler: HandlerName::WHOLE,
     }
 }
 
@@ -117,6 +119,7 @@ pub(super) const fn replay(event_id: EventId) -> DeliveryKey {
     DeliveryKey {
         kind: DeliveryKind::Replay,
         event_id,
+        handler: HandlerName::WHOLE,
     }
 }
 

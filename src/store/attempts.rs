@@ -18,6 +18,8 @@ use crate::domain::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub installation_id: InstallationId,
+    /// Empty for an external service.
+    pub handler: String,
     pub kind: DeliveryKind,
     /// From 1 within its delivery.
     pub number: i32,
@@ -36,6 +38,7 @@ impl TryFrom<Model> for Attempt {
     fn try_from(row: Model) -> Result<Self, DbErr> {
         Ok(Self {
             installation_id: InstallationId::new(row.installation_id),
+            handler: row.handler,
             kind: DeliveryKind::parse(&row.kind)
                 .ok_or_else(|| DbErr::Type(format!("{} is no kind of delivery", row.kind)))?,
             number: row.number,

@@ -54,6 +54,8 @@ pub struct DeadLetter {
     pub installation_id: InstallationId,
     pub extension_key: String,
     pub event_id: EventId,
+    /// Empty for an external service.
+    pub handler: String,
     pub seq: Seq,
     pub event_key: EventKey,
     pub schema_version: Option<String>,
@@ -80,6 +82,7 @@ impl TryFrom<Model> for DeadLetter {
             installation_id: InstallationId::new(row.installation_id),
             extension_key: row.extension_key,
             event_id: EventId::new(row.event_id),
+            handler: row.handler,
             seq: Seq::new(row.seq),
             event_key: EventKey::from_stored(row.event_key),
             schema_version: row.schema_version,
@@ -212,7 +215,7 @@ pub async fn find(
         .transpose()
 }
 
-/// The letters of one event, one for each installation that could not take it.
+/// The letters of one event, one for each handler of an installation that could not take it.
 ///
 /// # Errors
 /// When the database fails.

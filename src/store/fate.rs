@@ -2,7 +2,8 @@
 //!
 //! Nothing is written per event and subscriber, so this is computed: from the spans (was it due?), the
 //! cursor (is everything up to here settled?) and the exceptions to the cursor, which are retry rows and
-//! dead letters.
+//! dead letters. An extension of several handlers has a delivery for each, and the worst of them is what became
+//! of the event.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +21,7 @@ use crate::domain::{
     attempt::AttemptOutcome,
     event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
+    installation::DeliveryType,
     seq::Seq,
     span::{NotDue, Span, is_due, why_not_due},
     timestamp::Timestamp,
@@ -55,18 +57,37 @@ pub struct Fate {
     pub status: DeliveryStatus,
     /// When it is tried next; only while it is to be tried again.
     pub next_attempt_at: Option<Timestamp>,
+    /// The one that matters most, where there are several.
     pub letter: Option<DeadLetter>,
+    /// Handlers of an in-process extension that have not just handled it, by name.
+    pub handlers: Vec<HandlerFate>,
     /// Oldest first.
     pub attempts: Vec<Attempt>,
+}
+
+/// A handler that has not handled an event, or not before its replay.
+#[derive(Clone, Debug)]
+pub struct HandlerFate {
+    pub handler: String,
+    pub status: DeliveryStatus,
+    pub next_attempt_at: Option<Timestamp>,
+    pub letter: Option<DeadLetter>,
 }
 
 /// What is known about one event's delivery to one installation.
 #[derive(Debug, Default)]
 struct Evidence {
     settled: Seq,
+    /// What is not merely settled, by handler.
+    exceptions: BTreeMap<String, Exception>,
+    attempts: Vec<Attempt>,
+}
+
+/// Of one handler.
+#[derive(Debug, Default)]
+struct Exception {
     retry: Option<Parked>,
     letter: Option<DeadLetter>,
-    attempts: Vec<Attempt>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,12 +110,7 @@ pub async fn of_event(
     // transaction that writes its retry row or its letter, and a retry row goes in the same transaction
     // that writes the letter. Read in this order, an exception to the cursor is never missed.
     let cursors = cursors(conn, workspace).await?;
-    let mut retries = retries(conn, workspace, event).await?;
-    let mut letters: HashMap<_, _> = dead_letters::of_event(conn, workspace, event.id)
-        .await?
-        .into_iter()
-        .map(|letter| (letter.installation_id, letter))
-        .collect();
+    let mut exceptions = exceptions(conn, workspace, event).await?;
     let spans = subscriptions::spans_of_workspace(conn, workspace).await?;
     let mut attempts: BTreeMap<InstallationId, Vec<Attempt>> = BTreeMap::new();
     for attempt in attempts::of_event(conn, workspace, event.id, None).await? {
@@ -108,8 +124,7 @@ pub async fn of_event(
             let id = installation.id;
             let evidence = Evidence {
                 settled: cursors.get(&id).copied().unwrap_or_default(),
-                retry: retries.remove(&id),
-                letter: letters.remove(&id),
+                exceptions: exceptions.remove(&id).unwrap_or_default(),
                 attempts: attempts.remove(&id).unwrap_or_default(),
             };
             let spans = spans.get(&id).map_or(&[][..], Vec::as_slice);
@@ -125,44 +140,85 @@ fn concerns_somebody(fate: &Fate) -> bool {
 }
 
 fn fate(installation: Installation, spans: &[Span], event: &PlatformEvent, evidence: Evidence) -> Fate {
-    let status = status(&installation, spans, event, &evidence);
+    let mut handlers: Vec<HandlerFate> = evidence
+        .exceptions
+        .into_iter()
+        .filter_map(|(handler, exception)| exception.fate(handler))
+        .collect();
+    let worst = handlers.iter().max_by_key(|handler| severity(handler.status));
+    let (status, letter) = match worst {
+        Some(worst) => (worst.status, worst.letter.clone()),
+        None => (
+            status(&installation, spans, event, evidence.settled, &evidence.attempts),
+            None,
+        ),
+    };
+    let next_attempt_at = handlers
+        .iter()
+        .filter_map(|handler| handler.next_attempt_at)
+        .min();
+    handlers.retain(|handler| !handler.handler.is_empty());
     Fate {
         installation,
         status,
-        next_attempt_at: evidence.retry.map(|retry| retry.next_attempt_at),
-        letter: evidence.letter,
+        next_attempt_at,
+        letter,
+        handlers,
         attempts: evidence.attempts,
     }
 }
+
+/// What an admin has to see first is the greatest.
+fn severity(status: DeliveryStatus) -> u8 {
+    match status {
+        DeliveryStatus::Dead => 5,
+        DeliveryStatus::Retrying => 4,
+        DeliveryStatus::Pending => 3,
+        DeliveryStatus::Discarded => 2,
+        DeliveryStatus::Replayed => 1,
+        _ => 0,
+    }
+}
+
+impl Exception {
+    fn fate(self, handler: String) -> Option<HandlerFate> {
+        let status = match (&self.letter, self.retry) {
+            (Some(letter), _) => match letter.status {
+                DeadLetterStatus::Dead => DeliveryStatus::Dead,
+                DeadLetterStatus::Replaying => DeliveryStatus::Retrying,
+                DeadLetterStatus::Replayed => DeliveryStatus::Replayed,
+                DeadLetterStatus::Discarded => DeliveryStatus::Discarded,
+            },
+            (None, Some(retry)) if retry.attempts > 0 => DeliveryStatus::Retrying,
+            // A first attempt that takes long is parked while it is in flight: nothing was tried to its end.
+            (None, Some(_)) => DeliveryStatus::Pending,
+            (None, None) => return None,
+        };
+        Some(HandlerFate {
+            handler,
+            status,
+            next_attempt_at: self.retry.map(|retry| retry.next_attempt_at),
+            letter: self.letter,
+        })
+    }
+}
+
+/// Of an event to which there is no exception.
 
 fn status(
     installation: &Installation,
     spans: &[Span],
     event: &PlatformEvent,
-    evidence: &Evidence,
+    settled: Seq,
+    attempts: &[Attempt],
 ) -> DeliveryStatus {
-    if let Some(letter) = &evidence.letter {
-        return match letter.status {
-            DeadLetterStatus::Dead => DeliveryStatus::Dead,
-            DeadLetterStatus::Replaying => DeliveryStatus::Retrying,
-            DeadLetterStatus::Replayed => DeliveryStatus::Replayed,
-            DeadLetterStatus::Discarded => DeliveryStatus::Discarded,
-        };
-    }
-    if let Some(retry) = evidence.retry {
-        // A first attempt that takes long is parked while it is in flight: nothing was tried to its end.
-        return if retry.attempts > 0 {
-            DeliveryStatus::Retrying
-        } else {
-            DeliveryStatus::Pending
-        };
-    }
-    let arrived = evidence
-        .attempts
+    let arrived = attempts
         .iter()
         .any(|attempt| attempt.outcome == AttemptOutcome::Delivered);
     let due = is_due(spans, event.seq, &event.event_key);
-    if arrived || due && evidence.settled >= event.seq {
+    // Of several handlers one that has handled it says nothing of the others: the cursor does.
+    let counts = !due || installation.delivery_type == DeliveryType::ExternalService;
+    if arrived && counts || due && settled >= event.seq {
         return DeliveryStatus::Delivered;
     }
     if due {
@@ -195,26 +251,38 @@ async fn cursors(
         .collect())
 }
 
+async fn exceptions(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    event: &PlatformEvent,
+) -> Result<HashMap<InstallationId, BTreeMap<String, Exception>>, DbErr> {
+    let mut found: HashMap<_, BTreeMap<String, Exception>> = HashMap::new();
+    // Retries before letters: see `of_event`.
+    for row in retries(conn, workspace, event).await? {
+        let exceptions = found.entry(InstallationId::new(row.installation_id)).or_default();
+        exceptions.entry(row.handler).or_default().retry = Some(Parked {
+            attempts: row.attempts,
+            next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
+        });
+    }
+    for letter in dead_letters::of_event(conn, workspace, event.id).await? {
+        let exceptions = found.entry(letter.installation_id).or_default();
+        let handler = letter.handler.clone();
+        exceptions.entry(handler).or_default().letter = Some(letter);
+    }
+    Ok(found)
+}
+
 async fn retries(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     event: &PlatformEvent,
-) -> Result<HashMap<InstallationId, Parked>, DbErr> {
-    let rows = ext_delivery_retry::Entity::find()
+) -> Result<Vec<ext_delivery_retry::Model>, DbErr> {
+    ext_delivery_retry::Entity::find()
         .filter(ext_delivery_retry::Column::EventId.eq(event.id.uuid()))
         .filter(ext_delivery_retry::Column::WorkspaceId.eq(workspace.uuid()))
         .all(conn)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let parked = Parked {
-                attempts: row.attempts,
-                next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
-            };
-            (InstallationId::new(row.installation_id), parked)
-        })
-        .collect())
+        .await
 }
 
 #[cfg(test)]
@@ -282,6 +350,40 @@ mod tests {
             db.letter_of(ours, crm, event, seq, stored, 1000).await;
             assert_eq!(status_of(&db, ours, event).await, [expected]);
         }
+    }
+
+    #[tokio::test]
+    async fn of_several_handlers_the_worst_tells_what_became_of_an_event() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let crm = db.install(ours, "crm").await;
+        db.make_in_process(crm).await;
+        db.span(ours, crm, "**", 0, None).await;
+        let event = db.event(ours, 1, "a.b").await;
+        db.attempt(ours, crm, event, 1, "DELIVERED").await;
+        assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Pending]);
+        db.cursor(ours, crm, 1).await;
+        assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Delivered]);
+        db.retry_by("b", ours, crm, event, 1, 1).await;
+        assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Retrying]);
+        db.letter_by("a", ours, crm, event, 1, "DEAD", 1000).await;
+        assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Dead]);
+        let found = crate::store::events::find(&db.conn, ours, event)
+            .await
+            .unwrap()
+            .unwrap();
+        let fate = of_event(&db.conn, ours, &found).await.unwrap().remove(0);
+        let handlers: Vec<_> = fate
+            .handlers
+            .iter()
+            .map(|of| (of.handler.as_str(), of.status))
+            .collect();
+        assert_eq!(
+            handlers,
+            [("a", DeliveryStatus::Dead), ("b", DeliveryStatus::Retrying)]
+        );
+        assert_eq!(fate.letter.map(|letter| letter.handler), Some("a".to_owned()));
+        assert!(fate.next_attempt_at.is_some());
     }
 
     #[tokio::test]

@@ -61,6 +61,7 @@ impl Fixture {
             uninstalled_at: None,
             uninstalled_seq: None,
             closed: false,
+            available: true,
         };
         let id = InstallationId::new(row.id);
         let row = ext_installation::ActiveModel::from(row).reset_all();
@@ -158,8 +159,30 @@ impl Fixture {
             .unwrap();
     }
 
+    pub(crate) async fn make_in_process(&self, installation: InstallationId) {
+        let row = ext_installation::ActiveModel {
+            id: Set(installation.uuid()),
+            delivery_type: Set("IN_PROCESS".to_owned()),
+            ..Default::default()
+        };
+        row.update(&self.conn).await.unwrap();
+    }
+
     pub(crate) async fn retry(
         &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: EventId,
+        seq: i64,
+        attempts: i32,
+    ) {
+        self.retry_by("", workspace, installation, event, seq, attempts)
+            .await;
+    }
+
+    pub(crate) async fn retry_by(
+        &self,
+        handler: &str,
         workspace: WorkspaceId,
         installation: InstallationId,
         event: EventId,
@@ -170,6 +193,7 @@ impl Fixture {
             installation_id: installation.uuid(),
             kind: "LIVE".into(),
             event_id: event.uuid(),
+            handler: handler.into(),
             workspace_id: workspace.uuid(),
             seq,
             attempts,
@@ -199,6 +223,7 @@ impl Fixture {
             workspace_id: workspace.uuid(),
             installation_id: installation.uuid(),
             event_id: event.uuid(),
+            handler: String::new(),
             kind: "LIVE".into(),
             number,
             outcome: outcome.into(),
@@ -238,12 +263,28 @@ impl Fixture {
         status: &str,
         failed_at: i64,
     ) -> DeadLetterId {
+        self.letter_by("", workspace, installation, event, seq, status, failed_at)
+            .await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a row has more columns than that")]
+    pub(crate) async fn letter_by(
+        &self,
+        handler: &str,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: EventId,
+        seq: i64,
+        status: &str,
+        failed_at: i64,
+    ) -> DeadLetterId {
         let row = dead_letter_event::Model {
             id: Clock.new_uuid(),
             workspace_id: workspace.uuid(),
             installation_id: installation.uuid(),
             extension_key: "crm".into(),
             event_id: event.uuid(),
+            handler: handler.into(),
             seq,
             event_key: "a.b".into(),
             schema_version: None,

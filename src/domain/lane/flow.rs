@@ -1,6 +1,6 @@
 //! What can go on after an input, apart from `start`: parking, reading, settling, waking, ending.
 
-use super::{Command, Lane, LaneMode, ParkedRetry, STRAGGLER_GRACE, Stage, retries::Busy, start::live_key};
+use super::{Command, Lane, LaneMode, ParkedRetry, STRAGGLER_GRACE, SlotState, Stage, retries::Busy};
 use crate::domain::timestamp::Timestamp;
 
 impl Lane {
@@ -8,6 +8,7 @@ impl Lane {
         self.vigil.review(self.ledger.durable(), self.retries.earliest());
         self.park_stragglers(now);
         self.start(now, commands);
+        self.park_unstarted_rest(now);
         self.read_events(now, commands);
         self.read_retries(now, commands);
         self.settle(now, commands);
@@ -33,8 +34,8 @@ impl Lane {
         if since + config.straggler_after > now {
             return;
         }
-        window.park_stragglers(now, config.straggler_after, |event, started| {
-            let key = live_key(event);
+        window.park_stragglers(now, config.straggler_after, |due, started| {
+            let (key, event) = (due.live_key(), &due.event);
             retries.begin(key, Busy::new(event.clone(), 1, None, Stage::InFlight));
             ledger.park(ParkedRetry {
                 key,
@@ -45,6 +46,26 @@ impl Lane {
                 last_status: None,
             });
         });
+    }
+
+    /// A lane that drains starts nothing more. Where some handlers of an event have had it, the others are parked,
+    /// so that the cursor can pass it and the first are not given it again.
+    fn park_unstarted_rest(&mut self, now: Timestamp) {
+        if self.mode != LaneMode::Draining {
+            return;
+        }
+        while self.is_begun_event_next() {
+            let Some(due) = self.queue.pop() else { return };
+            self.ledger.park(ParkedRetry {
+                key: due.live_key(),
+                seq: due.event.seq,
+                attempts: 0,
+                next_attempt_at: now,
+                last_error: None,
+                last_status: None,
+            });
+            self.window.push(due, SlotState::Parked);
+        }
     }
 
     fn read_events(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
@@ -87,7 +108,7 @@ impl Lane {
         }
         let settleable = self.settleable();
         let is_worth_it = self.ledger.has_rows()
-            || self.window.front_is_done()
+            || self.window.first().is_some_and(|first| first <= settleable)
             || self
                 .lazy_settlement_at()
                 .is_some_and(|at| at <= now || self.is_ending());

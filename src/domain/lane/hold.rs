@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{DeliveryKey, Lane, LaneMode, breaker, start::Next, start::live_key};
+use super::{DeliveryKey, Lane, LaneMode, breaker, start::Next};
 use crate::domain::{attempt::DeadLetterReason, event::PlatformEvent, timestamp::Timestamp};
 
 /// What keeps deliveries waiting at present.
@@ -22,13 +22,14 @@ impl Hold {
 
 impl Lane {
     /// Takes what is to be given up now, if there is any: due retries and events at the front take turns.
-    pub(super) fn next_doomed(&mut self, now: Timestamp) -> Option<(Next, DeadLetterReason)> {
+    /// Without `room`, events alone.
+    pub(super) fn next_doomed(&mut self, room: bool, now: Timestamp) -> Option<(Next, DeadLetterReason)> {
         let hold = self.hold();
         let event = self.queue.front().and_then(|queued| {
-            let key = live_key(&queued.event);
-            self.doom(hold.as_ref(), key, &queued.event, queued.waiting_since, now)
+            let key = queued.due.live_key();
+            self.doom(hold.as_ref(), key, &queued.due.event, queued.waiting_since, now)
         });
-        if self.retry_is_next || event.is_none() {
+        if room && (self.retry_is_next || event.is_none()) {
             let doomed = self.retries.rows().find_map(|row| {
                 let reason = self.doom(hold.as_ref(), row.key, &row.event, row.next_attempt_at, now)?;
                 Some((row.key, reason))

@@ -56,7 +56,7 @@ impl Lane {
                 dead_letter_id: *dead_letter_id,
                 result,
             };
-            let fate = self.fate(key.kind, ended.attempt, &verdict, now, random);
+            let fate = self.fate(&ended, now, random);
             self.attempt_ended(&verdict, now);
             self.retry_ended(ended, fate, commands);
         } else if let Some(slot) = self.live_slot(key)
@@ -64,35 +64,30 @@ impl Lane {
         {
             let ended = Ended {
                 key,
-                event: slot.event.clone(),
+                event: slot.due.event.clone(),
                 attempt: 1,
                 dead_letter_id: None,
                 result,
             };
-            let fate = self.fate(key.kind, 1, &verdict, now, random);
+            let fate = self.fate(&ended, now, random);
             self.attempt_ended(&verdict, now);
             self.first_attempt_ended(ended, fate, commands);
         }
     }
 
-    fn fate(
-        &self,
-        kind: DeliveryKind,
-        attempts: u32,
-        verdict: &Verdict,
-        now: Timestamp,
-        random: f64,
-    ) -> Fate {
-        let retry_after = match *verdict {
+    fn fate(&self, ended: &Ended, now: Timestamp, random: f64) -> Fate {
+        let retry_after = match ended.result.verdict {
             Verdict::Delivered => return Fate::Delivered,
             Verdict::GiveUp(reason) => return Fate::GivenUp(reason),
             // A replay is one attempt.
-            Verdict::Retry { .. } if kind == DeliveryKind::Replay => {
+            Verdict::Retry { .. } if ended.key.kind == DeliveryKind::Replay => {
                 return Fate::GivenUp(DeadLetterReason::RetriesExhausted);
             }
             Verdict::Retry { retry_after } => retry_after,
         };
-        match self.config.schedule.delay_after(attempts, random, retry_after) {
+        let own = ended.result.retry_schedule.as_deref();
+        let schedule = own.unwrap_or(&self.config.schedule);
+        match schedule.delay_after(ended.attempt, random, retry_after) {
             None => Fate::GivenUp(DeadLetterReason::RetriesExhausted),
             Some(_) if matches!(self.mode, LaneMode::Closing { .. }) => {
                 Fate::GivenUp(DeadLetterReason::Uninstalled)
@@ -175,7 +170,7 @@ impl Lane {
     }
 
     fn give_up_slot(&mut self, ended: Ended, reason: DeadLetterReason, commands: &mut Vec<Command>) {
-        let settled = self.settled_with_letter(Some(ended.key.event_id));
+        let settled = self.settled_with_letter(Some(ended.key));
         self.set_slot(ended.key, SlotState::GivingUp { settled });
         commands.push(Command::GiveUp(ended.given_up(reason, settled)));
     }

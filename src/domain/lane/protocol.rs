@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use crate::domain::{
     attempt::{AttemptResult, DeadLetterReason, DeliveryKind},
     event::PlatformEvent,
+    handler_name::HandlerName,
     id::{DeadLetterId, EventId},
     retry_schedule::RetrySchedule,
     seq::Seq,
@@ -63,12 +64,31 @@ pub enum BreakerState {
     },
 }
 
+/// An event that is due to a handler.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub event: Arc<PlatformEvent>,
+    pub handler: HandlerName,
+}
+
+impl Due {
+    /// What names its delivery.
+    pub fn live_key(&self) -> DeliveryKey {
+        DeliveryKey {
+            kind: DeliveryKind::Live,
+            event_id: self.event.id,
+            handler: self.handler,
+        }
+    }
+}
+
 /// Names one delivery of an installation: it has at most one row in the retry table and at most one attempt
 /// in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryKey {
     pub kind: DeliveryKind,
     pub event_id: EventId,
+    pub handler: HandlerName,
 }
 
 /// What attaching to the journal found durable.
@@ -76,8 +96,8 @@ pub struct DeliveryKey {
 pub struct Attachment {
     /// Every due event up to here is delivered, parked or dead.
     pub settled: Seq,
-    /// Beyond `settled`: events that have a `LIVE` retry row or a dead letter already.
-    pub handled: BTreeSet<Seq>,
+    /// Beyond `settled`: deliveries that have a `LIVE` retry row or a dead letter, or are done, already.
+    pub handled: BTreeSet<(Seq, HandlerName)>,
     /// The earliest time in the retry table.
     pub next_retry_at: Option<Timestamp>,
     /// Whether the retry table has `LIVE` rows.
@@ -173,11 +193,11 @@ pub struct GivenUp {
 /// What happens to a lane.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Answers [`Command::ReadAfter`]: the due events after the place asked for, up to and including
-    /// `through`, in the order of the log.
+    /// Answers [`Command::ReadAfter`]: what is due after the place asked for, up to and including `through`, in
+    /// the order of the log, with all handlers of an event in one answer.
     Events {
         through: Seq,
-        due: Vec<Arc<PlatformEvent>>,
+        due: Vec<Due>,
     },
     /// Answers [`Command::ReadRetries`]: the rows due, earliest first, as of any moment since it was asked,
     /// and the earliest time among the rows not returned.
@@ -253,7 +273,7 @@ pub struct LaneSnapshot {
     pub in_flight: usize,
     /// The most attempts that may run at present.
     pub concurrency: usize,
-    /// Events read and not started.
+    /// Deliveries of events read and not started.
     pub queued: usize,
     /// Retry rows loaded and not started.
     pub queued_retries: usize,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Command, Delivery, DeliveryKey, GivenUp, Lane, LaneMode, RetryRow, SlotState, Stage, retries::Busy,
-};
+use super::{Command, Delivery, Due, GivenUp, Lane, LaneMode, RetryRow, SlotState, Stage, retries::Busy};
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     event::PlatformEvent,
@@ -14,7 +12,7 @@ use crate::domain::{
 
 /// What is taken from the queue or from the loaded retries.
 pub(super) enum Next {
-    Event(Arc<PlatformEvent>),
+    Event(Due),
     Retry(RetryRow),
 }
 
@@ -22,12 +20,16 @@ impl Lane {
     /// An attempt comes first, so that a probe is not kept waiting by the many that the breaker has held too
     /// long, and may save them.
     pub(super) fn start(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
-        while self.has_room() {
+        loop {
+            let room = self.has_room();
+            if !room && !self.is_begun_event_next() {
+                break;
+            }
             if self.may_attempt(now)
-                && let Some(next) = self.next_attempt()
+                && let Some(next) = self.next_attempt(room)
             {
                 commands.push(Command::Attempt(self.begin(next, now)));
-            } else if let Some((next, reason)) = self.next_doomed(now) {
+            } else if let Some((next, reason)) = self.next_doomed(room, now) {
                 commands.push(Command::GiveUp(self.give_up_untried(next, reason)));
             } else {
                 break;
@@ -63,6 +65,13 @@ impl Lane {
         self.window_used() < window
     }
 
+    /// Whether the next delivery is for another handler of the event begun last. It needs no room: the cursor
+    /// cannot pass the event without it, and so the window could not move.
+    pub(super) fn is_begun_event_next(&self) -> bool {
+        let next = self.queue.front().map(|queued| queued.due.event.seq);
+        next.is_some() && next == self.window.last()
+    }
+
     /// When the breaker and the rate limit let the next attempt through, if anything waits for it.
     pub(super) fn gate_opens_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.queue.is_empty() && self.retries.loaded() == 0 {
@@ -74,9 +83,11 @@ impl Lane {
 
     /// Due retries and new events take turns. An open breaker lets through what is due longest: of the
     /// retries the one with the earliest time, and events when no retry is due, because they are younger.
-    fn next_attempt(&mut self) -> Option<Next> {
+    /// Without `room`, an event alone.
+    fn next_attempt(&mut self, room: bool) -> Option<Next> {
         let event_may_start = self.event_may_start();
-        if (self.retry_is_next || !event_may_start || self.breaker.is_open())
+        if room
+            && (self.retry_is_next || !event_may_start || self.breaker.is_open())
             && let Some(row) = self.next_retry()
         {
             self.retry_is_next = false;
@@ -91,15 +102,17 @@ impl Lane {
 
     fn event_may_start(&self) -> bool {
         self.queue.front().is_some_and(|queued| {
-            let event = &queued.event;
-            !self.is_unfit(live_key(event), event) && !self.is_held_by_another(event.seq)
+            let event = &queued.due.event;
+            !self.is_unfit(queued.due.live_key(), event) && !self.is_held_by_another(event.seq)
         })
     }
 
-    /// In an ordered lane, whether an event before this one is not delivered or dead yet.
+    /// In an ordered lane, whether an event before this one is not delivered or dead yet. The handlers of one event
+    /// do not hold each other.
     fn is_held_by_another(&self, seq: Seq) -> bool {
         self.config.ordered
             && Some(seq) > self.unordered_through
+            && Some(seq) != self.begun
             && (self.retries.has_live() || self.ledger.has_live_rows() || self.window.is_giving_up())
     }
 
@@ -127,12 +140,13 @@ impl Lane {
         self.rate.take(now);
         self.breaker.started();
         match next {
-            Next::Event(event) => {
+            Next::Event(due) => {
+                self.begun = Some(due.event.seq);
                 self.window
-                    .push(event.clone(), SlotState::InFlight { started: now });
+                    .push(due.clone(), SlotState::InFlight { started: now });
                 Delivery {
-                    key: live_key(&event),
-                    event,
+                    key: due.live_key(),
+                    event: due.event,
                     attempt: 1,
                     dead_letter_id: None,
                 }
@@ -162,11 +176,11 @@ impl Lane {
     fn give_up_untried(&mut self, next: Next, reason: DeadLetterReason) -> GivenUp {
         let settled = self.settled_with_letter(None);
         let mut given_up = match next {
-            Next::Event(event) => {
-                self.window.push(event.clone(), SlotState::GivingUp { settled });
+            Next::Event(due) => {
+                self.window.push(due.clone(), SlotState::GivingUp { settled });
                 GivenUp {
-                    key: live_key(&event),
-                    event,
+                    key: due.live_key(),
+                    event: due.event,
                     settled,
                     reason,
                     attempts: 0,
@@ -201,12 +215,5 @@ impl Lane {
             given_up.last_error = Some(format!("the delivery actor panicked {panics} times over it"));
         }
         given_up
-    }
-}
-
-pub(super) fn live_key(event: &PlatformEvent) -> DeliveryKey {
-    DeliveryKey {
-        kind: DeliveryKind::Live,
-        event_id: event.id,
     }
 }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod gate;
+mod handlers;
 mod hold;
 mod model;
 mod ordered;
@@ -10,13 +11,14 @@ mod world;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use world::{FAILED, GONE, LetterStatus, World, event, result};
+use world::{FAILED, GONE, LetterStatus, World, event, result, whole};
 
 use super::{
     Attachment, Command, DeliveryKey, Input, Lane, LaneConfig, LaneLimits, LaneMode, RetryRow, Suspicion,
 };
 use crate::domain::{
     attempt::{DeliveryKind, Verdict},
+    handler_name::HandlerName,
     retry_schedule::RetrySchedule,
     seq::Seq,
     timestamp::Timestamp,
@@ -65,6 +67,7 @@ fn live_key(seq: i64) -> DeliveryKey {
     DeliveryKey {
         kind: DeliveryKind::Live,
         event_id: event(seq).id,
+        handler: HandlerName::WHOLE,
     }
 }
 
@@ -127,7 +130,7 @@ fn after_the_last_attempt_a_delivery_is_a_dead_letter_and_its_row_is_gone() {
     let mut world = world(16, 8, 1);
     world.run_out(|| FAILED);
     world.assert_everything_is_settled();
-    assert_eq!(world.letters[&event(1).id].attempts, 2);
+    assert_eq!(world.letters[&whole(1)].attempts, 2);
 }
 
 #[test]
@@ -279,7 +282,7 @@ fn a_failure_in_a_closing_lane_is_a_letter_and_not_parked() {
     world.finish_seq(1, FAILED);
     world.tell_letter(0);
     assert!(world.settle.is_none());
-    assert_eq!(world.letters[&event(1).id].attempts, 1);
+    assert_eq!(world.letters[&whole(1)].attempts, 1);
 }
 
 #[test]
@@ -290,7 +293,7 @@ fn a_closing_lane_finds_a_replay_that_it_was_not_told_of() {
     world.answer_retries();
     world.tell_letter(0);
     assert!(world.closed);
-    assert_eq!(world.letters[&event(1).id].status, LetterStatus::Dead);
+    assert_eq!(world.letters[&whole(1)].status, LetterStatus::Dead);
 }
 
 #[test]
@@ -316,7 +319,7 @@ fn a_replay_that_is_delivered_ends_the_letter_and_one_that_fails_leaves_it_dead(
         world.finish_seq(1, verdict);
         world.tell_letter(0);
         assert!(world.rows.is_empty());
-        world.letters[&event(1).id].status
+        world.letters[&whole(1)].status
     };
     assert_eq!(replayed(DELIVERED), LetterStatus::Replayed);
     assert_eq!(replayed(FAILED), LetterStatus::Dead);

@@ -1,8 +1,9 @@
 //! The live deliveries that were started, in the order of the log.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
-use crate::domain::{event::PlatformEvent, id::EventId, seq::Seq, timestamp::Timestamp};
+use super::{DeliveryKey, Due};
+use crate::domain::{seq::Seq, timestamp::Timestamp};
 
 /// How far a live delivery is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(super) enum SlotState {
 
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) event: Arc<PlatformEvent>,
+    pub(super) due: Due,
     pub(super) state: SlotState,
 }
 
@@ -43,13 +44,13 @@ impl Window {
         self.slots.len()
     }
 
-    /// Adds the next event of the log.
-    pub(super) fn push(&mut self, event: Arc<PlatformEvent>, state: SlotState) {
-        self.slots.push_back(Slot { event, state });
+    /// Adds the next delivery in the order of the log.
+    pub(super) fn push(&mut self, due: Due, state: SlotState) {
+        self.slots.push_back(Slot { due, state });
     }
 
-    pub(super) fn slot(&mut self, event_id: EventId) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.event.id == event_id)
+    pub(super) fn slot(&mut self, key: DeliveryKey) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.due.live_key() == key)
     }
 
     /// The first event that a settlement may not pass.
@@ -57,41 +58,41 @@ impl Window {
         self.slots
             .iter()
             .find(|slot| !slot.is_done())
-            .map(|slot| slot.event.seq)
+            .map(|slot| slot.due.event.seq)
     }
 
     /// The first event that the cursor may not pass without a settlement, leaving `given_up` aside.
-    pub(super) fn first_not_durable(&self, given_up: Option<EventId>) -> Option<Seq> {
+    pub(super) fn first_not_durable(&self, given_up: Option<DeliveryKey>) -> Option<Seq> {
         self.slots
             .iter()
-            .find(|slot| slot.state != SlotState::Settled && Some(slot.event.id) != given_up)
-            .map(|slot| slot.event.seq)
+            .find(|slot| slot.state != SlotState::Settled && Some(slot.due.live_key()) != given_up)
+            .map(|slot| slot.due.event.seq)
     }
 
-    /// Whether a settlement would move the cursor over an event that was due.
-    pub(super) fn front_is_done(&self) -> bool {
-        self.slots.front().is_some_and(Slot::is_done)
+    /// The first delivery that the durable cursor has not passed.
+    pub(super) fn first(&self) -> Option<Seq> {
+        self.slots.front().map(|slot| slot.due.event.seq)
     }
 
     /// The durable cursor has passed everything up to here; hands each slot that goes to `passed`.
-    pub(super) fn drop_through(&mut self, settled: Seq, mut passed: impl FnMut(&PlatformEvent)) {
-        while let Some(slot) = self.slots.front().filter(|slot| slot.event.seq <= settled) {
-            passed(&slot.event);
+    pub(super) fn drop_through(&mut self, settled: Seq, mut passed: impl FnMut(&Due)) {
+        while let Some(slot) = self.slots.front().filter(|slot| slot.due.event.seq <= settled) {
+            passed(&slot.due);
             self.slots.pop_front();
         }
     }
 
     /// The last delivery that was started.
     pub(super) fn last(&self) -> Option<Seq> {
-        self.slots.back().map(|slot| slot.event.seq)
+        self.slots.back().map(|slot| slot.due.event.seq)
     }
 
     /// The deliveries in flight, leaving stragglers aside.
-    pub(super) fn in_flight(&self) -> impl Iterator<Item = &PlatformEvent> {
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = DeliveryKey> {
         self.slots
             .iter()
             .filter(|slot| matches!(slot.state, SlotState::InFlight { .. }))
-            .map(|slot| &*slot.event)
+            .map(|slot| slot.due.live_key())
     }
 
     /// Whether a letter is being written.
@@ -103,7 +104,12 @@ impl Window {
 
     /// When the attempt began that keeps the cursor from passing deliveries already done.
     pub(super) fn held_since(&self) -> Option<Timestamp> {
-        match self.slots.front()?.state {
+        let first = self.slots.iter().find(|slot| !slot.is_done())?;
+        // Settled ones before it wait for their settlement, unless they are of the same event.
+        if self.first() != Some(first.due.event.seq) {
+            return None;
+        }
+        match first.state {
             SlotState::InFlight { started } if self.slots.iter().any(Slot::is_done) => Some(started),
             _ => None,
         }
@@ -115,7 +121,7 @@ impl Window {
         &mut self,
         now: Timestamp,
         longer: Duration,
-        mut parked: impl FnMut(&Arc<PlatformEvent>, Timestamp),
+        mut parked: impl FnMut(&Due, Timestamp),
     ) {
         let Some(last_done) = self.slots.iter().rposition(Slot::is_done) else {
             return;
@@ -124,7 +130,7 @@ impl Window {
             match slot.state {
                 SlotState::InFlight { started } if started + longer <= now => {
                     slot.state = SlotState::Parked;
-                    parked(&slot.event, started);
+                    parked(&slot.due, started);
                 }
                 SlotState::InFlight { .. } | SlotState::GivingUp { .. } => break,
                 SlotState::Parked | SlotState::Settled => {}

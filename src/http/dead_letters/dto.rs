@@ -19,6 +19,9 @@ pub(super) struct DeadLetterDto {
     workspace_id: WorkspaceId,
     extension_id: InstallationId,
     extension_key: String,
+    /// Of an in-process extension.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    handler: String,
     event_id: EventId,
     event_key: String,
     schema_version: Option<String>,
@@ -41,6 +44,7 @@ impl From<DeadLetter> for DeadLetterDto {
             workspace_id: letter.workspace_id,
             extension_id: letter.installation_id,
             extension_key: letter.extension_key,
+            handler: letter.handler,
             event_id: letter.event_id,
             event_key: letter.event_key.as_str().to_owned(),
             schema_version: letter.schema_version,

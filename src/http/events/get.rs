@@ -13,7 +13,7 @@ use crate::{
     http::{access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState},
     store::{
         events,
-        fate::{self, DeliveryStatus, Fate},
+        fate::{self, DeliveryStatus, Fate, HandlerFate},
     },
 };
 
@@ -35,8 +35,34 @@ struct DeliveryDto {
     next_attempt_at: Option<Timestamp>,
     dead_letter_id: Option<DeadLetterId>,
     dead_letter_reason: Option<DeadLetterReason>,
+    /// Of an in-process extension: the handlers that have not just handled it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    handlers: Vec<HandlerDto>,
     /// Oldest first.
     attempts: Vec<AttemptDto>,
+}
+
+/// What became of the event for one handler of an in-process extension.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HandlerDto {
+    handler: String,
+    status: DeliveryStatus,
+    next_attempt_at: Option<Timestamp>,
+    dead_letter_id: Option<DeadLetterId>,
+    dead_letter_reason: Option<DeadLetterReason>,
+}
+
+impl From<HandlerFate> for HandlerDto {
+    fn from(fate: HandlerFate) -> Self {
+        Self {
+            handler: fate.handler,
+            status: fate.status,
+            next_attempt_at: fate.next_attempt_at,
+            dead_letter_id: fate.letter.as_ref().map(|letter| letter.id),
+            dead_letter_reason: fate.letter.map(|letter| letter.reason),
+        }
+    }
 }
 
 impl From<Fate> for DeliveryDto {
@@ -49,6 +75,7 @@ impl From<Fate> for DeliveryDto {
             next_attempt_at: fate.next_attempt_at,
             dead_letter_id: fate.letter.as_ref().map(|letter| letter.id),
             dead_letter_reason: fate.letter.map(|letter| letter.reason),
+            handlers: fate.handlers.into_iter().map(HandlerDto::from).collect(),
             attempts: fate.attempts.into_iter().map(AttemptDto::from).collect(),
         }
     }

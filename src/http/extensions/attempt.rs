@@ -16,6 +16,9 @@ use crate::{
 pub(in crate::http) struct AttemptDto {
     /// From 1 within its delivery.
     number: i32,
+    /// Of an in-process extension.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    handler: String,
     kind: DeliveryKind,
     attempted_at: Timestamp,
     #[serde(flatten)]
@@ -38,6 +41,7 @@ impl From<Attempt> for AttemptDto {
     fn from(attempt: Attempt) -> Self {
         Self {
             number: attempt.number,
+            handler: attempt.handler,
             kind: attempt.kind,
             attempted_at: attempt.attempted_at,
             end: AttemptEndDto {

@@ -44,6 +44,7 @@ async fn park(
                     key: DeliveryKey {
                         kind: DeliveryKind::Live,
                         event_id: *event_id,
+                        handler: crate::domain::handler_name::HandlerName::WHOLE,
                     },
                     seq: Seq::new(*seq),
                     attempts: 1,

@@ -52,6 +52,7 @@ impl<M: Means> DeliveryActor<M> {
             workspace_id: self.workspace_id(),
             installation_id: self.installation_id(),
             event_id: delivery.event.id,
+            handler: delivery.key.handler,
             kind: delivery.key.kind,
             number: delivery.attempt,
             outcome: result.outcome,

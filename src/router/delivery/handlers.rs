@@ -1,5 +1,7 @@
 //! What a DeliveryActor does about each message.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
 };
 use crate::{
-    domain::lane::{Input, Lane, LaneConfig, LaneLimits, LaneMode},
+    domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode},
     router::{
         LaneHealth,
         workspace::{ChildAttached, ChildEnd, ChildStopped},
@@ -82,13 +84,16 @@ impl<M: Means> Handler<Events> for DeliveryActor<M> {
         if !events.due.is_empty() {
             self.idling.touch();
         }
-        self.step(
-            Input::Events {
-                through: events.through,
-                due: events.due,
-            },
-            ctx,
-        );
+        let mut due = Vec::with_capacity(events.due.len());
+        for event in events.due {
+            let handlers = self.means.handlers_of(&event);
+            due.extend(handlers.map(|handler| Due {
+                event: Arc::clone(&event),
+                handler,
+            }));
+        }
+        let through = events.through;
+        self.step(Input::Events { through, due }, ctx);
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{attempt::AttemptResult, event::PlatformEvent, lane::Delivery, timestamp::Timestamp},
+    domain::{
+        attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
+        timestamp::Timestamp,
+    },
     journal::InstallationView,
     router::{RouterSettings, Shared},
 };
@@ -23,6 +26,9 @@ pub(in crate::router) trait Means: Sized + Unpin + 'static {
 
     /// The longest time that one attempt takes.
     fn attempt_timeout(settings: &RouterSettings) -> Duration;
+
+    /// The handlers of an event; at least one.
+    fn handlers_of(&self, event: &PlatformEvent) -> impl Iterator<Item = HandlerName>;
 
     /// One attempt of the lane; it ends when the future is dropped. `generation` is the lane's licence to
     /// settle.

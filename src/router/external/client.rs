@@ -281,5 +281,6 @@ fn result(
         error: classified.error,
         response,
         disable: classified.disable,
+        retry_schedule: None,
     }
 }

@@ -110,6 +110,7 @@ impl TargetError {
             error: Some(self.to_string()),
             response: None,
             disable: false,
+            retry_schedule: None,
         }
     }
 }

@@ -39,5 +39,6 @@ fn failed(outcome: AttemptOutcome, error: String) -> AttemptResult {
         error: Some(error),
         response: None,
         disable: false,
+        retry_schedule: None,
     }
 }

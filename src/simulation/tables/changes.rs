@@ -71,6 +71,7 @@ impl Tables {
             previous_secret: None,
             previous_secret_until: None,
             headers: new.headers.clone(),
+            available: true,
             enabled: new.enabled,
             paused: false,
             concurrency: None,

@@ -12,6 +12,7 @@ use super::{Installed, Retry, Tables, span};
 use crate::{
     domain::{
         attempt::DeliveryKind,
+        handler_name::HandlerName,
         id::{EventId, InstallationId, WorkspaceId},
         lane::{Attachment, DeliveryKey, RetryRow},
         seq::Seq,
@@ -70,7 +71,12 @@ impl Tables {
         Ok(Attachment {
             settled: installed.cursor,
             parked_through: parked.last().copied(),
-            handled: parked.iter().copied().chain(dead).collect(),
+            handled: parked
+                .iter()
+                .copied()
+                .chain(dead)
+                .map(|seq| (seq, HandlerName::WHOLE))
+                .collect(),
             next_retry_at: rows().map(|(_, row)| row.next_attempt_at).min(),
             parked_live: !live.is_empty(),
             head: self.head(installed.workspace()),

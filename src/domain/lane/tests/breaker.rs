@@ -125,7 +125,7 @@ fn an_event_published_while_the_breaker_is_open_is_held_as_long_from_then_on() {
     let opened = world.now;
     world.pass(SECOND);
     world.publish(true);
-    let late = event(41).id;
+    let late = whole(41);
     let dead_at = |world: &World| world.letters.contains_key(&late).then_some(world.now);
     while dead_at(&world).is_none() {
         world.answer_all(|| FAILED);
@@ -133,7 +133,7 @@ fn an_event_published_while_the_breaker_is_open_is_held_as_long_from_then_on() {
     }
     assert_eq!(world.letters[&late].reason, DeadLetterReason::BreakerOpen);
     assert!(world.now.since(opened) >= 61 * SECOND);
-    assert_eq!(world.letters[&event(40).id].reason, DeadLetterReason::BreakerOpen);
+    assert_eq!(world.letters[&whole(40)].reason, DeadLetterReason::BreakerOpen);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn an_event_with_a_defect_is_a_dead_letter_without_an_attempt() {
     world.answer_read(usize::MAX);
     assert_eq!(in_flight(&world), [live(1, 1), live(3, 1)]);
     world.tell_letter(0);
-    let letter = &world.letters[&event(2).id];
+    let letter = &world.letters[&whole(2)];
     assert_eq!((letter.reason, letter.attempts), (DeadLetterReason::Corrupt, 0));
     assert_eq!(letter.last_error.as_deref(), Some("its payload is not JSON"));
     world.run_out(|| DELIVERED);
@@ -105,7 +105,7 @@ fn the_replay_of_an_event_with_a_defect_is_dead_again_without_an_attempt() {
     world.tell_replay();
     world.answer_retries();
     world.tell_letter(0);
-    let letter = &world.letters[&event(1).id];
+    let letter = &world.letters[&whole(1)];
     assert_eq!((letter.status, letter.attempts), (LetterStatus::Dead, 0));
     world.assert_everything_is_settled();
 }

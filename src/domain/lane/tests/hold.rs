@@ -104,10 +104,10 @@ fn a_replay_waits_from_when_it_was_asked_for() {
     world.replay(0);
     world.tell_replay();
     world.answer_all(|| DELIVERED);
-    assert_eq!(world.letters[&event(1).id].status, LetterStatus::Replaying);
+    assert_eq!(world.letters[&whole(1)].status, LetterStatus::Replaying);
     world.pass(HOLD);
     world.answer_all(|| DELIVERED);
-    let letter = &world.letters[&event(1).id];
+    let letter = &world.letters[&whole(1)];
     assert_eq!(
         (letter.status, letter.reason),
         (LetterStatus::Dead, DeadLetterReason::Expired)

@@ -14,7 +14,7 @@ use crate::domain::{
 #[derive(Clone, Debug)]
 enum Step {
     Publish {
-        due: bool,
+        handlers: usize,
         times: usize,
     },
     PublishCorrupt,
@@ -72,7 +72,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
 fn step() -> impl Strategy<Value = Step> {
     let which = 0_usize..64;
     prop_oneof![
-        8 => (any::<bool>(), 1_usize..8).prop_map(|(due, times)| Step::Publish { due, times }),
+        8 => (handlers(), 1_usize..8).prop_map(|(handlers, times)| Step::Publish { handlers, times }),
         1 => Just(Step::PublishCorrupt),
         6 => (1_usize..9).prop_map(|page| Step::AnswerRead { page }),
         2 => Just(Step::SnapshotRetries),
@@ -97,6 +97,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, verdict, luck)| Step::PanicAtEnd { which, verdict, luck }),
         1 => verdict().prop_map(Step::AnswerAll),
     ]
+}
+
+/// Events are not due, due to the extension as a whole, or to several handlers.
+fn handlers() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 3 => Just(1), 2 => 2_usize..5]
 }
 
 fn limits() -> impl Strategy<Value = LaneLimits> {
@@ -141,7 +146,7 @@ fn coin(mut bits: u32) -> impl FnMut() -> bool {
 
 fn take(world: &mut World, step: Step) {
     match step {
-        Step::Publish { due, times } => (0..times).for_each(|_| world.publish(due)),
+        Step::Publish { handlers, times } => (0..times).for_each(|_| world.publish_to(handlers)),
         Step::PublishCorrupt => world.publish_corrupt(),
         Step::AnswerRead { page } => drop(world.answer_read(page)),
         Step::SnapshotRetries => world.snapshot_retries(),

@@ -30,7 +30,7 @@ fn an_event_that_makes_the_actor_panic_is_a_dead_letter_and_its_neighbours_are_d
     world.assert_everything_is_settled();
     let reasons: Vec<_> = world.letters.values().map(|letter| letter.reason).collect();
     assert_eq!(reasons, [DeadLetterReason::Poison]);
-    let letter = &world.letters[&event(2).id];
+    let letter = &world.letters[&whole(2)];
     assert_eq!(letter.attempts, 3);
     assert!(letter.last_error.as_ref().unwrap().contains("panicked"));
 }
@@ -61,7 +61,7 @@ fn a_retry_that_makes_the_actor_panic_is_named_too() {
     assert_eq!(in_flight(&world), [live(1, 2)]);
     assert_eq!(run_out_with_poison(&mut world, 1), 4);
     world.assert_everything_is_settled();
-    let letter = &world.letters[&event(1).id];
+    let letter = &world.letters[&whole(1)];
     assert_eq!((letter.reason, letter.attempts), (DeadLetterReason::Poison, 4));
 }
 
@@ -73,7 +73,7 @@ fn a_replay_that_makes_the_actor_panic_is_dead_again() {
     world.answer_retries();
     assert_eq!(run_out_with_poison(&mut world, 1), 4);
     world.assert_everything_is_settled();
-    let letter = &world.letters[&event(1).id];
+    let letter = &world.letters[&whole(1)];
     assert_eq!(
         (letter.status, letter.reason),
         (LetterStatus::Dead, DeadLetterReason::Poison)
@@ -99,7 +99,7 @@ fn panics_over_the_end_of_an_attempt_name_its_delivery() {
         }
         assert_eq!(panics, 4);
         world.tell_letter(0);
-        assert_eq!(world.letters[&event(1).id].reason, DeadLetterReason::Poison);
+        assert_eq!(world.letters[&whole(1)].reason, DeadLetterReason::Poison);
     }
 }
 

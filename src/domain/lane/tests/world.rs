@@ -20,10 +20,11 @@ use crate::domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
     event::{NewEvent, PlatformEvent},
     event_key::EventKey,
+    handler_name::HandlerName,
     id::{DeadLetterId, EventId, WorkspaceId},
     lane::{
-        Attachment, Command, Delivery, DeliveryKey, GivenUp, Input, Lane, LaneConfig, LaneLimits, LaneMode,
-        RetryRow, Settlement, Suspicion,
+        Attachment, Command, Delivery, DeliveryKey, Due, GivenUp, Input, Lane, LaneConfig, LaneLimits,
+        LaneMode, RetryRow, Settlement, Suspicion,
     },
     seq::Seq,
     timestamp::Timestamp,
@@ -60,11 +61,39 @@ pub(super) fn result(verdict: Verdict) -> AttemptResult {
         error: (!delivered).then(|| "answered 500".to_owned()),
         response: None,
         disable: false,
+        retry_schedule: None,
     }
 }
 
 pub(super) const FAILED: Verdict = Verdict::Retry { retry_after: None };
 pub(super) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
+
+/// An event and a handler of it: what is received, or dead.
+pub(super) type Subject = (EventId, HandlerName);
+
+pub(super) const fn subject(key: DeliveryKey) -> Subject {
+    (key.event_id, key.handler)
+}
+
+/// The event, at an extension that handles it as a whole.
+pub(super) fn whole(seq: i64) -> Subject {
+    (event(seq).id, HandlerName::WHOLE)
+}
+
+/// So many different handlers; a single one is the whole extension.
+pub(super) fn names(count: usize) -> Vec<HandlerName> {
+    ["", "a", "b", "c"][..count]
+        .iter()
+        .map(|name| HandlerName::intern(name))
+        .collect()
+}
+
+fn due_to(event: &Arc<PlatformEvent>, handlers: &[HandlerName]) -> impl Iterator<Item = Due> {
+    handlers.iter().map(|handler| Due {
+        event: event.clone(),
+        handler: *handler,
+    })
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LetterStatus {
@@ -77,6 +106,7 @@ pub(super) enum LetterStatus {
 pub(super) struct Letter {
     pub(super) id: DeadLetterId,
     pub(super) event: Arc<PlatformEvent>,
+    pub(super) handler: HandlerName,
     pub(super) attempts: u32,
     pub(super) reason: DeadLetterReason,
     pub(super) last_error: Option<String>,
@@ -110,12 +140,13 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     inputs: u32,
     // Durable.
-    log: Vec<(Arc<PlatformEvent>, bool)>,
+    /// With the handlers that each event is due to.
+    log: Vec<(Arc<PlatformEvent>, Vec<HandlerName>)>,
     pub(super) cursor: Seq,
     pub(super) rows: BTreeMap<DeliveryKey, RetryRow>,
-    pub(super) letters: BTreeMap<EventId, Letter>,
+    pub(super) letters: BTreeMap<Subject, Letter>,
     // At the service.
-    pub(super) received: BTreeSet<EventId>,
+    pub(super) received: BTreeSet<Subject>,
     /// The attempts made, leaving aside those that a crash allows to be repeated.
     attempts: BTreeSet<(DeliveryKey, u32)>,
     /// The attempts that ended in this life of the lane.
@@ -185,8 +216,10 @@ impl World {
         Seq::new(i64::try_from(self.log.len()).unwrap())
     }
 
-    pub(super) fn due(&self) -> impl Iterator<Item = &Arc<PlatformEvent>> {
-        self.log.iter().filter(|(_, due)| *due).map(|(event, _)| event)
+    pub(super) fn due(&self) -> impl Iterator<Item = Due> {
+        self.log
+            .iter()
+            .flat_map(|(event, handlers)| due_to(event, handlers))
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -199,21 +232,26 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, due: bool) {
+        self.publish_to(usize::from(due));
+    }
+
+    /// An event that is due to so many handlers.
+    pub(super) fn publish_to(&mut self, handlers: usize) {
         let event = event_at(self.head().next().get(), self.now);
-        self.log.push((Arc::new(event), due));
+        self.log.push((Arc::new(event), names(handlers)));
     }
 
     pub(super) fn publish_large(&mut self, bytes: usize) {
         let mut event = event_at(self.head().next().get(), self.now);
         event.payload = " ".repeat(bytes).into();
-        self.log.push((Arc::new(event), true));
+        self.log.push((Arc::new(event), names(1)));
     }
 
     /// What the database keeps of a due event cannot be delivered.
     pub(super) fn publish_corrupt(&mut self) {
         let mut event = event_at(self.head().next().get(), self.now);
         event.defect = Some("its payload is not JSON".into());
-        self.log.push((Arc::new(event), true));
+        self.log.push((Arc::new(event), names(1)));
     }
 
     pub(super) fn limit(&mut self, limits: LaneLimits) {
@@ -242,12 +280,14 @@ impl World {
         self.read = None;
         let start = usize::try_from(seq.get()).unwrap();
         let (mut due, mut through) = (Vec::new(), seq);
-        for (event, is_due) in &self.log[start..] {
-            if *is_due && due.len() == page.clamp(1, limit) {
+        let mut events = 0;
+        for (event, handlers) in &self.log[start..] {
+            if !handlers.is_empty() && events == page.clamp(1, limit) {
                 break;
             }
+            events += usize::from(!handlers.is_empty());
             through = event.seq;
-            due.extend(is_due.then(|| event.clone()));
+            due.extend(due_to(event, handlers));
         }
         self.input(Input::Events { through, due });
         true
@@ -275,7 +315,7 @@ impl World {
         let delivery = self.in_flight.remove(which % self.in_flight.len());
         let key = delivery.key;
         if verdict == Verdict::Delivered {
-            self.received.insert(key.event_id);
+            self.received.insert(subject(key));
         }
         self.rules.attempt_ended(key, &verdict, self.now);
         self.ended.push(delivery);

@@ -59,13 +59,13 @@ impl World {
         }
         let at_risk = self.at_risk();
         assert!(
-            at_risk.len() <= self.config.window,
+            at_risk.len() <= self.window(),
             "a crash repeats more than the window"
         );
         self.attempts.retain(|(key, _)| !at_risk.contains(key));
         for delivery in std::mem::take(&mut self.in_flight) {
             if luck() {
-                self.received.insert(delivery.key.event_id);
+                self.received.insert(subject(delivery.key));
             }
         }
         self.attach_suspecting(LaneMode::Running, suspicion);
@@ -99,15 +99,22 @@ impl World {
 
     fn attachment(&self) -> Attachment {
         let live = |row: &&RetryRow| row.key.kind == DeliveryKind::Live;
-        let beyond = |seq: &Seq| *seq > self.cursor;
-        let parked = self.rows.values().filter(live).map(|row| row.event.seq);
-        let dead = self.letters.values().map(|letter| letter.event.seq);
+        let beyond = |(seq, _): &(Seq, HandlerName)| *seq > self.cursor;
+        let parked = self
+            .rows
+            .values()
+            .filter(live)
+            .map(|row| (row.event.seq, row.key.handler));
+        let dead = self
+            .letters
+            .values()
+            .map(|letter| (letter.event.seq, letter.handler));
         Attachment {
             settled: self.cursor,
             handled: parked.clone().chain(dead).filter(beyond).collect(),
             next_retry_at: self.rows.values().map(|row| row.next_attempt_at).min(),
             parked_live: self.rows.values().any(|row| live(&row)),
-            parked_through: parked.filter(beyond).max(),
+            parked_through: parked.filter(beyond).map(|(seq, _)| seq).max(),
             head: self.head(),
         }
     }

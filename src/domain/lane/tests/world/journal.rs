@@ -25,7 +25,7 @@ impl World {
         change.applied = true;
         let settlement = change.what.clone();
         for retry in settlement.park {
-            let letter = self.letters.get(&retry.key.event_id);
+            let letter = self.letters.get(&subject(retry.key));
             assert!(letter.is_none(), "{:?} is dead and parked", retry.key);
             let row = RetryRow {
                 key: retry.key,
@@ -40,7 +40,7 @@ impl World {
         }
         for key in settlement.remove {
             assert!(
-                self.received.contains(&key.event_id),
+                self.received.contains(&subject(key)),
                 "{key:?} is forgotten without being delivered"
             );
             assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
@@ -59,11 +59,11 @@ impl World {
         match self.letter_changes[which].what.clone() {
             LetterChange::GiveUp(given_up) => self.write_letter(given_up),
             LetterChange::FinishReplay(key) => {
-                assert!(self.received.contains(&key.event_id), "{key:?} was not delivered");
+                assert!(self.received.contains(&subject(key)), "{key:?} was not delivered");
                 assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
                 let letter = self
                     .letters
-                    .get_mut(&key.event_id)
+                    .get_mut(&subject(key))
                     .expect("only letters are replayed");
                 assert_eq!(letter.status, LetterStatus::Replaying);
                 letter.status = LetterStatus::Replayed;
@@ -86,6 +86,7 @@ impl World {
         let key = DeliveryKey {
             kind: DeliveryKind::Replay,
             event_id: letter.event.id,
+            handler: letter.handler,
         };
         let row = RetryRow {
             key,
@@ -125,12 +126,17 @@ impl World {
             counted,
             "{key:?} miscounts: {attempts} attempts as {reason:?} after {made}"
         );
-        let id = dead_letter_id.unwrap_or(DeadLetterId::new(event.id.uuid()));
+        let id = dead_letter_id.unwrap_or_else(|| {
+            DeadLetterId::new(Uuid::from_u128(
+                event.id.uuid().as_u128() * 8 + handler_number(key),
+            ))
+        });
         let status = LetterStatus::Dead;
         let former = self.letters.insert(
-            event.id,
+            subject(key),
             Letter {
                 id,
+                handler: key.handler,
                 event,
                 attempts,
                 reason,
@@ -153,17 +159,20 @@ impl World {
     }
 
     pub(in super::super) fn move_cursor(&mut self, settled: Seq) {
-        let passed = self.log.iter().filter(|(event, due)| {
-            *due && event.seq > self.cursor && event.seq <= settled && !self.letters.contains_key(&event.id)
+        let passed = self.due().filter(|due| {
+            let seq = due.event.seq;
+            seq > self.cursor && seq <= settled && !self.letters.contains_key(&subject(due.live_key()))
         });
-        for (event, _) in passed {
-            let live = DeliveryKey {
-                kind: DeliveryKind::Live,
-                event_id: event.id,
-            };
-            let handled = self.received.contains(&event.id) || self.rows.contains_key(&live);
-            assert!(handled, "the cursor goes to {settled} and passes {:?}", event.id);
+        for due in passed {
+            let live = due.live_key();
+            let handled = self.received.contains(&subject(live)) || self.rows.contains_key(&live);
+            assert!(handled, "the cursor goes to {settled} and passes {live:?}");
         }
         self.cursor = self.cursor.max(settled);
     }
+}
+
+fn handler_number(key: DeliveryKey) -> u128 {
+    let place = names(4).iter().position(|name| *name == key.handler);
+    u128::try_from(place.expect("it is one of the names")).expect("it is small")
 }
