@@ -110,11 +110,17 @@ on_both_engines!(
     async fn the_removal_of_a_retry_finds_it_by_its_key(scratch: Scratch) {
         let journal = scratch.open().await;
         let backend = journal.reader().get_database_backend();
-        let [first, second, third] = numbered(backend);
+        let [first, second, third, fourth] = numbered(backend);
         let sql = format!(
-            "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id) IN (VALUES ({first},{second},{third}) )"
+            "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id, handler) IN \
+             (VALUES ({first},{second},{third},{fourth}) )"
         );
-        let values = vec![Clock.new_uuid().into(), "LIVE".into(), Clock.new_uuid().into()];
+        let values = vec![
+            Clock.new_uuid().into(),
+            "LIVE".into(),
+            Clock.new_uuid().into(),
+            "deal_closed".into(),
+        ];
         let plan = plan(&journal, &sql, values).await;
         let key = if backend == DbBackend::Sqlite {
             "PRIMARY KEY"
