@@ -11,16 +11,18 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Clock,
     domain::{
+        attempt::{DeadLetterReason, DeliveryKind},
         event::{NewEvent, PlatformEvent},
         event_key::EventKey,
-        id::{EventId, InstallationId, WorkspaceId},
+        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
         installation::{DeliveryType, NewInstallation},
+        lane::DeliveryKey,
         seq::Seq,
     },
     journal::{
-        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, Notice, Permit, SettleCommand,
-        SettleError, WorkspaceAdmission,
+        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, LetterCommand, NewLetter,
+        Notice, Permit, SettleCommand, SettleError, WorkspaceAdmission,
     },
 };
 
@@ -170,6 +172,7 @@ pub(crate) fn new_event() -> NewEvent {
         payload: "{}".into(),
         occurred_at: Clock.now(),
         traceparent: None,
+        cause: None,
     }
 }
 
@@ -264,6 +267,37 @@ pub(crate) async fn settle(
     fill(&mut command);
     journal.settle(command);
     answer.await.unwrap()
+}
+
+/// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.
+pub(crate) async fn bury(
+    journal: &Journal,
+    workspace: WorkspaceId,
+    installation: InstallationId,
+    seq: Seq,
+    letter: DeadLetterId,
+) {
+    let events = journal.page(workspace, seq.prev(), seq, 1).await.unwrap();
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let new = NewLetter {
+        id: letter,
+        extension_key: "crm".into(),
+        event: Arc::clone(&events[0]),
+        key: DeliveryKey {
+            kind: DeliveryKind::Live,
+            event_id: events[0].id,
+        },
+        reason: DeadLetterReason::Gone,
+        attempts: 1,
+        last_status: None,
+        last_error: None,
+        failed_at: Clock.now(),
+    };
+    settle(journal, workspace, installation, generation, seq, |command| {
+        command.letters.push(LetterCommand::Write(Box::new(new)));
+    })
+    .await
+    .unwrap();
 }
 
 /// All places of the workspace's log.

@@ -1,5 +1,6 @@
 //! The journal's promises, on both engines.
 
+mod causes;
 mod corrupt;
 mod keys;
 mod outage;
