@@ -217,7 +217,26 @@ pub(crate) fn append_under(
         events,
         idempotency,
         reply,
-        permit: permit(),
+        derived: false,
+        permit: Some(permit()),
+    });
+    answer
+}
+
+/// Sends an append of a handler.
+pub(crate) fn append_derived(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    journal.append(Append {
+        workspace_id,
+        events,
+        idempotency: None,
+        reply,
+        derived: true,
+        permit: None,
     });
     answer
 }
@@ -267,6 +286,27 @@ pub(crate) async fn settle(
     fill(&mut command);
     journal.settle(command);
     answer.await.unwrap()
+}
+
+/// Holds the writer until the sender is dropped, so that what is sent meanwhile is gathered together.
+pub(crate) async fn hold(journal: &Journal) -> oneshot::Sender<()> {
+    let (gate, opened) = oneshot::channel::<()>();
+    let (started, has_started) = oneshot::channel();
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        journal
+            .write(move |_| {
+                Box::pin(async move {
+                    started.send(()).unwrap();
+                    let _ = opened.await;
+                    Ok(((), Vec::new()))
+                })
+            })
+            .await
+            .unwrap();
+    });
+    has_started.await.unwrap();
+    gate
 }
 
 /// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.

@@ -2,6 +2,7 @@
 
 mod causes;
 mod corrupt;
+mod derived;
 mod keys;
 mod outage;
 mod plans;

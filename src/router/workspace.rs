@@ -198,7 +198,8 @@ impl Handler<Publish> for WorkspaceActor {
             events: publish.events,
             idempotency: publish.idempotency,
             reply: publish.reply,
-            permit: publish.permit,
+            derived: false,
+            permit: Some(publish.permit),
         });
     }
 }
