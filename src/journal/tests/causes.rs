@@ -60,3 +60,31 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+on_both_engines!(
+    async fn the_chain_of_causes_is_followed_upward(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            let last = journal.page(workspace, Seq::new(ids.len() as i64 - 1), Seq::new(9), 1);
+            let cause = last.await.unwrap().first().map(|event| event.caused());
+            let event = NewEvent { cause, ..new_event() };
+            ids.push(event.id);
+            kit::append(&journal, workspace, vec![event])
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        ids.reverse();
+        let chain = async |workspace, limit| -> Vec<EventId> {
+            let causes = journal.causes_of(workspace, ids[0], limit).await.unwrap();
+            assert!(causes.iter().all(|(_, key)| key.as_str() == "a.b"));
+            causes.into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(chain(workspace, 16).await, ids);
+        assert_eq!(chain(workspace, 3).await, ids[..3]);
+        assert_eq!(chain(scratch.workspace(), 16).await, []);
+        journal.stop().await;
+    }
+);
