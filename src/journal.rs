@@ -12,6 +12,7 @@ mod admission;
 mod attach;
 mod attempts;
 mod batch;
+mod causes;
 mod change;
 mod claim;
 mod command;

@@ -20,6 +20,12 @@ pub struct Model {
     pub payload: String,
     pub occurred_at: i64,
     pub traceparent: Option<String>,
+    /// The event whose handler published it; none where it comes from outside.
+    pub causation_id: Option<Uuid>,
+    /// The first event of the chain; set with `causation_id`.
+    pub correlation_id: Option<Uuid>,
+    /// How many events stand before it in the chain.
+    pub causation_depth: i32,
     pub reason: String,
     pub attempts: i32,
     pub last_status: Option<i32>,

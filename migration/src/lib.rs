@@ -5,6 +5,7 @@ pub use sea_orm_migration::prelude::*;
 mod m20261123_000001_schema;
 mod m20261124_000002_under_fire;
 mod m20261124_000003_handlers;
+mod m20261124_000004_causes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_schema::Migration),
             Box::new(m20261124_000002_under_fire::Migration),
             Box::new(m20261124_000003_handlers::Migration),
+            Box::new(m20261124_000004_causes::Migration),
         ]
     }
 }

@@ -17,6 +17,8 @@ pub struct Router {
     threads: usize,
     #[serde(with = "humantime_serde")]
     pub passivate_after: Duration,
+    /// Events that may stand before one that a handler publishes, the one that it handles included.
+    pub max_causation_depth: u32,
 }
 
 impl Router {
@@ -36,5 +38,10 @@ pub(super) const RULES: &[Rule<Router>] = &[
         key: "router.passivate_after",
         allowed: "a duration from 1ms to 30d, such as 5m",
         holds: |router| is_some_time_up_to(router.passivate_after, days(30)),
+    },
+    Rule {
+        key: "router.max_causation_depth",
+        allowed: "a whole number from 1 to 1000",
+        holds: |router| (1..=1000).contains(&router.max_causation_depth),
     },
 ];

@@ -46,6 +46,7 @@ fn the_defaults_are_those_of_the_documentation() {
         (10_000, 2_500)
     );
     assert_eq!(config.router.passivate_after, Duration::from_secs(300));
+    assert_eq!(config.router.max_causation_depth, 16);
     assert_eq!(config.delivery.timeout, Duration::from_secs(15));
     assert_eq!((config.delivery.concurrency, config.delivery.window), (64, 256));
     assert_eq!(config.delivery.extra_ca_file(), None);
@@ -341,6 +342,12 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
         "0s",
         "router.passivate_after = \"0s\"",
         "from 1ms to 30d",
+    ),
+    (
+        "ROUTER__MAX_CAUSATION_DEPTH",
+        "1001",
+        "router.max_causation_depth = 1001",
+        "from 1 to 1000",
     ),
     (
         "DELIVERY__TIMEOUT",

@@ -1,9 +1,12 @@
 //! Events: what publishers hand in and what the log keeps.
 
+mod cause;
+
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+pub use self::cause::{Cause, derived_id};
 use super::{
     event_key::EventKey,
     id::{EventId, WorkspaceId},
@@ -25,6 +28,8 @@ pub struct NewEvent {
     pub occurred_at: Timestamp,
     /// W3C trace context of the publisher, sent on with every delivery.
     pub traceparent: Option<String>,
+    /// What led to it, where a handler published it; `None` where it comes from outside.
+    pub cause: Option<Cause>,
 }
 
 /// What an event takes beside its payload, roughly.
@@ -50,6 +55,8 @@ pub struct PlatformEvent {
     pub payload: Box<str>,
     pub occurred_at: Timestamp,
     pub traceparent: Option<String>,
+    /// What led to it, where a handler published it; `None` where it comes from outside.
+    pub cause: Option<Cause>,
     /// Why what the database keeps of it cannot be delivered; `None` for every intact event. One line for a
     /// person.
     pub defect: Option<Box<str>>,
@@ -70,9 +77,24 @@ impl PlatformEvent {
             payload: event.payload,
             occurred_at: event.occurred_at,
             traceparent: event.traceparent,
+            cause: event.cause,
             defect: None,
             latch: None,
             body: OnceLock::new(),
+        }
+    }
+
+    /// The event at the beginning of its chain of causes; itself, where it comes from outside.
+    pub fn correlation_id(&self) -> EventId {
+        self.cause.map_or(self.id, |cause| cause.correlation_id)
+    }
+
+    /// The cause of an event that a handler of this one publishes.
+    pub fn caused(&self) -> Cause {
+        Cause {
+            causation_id: self.id,
+            correlation_id: self.correlation_id(),
+            depth: self.cause.map_or(0, |cause| cause.depth).saturating_add(1),
         }
     }
 

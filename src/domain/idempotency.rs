@@ -16,6 +16,6 @@ pub struct Idempotency {
 pub struct Recorded {
     /// In the order sent.
     pub event_ids: Vec<EventId>,
-    /// An earlier publish under the same key and with the same body recorded them.
+    /// An earlier publish recorded them: under the same key and with the same body, or by the same handler.
     pub replayed: bool,
 }

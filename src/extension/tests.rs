@@ -64,6 +64,7 @@ fn context(payload: &str, publish: Arc<dyn HandlerPublish>) -> EventContext {
         payload: payload.into(),
         occurred_at: Timestamp::default(),
         traceparent: None,
+        cause: None,
     };
     let event = event::PlatformEvent::record(WorkspaceId::new(Uuid::nil()), Seq::new(1), new);
     EventContext::new(ContextParts {

@@ -18,6 +18,7 @@ use crate::domain::{
 
 /// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
 const ROWS_PER_STATEMENT: usize = 128;
+const EVENT_COLUMNS: usize = 12;
 
 /// What one transaction takes.
 #[derive(Default)]
@@ -95,15 +96,15 @@ impl Batch {
             .flat_map(|staged| staged.events.iter().map(Arc::as_ref))
             .collect();
         for chunk in power_of_two_chunks(&events, ROWS_PER_STATEMENT) {
-            let mut values = Vec::with_capacity(chunk.len() * 9);
+            let mut values = Vec::with_capacity(chunk.len() * EVENT_COLUMNS);
             for event in chunk {
                 values.extend(event_values(event));
             }
             let statement = multi_row(
                 backend,
                 "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, \
-                 occurred_at, traceparent) VALUES",
-                9,
+                 occurred_at, traceparent, causation_id, correlation_id, causation_depth) VALUES",
+                EVENT_COLUMNS,
                 chunk.len(),
                 "",
                 values,
@@ -235,10 +236,10 @@ impl Batch {
         for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
             let statement = multi_row(
                 transaction.get_database_backend(),
-                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, handler, seq, \
-                 event_key, schema_version, actor, payload, occurred_at, traceparent, reason, attempts, \
-                 last_status, last_error, failed_at, status) VALUES",
-                19,
+                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, handler, \
+                 seq, event_key, schema_version, actor, payload, occurred_at, traceparent, causation_id, \
+                 correlation_id, causation_depth, reason, attempts, last_status, last_error, failed_at, status) VALUES",
+                22,
                 chunk.len(),
                 "ON CONFLICT (installation_id, event_id, handler) DO NOTHING",
                 chunk.concat(),
@@ -259,7 +260,8 @@ impl LetterCommand {
     }
 }
 
-fn event_values(event: &PlatformEvent) -> [Value; 9] {
+fn event_values(event: &PlatformEvent) -> [Value; EVENT_COLUMNS] {
+    let [causation, correlation, depth] = cause_values(event);
     [
         event.workspace_id.uuid().into(),
         event.seq.get().into(),
@@ -270,11 +272,25 @@ fn event_values(event: &PlatformEvent) -> [Value; 9] {
         String::from(&*event.payload).into(),
         event.occurred_at.millis().into(),
         event.traceparent.clone().into(),
+        causation,
+        correlation,
+        depth,
+    ]
+}
+
+/// `causation_id`, `correlation_id` and `causation_depth`.
+fn cause_values(event: &PlatformEvent) -> [Value; 3] {
+    let cause = event.cause;
+    [
+        cause.map(|cause| cause.causation_id.uuid()).into(),
+        cause.map(|cause| cause.correlation_id.uuid()).into(),
+        count(cause.map_or(0, |cause| cause.depth)).into(),
     ]
 }
 
 fn letter_values(command: &SettleCommand, letter: &NewLetter) -> Vec<Value> {
     let event = &letter.event;
+    let [causation, correlation, depth] = cause_values(event);
     vec![
         letter.id.uuid().into(),
         command.workspace_id.uuid().into(),
@@ -289,6 +305,9 @@ fn letter_values(command: &SettleCommand, letter: &NewLetter) -> Vec<Value> {
         String::from(&*event.payload).into(),
         event.occurred_at.millis().into(),
         event.traceparent.clone().into(),
+        causation,
+        correlation,
+        depth,
         letter.reason.as_str().into(),
         count(letter.attempts).into(),
         letter.last_status.map(i32::from).into(),

@@ -65,7 +65,11 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
-    pub permit: super::Permit,
+    /// The ids follow from what made the events (see [`crate::domain::event::derived_id`]): where they are recorded
+    /// already, that is the answer, and nothing is written.
+    pub derived: bool,
+    /// None for a handler, which must be able to publish while publishers hold every permit.
+    pub permit: Option<super::Permit>,
     /// Goes with the events to their deliveries.
     pub latch: Option<Arc<SyncLatch>>,
 }
@@ -80,12 +84,18 @@ impl Append {
 
     /// Tells the publisher that its events are recorded.
     pub(super) fn recorded(self) {
+        self.answer(false);
+    }
+
+    /// Tells the publisher that its events had been recorded before.
+    pub(super) fn recorded_before(self) {
+        self.answer(true);
+    }
+
+    fn answer(self, replayed: bool) {
         let event_ids = self.events.iter().map(|event| event.id).collect();
         // A publisher that has gone away meanwhile has its events all the same.
-        let _ = self.reply.send(Ok(Recorded {
-            event_ids,
-            replayed: false,
-        }));
+        let _ = self.reply.send(Ok(Recorded { event_ids, replayed }));
     }
 }
 

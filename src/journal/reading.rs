@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::domain::{
-    event::{NewEvent, PlatformEvent},
+    event::{Cause, NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},
     seq::Seq,
@@ -48,6 +48,18 @@ impl Reading<'_> {
         EventKey::from_stored(text)
     }
 
+    /// An event has both ids or, where it comes from outside, none.
+    fn cause(&mut self) -> Option<Cause> {
+        let causation: Option<Uuid> = self.column("causation_id").flatten();
+        let correlation: Option<Uuid> = self.column("correlation_id").flatten();
+        let depth: Option<i32> = self.column("causation_depth");
+        Some(Cause {
+            causation_id: EventId::new(causation?),
+            correlation_id: EventId::new(correlation?),
+            depth: u32::try_from(depth?).unwrap_or(u32::MAX),
+        })
+    }
+
     fn payload(&mut self) -> Box<str> {
         let Some(text) = self.column::<String>("payload") else {
             return LOST_PAYLOAD.into();
@@ -83,6 +95,7 @@ pub(super) fn event(row: &QueryResult, workspace: WorkspaceId, seq: Seq, id: Eve
         payload: reading.payload(),
         occurred_at: Timestamp::from_millis(reading.column("occurred_at").unwrap_or(0)),
         traceparent: reading.column("traceparent").flatten(),
+        cause: reading.cause(),
     };
     let mut event = PlatformEvent::record(workspace, seq, event);
     event.defect = reading.defect.map(String::into_boxed_str);
@@ -99,6 +112,7 @@ pub(super) fn lost_event(workspace: WorkspaceId, seq: Seq, id: EventId, defect: 
         payload: LOST_PAYLOAD.into(),
         occurred_at: Timestamp::from_millis(0),
         traceparent: None,
+        cause: None,
     };
     let mut event = PlatformEvent::record(workspace, seq, event);
     event.defect = Some(defect.into());

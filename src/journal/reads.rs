@@ -43,7 +43,8 @@ pub(super) async fn page<C: ConnectionTrait>(
     let backend = connection.get_database_backend();
     let [first, second, third, fourth] = numbered(backend);
     let sql = format!(
-        "SELECT seq, id, event_key, schema_version, actor, payload, occurred_at, traceparent FROM platform_event \
+        "SELECT seq, id, event_key, schema_version, actor, payload, occurred_at, traceparent, \
+         causation_id, correlation_id, causation_depth FROM platform_event \
          WHERE workspace_id = {first} AND seq > {second} AND seq <= {third} ORDER BY seq LIMIT {fourth}"
     );
     let values: [Value; 4] = [
@@ -123,7 +124,10 @@ pub(super) fn due_retries_sql(backend: DbBackend) -> String {
          r.seq AS seq, COALESCE(d.id, e.id) AS found, COALESCE(d.event_key, e.event_key) AS event_key, \
          COALESCE(d.payload, e.payload) AS payload, COALESCE(d.schema_version, e.schema_version) AS schema_version, \
          COALESCE(d.actor, e.actor) AS actor, COALESCE(d.occurred_at, e.occurred_at) AS occurred_at, \
-         COALESCE(d.traceparent, e.traceparent) AS traceparent \
+         COALESCE(d.traceparent, e.traceparent) AS traceparent, \
+         COALESCE(d.causation_id, e.causation_id) AS causation_id, \
+         COALESCE(d.correlation_id, e.correlation_id) AS correlation_id, \
+         COALESCE(d.causation_depth, e.causation_depth) AS causation_depth \
          FROM (SELECT * FROM ext_delivery_retry r WHERE r.installation_id = {first} AND r.next_attempt_at <= {second} \
          AND {IS_KNOWN_KIND} ORDER BY r.next_attempt_at, r.seq LIMIT {third}) r \
          LEFT JOIN dead_letter_event d ON d.id = r.dead_letter_id \

@@ -11,16 +11,18 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Clock,
     domain::{
+        attempt::{DeadLetterReason, DeliveryKind},
         event::{NewEvent, PlatformEvent},
         event_key::EventKey,
-        id::{EventId, InstallationId, WorkspaceId},
+        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
         installation::{DeliveryType, NewInstallation},
+        lane::DeliveryKey,
         seq::Seq,
     },
     journal::{
-        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, Notice, Permit, SettleCommand,
-        SettleError, WorkspaceAdmission,
+        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, LetterCommand, NewLetter,
+        Notice, Permit, SettleCommand, SettleError, WorkspaceAdmission,
     },
 };
 
@@ -170,6 +172,7 @@ pub(crate) fn new_event() -> NewEvent {
         payload: "{}".into(),
         occurred_at: Clock.now(),
         traceparent: None,
+        cause: None,
     }
 }
 
@@ -216,7 +219,27 @@ pub(crate) fn append_under(
         events,
         idempotency,
         reply,
-        permit: permit(),
+        derived: false,
+        permit: Some(permit()),
+    });
+    answer
+}
+
+/// Sends an append of a handler.
+pub(crate) fn append_derived(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    journal.append(Append {
+        latch: None,
+        workspace_id,
+        events,
+        idempotency: None,
+        reply,
+        derived: true,
+        permit: None,
     });
     answer
 }
@@ -266,6 +289,59 @@ pub(crate) async fn settle(
     fill(&mut command);
     journal.settle(command);
     answer.await.unwrap()
+}
+
+/// Holds the writer until the sender is dropped, so that what is sent meanwhile is gathered together.
+pub(crate) async fn hold(journal: &Journal) -> oneshot::Sender<()> {
+    let (gate, opened) = oneshot::channel::<()>();
+    let (started, has_started) = oneshot::channel();
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        journal
+            .write(move |_| {
+                Box::pin(async move {
+                    started.send(()).unwrap();
+                    let _ = opened.await;
+                    Ok(((), Vec::new()))
+                })
+            })
+            .await
+            .unwrap();
+    });
+    has_started.await.unwrap();
+    gate
+}
+
+/// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.
+pub(crate) async fn bury(
+    journal: &Journal,
+    workspace: WorkspaceId,
+    installation: InstallationId,
+    seq: Seq,
+    letter: DeadLetterId,
+) {
+    let events = journal.page(workspace, seq.prev(), seq, 1).await.unwrap();
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let new = NewLetter {
+        id: letter,
+        extension_key: "crm".into(),
+        event: Arc::clone(&events[0]),
+        key: DeliveryKey {
+            kind: DeliveryKind::Live,
+            event_id: events[0].id,
+            handler: crate::domain::handler_name::HandlerName::WHOLE,
+        },
+        reason: DeadLetterReason::Gone,
+        attempts: 1,
+        last_status: None,
+        last_error: None,
+        failed_at: Clock.now(),
+    };
+    settle(journal, workspace, installation, generation, seq, |command| {
+        command.letters.push(LetterCommand::Write(Box::new(new)));
+    })
+    .await
+    .unwrap();
 }
 
 /// All places of the workspace's log.

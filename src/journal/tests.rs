@@ -1,6 +1,8 @@
 //! The journal's promises, on both engines.
 
+mod causes;
 mod corrupt;
+mod derived;
 mod keys;
 mod outage;
 mod plans;

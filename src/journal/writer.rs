@@ -1,6 +1,7 @@
 //! The one writer: gathers what waits while a transaction commits, and commits it with the next.
 
 mod commit;
+mod derived;
 mod jobs;
 mod outage;
 

@@ -104,6 +104,7 @@ mod tests {
             payload: "x".repeat(payload).into(),
             occurred_at: Timestamp::default(),
             traceparent: None,
+            cause: None,
         };
         Arc::new(PlatformEvent::record(
             WorkspaceId::new(uuid::Uuid::nil()),

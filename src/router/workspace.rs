@@ -202,7 +202,8 @@ impl Handler<Publish> for WorkspaceActor {
             events: publish.events,
             idempotency: publish.idempotency,
             reply: publish.reply,
-            permit: publish.permit,
+            derived: false,
+            permit: Some(publish.permit),
             latch: publish.latch,
         });
     }

@@ -164,6 +164,7 @@ impl Scene {
                 payload: payload.into(),
                 occurred_at: Clock.wall(),
                 traceparent: None,
+                cause: None,
             };
             (event, idempotency)
         });

@@ -4,7 +4,7 @@ use entity::platform_event::{Column, Entity, Model};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::domain::{
-    event::{NewEvent, PlatformEvent},
+    event::{Cause, NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},
     seq::Seq,
@@ -175,6 +175,12 @@ pub async fn head(conn: &impl ConnectionTrait, workspace: WorkspaceId) -> Result
 }
 
 fn recorded(row: Model) -> PlatformEvent {
+    let ids = row.causation_id.zip(row.correlation_id);
+    let cause = ids.map(|(causation, correlation)| Cause {
+        causation_id: EventId::new(causation),
+        correlation_id: EventId::new(correlation),
+        depth: u32::try_from(row.causation_depth).unwrap_or(u32::MAX),
+    });
     let event = NewEvent {
         id: EventId::new(row.id),
         event_key: EventKey::from_stored(row.event_key),
@@ -183,6 +189,7 @@ fn recorded(row: Model) -> PlatformEvent {
         payload: row.payload.into_boxed_str(),
         occurred_at: Timestamp::from_millis(row.occurred_at),
         traceparent: row.traceparent,
+        cause,
     };
     PlatformEvent::record(WorkspaceId::new(row.workspace_id), Seq::new(row.seq), event)
 }

@@ -135,6 +135,9 @@ impl Fixture {
             payload: "{}".into(),
             occurred_at: seq * 1000,
             traceparent: None,
+            causation_id: None,
+            correlation_id: None,
+            causation_depth: 0,
         };
         let id = EventId::new(row.id);
         let row = platform_event::ActiveModel::from(row).reset_all();
@@ -292,6 +295,9 @@ impl Fixture {
             payload: "{}".into(),
             occurred_at: seq * 1000,
             traceparent: None,
+            causation_id: None,
+            correlation_id: None,
+            causation_depth: 0,
             reason: "RETRIES_EXHAUSTED".into(),
             attempts: 8,
             last_status: Some(500),

@@ -52,6 +52,7 @@ pub(super) async fn publish(
         payload: sent.payload,
         occurred_at: state.clock.wall(),
         traceparent: traceparent::read(request.headers()),
+        cause: None,
     };
     let id = event.id;
     let recorded = state.router.publish(workspace, event, idempotency).await?;

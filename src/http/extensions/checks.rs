@@ -94,7 +94,10 @@ fn lower_name(name: &str) -> Option<String> {
 }
 
 fn not_reserved(name: &str) -> Result<(), &'static str> {
-    if is_reserved_header(name) || REFUSED.contains(&name) || name.starts_with("webhook-") {
+    let is_ours = ["webhook-", "pointsman-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    if is_ours || is_reserved_header(name) || REFUSED.contains(&name) {
         return Err("is set by the delivery itself");
     }
     Ok(())
@@ -203,10 +206,16 @@ mod tests {
 
     #[test]
     fn headers_that_are_not_the_admins_to_set_are_refused() {
-        for name in REFUSED
-            .iter()
-            .chain(&["Host", "date", "connection", "Webhook-Signature", "webhook-x"])
-        {
+        let ours = [
+            "Host",
+            "date",
+            "connection",
+            "Webhook-Signature",
+            "webhook-x",
+            "Pointsman-Correlation-Id",
+            "pointsman-x",
+        ];
+        for name in REFUSED.iter().chain(&ours) {
             assert_eq!(checked(&[(name, "x")]).unwrap_err(), [format!("headers.{name}")]);
         }
     }

@@ -42,5 +42,6 @@ fn sample(clock: Clock, sender: UserId) -> NewEvent {
         payload: r#"{"message":"A test event from Pointsman"}"#.into(),
         occurred_at: clock.wall(),
         traceparent: None,
+        cause: None,
     }
 }

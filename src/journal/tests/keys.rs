@@ -4,7 +4,7 @@ use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{
-    kit::{append_under, key, vandalise},
+    kit::{append_under, hold, key, vandalise},
     *,
 };
 use crate::domain::idempotency::Recorded;
@@ -14,27 +14,6 @@ async fn stored_keys(journal: &Journal) -> i64 {
     let statement = Statement::from_string(journal.reader().get_database_backend(), sql);
     let row = journal.reader().query_one_raw(statement).await.unwrap().unwrap();
     row.try_get("", "number").unwrap()
-}
-
-/// Holds the writer until the sender is dropped, so that what is sent meanwhile is gathered together.
-async fn hold(journal: &Journal) -> oneshot::Sender<()> {
-    let (gate, opened) = oneshot::channel::<()>();
-    let (started, has_started) = oneshot::channel();
-    let journal = journal.clone();
-    tokio::spawn(async move {
-        journal
-            .write(move |_| {
-                Box::pin(async move {
-                    started.send(()).unwrap();
-                    let _ = opened.await;
-                    Ok(((), Vec::new()))
-                })
-            })
-            .await
-            .unwrap();
-    });
-    has_started.await.unwrap();
-    gate
 }
 
 on_both_engines!(

@@ -60,6 +60,13 @@ impl Writer {
             log::error!(error:%; "looking up idempotency keys failed");
             return Outcome::Unknown;
         }
+        if let Err(error) = self.answer_derived(&*connection, batch).await {
+            log::error!(error:%; "looking up derived events failed");
+            return Outcome::Unknown;
+        }
+        if batch.is_empty() {
+            return Outcome::Committed(());
+        }
         let heads = batch.stage(&self.heads);
         let outcome = bounded(connection.write(batch)).await;
         if matches!(outcome, Outcome::Committed(())) {

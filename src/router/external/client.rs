@@ -42,6 +42,8 @@ const DEFAULT_CONNECTIONS: usize = 4096;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const CAUSATION_ID: HeaderName = HeaderName::from_static("pointsman-causation-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("pointsman-correlation-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What all external clients share. Cheap to clone.
@@ -185,11 +187,18 @@ impl ExternalClient {
         headers.insert(CONTENT_TYPE, Value::from_static("application/json"));
         headers.insert(USER_AGENT, self.config.user_agent.clone());
         let seconds = now.seconds();
+        let causation = event
+            .cause
+            .map(|cause| (CAUSATION_ID, cause.causation_id.to_string()));
         for (name, text) in [
             (WEBHOOK_ID, event.id.to_string()),
             (WEBHOOK_TIMESTAMP, seconds.to_string()),
             (WEBHOOK_SIGNATURE, target.keys.sign(event.id, seconds, body)),
-        ] {
+            (CORRELATION_ID, event.correlation_id().to_string()),
+        ]
+        .into_iter()
+        .chain(causation)
+        {
             headers.insert(
                 name,
                 Value::try_from(text).expect("ids, numbers and base64 are visible ASCII"),

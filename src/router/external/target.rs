@@ -43,7 +43,7 @@ pub enum TargetError {
 }
 
 /// Set by Pointsman or by HTTP itself on every delivery, so that no installation may set them.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 20] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -52,6 +52,8 @@ const RESERVED: [&str; 18] = [
     "expect",
     "host",
     "keep-alive",
+    "pointsman-causation-id",
+    "pointsman-correlation-id",
     "proxy-connection",
     "te",
     "traceparent",

@@ -218,6 +218,7 @@ pub(super) fn new_event() -> NewEvent {
         payload: "{}".into(),
         occurred_at: Clock.now(),
         traceparent: None,
+        cause: None,
     }
 }
 

@@ -112,7 +112,8 @@ pub(super) async fn append(running: &Running, workspace: WorkspaceId, events: Ve
         events,
         idempotency: None,
         reply,
-        permit,
+        derived: false,
+        permit: Some(permit),
     });
     answer.await.unwrap().unwrap()
 }

@@ -43,6 +43,7 @@ fn event_at(seq: i64, occurred_at: Timestamp) -> PlatformEvent {
         payload: "{}".into(),
         occurred_at,
         traceparent: None,
+        cause: None,
     };
     PlatformEvent::record(WorkspaceId::new(Uuid::nil()), Seq::new(seq), new)
 }

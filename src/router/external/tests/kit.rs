@@ -18,7 +18,7 @@ pub(super) use crate::{
     clock::Clock,
     domain::{
         attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
-        event::{NewEvent, PlatformEvent},
+        event::{Cause, NewEvent, PlatformEvent},
         event_key::EventKey,
         id::{EventId, InstallationId, WorkspaceId},
         seq::Seq,
@@ -112,6 +112,7 @@ pub(super) fn event() -> PlatformEvent {
         payload: PAYLOAD.into(),
         occurred_at: Clock.now(),
         traceparent: Some(TRACEPARENT.to_owned()),
+        cause: None,
     };
     PlatformEvent::record(WorkspaceId::new(Clock.new_uuid()), Seq::new(1), new)
 }

@@ -36,6 +36,7 @@ async fn the_headers_are_those_of_the_contract() {
         ("user-agent", concat!("Pointsman/", env!("CARGO_PKG_VERSION"))),
         ("webhook-id", &event.id.to_string()),
         ("traceparent", TRACEPARENT),
+        ("pointsman-correlation-id", &event.id.to_string()),
         ("authorization", "Bearer token"),
         ("x-tenant", "blue"),
         ("host", &receiver.address().to_string()),
@@ -43,8 +44,32 @@ async fn the_headers_are_those_of_the_contract() {
     ] {
         assert_eq!(received.header(name), Some(value), "{name}");
     }
+    assert_eq!(received.header("pointsman-causation-id"), None);
     // The excerpt of an answer is kept as it came, so nothing compressed is asked for.
     assert_eq!(received.header("accept-encoding"), Some("identity"));
+}
+
+#[actix_web::test]
+async fn the_causes_of_an_event_are_sent_with_it() {
+    let receiver = Receiver::start().await.unwrap();
+    let mut event = event();
+    let [source, first] = [1, 2].map(|n| EventId::new(uuid::Uuid::from_u128(n)));
+    event.cause = Some(Cause {
+        causation_id: source,
+        correlation_id: first,
+        depth: 2,
+    });
+    Delivery::to_loopback()
+        .client
+        .attempt(&target(&receiver.url()), &event, Clock)
+        .await;
+    let received = receiver.received_one().await.unwrap();
+    for (name, id) in [
+        ("pointsman-causation-id", source),
+        ("pointsman-correlation-id", first),
+    ] {
+        assert_eq!(received.header(name), Some(id.to_string().as_str()), "{name}");
+    }
 }
 
 #[actix_web::test]
