@@ -23,6 +23,7 @@ mod engine_clock;
 mod gather;
 mod health;
 mod idempotency;
+mod in_process;
 mod installations;
 mod job;
 mod letters;
@@ -57,6 +58,7 @@ pub use self::{
     },
     database::DatabaseUrl,
     health::StorageTrouble,
+    in_process::InProcessExtension,
     installations::InstallationView,
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, migrate},

@@ -54,7 +54,7 @@ use crate::{
         timestamp::Timestamp,
     },
     extension::Extensions,
-    journal::{AppendError, Journal, JournalSettings, OpenError, Permit, Reader},
+    journal::{AppendError, InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -144,6 +144,15 @@ impl EventRouter {
         let directory = Arc::new(Directory::default());
         let sink = Arc::clone(&directory);
         let journal = Journal::open(journal, Box::new(move |notice| sink.notify(notice)), clock).await?;
+        let extensions = settings.in_process.extensions.all();
+        let registered = extensions.map(|extension| InProcessExtension {
+            key: extension.key.clone(),
+            patterns: extension.patterns(),
+        });
+        if let Err(error) = journal.register_extensions(registered.collect()).await {
+            journal.stop().await;
+            return Err(error.into());
+        }
         Ok(Self::over(settings, journal, directory, clock))
     }
 

@@ -16,7 +16,7 @@ use crate::{
         attempt::DeliveryKind,
         event_pattern::EventPattern,
         id::{InstallationId, SubscriptionId, WorkspaceId},
-        installation::{InstallationChange, InstallationUpdate, NewInstallation},
+        installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
         seq::Seq,
         span::{Span, SpanCloseReason},
         timestamp::Timestamp,
@@ -44,6 +44,15 @@ impl InstallationView {
 
     pub fn workspace_id(&self) -> WorkspaceId {
         WorkspaceId::new(self.installation.workspace_id)
+    }
+
+    pub fn is_in_process(&self) -> bool {
+        self.installation.delivery_type == DeliveryType::InProcess.as_str()
+    }
+
+    /// Paused, disabled, or of an extension whose code is not here: what is due to it waits.
+    pub fn is_held(&self) -> bool {
+        is_held(&self.installation)
     }
 }
 
@@ -172,6 +181,10 @@ pub(super) async fn change(
     view(transaction, installation).await
 }
 
+fn is_held(installation: &ext_installation::Model) -> bool {
+    installation.paused || !installation.enabled || !installation.available
+}
+
 async fn update_installation(
     spans: &Spans<'_>,
     installation: &mut ext_installation::Model,
@@ -182,12 +195,11 @@ async fn update_installation(
         (false, Some(true)) => spans.reopen_disabled().await?,
         _ => {}
     }
-    let was_held = installation.paused || !installation.enabled || !installation.available;
+    let was_held = is_held(installation);
     installation.enabled = update.enabled.unwrap_or(installation.enabled);
     installation.paused = update.paused.unwrap_or(installation.paused);
-    let is_held = installation.paused || !installation.enabled || !installation.available;
-    if is_held != was_held {
-        installation.held_since = is_held.then(|| spans.clock.now().millis());
+    if is_held(installation) != was_held {
+        installation.held_since = (!was_held).then(|| spans.clock.now().millis());
     }
     if let Some(name) = update.name {
         installation.name = name;
@@ -211,16 +223,16 @@ async fn update_installation(
 }
 
 /// The spans of one installation, changed at one place of the log.
-struct Spans<'a> {
-    transaction: &'a DatabaseTransaction,
-    workspace: WorkspaceId,
-    installation: InstallationId,
-    head: Seq,
-    clock: Clock,
+pub(super) struct Spans<'a> {
+    pub(super) transaction: &'a DatabaseTransaction,
+    pub(super) workspace: WorkspaceId,
+    pub(super) installation: InstallationId,
+    pub(super) head: Seq,
+    pub(super) clock: Clock,
 }
 
 impl Spans<'_> {
-    async fn subscribe(
+    pub(super) async fn subscribe(
         &self,
         subscription: SubscriptionId,
         pattern: &EventPattern,

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, Transaction
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Journal, attach,
+    ChangeError, Journal, attach,
     attempts::AttemptBuffer,
     claim::{self, FileClaim},
     database::DatabaseUrl,
@@ -48,6 +48,8 @@ pub enum OpenError {
     File(PathBuf, io::Error),
     #[error("the database cannot be opened: {0}")]
     Database(#[from] DbErr),
+    #[error("the installations of in-process extensions cannot be brought up to date: {0}")]
+    Extensions(#[from] ChangeError),
     #[error("the journal's thread cannot be started: {0}")]
     Thread(io::Error),
 }

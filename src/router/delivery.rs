@@ -131,7 +131,7 @@ impl<M: Means> DeliveryActor<M> {
             LaneMode::Draining
         } else if let Some(head) = installation.uninstalled_seq {
             LaneMode::Closing { head: Seq::new(head) }
-        } else if installation.paused || !installation.enabled {
+        } else if self.view.is_held() {
             let since = installation.held_since.map(Timestamp::from_millis);
             LaneMode::Held {
                 since: since.unwrap_or_else(|| self.shared.clock.now()),

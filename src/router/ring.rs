@@ -61,6 +61,13 @@ impl Ring {
         self.events.len()
     }
 
+    /// The event at this place, where the ring holds it.
+    pub(super) fn get(&self, seq: Seq) -> Option<&Arc<PlatformEvent>> {
+        let first = self.events.front()?.seq;
+        let index = usize::try_from(seq.get() - first.get()).ok()?;
+        self.events.get(index)
+    }
+
     /// The events after `seq`, or none where the ring does not reach back that far.
     pub(super) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<PlatformEvent>>> {
         let first = self.events.front()?.seq;

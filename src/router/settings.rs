@@ -39,6 +39,9 @@ pub struct InProcessSettings {
     pub async_timeout: Duration,
     pub executor_threads: usize,
     pub concurrency: usize,
+    /// Of an event that a handler publishes; as much as a request may bring.
+    pub max_payload_bytes: usize,
+    pub max_causation_depth: u32,
 }
 
 impl Default for InProcessSettings {
@@ -50,6 +53,8 @@ impl Default for InProcessSettings {
             async_timeout: Duration::from_secs(300),
             executor_threads: 1,
             concurrency: 64,
+            max_payload_bytes: 256 * 1024,
+            max_causation_depth: 16,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     dead_letters::DeadLetterActor,
     directory::{Directory, Entry},
     failed::FailedInstallations,
+    in_process::{self, EventExecutor},
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
     supervisor::{LookBy, RouterSupervisor, WorkspaceStopped},
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     /// Permits to read a workspace's installations.
     pub(super) loads: Semaphore,
+    pub(super) executor: EventExecutor,
     arbiters: Vec<Arbiter>,
     dead_letters: Mutex<Option<Addr<DeadLetterActor>>>,
     dead_letter_deaths: Arc<Mutex<Deaths>>,
@@ -53,9 +55,14 @@ impl Shared {
         directory: Arc<Directory>,
         clock: Clock,
     ) -> Self {
+        in_process::prepare();
         Self {
             admission: Admission::new(settings.max_in_flight),
             arbiters: (0..settings.threads).map(|_| Arbiter::new()).collect(),
+            executor: EventExecutor::new(
+                settings.in_process.executor_threads,
+                settings.in_process.concurrency,
+            ),
             settings,
             journal,
             directory,
@@ -216,6 +223,7 @@ impl Shared {
     }
 
     pub(super) fn stop_arbiters(&self) {
+        self.executor.stop();
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

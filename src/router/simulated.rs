@@ -7,6 +7,7 @@ use super::{
     Directory, EventRouter, RouterSettings,
     dead_letters::DeadLetterActor,
     external_delivery::ExternalDeliveryActor,
+    in_process::InProcessHandlerActor,
     supervisor::RouterSupervisor,
     workspace::{FindChild, Found, Purpose, WorkspaceActor},
 };
@@ -36,6 +37,7 @@ macro_rules! can_panic_silently {
 can_panic_silently!(
     WorkspaceActor,
     ExternalDeliveryActor,
+    InProcessHandlerActor,
     DeadLetterActor,
     RouterSupervisor
 );

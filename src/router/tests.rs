@@ -1,8 +1,10 @@
 //! What becomes of events when actors die: a panic is a restart from the cursor, and nothing else notices.
 
+mod in_process;
 mod kit;
 mod news;
 mod passivation;
+mod probe;
 mod restarts;
 
 use std::time::Duration;
@@ -35,6 +37,7 @@ macro_rules! can_be_made_to_panic {
 can_be_made_to_panic!(
     WorkspaceActor,
     ExternalDeliveryActor,
+    super::in_process::InProcessHandlerActor,
     dead_letters::DeadLetterActor,
     RouterSupervisor
 );

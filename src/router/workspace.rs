@@ -9,6 +9,7 @@ mod children;
 mod finding;
 mod idling;
 mod installed;
+mod latches;
 mod messages;
 mod reading;
 
@@ -29,6 +30,7 @@ use self::{idling::Idling, installed::Installed, reading::Waiting};
 use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
 use crate::{
     domain::{
+        event::PlatformEvent,
         id::{InstallationId, WorkspaceId},
         seq::Seq,
     },
@@ -59,6 +61,8 @@ pub(super) struct WorkspaceActor {
     load_again: bool,
     /// Events of the next page from the database, learned from the weight of the last.
     page_events: usize,
+    /// Events whose publishers wait, until it is known for whom: the installations are being read.
+    undecided: Vec<Arc<PlatformEvent>>,
     draining: bool,
     retired: bool,
     idling: Idling,
@@ -88,6 +92,7 @@ impl WorkspaceActor {
             loading: false,
             load_again: false,
             page_events: reading::FIRST_PAGE_EVENTS,
+            undecided: Vec::new(),
             draining: false,
             retired: false,
             finds: Vec::new(),
@@ -133,6 +138,7 @@ impl WorkspaceActor {
                 for view in views {
                     self.take_view(view, ctx);
                 }
+                self.decide_latches();
                 // Also those of which a newer view came as a notice while this one was read.
                 self.start_children_with_work(ctx);
                 self.serve_waiting(ctx);
@@ -154,6 +160,7 @@ impl WorkspaceActor {
         let before = self.head;
         self.head = before.max(head);
         let is_all = recent.covers(before, self.head);
+        self.take_latches(&recent);
         if self.loaded && is_all {
             self.start_children_due(before, &recent, ctx);
         }

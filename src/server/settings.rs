@@ -75,6 +75,8 @@ pub(super) fn router_settings(
             async_timeout: config.in_process.async_timeout,
             executor_threads: config.in_process.executor_thread_count(),
             concurrency: config.in_process.concurrency,
+            max_payload_bytes: config.publish.max_body_bytes,
+            max_causation_depth: config.router.max_causation_depth,
         },
     })
 }

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         attempt::{AttemptOutcome, AttemptResult},
         event::PlatformEvent,
-        lane::{Delivery, Input},
+        lane::{Delivery, DeliveryKey, Input},
         seq::Seq,
     },
     journal::AttemptRecord,
@@ -39,10 +39,18 @@ impl<M: Means> DeliveryActor<M> {
         self.running.insert(key, RunningAttempt(task));
     }
 
+    /// The publisher of the event need not wait for this delivery any longer.
+    pub(super) fn release_publisher(&self, event: &PlatformEvent, key: DeliveryKey) {
+        if let Some(latch) = &event.latch {
+            latch.arrive((self.installation_id(), key.handler));
+        }
+    }
+
     pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {
         let AttemptFinished { delivery, end } = finished;
         let AttemptEnd { attempted_at, result } = end;
         self.running.remove(&delivery.key);
+        self.release_publisher(&delivery.event, delivery.key);
         match result.outcome {
             AttemptOutcome::Delivered => self.health.last_success_at = Some(attempted_at),
             _ => self.health.last_failure_at = Some(attempted_at),

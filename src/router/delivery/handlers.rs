@@ -93,7 +93,19 @@ impl<M: Means> Handler<Events> for DeliveryActor<M> {
             }));
         }
         let through = events.through;
+        let awaited: Vec<Due> = due
+            .iter()
+            .filter(|due| due.event.latch.is_some())
+            .cloned()
+            .collect();
         self.step(Input::Events { through, due }, ctx);
+        // A lane that cannot start them at once is behind: their publishers do not wait for it.
+        for due in awaited {
+            let key = due.live_key();
+            if !self.running.contains_key(&key) {
+                self.release_publisher(&due.event, key);
+            }
+        }
     }
 }
 

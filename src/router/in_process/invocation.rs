@@ -10,8 +10,11 @@ use super::{
     panics::Caught,
 };
 use crate::{
-    clock::Clock,
-    domain::attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
+    domain::{
+        attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
+        lane::Delivery,
+        retry_schedule::RetrySchedule,
+    },
     extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome},
 };
 
@@ -89,9 +92,10 @@ impl Failed {
         match self {
             Self::Error(error) => {
                 let (outcome, verdict) = match error.failure() {
-                    Failure::Retry { after } => {
-                        (AttemptOutcome::HandlerError, Verdict::Retry { retry_after: after })
-                    }
+                    Failure::Retry { after } => (
+                        AttemptOutcome::HandlerError,
+                        Verdict::Retry { retry_after: after },
+                    ),
                     Failure::Permanent => {
                         let reason = DeadLetterReason::Permanent;
                         (AttemptOutcome::HandlerError, Verdict::GiveUp(reason))
@@ -112,13 +116,12 @@ impl Failed {
     }
 }
 
-/// The result of an attempt that was begun at `start`.
+/// The result of an attempt.
 pub(super) fn result(
     ended: Result<(), Failed>,
     handler: &EventHandler,
-    default: &crate::domain::retry_schedule::RetrySchedule,
-    start: std::time::Instant,
-    clock: Clock,
+    default: &RetrySchedule,
+    duration: Duration,
 ) -> AttemptResult {
     let (outcome, verdict, error) = match ended {
         Ok(()) => (AttemptOutcome::Delivered, Verdict::Delivered, None),
@@ -131,11 +134,38 @@ pub(super) fn result(
         outcome,
         verdict,
         http_status: None,
-        duration: clock.elapsed(start),
+        duration,
         error,
         response: None,
         disable: false,
         retry_schedule: handler.schedule(default).map(Arc::new),
+    }
+}
+
+/// There is no such handler in this process, or none at all for the event.
+pub(super) fn missing(delivery: &Delivery) -> AttemptResult {
+    let (handler, key) = (delivery.key.handler, &delivery.event.event_key);
+    let error = if handler.is_whole() {
+        format!("no handler of the extension takes {key}")
+    } else {
+        format!("the extension has no handler {handler} any more")
+    };
+    AttemptResult {
+        verdict: Verdict::GiveUp(DeadLetterReason::NoHandler),
+        ..failed(AttemptOutcome::NoHandler, error)
+    }
+}
+
+pub(super) fn failed(outcome: AttemptOutcome, error: String) -> AttemptResult {
+    AttemptResult {
+        outcome,
+        verdict: Verdict::Retry { retry_after: None },
+        http_status: None,
+        duration: Duration::ZERO,
+        error: Some(error),
+        response: None,
+        disable: false,
+        retry_schedule: None,
     }
 }
 

@@ -76,8 +76,22 @@ impl Running {
 
     /// A router over the same database, after [`EventRouter::stop`].
     pub(super) async fn start_again(self) -> Self {
-        let router = start(&self.scratch, self.change).await;
-        Self { router, ..self }
+        let change = self.change;
+        self.start_again_with(change).await
+    }
+
+    /// Likewise, with other settings.
+    pub(super) async fn start_again_with(self, change: fn(&mut RouterSettings)) -> Self {
+        let router = start(&self.scratch, change).await;
+        Self {
+            router,
+            change,
+            ..self
+        }
+    }
+
+    pub(super) fn workspace(&self) -> WorkspaceId {
+        self.scratch.workspace()
     }
 
     /// A workspace of its own with the service installed and subscribed to everything.

@@ -6,21 +6,28 @@ use actix::prelude::*;
 
 use crate::{
     journal::InstallationView,
-    router::{Shared, delivery::Origin, external_delivery::ExternalDeliveryActor},
+    router::{
+        Shared, delivery::Origin, external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor,
+    },
 };
 
 /// One variant for each kind of delivery actor.
 #[derive(Clone, Debug)]
 pub(in crate::router) enum ChildAddress {
     External(Addr<ExternalDeliveryActor>),
+    InProcess(Addr<InProcessHandlerActor>),
 }
 
 impl ChildAddress {
     /// Starts an actor for the installation on the current thread.
     pub(super) fn start(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
-        Self::External(ExternalDeliveryActor::create(|_| {
-            ExternalDeliveryActor::new(shared, view, origin)
-        }))
+        if view.is_in_process() {
+            let create = |_: &mut Context<_>| InProcessHandlerActor::new(shared, view, origin);
+            Self::InProcess(InProcessHandlerActor::create(create))
+        } else {
+            let create = |_: &mut Context<_>| ExternalDeliveryActor::new(shared, view, origin);
+            Self::External(ExternalDeliveryActor::create(create))
+        }
     }
 
     /// Sends a message that every delivery actor takes. It is lost where the actor is gone.
@@ -29,9 +36,11 @@ impl ChildAddress {
         M: Message + Send + 'static,
         M::Result: Send,
         ExternalDeliveryActor: Handler<M>,
+        InProcessHandlerActor: Handler<M>,
     {
         match self {
             Self::External(actor) => actor.do_send(message),
+            Self::InProcess(actor) => actor.do_send(message),
         }
     }
 
@@ -44,9 +53,11 @@ impl ChildAddress {
         M: Message + Send + 'static,
         M::Result: Send,
         ExternalDeliveryActor: Handler<M>,
+        InProcessHandlerActor: Handler<M>,
     {
         match self {
             Self::External(actor) => actor.send(message).await,
+            Self::InProcess(actor) => actor.send(message).await,
         }
     }
 
@@ -55,6 +66,7 @@ impl ChildAddress {
     pub(in crate::router) fn connected(&self) -> bool {
         match self {
             Self::External(actor) => actor.connected(),
+            Self::InProcess(actor) => actor.connected(),
         }
     }
 }

@@ -133,6 +133,7 @@ impl WorkspaceActor {
             incarnation: self.incarnations,
             attached: false,
             told: 0,
+            given_through: Seq::ZERO,
         });
         self.idling.touch();
     }

@@ -8,12 +8,17 @@ use super::{ChildAddress, messages::Rest};
 use crate::{
     domain::{event::PlatformEvent, lane::Suspicion, seq::Seq, span::is_due, timestamp::Timestamp},
     journal::InstallationView,
-    router::{external_delivery::ExternalDeliveryActor, restarts::Deaths, ring::Ring},
+    router::{
+        external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor, restarts::Deaths,
+        ring::Ring,
+    },
 };
 
 /// The durable cursor of an installation without an actor falls no further behind, so that a start has
 /// little to read of what is not due to it. As many events as a ring holds.
 const LONGEST_LAG: i64 = 4096;
+/// A lane that has so many events to go, due or not, may still keep up.
+const NEARLY_THERE: i64 = 256;
 
 /// An installation and, when it has something to do, its actor.
 pub(super) struct Installed {
@@ -47,6 +52,8 @@ pub(super) struct RunningChild {
     pub(super) attached: bool,
     /// Messages sent to it.
     pub(super) told: u64,
+    /// How far the log is that it was given.
+    pub(super) given_through: Seq,
 }
 
 /// What the decision to start an actor depends on besides the installation.
@@ -138,11 +145,10 @@ impl Installed {
     /// While the installation is paused or disabled: when the first of what waits may expire.
     pub(super) fn held_until(&self, max_hold: Duration) -> Option<Timestamp> {
         let installation = &self.view.installation;
-        let is_held = installation.paused || !installation.enabled;
         let since = installation
             .held_since
             .map_or(Timestamp::MAX, Timestamp::from_millis);
-        (is_held && installation.uninstalled_at.is_none()).then(|| since + max_hold)
+        (self.view.is_held() && installation.uninstalled_at.is_none()).then(|| since + max_hold)
     }
 
     /// When an actor has to be started for it, if nothing happens before.
@@ -156,12 +162,26 @@ impl Installed {
         }
     }
 
+    /// Whether an actor of it starts on an event at `seq` at once, as far as can be seen from here.
+    /// `looked_through` is how far was looked on behalf of one that waits.
+    pub(super) fn keeps_up(&self, seq: Seq, looked_through: Option<Seq>) -> bool {
+        let so_far = match &self.child {
+            Child::Running(child) => self.done.max(child.given_through),
+            Child::Idle => self.done,
+            Child::Restarting | Child::Failed => return false,
+        };
+        let so_far = looked_through.map_or(so_far, |looked| so_far.max(looked));
+        let is_held = self.view.is_held() || self.view.installation.uninstalled_at.is_some();
+        !is_held && seq.get() - so_far.get() <= NEARLY_THERE
+    }
+
     /// Sends the message to the actor; false where there is none.
     pub(super) fn tell<M>(&mut self, message: M) -> bool
     where
         M: Message + Send + 'static,
         M::Result: Send,
         ExternalDeliveryActor: Handler<M>,
+        InProcessHandlerActor: Handler<M>,
     {
         if let Child::Running(child) = &mut self.child {
             child.told += 1;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
-use super::{WorkspaceActor, messages::ReadAfter};
+use super::{WorkspaceActor, installed::Child, messages::ReadAfter};
 use crate::{
     domain::{
         event::PlatformEvent,
@@ -36,6 +36,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) const fn looked_through(&self) -> Seq {
+        self.looked_through
+    }
+
     pub(super) fn has_seen(&self, head: Seq) -> bool {
         self.looked_through >= head
     }
@@ -123,6 +127,9 @@ impl WorkspaceActor {
 
     fn tell_events(&mut self, id: InstallationId, through: Seq, due: Vec<Arc<PlatformEvent>>) {
         if let Some(installed) = self.installed.get_mut(&id) {
+            if let Child::Running(child) = &mut installed.child {
+                child.given_through = child.given_through.max(through);
+            }
             installed.tell(Events { through, due });
         }
     }
@@ -159,6 +166,11 @@ impl WorkspaceActor {
         if installed.incarnation() != Some(waiting.incarnation) {
             return;
         }
+        // What is in the ring as well is the same, but for its publisher who may be waiting.
+        let events: Vec<Arc<PlatformEvent>> = events
+            .iter()
+            .map(|event| self.ring.get(event.seq).unwrap_or(event).clone())
+            .collect();
         let (mut through, due) = select_due(
             events.iter(),
             &installed.view.spans,
@@ -169,7 +181,7 @@ impl WorkspaceActor {
             // The page ended because the log did: gaps left by retention end with it.
             through = asked_through;
         }
-        self.page_events = next_page(events);
+        self.page_events = next_page(&events);
         if due.is_empty() {
             waiting.looked_through = through;
             self.serve(id, waiting, ctx);
