@@ -10,7 +10,9 @@ use crate::model::{Extension, Handler, Method};
 
 /// The implementation of `Extension`.
 pub(crate) fn extension(extension: &Extension) -> TokenStream {
-    let Extension { key, name, self_type, .. } = extension;
+    let Extension {
+        key, name, self_type, ..
+    } = extension;
     let (generics, _, conditions) = extension.generics.split_for_impl();
     let handlers = extension.handlers.iter().map(handler);
     quote! {
@@ -41,7 +43,9 @@ fn handler(handler: &Handler) -> TokenStream {
     let call = call(method);
     let is_async = options.is_async.then(|| quote!(.asynchronous()));
     let retry = options.retry.as_deref().map(retry);
-    let max_attempts = options.max_attempts.map(|attempts| quote!(.max_attempts(#attempts)));
+    let max_attempts = options
+        .max_attempts
+        .map(|attempts| quote!(.max_attempts(#attempts)));
     let schema = method.takes.payload.as_ref().map(schema);
     quote! {
         #(#conditions)*
@@ -52,11 +56,13 @@ fn handler(handler: &Handler) -> TokenStream {
 
 /// A closure from the extension and the context to the outcome.
 fn call(method: &Method) -> TokenStream {
-    let Method { name, takes, returns, .. } = method;
+    let Method {
+        name, takes, returns, ..
+    } = method;
     // Their tokens stand for the code that needs their traits, so that the compiler's errors point at them.
-    let payload = takes.payload.as_ref().map(|payload| {
-        quote!(<#payload as ::pointsman::extension::FromEvent>::from_event(context.event())?,)
-    });
+    let payload = takes.payload.as_ref().map(
+        |payload| quote!(<#payload as ::pointsman::extension::FromEvent>::from_event(context.event())?,),
+    );
     let context = takes.context.then(|| quote!(context));
     let wait = method.is_async_fn.then(|| quote!(.await));
     let called = quote_spanned!(name.span()=> Self::#name);

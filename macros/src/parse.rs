@@ -8,9 +8,7 @@ mod parameters;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{
-    Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Signature, spanned::Spanned,
-};
+use syn::{Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Signature, spanned::Spanned};
 
 use self::errors::Errors;
 use crate::model::{Extension, Handler};
@@ -63,10 +61,7 @@ pub(crate) fn extension(arguments: TokenStream, block: &ItemImpl, marked: &[Mark
     let mut errors = Errors::default();
     errors.note(check_block(block, marked));
     let identity = errors.note(options::extension(arguments));
-    let handlers: Vec<Option<Handler>> = marked
-        .iter()
-        .map(|marked| handler(marked, &mut errors))
-        .collect();
+    let handlers: Vec<Option<Handler>> = marked.iter().map(|marked| handler(marked, &mut errors)).collect();
     errors.finish()?;
     let (key, name) = identity.expect("what is missing is among the errors");
     Ok(Extension {
@@ -111,10 +106,14 @@ fn check_block(block: &ItemImpl, marked: &[Marked]) -> Result<()> {
 
 /// Where the type has a lifetime other than `'static`.
 fn borrowed(block: &ItemImpl) -> Option<Span> {
-    let parameter = block.generics.params.iter().find_map(|parameter| match parameter {
-        GenericParam::Lifetime(lifetime) => Some(lifetime.span()),
-        _ => None,
-    });
+    let parameter = block
+        .generics
+        .params
+        .iter()
+        .find_map(|parameter| match parameter {
+            GenericParam::Lifetime(lifetime) => Some(lifetime.span()),
+            _ => None,
+        });
     parameter.or_else(|| lifetime_in(block.self_ty.to_token_stream()))
 }
 

@@ -101,16 +101,16 @@ pub(crate) fn pauses(text: &str) -> Result<Vec<Duration>, String> {
 fn pause(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(
-            "a retry schedule is a list of pauses such as \"1s, 5s, 1m\"; \
+        return Err("a retry schedule is a list of pauses such as \"1s, 5s, 1m\"; \
              for a handler that is tried once, write `max_attempts = 1`"
-                .to_owned(),
-        );
+            .to_owned());
     }
     match humantime::parse_duration(text) {
         Ok(pause) if PAUSE.contains(&pause) => Ok(pause),
         Ok(_) => Err(format!("the pause {text:?} is not from 1ms to 30d")),
-        Err(_) => Err(format!("{text:?} is no duration: write for example 500ms, 5s, 1m 30s or 2h")),
+        Err(_) => Err(format!(
+            "{text:?} is no duration: write for example 500ms, 5s, 1m 30s or 2h"
+        )),
     }
 }
 

@@ -11,7 +11,9 @@ pub(super) fn method(signature: &Signature, attributes: &[Attribute], errors: &m
     errors.note(check_kind(signature));
     let takes = errors.note(parameters::parameters(signature));
     let returns = errors.note(returned(signature));
-    let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    let conditions = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"));
     Some(Method {
         name: signature.ident.clone(),
         conditions: conditions.cloned().collect(),
@@ -51,7 +53,8 @@ fn returned(signature: &Signature) -> Result<Type> {
         }
         ReturnType::Type(_, returned) => match &**returned {
             Type::ImplTrait(_) => {
-                let message = "a handler returns `Result<(), HandlerError>`: for one that awaits, write `async fn`";
+                let message =
+                    "a handler returns `Result<(), HandlerError>`: for one that awaits, write `async fn`";
                 Err(Error::new_spanned(returned, message))
             }
             named => Ok(named.clone()),

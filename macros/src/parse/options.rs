@@ -1,7 +1,7 @@
 //! What the arguments of the two attributes mean.
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, Error, LitInt, LitStr, Meta, Result, spanned::Spanned};
+use syn::{Attribute, Error, LitInt, LitStr, Meta, Result};
 
 use super::{
     arguments::{Arguments, Known},
@@ -57,7 +57,8 @@ pub(super) fn extension(tokens: TokenStream) -> Result<(String, String)> {
 /// What the one `#[event_handler]` among a method's attributes says.
 pub(super) fn event_handler(attributes: &[Attribute]) -> Result<HandlerOptions> {
     let mut own = attributes.iter().filter(|attribute| is_event_handler(attribute));
-    let missing = || "a handler needs what to handle: write `#[event_handler(event_key = \"crm.deal.closed\")]`";
+    let missing =
+        || "a handler needs what to handle: write `#[event_handler(event_key = \"crm.deal.closed\")]`";
     let Some(attribute) = own.next() else {
         return Err(Error::new(Span::call_site(), missing()));
     };
@@ -77,7 +78,10 @@ pub(super) fn event_handler(attributes: &[Attribute]) -> Result<HandlerOptions> 
         event_key: checked(&event_key, "the event key", rules::event_pattern)?,
         is_async: arguments.flag("async")?.is_some_and(|flag| flag.value),
         retry: arguments.text("retry")?.map(|text| pauses(&text)).transpose()?,
-        max_attempts: arguments.number("max_attempts")?.map(|n| attempts(&n)).transpose()?,
+        max_attempts: arguments
+            .number("max_attempts")?
+            .map(|n| attempts(&n))
+            .transpose()?,
     })
 }
 

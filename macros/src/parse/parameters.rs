@@ -76,7 +76,11 @@ fn checked(parameter: &Type) -> Result<&Type> {
 /// handler is called.
 fn is_context(parameter: &Type) -> bool {
     match parameter {
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == CONTEXT),
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == CONTEXT),
         Type::Group(group) => is_context(&group.elem),
         Type::Paren(paren) => is_context(&paren.elem),
         _ => false,
