@@ -18,6 +18,8 @@ mod context;
 mod effect;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod expanded;
 mod handler;
 mod outcome;
 mod payload;
@@ -26,6 +28,8 @@ mod registry;
 mod schema;
 
 use std::sync::Arc;
+
+pub use pointsman_macros::{event_handler, extension};
 
 pub use self::{
     actor::{ActorExtension, HandleEvent},
@@ -57,13 +61,6 @@ pub trait Extension: Send + Sync + 'static {
     /// Its handlers, with different names. A handler's name is stored with what waits for it: one that is
     /// renamed is a new one.
     fn handlers(self: Arc<Self>) -> Vec<EventHandler>;
-}
-
-/// For the code that [`macro@extension`] writes.
-#[doc(hidden)]
-pub mod expanded {
-    pub use super::schema::{NoSchema, SchemaOf, WithSchema};
-    pub use futures_util::future::LocalBoxFuture;
 }
 
 #[cfg(test)]

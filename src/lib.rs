@@ -13,6 +13,9 @@
 //! [`store`] holds the queries off the hot path, [`config`] the typed configuration, [`clock`] the only
 //! source of time and randomness, and [`receive`] a small external service for trying things out.
 
+// The macros write paths from `::pointsman`, and are used here too.
+extern crate self as pointsman;
+
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -26,3 +29,5 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+
+pub use extension::{event_handler, extension};

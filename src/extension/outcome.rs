@@ -1,6 +1,6 @@
 //! What a handler returns.
 
-use super::Effect;
+use super::{Effect, HandlerError};
 
 /// The success of a handler: nothing more to do, or an [`Effect`].
 #[derive(Debug)]
@@ -21,5 +21,28 @@ impl From<Effect> for HandlerOutcome {
 impl From<Option<Effect>> for HandlerOutcome {
     fn from(effect: Option<Effect>) -> Self {
         Self(effect)
+    }
+}
+
+/// What a method with [`macro@super::event_handler`] may return: a `Result` whose value converts into a
+/// [`HandlerOutcome`], and whose error into a [`HandlerError`].
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "write `Result<(), HandlerError>`, or `Result<Effect, HandlerError>`"
+)]
+pub trait IntoOutcome {
+    /// # Errors
+    /// The handler's own.
+    fn into_outcome(self) -> Result<HandlerOutcome, HandlerError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> IntoOutcome for Result<T, E>
+where
+    T: Into<HandlerOutcome>,
+    E: Into<HandlerError>,
+{
+    fn into_outcome(self) -> Result<HandlerOutcome, HandlerError> {
+        self.map(Into::into).map_err(Into::into)
     }
 }

@@ -6,12 +6,17 @@ use super::{HandlerError, PlatformEvent};
 
 /// What the first parameter of a handler may be: a type that `serde` can read from the payload, or
 /// [`PlatformEvent`] for the whole event.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}`: it is not read from an event",
+    label = "derive `serde::Deserialize` for `{Self}`, or take a `PlatformEvent`"
+)]
 pub trait FromEvent: Sized {
     /// # Errors
     /// When the payload does not fit; names the field. Such a delivery is not tried again.
     fn from_event(event: &PlatformEvent) -> Result<Self, HandlerError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> FromEvent for T {
     fn from_event(event: &PlatformEvent) -> Result<Self, HandlerError> {
         let mut json = serde_json::Deserializer::from_str(&event.payload);

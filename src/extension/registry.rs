@@ -114,7 +114,7 @@ fn check_handlers(key: &str, handlers: &[EventHandler]) -> Result<(), Registrati
 }
 
 /// As Rust names methods.
-fn is_handler_name(name: &str) -> bool {
+pub(super) fn is_handler_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_HANDLER_NAME_BYTES
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -1,5 +1,8 @@
 //! Extensions made by hand and of actors, without a router.
 
+mod declared;
+mod rules;
+
 use std::{
     error::Error,
     fmt,

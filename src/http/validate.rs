@@ -68,6 +68,19 @@ mod tests {
         }
     }
 
+    /// The macros check the names of extensions by a rule of their own.
+    #[test]
+    fn names_follow_the_cases_of_the_macros() {
+        let cases = include_str!("../../macros/src/rules/cases.txt").lines();
+        let cases: Vec<_> = cases
+            .filter_map(|line| line.strip_prefix("name\t")?.split_once('\t'))
+            .collect();
+        assert!(cases.len() > 6);
+        for (text, expected) in cases {
+            assert_eq!(name(text).err().unwrap_or("ok"), expected, "{text:?}");
+        }
+    }
+
     #[test]
     fn every_wrong_field_is_named_at_once() {
         let mut checks = Checks::new();
