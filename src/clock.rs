@@ -10,7 +10,10 @@
 pub(crate) mod simulated;
 
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,7 +23,17 @@ use crate::domain::timestamp::Timestamp;
 
 /// The clock of the process. Cheap to copy.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock;
+pub struct Clock {
+    /// Milliseconds by which a test has turned it forward.
+    turned: Option<&'static AtomicI64>,
+}
+
+/// The clock that nobody turns.
+#[expect(
+    non_upper_case_globals,
+    reason = "it is the clock, unless a test of an extension asks for one of its own"
+)]
+pub const Clock: Clock = Clock { turned: None };
 
 /// Where the engine's time and the time since boot met.
 static ANCHOR: OnceLock<(Timestamp, Duration)> = OnceLock::new();
@@ -30,14 +43,35 @@ static ANCHOR: OnceLock<(Timestamp, Duration)> = OnceLock::new();
     reason = "this is the one place that reads the ambient clock"
 )]
 impl Clock {
+    /// One that tells the time until it is turned forward, for tests of extensions. It lasts as long as the
+    /// process: a few bytes for each.
+    pub(crate) fn turnable() -> Self {
+        Self {
+            turned: Some(Box::leak(Box::default())),
+        }
+    }
+
+    /// Turns it forward; without effect on the clock that nobody turns.
+    pub(crate) fn turn(self, by: Duration) {
+        if let Some(turned) = self.turned {
+            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 4);
+            turned.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+
+    fn turned(self) -> Duration {
+        let millis = self.turned.map_or(0, |turned| turned.load(Ordering::SeqCst));
+        Duration::from_millis(millis.unsigned_abs())
+    }
+
     /// The engine's time, for everything that is due at a time: never jumps, never goes back.
     pub fn now(self) -> Timestamp {
         #[cfg(test)]
         if let Some(simulated) = simulated::now() {
             return simulated;
         }
-        let (wall, anchor) = ANCHOR.get_or_init(|| (self.wall(), since_boot()));
-        *wall + since_boot().saturating_sub(*anchor)
+        let (wall, anchor) = ANCHOR.get_or_init(|| (Clock.wall(), since_boot()));
+        *wall + since_boot().saturating_sub(*anchor) + self.turned()
     }
 
     /// The wall clock, for what is shown, signed or kept for people.
@@ -46,7 +80,7 @@ impl Clock {
         if let Some(simulated) = simulated::wall() {
             return simulated;
         }
-        Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
+        Timestamp::from_millis(chrono::Utc::now().timestamp_millis()) + self.turned()
     }
 
     /// The monotonic clock, for measuring durations.
@@ -107,6 +141,19 @@ fn since_boot() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_of_its_own_can_be_turned_and_others_do_not_follow() {
+        let hour = Duration::from_secs(3600);
+        let clock = Clock::turnable();
+        clock.turn(hour);
+        Clock.turn(hour);
+        let minute = Duration::from_secs(60);
+        for (turned, plain) in [(clock.now(), Clock.now()), (clock.wall(), Clock.wall())] {
+            assert!(turned.since(plain) > hour - minute);
+            assert!(turned.since(plain) <= hour);
+        }
+    }
 
     #[test]
     fn the_time_of_the_engine_starts_as_the_wall_clock_and_never_goes_back() {

@@ -29,5 +29,6 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod testing;
 
 pub use extension::{event_handler, extension};

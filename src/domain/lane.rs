@@ -49,7 +49,7 @@ mod suspicion;
 mod tests;
 mod window;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use breaker::Breaker;
 use ledger::Ledger;
@@ -66,7 +66,6 @@ use window::{SlotState, Window};
 
 use super::{
     attempt::{AttemptResult, DeliveryKind},
-    event::PlatformEvent,
     handler_name::HandlerName,
     seq::Seq,
     timestamp::Timestamp,

@@ -19,7 +19,6 @@ use crate::{
         installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
         seq::Seq,
         span::{Span, SpanCloseReason},
-        timestamp::Timestamp,
     },
 };
 

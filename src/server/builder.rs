@@ -79,6 +79,7 @@ impl ServerBuilder {
 #[derive(Debug)]
 pub struct RouterBuilder {
     config: Config,
+    clock: Clock,
     registration: Registration,
 }
 
@@ -88,6 +89,7 @@ impl EventRouter {
     pub fn builder(config: Config) -> RouterBuilder {
         RouterBuilder {
             config,
+            clock: Clock,
             registration: Registration::new(),
         }
     }
@@ -101,6 +103,11 @@ impl RouterBuilder {
         self
     }
 
+    /// Another clock than that of the process.
+    pub(crate) fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Opens the database and starts the actors. Call it within an actix `System`; end it with
     /// [`EventRouter::stop`].
     ///
@@ -111,7 +118,7 @@ impl RouterBuilder {
         let limits = Limits::raise(&self.config)?;
         let journal = journal_settings(&self.config)?;
         let key = master_key(&self.config)?;
-        let settings = router_settings(&self.config, &limits, &key, extensions, Clock)?;
-        Ok(EventRouter::start(settings, journal, Clock).await?)
+        let settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
+        Ok(EventRouter::start(settings, journal, self.clock).await?)
     }
 }

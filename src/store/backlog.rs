@@ -33,6 +33,22 @@ pub struct Backlog {
 /// How many events are looked at one by one: a bound on the cost of a look at a long backlog.
 const LOOK_AHEAD: u64 = 1000;
 
+/// The earliest time at which a parked delivery of the workspace is to be tried.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_retry_at(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+) -> Result<Option<Timestamp>, DbErr> {
+    let row = ext_delivery_retry::Entity::find()
+        .filter(ext_delivery_retry::Column::WorkspaceId.eq(workspace.uuid()))
+        .order_by_asc(ext_delivery_retry::Column::NextAttemptAt)
+        .one(conn)
+        .await?;
+    Ok(row.map(|row| Timestamp::from_millis(row.next_attempt_at)))
+}
+
 /// # Errors
 /// When the database fails.
 pub async fn of_installation(
@@ -107,6 +123,8 @@ async fn handled(
         .filter(Retry::InstallationId.eq(installation.uuid()))
         .filter(Retry::WorkspaceId.eq(workspace.uuid()))
         .filter(Retry::Seq.gt(after.get()))
+        // Of one handler it says nothing of the others.
+        .filter(Retry::Handler.eq(""))
         .limit(LOOK_AHEAD)
         .into_tuple()
         .all(conn)
@@ -117,6 +135,7 @@ async fn handled(
         .filter(Letter::InstallationId.eq(installation.uuid()))
         .filter(Letter::WorkspaceId.eq(workspace.uuid()))
         .filter(Letter::Seq.gt(after.get()))
+        .filter(Letter::Handler.eq(""))
         .limit(LOOK_AHEAD)
         .into_tuple()
         .all(conn)

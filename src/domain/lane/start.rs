@@ -1,11 +1,8 @@
 //! What starts, what it has to wait for, and how a delivery is given up without an attempt.
 
-use std::sync::Arc;
-
 use super::{Command, Delivery, Due, GivenUp, Lane, LaneMode, RetryRow, SlotState, Stage, retries::Busy};
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},
-    event::PlatformEvent,
     seq::Seq,
     timestamp::Timestamp,
 };

@@ -3,7 +3,6 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::dto::ExtensionDto;
 use crate::{
     domain::id::InstallationId,
     http::{

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     checks,
-    dto::{ExtensionDto, Headers, seal_headers},
+    dto::{Headers, seal_headers},
 };
 use crate::{
     domain::installation::{DeliveryType, InstallationChange, InstallationUpdate},
