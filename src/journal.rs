@@ -19,6 +19,7 @@ mod command;
 mod corrupt;
 mod database;
 mod disk_watch;
+mod effects;
 mod engine_clock;
 mod gather;
 mod health;
@@ -39,6 +40,7 @@ pub(crate) mod scratch;
 pub(crate) mod seam;
 mod sql;
 mod sql_storage;
+mod statement_deadline;
 mod storage;
 mod transaction;
 mod write_ahead_log;
@@ -57,6 +59,7 @@ pub use self::{
         SettleCommand, SettleError, StorageUnavailable,
     },
     database::DatabaseUrl,
+    effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     health::StorageTrouble,
     in_process::InProcessExtension,
     installations::InstallationView,
@@ -137,6 +140,16 @@ impl Journal {
     /// Writes what a lane has settled and answers through the command's reply.
     pub fn settle(&self, command: SettleCommand) {
         self.send(Command::Settle(Box::new(command)));
+    }
+
+    /// Runs an effect and answers through its reply. A journal that has stopped drops the reply.
+    pub fn run_effect(&self, effect: EffectCommand) {
+        if self.health.is_short_of_space() && !effect.events.is_empty() {
+            // Who asked may have gone.
+            let _ = effect.reply.send(EffectEnd::Unavailable);
+            return;
+        }
+        self.send(Command::Effect(Box::new(effect)));
     }
 
     /// A licence for a new lane, after everything queued before is committed.

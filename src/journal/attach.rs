@@ -48,10 +48,11 @@ pub(super) async fn attach(
     note_unknown_kinds(connection, corrupt, workspace, installation).await?;
     let parked = seqs_beyond(connection, PARKED, installation, settled).await?;
     let dead = seqs_beyond(connection, DEAD, installation, settled).await?;
+    let done = seqs_beyond(connection, DONE, installation, settled).await?;
     Ok(Attachment {
         settled,
         parked_through: parked.last().map(|(seq, _)| *seq),
-        handled: parked.into_iter().chain(dead).collect(),
+        handled: parked.into_iter().chain(dead).chain(done).collect(),
         next_retry_at: next_retry_at(connection, installation).await?,
         parked_live: has_parked_live(connection, installation).await?,
         head,
@@ -222,6 +223,10 @@ pub(super) const PARKED: &str =
     "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 /// Places after the cursor that are dead already.
 pub(super) const DEAD: &str = "SELECT seq, handler FROM dead_letter_event WHERE TRUE";
+
+/// Deliveries after the cursor that are done with an effect already.
+pub(super) const DONE: &str =
+    "SELECT seq, handler FROM ext_delivery_done WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 
 pub(super) fn seqs_beyond_sql(backend: DbBackend, select: &str) -> String {
     let [first, second] = numbered(backend);

@@ -1,11 +1,15 @@
 //! One transaction of the group commit: events and settlements, in multi-row statements.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::{
     command::{Append, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
+    effects,
     sql::{multi_row, power_of_two_chunks},
 };
 use crate::domain::{
@@ -25,6 +29,8 @@ const EVENT_COLUMNS: usize = 12;
 pub(crate) struct Batch {
     pub(crate) appends: Vec<StagedAppend>,
     pub(crate) settlements: Vec<SettleCommand>,
+    /// The installations of which effects are marked as done.
+    pub(crate) marked: HashSet<InstallationId>,
 }
 
 /// An append whose events have their places, provided that the batch commits.
@@ -68,15 +74,20 @@ impl Batch {
             return (
                 Self {
                     appends,
-                    settlements: Vec::new(),
+                    ..Self::default()
                 },
                 Self {
-                    appends: Vec::new(),
                     settlements,
+                    ..Self::default()
                 },
             );
         }
-        (self, Self { appends, settlements })
+        let rest = Self {
+            appends,
+            settlements,
+            ..Self::default()
+        };
+        (self, rest)
     }
 
     pub(super) async fn write(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<(), DbErr> {
@@ -85,31 +96,25 @@ impl Batch {
         self.write_cursors(transaction).await?;
         self.write_retries(transaction).await?;
         self.write_letters(transaction).await?;
-        self.remove_retries(transaction).await
+        self.remove_retries(transaction).await?;
+        self.sweep(transaction).await
     }
 
     async fn write_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let backend = transaction.get_database_backend();
         let events: Vec<&PlatformEvent> = self
             .appends
             .iter()
             .flat_map(|staged| staged.events.iter().map(Arc::as_ref))
             .collect();
-        for chunk in power_of_two_chunks(&events, ROWS_PER_STATEMENT) {
-            let mut values = Vec::with_capacity(chunk.len() * EVENT_COLUMNS);
-            for event in chunk {
-                values.extend(event_values(event));
+        insert_events(transaction, &events).await
+    }
+
+    /// Forgets effects that the cursor has passed, of the installations that have any.
+    async fn sweep(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        for command in &self.settlements {
+            if self.marked.contains(&command.installation_id) {
+                effects::sweep(transaction, command.installation_id, command.settled).await?;
             }
-            let statement = multi_row(
-                backend,
-                "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, \
-                 occurred_at, traceparent, causation_id, correlation_id, causation_depth) VALUES",
-                EVENT_COLUMNS,
-                chunk.len(),
-                "",
-                values,
-            );
-            transaction.execute_raw(statement).await?;
         }
         Ok(())
     }
@@ -260,6 +265,55 @@ impl LetterCommand {
     }
 }
 
+/// Writes the events at their places.
+pub(super) async fn insert_events(
+    transaction: &DatabaseTransaction,
+    events: &[&PlatformEvent],
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    for chunk in power_of_two_chunks(events, ROWS_PER_STATEMENT) {
+        let mut values = Vec::with_capacity(chunk.len() * EVENT_COLUMNS);
+        for event in chunk {
+            values.extend(event_values(event));
+        }
+        let statement = multi_row(
+            backend,
+            "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, \
+             occurred_at, traceparent, causation_id, correlation_id, causation_depth) VALUES",
+            EVENT_COLUMNS,
+            chunk.len(),
+            "",
+            values,
+        );
+        transaction.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// Removes the row of one delivery from the retry table, where it has one.
+pub(super) async fn remove_retry(
+    transaction: &DatabaseTransaction,
+    installation: InstallationId,
+    key: DeliveryKey,
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [id, kind, event, handler] = numbered(backend);
+    let sql = format!(
+        "DELETE FROM ext_delivery_retry WHERE installation_id = {id} AND kind = {kind} AND event_id = {event} \
+         AND handler = {handler}"
+    );
+    let values: [Value; 4] = [
+        installation.uuid().into(),
+        key.kind.as_str().into(),
+        key.event_id.uuid().into(),
+        key.handler.as_str().into(),
+    ];
+    transaction
+        .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .map(drop)
+}
+
 fn event_values(event: &PlatformEvent) -> [Value; EVENT_COLUMNS] {
     let [causation, correlation, depth] = cause_values(event);
     [
@@ -336,7 +390,7 @@ async fn return_letter(transaction: &DatabaseTransaction, letter: &ReturnedLette
     transaction.execute_raw(statement).await.map(drop)
 }
 
-async fn mark_replayed(
+pub(super) async fn mark_replayed(
     transaction: &DatabaseTransaction,
     id: DeadLetterId,
     at: Timestamp,

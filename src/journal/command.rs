@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     ChangeError,
     change::{Change, InstallationWork, Reply},
+    effects::EffectCommand,
     installations::InstallationView,
     notice::Notice,
 };
@@ -239,6 +240,7 @@ impl Job {
 
 pub(super) enum Command {
     Append(Append),
+    Effect(Box<EffectCommand>),
     Settle(Box<SettleCommand>),
     Job(Job),
     /// Stops the writer once all that came before it is committed, the history included.

@@ -2,16 +2,20 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sea_orm::{
     DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
     sqlx::{
         ConnectOptions,
+        pool::PoolConnectionMetadata,
         postgres::{PgConnectOptions, PgPoolOptions},
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+        sqlite::{
+            SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+        },
     },
 };
 
-use super::reader::Reader;
+use super::{reader::Reader, statement_deadline::StatementDeadline};
 
 /// How long a connection may take to be made, and a reader to wait for one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -119,7 +123,11 @@ impl DatabaseUrl {
     /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
     /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections
     /// of other processes.
-    pub(super) async fn writer(&self, owner: &str) -> Result<DatabaseConnection, DbErr> {
+    pub(super) async fn writer(
+        &self,
+        owner: &str,
+        deadline: &StatementDeadline,
+    ) -> Result<DatabaseConnection, DbErr> {
         match self {
             Self::Sqlite(options) => {
                 let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");
@@ -130,6 +138,7 @@ impl DatabaseUrl {
                     .idle_timeout(None)
                     .test_before_acquire(false)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .after_connect(interrupt_at(deadline))
                     .connect_with(options)
                     .await
                     .map_err(no_connection)?;
@@ -157,6 +166,27 @@ impl DatabaseUrl {
                 Ok(pool.into())
             }
         }
+    }
+}
+
+/// How many steps of SQLite's machine lie between two looks at the clock: a fraction of a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
+
+/// Has SQLite interrupt a statement that runs beyond the deadline.
+fn interrupt_at(
+    deadline: &StatementDeadline,
+) -> impl Fn(&mut SqliteConnection, PoolConnectionMetadata) -> BoxFuture<'_, Result<(), SqlxError>>
++ Send
++ Sync
++ 'static {
+    let deadline = deadline.clone();
+    move |connection, _| {
+        let deadline = deadline.clone();
+        Box::pin(async move {
+            let mut handle = connection.lock_handle().await?;
+            handle.set_progress_handler(STEPS_PER_LOOK, move || !deadline.has_passed());
+            Ok(())
+        })
     }
 }
 

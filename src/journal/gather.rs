@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     batch::{Batch, StagedAppend},
     command::{Append, Command, Job, SettleCommand},
+    effects::EffectQueue,
 };
 use crate::domain::{event::NewEvent, id::WorkspaceId};
 
@@ -24,11 +25,13 @@ pub(super) struct Gathered {
     /// The workspaces of `appends`, the next to be served first.
     turns: VecDeque<WorkspaceId>,
     settlements: VecDeque<SettleCommand>,
+    pub(super) effects: EffectQueue,
     jobs: VecDeque<Job>,
     stop: Option<oneshot::Sender<()>>,
 }
 
 impl Gathered {
+    /// Whether nothing waits but effects, which may have to wait for their time.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.settlements.is_empty() && self.jobs.is_empty() && self.stop.is_none()
     }
@@ -36,6 +39,7 @@ impl Gathered {
     pub(super) fn take(&mut self, command: Command) {
         match command {
             Command::Append(append) => self.queue_append(append),
+            Command::Effect(command) => self.effects.push(*command),
             Command::Settle(command) => self.settlements.push_back(*command),
             Command::Job(job) => self.jobs.push_back(job),
             Command::Stop(reply) => self.stop = Some(reply),
@@ -111,7 +115,11 @@ impl Gathered {
 
     /// The request to stop, once nothing else waits.
     pub(super) fn take_stop(&mut self) -> Option<oneshot::Sender<()>> {
-        if self.turns.is_empty() && self.settlements.is_empty() && self.jobs.is_empty() {
+        if self.turns.is_empty()
+            && self.settlements.is_empty()
+            && self.jobs.is_empty()
+            && self.effects.is_empty()
+        {
             self.stop.take()
         } else {
             None

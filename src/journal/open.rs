@@ -1,6 +1,12 @@
 //! Opening the database: the claim, the migrations, the writer's thread.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
@@ -20,6 +26,7 @@ use super::{
     reader::Reader,
     recovery,
     sql_storage::{Parts, SqlReader, SqlStorage, guard},
+    statement_deadline::StatementDeadline,
     storage::{Connection, LogReader, Storage},
     write_ahead_log::WriteAheadLog,
     writer::{Outage, Writer},
@@ -35,6 +42,8 @@ pub struct JournalSettings {
     pub min_free_bytes: u64,
     /// How long deliveries wait for an installation that is held; before that nobody looks for them.
     pub max_hold: Duration,
+    /// Longest time of the writes of an effect.
+    pub effect_timeout: Duration,
 }
 
 /// Why the database cannot be used.
@@ -111,6 +120,8 @@ impl Journal {
             last_generation: writing.last_generation,
             attempts: AttemptBuffer::default(),
             unresolved: None,
+            unresolved_effects: Vec::new(),
+            marked: HashSet::new(),
             keys: KeysInProgress::default(),
             outage: Outage::default(),
             next_housekeeping: clock.instant() + engine_clock::EVERY,
@@ -147,6 +158,8 @@ async fn start(
         owner: format!("pointsman {}", clock.new_uuid()).into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
+        deadline: StatementDeadline::new(clock),
+        effect_timeout: settings.effect_timeout,
         clock,
         url: settings.url,
     };
@@ -197,6 +210,8 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
         owner: "pointsman migrate".into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
+        deadline: StatementDeadline::new(Clock),
+        effect_timeout: Duration::ZERO,
         clock: Clock,
     };
     let connection = prepare(&parts).await?;
@@ -207,7 +222,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
 
 /// A connection that holds the claim, to a database of this version.
 async fn prepare(parts: &Parts) -> Result<DatabaseConnection, OpenError> {
-    let connection = parts.url.writer(&parts.owner).await?;
+    let connection = parts.url.writer(&parts.owner, &parts.deadline).await?;
     claim::take_on(&connection).await?;
     refuse_newer(&connection).await?;
     Migrator::up(&connection, None).await?;

@@ -92,6 +92,7 @@ impl Scratch {
             max_connections: 4,
             min_free_bytes: 0,
             max_hold: std::time::Duration::from_secs(86_400),
+            effect_timeout: std::time::Duration::from_millis(250),
         }
     }
 

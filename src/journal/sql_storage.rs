@@ -13,6 +13,7 @@ use super::{
     command::{AttemptRecord, JobError, WriteJob},
     corrupt::CorruptRows,
     database::DatabaseUrl,
+    effects::{self, EffectOf, StagedEffect},
     engine_clock,
     idempotency::{self, KeyName, StoredKey},
     installations::{self, InstallationView},
@@ -20,6 +21,7 @@ use super::{
     notice::Notice,
     reader::Reader,
     reads, recovery,
+    statement_deadline::StatementDeadline,
     storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
     transaction::in_transaction,
     write_ahead_log::WriteAheadLog,
@@ -50,6 +52,8 @@ pub(super) struct Parts {
     pub(super) owner: Arc<str>,
     pub(super) write_ahead_log: Arc<WriteAheadLog>,
     pub(super) corrupt: Arc<CorruptRows>,
+    pub(super) deadline: StatementDeadline,
+    pub(super) effect_timeout: Duration,
     pub(super) clock: Clock,
 }
 
@@ -67,7 +71,7 @@ impl Storage for SqlStorage {
     fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, OpenError>> {
         let parts = self.parts.clone();
         async move {
-            let connection = parts.url.writer(&parts.owner).await?;
+            let connection = parts.url.writer(&parts.owner, &parts.deadline).await?;
             claim::take_over(&connection, &parts.owner).await?;
             guard(&connection).await?;
             wait_for_predecessor(&connection).await?;
@@ -153,6 +157,34 @@ impl Connection for SqlConnection {
             })
         })
         .boxed()
+    }
+
+    fn run_effects<'a>(
+        &'a self,
+        effects: &'a mut [StagedEffect],
+        heads: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let bounds = effects::Bounds {
+            limit: self.parts.effect_timeout,
+            deadline: &self.parts.deadline,
+            clock: self.parts.clock,
+        };
+        in_transaction(&self.connection, async move |transaction| {
+            match effects::run(transaction, effects, heads, &bounds).await? {
+                Ok(()) => Ok(()),
+                // An error of the data: the connection is well.
+                Err(effects::Lost) => Err(DbErr::Type("an effect was interrupted".to_owned())),
+            }
+        })
+        .boxed()
+    }
+
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
+        async move { effects::are_done(&self.connection, &deliveries).await }.boxed()
+    }
+
+    fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>> {
+        effects::has_marks(&self.connection, installation).boxed()
     }
 
     fn change_installation(

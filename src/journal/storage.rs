@@ -11,6 +11,7 @@ use super::{
     batch::Batch,
     change::{Change, InstallationWork},
     command::{AttemptRecord, JobError, WriteJob},
+    effects::{EffectOf, StagedEffect},
     idempotency::{KeyName, StoredKey},
     installations::InstallationView,
     notice::Notice,
@@ -72,6 +73,20 @@ pub(crate) trait Connection: Send + Sync {
 
     /// Remembers that the engine's clock showed `now`, and deletes some of what has expired by then.
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
+
+    /// Runs effects in one transaction, until there was enough work. Their events get places after `heads`, which
+    /// move with them. Rolled back is the transaction where one of them took the others along; their ends say so.
+    fn run_effects<'a>(
+        &'a self,
+        effects: &'a mut [StagedEffect],
+        heads: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Which of the deliveries are done with an effect.
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>>;
+
+    /// Whether effects of the installation are marked as done.
+    fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>>;
 
     /// Makes an admin's change of an installation, at this place of the commit order.
     fn change_installation(

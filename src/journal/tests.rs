@@ -3,6 +3,7 @@
 mod causes;
 mod corrupt;
 mod derived;
+mod effects;
 mod keys;
 mod outage;
 mod plans;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use super::scratch::{self as kit, Scratch, new_event, on_both_engines};
 
-use super::*;
+use super::{statement_deadline::StatementDeadline, *};
 
 use crate::domain::event::NewEvent;
 use crate::domain::{
@@ -471,7 +472,12 @@ on_both_engines!(
     async fn an_unknown_outcome_is_resolved_by_the_ids_of_its_events(scratch: Scratch) {
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
-        let connection = scratch.settings().url.writer("test").await.unwrap();
+        let connection = scratch
+            .settings()
+            .url
+            .writer("test", &StatementDeadline::new(Clock))
+            .await
+            .unwrap();
         let (recorded, missing) = (new_event(), new_event());
         kit::append(&journal, workspace, vec![recorded.clone()])
             .await

@@ -2,18 +2,19 @@
 
 mod commit;
 mod derived;
+mod effects;
 mod jobs;
 mod outage;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{sync::mpsc, time::timeout};
 
-pub(super) use self::outage::Outage;
+pub(super) use self::{effects::UnresolvedEffects, outage::Outage};
 use super::{
     attempts::AttemptBuffer,
     batch::Batch,
@@ -58,6 +59,9 @@ pub(super) struct Writer {
     pub(super) attempts: AttemptBuffer,
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
+    pub(super) unresolved_effects: UnresolvedEffects,
+    /// Installations of which effects are marked as done.
+    pub(super) marked: HashSet<InstallationId>,
     /// The idempotency keys of all appends that are gathered, in the transaction or unresolved.
     pub(super) keys: KeysInProgress,
     pub(super) outage: Outage,
@@ -99,6 +103,8 @@ impl Writer {
         let now = self.clock.instant();
         let house = self.next_housekeeping.saturating_duration_since(now);
         let pause = self.attempts.wait(now).map_or(house, |pause| pause.min(house));
+        let effects = self.gathered.effects.next_at(now);
+        let pause = effects.map_or(pause, |at| pause.min(at.saturating_duration_since(now)));
         match timeout(pause, self.commands.recv()).await {
             Ok(Some(command)) => self.take(command),
             Ok(None) => return false,
@@ -124,6 +130,9 @@ impl Writer {
         let batch = self.gathered.next_batch();
         if !batch.is_empty() {
             self.commit(batch).await;
+        }
+        if self.connection.is_some() && !self.gathered.effects.is_empty() {
+            self.run_effects().await;
         }
         for _ in 0..JOBS_PER_TURN {
             // Attach answers with what is durable, so that it waits for every settlement before it.

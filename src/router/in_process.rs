@@ -1,5 +1,6 @@
 //! Deliveries to handlers in this process: on which threads they run, and what comes of an attempt.
 
+mod effect;
 mod executor;
 mod invocation;
 mod means;

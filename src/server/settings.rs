@@ -27,6 +27,7 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
         max_connections: config.database.max_connections,
         min_free_bytes: config.database.min_free_bytes,
         max_hold: config.retention.max_hold,
+        effect_timeout: config.in_process.effect_timeout,
     })
 }
 

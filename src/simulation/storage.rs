@@ -20,10 +20,10 @@ use crate::{
         timestamp::Timestamp,
     },
     journal::{
-        AttemptRecord, ChangeError, InstallationView, Notice, OpenError,
+        AttemptRecord, ChangeError, EffectOf, InstallationView, Notice, OpenError,
         seam::{
             Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName, LogReader,
-            Opened, Outcome, Storage, StoredKey, WriteJob,
+            Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
         },
     },
 };
@@ -230,6 +230,23 @@ impl Connection for Line {
             notice
         })
         .boxed()
+    }
+
+    /// There is no SQL in a simulated world, and so no extension that asks for it.
+    fn run_effects<'a>(
+        &'a self,
+        _: &'a mut [StagedEffect],
+        _: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        async { Outcome::Unknown }.boxed()
+    }
+
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
+        async move { Ok(vec![false; deliveries.len()]) }.boxed()
+    }
+
+    fn has_marks(&self, _: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>> {
+        async { Ok(false) }.boxed()
     }
 
     fn run<'a>(&'a self, _: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {

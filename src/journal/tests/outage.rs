@@ -168,16 +168,19 @@ async fn below_the_watermark_events_are_refused_and_the_rest_goes_on() {
 #[tokio::test]
 async fn a_lost_connection_that_lives_on_at_the_server_loses_the_claim_there() {
     let url = Scratch::postgres().await.settings().url;
-    let lost = url.writer("ours").await.unwrap();
+    let lost = url.writer("ours", &StatementDeadline::new(Clock)).await.unwrap();
     claim::take_on(&lost).await.unwrap();
     lost.execute_unprepared("CREATE TABLE doubt (id INTEGER); BEGIN; INSERT INTO doubt VALUES (1)")
         .await
         .unwrap();
-    let other = url.writer("another process").await.unwrap();
+    let other = url
+        .writer("another process", &StatementDeadline::new(Clock))
+        .await
+        .unwrap();
     let refused = claim::take_over(&other, "another process").await;
     assert!(matches!(refused, Err(OpenError::Claimed)), "{refused:?}");
 
-    let next = url.writer("ours").await.unwrap();
+    let next = url.writer("ours", &StatementDeadline::new(Clock)).await.unwrap();
     claim::take_over(&next, "ours").await.unwrap();
     assert!(
         lost.execute_unprepared("COMMIT").await.is_err(),

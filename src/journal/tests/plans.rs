@@ -78,6 +78,7 @@ on_both_engines!(
         for (select, index) in [
             (attach::PARKED, "ext_delivery_retry_place"),
             (attach::DEAD, "dead_letter_event_place"),
+            (attach::DONE, "ext_delivery_done_place"),
         ] {
             let sql = attach::seqs_beyond_sql(journal.reader().get_database_backend(), select);
             let values = vec![Clock.new_uuid().into(), 5_i64.into()];

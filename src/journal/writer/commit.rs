@@ -1,13 +1,16 @@
 //! One batch: from what was gathered to its answers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use super::{MAX_HEADS, TRANSACTION_TIMEOUT, Writer, bounded};
 use crate::{
-    domain::{id::WorkspaceId, seq::Seq},
+    domain::{
+        id::{InstallationId, WorkspaceId},
+        seq::Seq,
+    },
     journal::{
         batch::Batch,
         command::{Append, AppendError, SettleError, StorageUnavailable},
@@ -67,6 +70,7 @@ impl Writer {
         if batch.is_empty() {
             return Outcome::Committed(());
         }
+        batch.marked = self.marked_of(batch);
         let heads = batch.stage(&self.heads);
         let outcome = bounded(connection.write(batch)).await;
         if matches!(outcome, Outcome::Committed(())) {
@@ -76,12 +80,18 @@ impl Writer {
         outcome
     }
 
+    /// Those of the batch's installations of which effects are marked as done.
+    fn marked_of(&self, batch: &Batch) -> HashSet<InstallationId> {
+        if self.marked.is_empty() {
+            return HashSet::new();
+        }
+        let settled = batch.settlements.iter().map(|command| command.installation_id);
+        settled.filter(|id| self.marked.contains(id)).collect()
+    }
+
     /// The batch is durable: publishers are answered, and the router hears of the new heads.
     pub(super) fn committed(&mut self, batch: Batch, heads: HashMap<WorkspaceId, Seq>) {
-        if self.heads.len() + heads.len() > MAX_HEADS {
-            self.heads.clear();
-        }
-        self.heads.extend(&heads);
+        self.note_heads(heads.clone());
         self.outage.over();
         let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         for mut staged in batch.appends {
@@ -158,13 +168,29 @@ impl Writer {
             .map(|staged| staged.append.workspace_id)
             .filter(|workspace| !self.heads.contains_key(workspace))
             .collect();
-        for workspace in unknown {
+        self.read_heads(connection, unknown).await
+    }
+
+    pub(super) async fn read_heads(
+        &mut self,
+        connection: &dyn Connection,
+        workspaces: BTreeSet<WorkspaceId>,
+    ) -> Result<(), DbErr> {
+        for workspace in workspaces {
             let head = timeout(TRANSACTION_TIMEOUT, connection.head(workspace))
                 .await
                 .map_err(|_| DbErr::Custom("reading a head took too long".to_owned()))??;
             self.heads.insert(workspace, head);
         }
         Ok(())
+    }
+
+    /// The heads of the log as they are now.
+    pub(super) fn note_heads(&mut self, heads: HashMap<WorkspaceId, Seq>) {
+        if self.heads.len() + heads.len() > MAX_HEADS {
+            self.heads.clear();
+        }
+        self.heads.extend(heads);
     }
 
     /// Answers the appends whose idempotency key is stored already, and takes them out of the batch. Without

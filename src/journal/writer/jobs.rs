@@ -74,6 +74,7 @@ impl Writer {
                 self.last_generation += 1;
                 let generation = self.last_generation;
                 self.generations.insert(installation_id, generation);
+                self.note_marks(connection, installation_id).await?;
                 Ok(Attached {
                     generation,
                     attachment,
@@ -92,6 +93,23 @@ impl Writer {
                 Err(StorageUnavailable)
             }
         }
+    }
+
+    /// Whether effects of the installation are to be forgotten once its cursor has passed them.
+    async fn note_marks(
+        &mut self,
+        connection: &dyn Connection,
+        installation_id: InstallationId,
+    ) -> Result<(), StorageUnavailable> {
+        match timeout(TRANSACTION_TIMEOUT, connection.has_marks(installation_id)).await {
+            Ok(Ok(true)) => drop(self.marked.insert(installation_id)),
+            Ok(Ok(false)) => drop(self.marked.remove(&installation_id)),
+            Ok(Err(_)) | Err(_) => {
+                self.lose_connection("attaching a lane failed");
+                return Err(StorageUnavailable);
+            }
+        }
+        Ok(())
     }
 
     /// Tells who asked for a change how it ended.

@@ -13,13 +13,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{TRANSACTION_TIMEOUT, Writer};
+use super::{
+    TRANSACTION_TIMEOUT, Writer,
+    effects::{self, Doubtful},
+};
 use crate::{
     clock::Clock,
     domain::{id::EventId, seq::Seq},
     journal::{
-        OpenError, batch::Batch, command::StorageUnavailable, health::StorageTrouble, notice::Notice,
-        storage::Connection,
+        EffectEnd, OpenError, batch::Batch, command::StorageUnavailable, health::StorageTrouble,
+        notice::Notice, storage::Connection,
     },
 };
 
@@ -78,6 +81,7 @@ impl Outage {
 struct Restored {
     connection: Arc<dyn Connection>,
     places: HashMap<EventId, Seq>,
+    effects_done: Vec<bool>,
 }
 
 /// One attempt: the claim first, then the batch whose outcome is unknown, then a write as proof that the storage
@@ -86,6 +90,7 @@ async fn restore(
     pause: Duration,
     connect: impl Future<Output = Result<Arc<dyn Connection>, OpenError>>,
     unknown: Vec<EventId>,
+    doubtful: Doubtful,
     clock: Clock,
 ) -> Result<Restored, String> {
     sleep(pause).await;
@@ -103,11 +108,21 @@ async fn restore(
             .map_err(silence)?
             .map_err(|error| error.to_string())?
     };
+    let effects_done = if doubtful.is_empty() {
+        Vec::new()
+    } else {
+        let done = effects::are_done(&*connection, &doubtful).await;
+        done.map_err(|error| error.to_string())?
+    };
     timeout(TRANSACTION_TIMEOUT, connection.probe(clock.now()))
         .await
         .map_err(silence)?
         .map_err(|error| error.to_string())?;
-    Ok(Restored { connection, places })
+    Ok(Restored {
+        connection,
+        places,
+        effects_done,
+    })
 }
 
 impl Writer {
@@ -129,7 +144,9 @@ impl Writer {
         while self.connection.is_none() {
             let unknown = self.unresolved.as_ref().map(Batch::event_ids).unwrap_or_default();
             let pause = self.outage.pause();
-            let mut attempt = pin!(restore(pause, self.storage.connect(), unknown, self.clock));
+            let doubtful = Doubtful::of(&self.unresolved_effects);
+            let connect = self.storage.connect();
+            let mut attempt = pin!(restore(pause, connect, unknown, doubtful, self.clock));
             let restored = loop {
                 self.refuse_waiting();
                 tokio::select! {
@@ -171,6 +188,10 @@ impl Writer {
         for append in self.gathered.take_appends().collect::<Vec<_>>() {
             self.refuse_append(append, StorageUnavailable.into());
         }
+        for effect in self.gathered.effects.take_all().collect::<Vec<_>>() {
+            // Who asked may have gone.
+            let _ = effect.reply.send(EffectEnd::Unavailable);
+        }
         while let Some(job) = self.gathered.next_job() {
             job.refuse();
         }
@@ -192,6 +213,8 @@ impl Writer {
         if let Some(batch) = self.unresolved.take() {
             self.settle_doubt(batch, &restored.places);
         }
+        let effects = std::mem::take(&mut self.unresolved_effects);
+        self.settle_doubtful_effects(effects, &restored.effects_done);
         self.heads.clear();
         self.connection = Some(restored.connection);
         self.health.set_writer(None);
@@ -217,8 +240,8 @@ impl Writer {
             self.refuse_append(staged.append, StorageUnavailable.into());
         }
         self.gathered.put_back(Batch {
-            appends: Vec::new(),
             settlements: batch.settlements,
+            ..Batch::default()
         });
     }
 }

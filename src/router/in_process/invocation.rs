@@ -44,6 +44,8 @@ pub(super) enum Failed {
     Error(HandlerError),
     Panic(String),
     TimedOut(Duration),
+    /// The writes of its effect took too long.
+    EffectTimedOut,
 }
 
 impl Invocation {
@@ -108,6 +110,10 @@ impl Failed {
                 (outcome, verdict, error.to_string())
             }
             Self::Panic(panic) => (AttemptOutcome::Panic, retry, format!("panicked: {panic}")),
+            Self::EffectTimedOut => {
+                let error = "the effect took longer than in_process.effect_timeout".to_owned();
+                (AttemptOutcome::Timeout, retry, error)
+            }
             Self::TimedOut(limit) => {
                 let error = format!("the handler did not finish within {} ms", limit.as_millis());
                 (AttemptOutcome::Timeout, retry, error)

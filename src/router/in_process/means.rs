@@ -138,11 +138,6 @@ impl Call {
         }
     }
 
-    async fn settle_with(&self, _effect: crate::extension::Effect) -> Option<Result<(), Failed>> {
-        let _ = self.generation;
-        Some(Err(Failed::Panic("effects are not built yet".to_owned())))
-    }
-
     fn limit(&self, handler: &EventHandler) -> Duration {
         let settings = &self.shared.settings.in_process;
         if handler.is_async() {

@@ -1,0 +1,126 @@
+//! What handlers want done exactly once: their own writes, the events that they publish and the end of the
+//! delivery, in one transaction.
+//!
+//! Effects have transactions of their own, so that none of them can make an append of a publisher be written
+//! twice. In each of these an effect has a savepoint of its own. What is done is marked in `ext_delivery_done`,
+//! until the cursor has passed it: a lane that attaches after a crash does not attempt it again, and a batch of
+//! effects whose outcome is unknown is resolved by its marks.
+
+mod queue;
+mod sql;
+
+use std::{any::Any, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DatabaseTransaction;
+use tokio::sync::oneshot;
+
+pub(super) use self::{
+    queue::EffectQueue,
+    sql::{Bounds, Lost, are_done, has_marks, run, sweep},
+};
+use crate::domain::{
+    event::{NewEvent, PlatformEvent},
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    lane::DeliveryKey,
+    seq::Seq,
+};
+
+/// The author's error, for whoever knows its type.
+pub type EffectFailure = Box<dyn Any + Send>;
+
+/// Writes of an effect.
+pub type EffectWork = Box<
+    dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), EffectFailure>> + Send + 'static,
+>;
+
+/// Work to be done in one transaction with events, and with the end of a delivery.
+pub struct EffectCommand {
+    pub workspace_id: WorkspaceId,
+    /// None for work that ends no delivery.
+    pub settles: Option<EffectOf>,
+    pub work: Option<EffectWork>,
+    pub events: Vec<NewEvent>,
+    pub reply: oneshot::Sender<EffectEnd>,
+}
+
+/// The delivery that ends with an effect.
+#[derive(Clone, Debug)]
+pub struct EffectOf {
+    pub installation_id: InstallationId,
+    /// The lane's licence to settle.
+    pub generation: i64,
+    pub key: DeliveryKey,
+    pub seq: Seq,
+    /// The letter that is replayed; set where the kind is `REPLAY`.
+    pub dead_letter_id: Option<DeadLetterId>,
+}
+
+/// What became of an effect.
+pub enum EffectEnd {
+    /// All of it is durable.
+    Committed { event_ids: Vec<EventId> },
+    /// It was durable before: nothing was done again.
+    AlreadyDone,
+    /// The work said no; nothing of it is left.
+    Failed(EffectFailure),
+    /// The work panicked; nothing of it is left.
+    Panicked,
+    /// The work took too long; nothing of it is left.
+    TimedOut,
+    /// The database refuses an event of it; nothing of it is left.
+    Refused,
+    /// A newer lane has attached; nothing was done.
+    Fenced,
+    /// Another effect of the same transaction took it along: nothing of it is left, through no fault of its own.
+    Again,
+    /// There is no database; nothing was done.
+    Unavailable,
+}
+
+impl fmt::Debug for EffectEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Committed { .. } => "Committed",
+            Self::AlreadyDone => "AlreadyDone",
+            Self::Failed(_) => "Failed",
+            Self::Panicked => "Panicked",
+            Self::TimedOut => "TimedOut",
+            Self::Refused => "Refused",
+            Self::Fenced => "Fenced",
+            Self::Again => "Again",
+            Self::Unavailable => "Unavailable",
+        };
+        f.write_str(name)
+    }
+}
+
+/// An effect on its way through a transaction.
+pub(crate) struct StagedEffect {
+    pub(super) command: EffectCommand,
+    /// Its events at their places, provided that the transaction commits.
+    pub(super) events: Vec<Arc<PlatformEvent>>,
+    /// None as long as it has not been run.
+    pub(super) end: Option<EffectEnd>,
+    pub(super) took: Duration,
+}
+
+impl StagedEffect {
+    pub(super) fn new(command: EffectCommand) -> Self {
+        Self {
+            command,
+            events: Vec::new(),
+            end: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn is_committed(&self) -> bool {
+        matches!(self.end, Some(EffectEnd::Committed { .. }))
+    }
+
+    /// Tells who waits, who may have gone.
+    pub(super) fn answer(self, end: EffectEnd) {
+        let _ = self.command.reply.send(end);
+    }
+}

@@ -1,0 +1,281 @@
+//! One transaction of effects.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait, Value};
+use tokio::time::timeout;
+
+use super::{EffectCommand, EffectEnd, EffectOf, StagedEffect};
+use crate::{
+    clock::Clock,
+    domain::{
+        attempt::DeliveryKind,
+        event::PlatformEvent,
+        id::{InstallationId, WorkspaceId},
+        seq::Seq,
+    },
+    journal::{
+        batch::{insert_events, mark_replayed, numbered, remove_retry},
+        database::is_fault_of_the_data,
+        statement_deadline::StatementDeadline,
+    },
+};
+
+/// After so much work a transaction takes no other effect.
+const ENOUGH: Duration = Duration::from_millis(50);
+/// Until work is given up that its statements' time-out has not ended: it waits for something else.
+const GRACE: Duration = Duration::from_millis(50);
+/// The writer's own bound, to be restored before the commit.
+const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
+
+/// What bounds the work of an effect.
+pub(in crate::journal) struct Bounds<'a> {
+    pub(in crate::journal) limit: Duration,
+    pub(in crate::journal) deadline: &'a StatementDeadline,
+    pub(in crate::journal) clock: Clock,
+}
+
+/// The transaction was lost to one of its effects; nothing of it is left.
+#[derive(Debug)]
+pub(in crate::journal) struct Lost;
+
+/// Runs the effects one after the other, until there was enough work; those left have no end. Gives their events
+/// places after `heads`.
+///
+/// # Errors
+/// [`Lost`] inside, where one effect took all others along; their ends say so.
+pub(in crate::journal) async fn run(
+    transaction: &DatabaseTransaction,
+    effects: &mut [StagedEffect],
+    heads: &mut HashMap<WorkspaceId, Seq>,
+    bounds: &Bounds<'_>,
+) -> Result<Result<(), Lost>, DbErr> {
+    let start = bounds.clock.instant();
+    let postgres = transaction.get_database_backend() == DbBackend::Postgres;
+    if postgres {
+        let limit = bounds.limit.as_millis();
+        let sql = format!("SET LOCAL statement_timeout = {limit}");
+        transaction.execute_unprepared(&sql).await?;
+    }
+    for index in 0..effects.len() {
+        if bounds.clock.elapsed(start) > ENOUGH {
+            break;
+        }
+        if run_one(transaction, &mut effects[index], heads, bounds)
+            .await?
+            .is_err()
+        {
+            for other in effects.iter_mut().filter(|effect| effect.is_committed()) {
+                other.end = Some(EffectEnd::Again);
+            }
+            return Ok(Err(Lost));
+        }
+    }
+    if postgres {
+        transaction.execute_unprepared(RESTORE_TIMEOUT).await?;
+    }
+    Ok(Ok(()))
+}
+
+async fn run_one(
+    transaction: &DatabaseTransaction,
+    effect: &mut StagedEffect,
+    heads: &mut HashMap<WorkspaceId, Seq>,
+    bounds: &Bounds<'_>,
+) -> Result<Result<(), Lost>, DbErr> {
+    let savepoint = transaction.begin().await?;
+    let start = bounds.clock.instant();
+    let attempted = attempt(&savepoint, &mut effect.command, heads, bounds).await;
+    effect.took = bounds.clock.elapsed(start);
+    match attempted {
+        Ok((events, head)) => {
+            savepoint.commit().await?;
+            heads.insert(effect.command.workspace_id, head);
+            let event_ids = events.iter().map(|event| event.id).collect();
+            effect.events = events;
+            effect.end = Some(EffectEnd::Committed { event_ids });
+            Ok(Ok(()))
+        }
+        Err(Stop::Ended(end)) => {
+            effect.end = Some(end);
+            undo(transaction, savepoint).await
+        }
+        Err(Stop::Database(error)) => Err(error),
+    }
+}
+
+/// Why the work of an effect is undone.
+enum Stop {
+    Ended(EffectEnd),
+    /// The connection is in doubt.
+    Database(DbErr),
+}
+
+impl From<DbErr> for Stop {
+    /// An event or a mark that the database refuses is the effect's own fault.
+    fn from(error: DbErr) -> Self {
+        if is_fault_of_the_data(&error) {
+            log::error!(error:%; "the database refuses an effect");
+            return Self::Ended(EffectEnd::Refused);
+        }
+        Self::Database(error)
+    }
+}
+
+async fn attempt(
+    savepoint: &DatabaseTransaction,
+    command: &mut EffectCommand,
+    heads: &HashMap<WorkspaceId, Seq>,
+    bounds: &Bounds<'_>,
+) -> Result<(Vec<Arc<PlatformEvent>>, Seq), Stop> {
+    if let Some(settles) = &command.settles
+        && !mark(savepoint, settles).await?
+    {
+        return Err(Stop::Ended(EffectEnd::AlreadyDone));
+    }
+    work(savepoint, command, bounds).await.map_err(Stop::Ended)?;
+    let mut head = heads.get(&command.workspace_id).copied().unwrap_or(Seq::ZERO);
+    let mut events = Vec::with_capacity(command.events.len());
+    for event in &command.events {
+        head = head.next();
+        let placed = PlatformEvent::record(command.workspace_id, head, event.clone());
+        events.push(Arc::new(placed));
+    }
+    let rows: Vec<&PlatformEvent> = events.iter().map(Arc::as_ref).collect();
+    insert_events(savepoint, &rows).await?;
+    if let Some(settles) = &command.settles {
+        remove_retry(savepoint, settles.installation_id, settles.key).await?;
+        if let (DeliveryKind::Replay, Some(letter)) = (settles.key.kind, settles.dead_letter_id) {
+            mark_replayed(savepoint, letter, bounds.clock.now()).await?;
+        }
+    }
+    Ok((events, head))
+}
+
+/// The author's part, which has a limited time.
+async fn work(
+    savepoint: &DatabaseTransaction,
+    command: &mut EffectCommand,
+    bounds: &Bounds<'_>,
+) -> Result<(), EffectEnd> {
+    let Some(work) = command.work.take() else {
+        return Ok(());
+    };
+    let start = bounds.clock.instant();
+    let _deadline = bounds.deadline.set(start + bounds.limit);
+    let run = AssertUnwindSafe(async { work(savepoint).await }).catch_unwind();
+    let ended = timeout(bounds.limit + GRACE, run).await;
+    let is_late = || bounds.clock.elapsed(start) >= bounds.limit;
+    match ended {
+        // Late, and done: the commit need not wait for anything any more.
+        Ok(Ok(Ok(()))) => Ok(()),
+        // A statement that was ended by its time-out is an error of the work.
+        Ok(Ok(Err(_)) | Err(_)) if is_late() => Err(EffectEnd::TimedOut),
+        Ok(Ok(Err(failure))) => Err(EffectEnd::Failed(failure)),
+        Ok(Err(_)) => Err(EffectEnd::Panicked),
+        Err(_) => Err(EffectEnd::TimedOut),
+    }
+}
+
+/// Rolls back to the savepoint.
+async fn undo(
+    transaction: &DatabaseTransaction,
+    savepoint: DatabaseTransaction,
+) -> Result<Result<(), Lost>, DbErr> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        return savepoint.rollback().await.map(Ok);
+    }
+    // SQLite has rolled back everything where it interrupted a write
+    // (sqlite.org/c3ref/interrupt.html): then there is no savepoint any more. The driver believes in both, so it
+    // is given both, to be rolled back.
+    if savepoint.execute_unprepared(TO_SAVEPOINT).await.is_ok() {
+        return savepoint.rollback().await.map(Ok);
+    }
+    savepoint
+        .execute_unprepared("BEGIN IMMEDIATE; SAVEPOINT _sqlx_savepoint_1")
+        .await?;
+    savepoint.rollback().await?;
+    Ok(Err(Lost))
+}
+
+/// As the driver names it; the statement fails where there is none.
+const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT _sqlx_savepoint_1";
+
+/// Marks the delivery as done; false where it is marked already.
+async fn mark(savepoint: &DatabaseTransaction, settles: &EffectOf) -> Result<bool, DbErr> {
+    let backend = savepoint.get_database_backend();
+    let [installation, kind, event, handler, seq] = numbered(backend);
+    let sql = format!(
+        "INSERT INTO ext_delivery_done (installation_id, kind, event_id, handler, seq) \
+         VALUES ({installation}, {kind}, {event}, {handler}, {seq}) ON CONFLICT DO NOTHING"
+    );
+    let values: [Value; 5] = [
+        settles.installation_id.uuid().into(),
+        settles.key.kind.as_str().into(),
+        settles.key.event_id.uuid().into(),
+        settles.key.handler.as_str().into(),
+        settles.seq.get().into(),
+    ];
+    let inserted = savepoint
+        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    Ok(inserted.rows_affected() > 0)
+}
+
+/// Which of the deliveries are marked as done.
+pub(in crate::journal) async fn are_done<C: ConnectionTrait>(
+    connection: &C,
+    deliveries: &[EffectOf],
+) -> Result<Vec<bool>, DbErr> {
+    let backend = connection.get_database_backend();
+    let [installation, kind, event, handler] = numbered(backend);
+    let sql = format!(
+        "SELECT seq FROM ext_delivery_done WHERE installation_id = {installation} AND kind = {kind} \
+         AND event_id = {event} AND handler = {handler}"
+    );
+    let mut done = Vec::with_capacity(deliveries.len());
+    for of in deliveries {
+        let values: [Value; 4] = [
+            of.installation_id.uuid().into(),
+            of.key.kind.as_str().into(),
+            of.key.event_id.uuid().into(),
+            of.key.handler.as_str().into(),
+        ];
+        let statement = Statement::from_sql_and_values(backend, sql.clone(), values);
+        done.push(connection.query_one_raw(statement).await?.is_some());
+    }
+    Ok(done)
+}
+
+/// Whether effects of the installation are marked as done.
+pub(in crate::journal) async fn has_marks<C: ConnectionTrait>(
+    connection: &C,
+    installation: InstallationId,
+) -> Result<bool, DbErr> {
+    let backend = connection.get_database_backend();
+    let [id] = numbered(backend);
+    let sql = format!("SELECT seq FROM ext_delivery_done WHERE installation_id = {id} LIMIT 1");
+    let statement = Statement::from_sql_and_values(backend, sql, [installation.uuid().into()]);
+    Ok(connection.query_one_raw(statement).await?.is_some())
+}
+
+/// Forgets what the cursor has passed. A delivery that still has a row in the retry table stays marked, until
+/// the row is gone.
+pub(in crate::journal) async fn sweep(
+    transaction: &DatabaseTransaction,
+    installation: InstallationId,
+    settled: Seq,
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [id, seq] = numbered(backend);
+    let sql = format!(
+        "DELETE FROM ext_delivery_done WHERE installation_id = {id} AND seq <= {seq} AND NOT EXISTS \
+         (SELECT 1 FROM ext_delivery_retry r WHERE r.installation_id = ext_delivery_done.installation_id \
+         AND r.kind = ext_delivery_done.kind AND r.event_id = ext_delivery_done.event_id \
+         AND r.handler = ext_delivery_done.handler)"
+    );
+    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    transaction.execute_raw(statement).await.map(drop)
+}

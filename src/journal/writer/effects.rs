@@ -1,0 +1,207 @@
+//! Effects: run between two batches, answered when they are durable.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sea_orm::DbErr;
+use tokio::time::timeout;
+
+use super::{TRANSACTION_TIMEOUT, Writer, bounded};
+use crate::{
+    domain::{id::WorkspaceId, seq::Seq},
+    journal::{
+        effects::{EffectEnd, EffectOf, StagedEffect},
+        notice::Notice,
+        storage::{Connection, Outcome},
+    },
+};
+
+/// Effects of which nobody knows whether they are durable.
+pub(in crate::journal) type UnresolvedEffects = Vec<StagedEffect>;
+
+impl Writer {
+    /// Runs those that wait and may be run, in one transaction.
+    pub(super) async fn run_effects(&mut self) {
+        let mut effects = self.gathered.effects.next(self.clock.instant());
+        for index in (0..effects.len()).rev() {
+            if self.is_fenced(&effects[index]) {
+                effects.remove(index).answer(EffectEnd::Fenced);
+            }
+        }
+        let Some(connection) = self.connection.clone().filter(|_| !effects.is_empty()) else {
+            self.gathered
+                .effects
+                .put_back(effects.into_iter().map(|effect| effect.command));
+            return;
+        };
+        let unknown = self.unknown_heads(&effects);
+        if let Err(error) = self.read_heads(&*connection, unknown).await {
+            log::error!(error:%; "reading the heads of the log failed");
+            self.refuse_effects(effects);
+            return self.lose_connection("reading the heads of the log failed");
+        }
+        let mut heads = self.heads_of(&effects);
+        match bounded(connection.run_effects(&mut effects, &mut heads)).await {
+            Outcome::Committed(()) => self.effects_committed(effects, heads),
+            Outcome::RolledBack(error) => self.effects_rolled_back(effects, &error),
+            Outcome::Unknown => {
+                self.unresolved_effects = effects;
+                self.lose_connection("a transaction of effects failed");
+            }
+        }
+    }
+
+    fn is_fenced(&self, effect: &StagedEffect) -> bool {
+        effect.command.settles.as_ref().is_some_and(|settles| {
+            self.generations.get(&settles.installation_id) != Some(&settles.generation)
+        })
+    }
+
+    fn heads_of(&self, effects: &[StagedEffect]) -> HashMap<WorkspaceId, Seq> {
+        effects
+            .iter()
+            .filter_map(|effect| {
+                let workspace = effect.command.workspace_id;
+                Some((workspace, *self.heads.get(&workspace)?))
+            })
+            .collect()
+    }
+
+    /// Workspaces whose heads are not in memory.
+    fn unknown_heads(&self, effects: &[StagedEffect]) -> BTreeSet<WorkspaceId> {
+        effects
+            .iter()
+            .map(|effect| effect.command.workspace_id)
+            .filter(|workspace| !self.heads.contains_key(workspace))
+            .collect()
+    }
+
+    fn effects_committed(&mut self, effects: Vec<StagedEffect>, heads: HashMap<WorkspaceId, Seq>) {
+        self.note_heads(heads);
+        self.outage.over();
+        let now = self.clock.instant();
+        let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
+        let mut left = Vec::new();
+        for mut effect in effects {
+            let Some(end) = effect.end.take() else {
+                left.push(effect.command);
+                continue;
+            };
+            self.gathered.effects.took(&effect, now);
+            if let (EffectEnd::Committed { .. }, Some(settles)) = (&end, &effect.command.settles) {
+                self.marked.insert(settles.installation_id);
+            }
+            let workspace = effect.command.workspace_id;
+            let published = std::mem::take(&mut effect.events);
+            if !published.is_empty() {
+                events.entry(workspace).or_default().extend(published);
+            }
+            effect.answer(end);
+        }
+        self.gathered.effects.put_back(left.into_iter());
+        for (workspace_id, events) in events {
+            let head = events.last().map_or(Seq::ZERO, |event| event.seq);
+            (self.notices)(Notice::Committed {
+                workspace_id,
+                head,
+                events,
+            });
+        }
+    }
+
+    /// One of them took the others along: these are run again. Where that was none of them, the database refuses
+    /// them all.
+    fn effects_rolled_back(&mut self, effects: Vec<StagedEffect>, error: &DbErr) {
+        log::warn!(error:%; "a transaction of effects was rolled back");
+        let now = self.clock.instant();
+        let mut left = Vec::new();
+        for mut effect in effects {
+            match effect.end.take() {
+                None => left.push(effect.command),
+                Some(end) => {
+                    self.gathered.effects.took(&effect, now);
+                    let end = match end {
+                        EffectEnd::Committed { .. } => EffectEnd::Again,
+                        end => end,
+                    };
+                    effect.answer(end);
+                }
+            }
+        }
+        self.gathered.effects.put_back(left.into_iter());
+    }
+
+    /// There is no database.
+    pub(super) fn refuse_effects(&mut self, effects: Vec<StagedEffect>) {
+        for effect in effects {
+            effect.answer(EffectEnd::Unavailable);
+        }
+    }
+
+    /// What is known of the effects in doubt by their marks: those done are answered so. Of the others nothing is
+    /// left. Work that ends no delivery has no mark: its events tell.
+    pub(super) fn settle_doubtful_effects(&mut self, effects: Vec<StagedEffect>, done: &[bool]) {
+        for (effect, done) in effects.into_iter().zip(done) {
+            let event_ids = effect.command.events.iter().map(|event| event.id).collect();
+            if let (true, Some(settles)) = (*done, &effect.command.settles) {
+                self.marked.insert(settles.installation_id);
+            }
+            effect.answer(match done {
+                true => EffectEnd::Committed { event_ids },
+                false => EffectEnd::Unavailable,
+            });
+        }
+    }
+}
+
+/// Asks for the marks of the effects in doubt, and for the events of those that have none.
+pub(super) async fn are_done(connection: &dyn Connection, doubtful: &Doubtful) -> Result<Vec<bool>, DbErr> {
+    let within = |error: tokio::time::error::Elapsed| DbErr::Custom(error.to_string());
+    let marks = connection.are_done(doubtful.marks.clone());
+    let mut marks = timeout(TRANSACTION_TIMEOUT, marks)
+        .await
+        .map_err(within)??
+        .into_iter();
+    let places = connection.places_of(doubtful.events.iter().flatten().copied().collect());
+    let places = timeout(TRANSACTION_TIMEOUT, places).await.map_err(within)??;
+    let mut events = doubtful.events.iter();
+    let done = doubtful.kinds.iter().map(|has_mark| {
+        if *has_mark {
+            marks.next().unwrap_or(false)
+        } else {
+            events
+                .next()
+                .is_some_and(|ids| !ids.is_empty() && ids.iter().all(|id| places.contains_key(id)))
+        }
+    });
+    Ok(done.collect())
+}
+
+/// By what the effects in doubt are known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubtful {
+    /// Whether there is a mark to look for, of each.
+    kinds: Vec<bool>,
+    marks: Vec<EffectOf>,
+    /// The events of those without.
+    events: Vec<Vec<crate::domain::id::EventId>>,
+}
+
+impl Doubtful {
+    pub(super) fn of(effects: &[StagedEffect]) -> Self {
+        let mut doubtful = Self::default();
+        for effect in effects {
+            doubtful.kinds.push(effect.command.settles.is_some());
+            match &effect.command.settles {
+                Some(settles) => doubtful.marks.push(settles.clone()),
+                None => doubtful
+                    .events
+                    .push(effect.command.events.iter().map(|event| event.id).collect()),
+            }
+        }
+        doubtful
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+}
