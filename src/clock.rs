@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::domain::timestamp::Timestamp;
 
 /// The clock of the process. Cheap to copy.
+/// The default is the one that nobody turns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     /// Milliseconds by which a test has turned it forward.

@@ -8,6 +8,7 @@ mod answer;
 mod app;
 mod auth;
 mod budget;
+mod channels;
 pub mod connections;
 mod dead_letters;
 mod events;

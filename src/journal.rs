@@ -182,6 +182,21 @@ impl Journal {
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
+    /// Installs within the caller's transaction. No notice is sent.
+    ///
+    /// # Errors
+    /// [`ChangeError::Conflict`] where the key is installed already.
+    pub async fn install_within(
+        transaction: &DatabaseTransaction,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+        clock: Clock,
+    ) -> Result<(), ChangeError> {
+        installations::install(transaction, workspace, new, clock)
+            .await
+            .map(drop)
+    }
+
     /// # Errors
     /// [`ChangeError::Conflict`] where the key is installed already.
     pub async fn install(

@@ -17,6 +17,7 @@
 extern crate self as pointsman;
 
 pub mod auth;
+pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod domain;

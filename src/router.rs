@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::{sync::oneshot, time::timeout};
 
 pub use self::settings::{InProcessSettings, OpenSecret, RouterSettings};
@@ -46,7 +46,7 @@ use crate::{
         attempt::AttemptResult,
         event::NewEvent,
         event_key::EventKey,
-        id::{DeadLetterId, InstallationId, WorkspaceId},
+        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
         installation::{InstallationChange, NewInstallation},
         lane::BreakerState,
@@ -54,7 +54,10 @@ use crate::{
         timestamp::Timestamp,
     },
     extension::Extensions,
-    journal::{AppendError, InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader},
+    journal::{
+        AppendError, EffectCommand, EffectEnd, EffectFailure, InProcessExtension, Journal, JournalSettings,
+        OpenError, Permit, Reader,
+    },
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -395,6 +398,66 @@ impl EventRouter {
             .journal
             .write(move |transaction| Box::pin(async move { Ok((work(transaction).await?, Vec::new())) }))
             .await
+    }
+
+    /// Runs `work` and publishes the events in one transaction; nothing of it is left where one of them fails.
+    /// Nobody waits for the handlers of the events.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`].
+    pub async fn transact<F>(
+        &self,
+        workspace: WorkspaceId,
+        events: Vec<NewEvent>,
+        work: F,
+    ) -> Result<Vec<EventId>, PublishError>
+    where
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
+    {
+        self.may_publish(workspace)?;
+        let entry = self.shared.directory.entry(workspace);
+        let bytes = events.iter().map(NewEvent::queued_bytes).sum();
+        let admitted = self.shared.admission.admit(&entry.admission, bytes);
+        let _permit = admitted.ok_or(PublishError::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.journal.run_effect(EffectCommand {
+            workspace_id: workspace,
+            settles: None,
+            work: Some(Box::new(move |transaction| {
+                let work = work(transaction);
+                Box::pin(async move { work.await.map_err(|error| Box::new(error) as EffectFailure) })
+            })),
+            events,
+            reply,
+        });
+        match timeout(PUBLISH_TIMEOUT, answer).await {
+            Ok(Ok(EffectEnd::Committed { event_ids })) => Ok(event_ids),
+            Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
+                failure
+                    .downcast::<DbErr>()
+                    .map_or_else(|_| "no reason given".to_owned(), |error| error.to_string()),
+            )),
+            Ok(Ok(EffectEnd::Refused | EffectEnd::Panicked)) => {
+                Err(PublishError::Refused("the database refuses it".to_owned()))
+            }
+            Ok(Err(_)) => Err(PublishError::ShuttingDown),
+            // Too slow, or no database.
+            _ => Err(PublishError::StorageUnavailable),
+        }
+    }
+
+    /// Installs an extension within a transaction of [`EventRouter::write`] that makes the workspace: there is no
+    /// actor that would have to be told.
+    ///
+    /// # Errors
+    /// See [`Journal::install`].
+    pub async fn install_within(
+        transaction: &DatabaseTransaction,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+        clock: Clock,
+    ) -> Result<(), ChangeError> {
+        Journal::install_within(transaction, workspace, new, clock).await
     }
 
     /// The in-process extensions that are registered.

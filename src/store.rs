@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod backlog;
+pub mod chat;
 pub mod dead_letters;
 pub mod events;
 pub mod fate;

@@ -130,7 +130,7 @@ impl TestRouterBuilder {
         let config = Config::from_sources(Some(&self.settings), [database]);
         let config = config.unwrap_or_else(|error| panic!("the settings are not allowed: {error}"));
         let clock = Clock::turnable();
-        let mut builder = EventRouter::builder(config).clock(clock);
+        let mut builder = EventRouter::builder(config).bare().clock(clock);
         for extension in self.extensions {
             builder = builder.extension(extension);
         }

@@ -2,6 +2,8 @@
 //!
 //! Every time is a `BIGINT`: milliseconds since the Unix epoch, UTC.
 
+pub mod chat_channel;
+pub mod chat_message;
 pub mod dead_letter_event;
 pub mod ext_delivery_attempt;
 pub mod ext_delivery_cursor;

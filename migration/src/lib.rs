@@ -6,6 +6,7 @@ mod m20261123_000001_schema;
 mod m20261124_000002_under_fire;
 mod m20261124_000003_handlers;
 mod m20261124_000004_causes;
+mod m20261124_000005_chat;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_under_fire::Migration),
             Box::new(m20261124_000003_handlers::Migration),
             Box::new(m20261124_000004_causes::Migration),
+            Box::new(m20261124_000005_chat::Migration),
         ]
     }
 }

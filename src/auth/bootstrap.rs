@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     domain::{
         id::{UserId, WorkspaceId},
+        installation::NewInstallation,
         role::GlobalRole,
     },
     router::{ChangeError, EventRouter},
@@ -19,6 +20,8 @@ use crate::{
 
 /// The name of the workspace that an empty database gets.
 pub const DEMO_WORKSPACE: &str = "demo";
+/// The key of the extension that is installed there.
+const CHAT: &str = "chat";
 
 /// What an empty database gets.
 #[derive(Clone)]
@@ -96,7 +99,10 @@ pub async fn ensure(
         created_at: clock.wall(),
     };
     let demo = wanted.demo.then(|| WorkspaceId::new(clock.new_uuid()));
-    router.write(move |txn| Box::pin(make(txn, admin, demo))).await?;
+    let chat = demo.and_then(|_| built_in(router, CHAT, clock));
+    router
+        .write(move |txn| Box::pin(make(txn, admin, demo, chat, clock)))
+        .await?;
     Ok(Some(Bootstrapped {
         admin_email: email.into_string(),
         generated_password: generated,
@@ -104,15 +110,29 @@ pub async fn ensure(
     }))
 }
 
+/// The extension of this process with that key.
+fn built_in(router: &EventRouter, key: &str, clock: Clock) -> Option<NewInstallation> {
+    let extension = router.extensions().get(key)?;
+    let (name, patterns) = (&extension.name, extension.patterns());
+    Some(NewInstallation::in_process(key, name, patterns, || {
+        clock.new_uuid()
+    }))
+}
+
 async fn make(
     txn: &DatabaseTransaction,
     admin: NewUser,
     demo: Option<WorkspaceId>,
+    chat: Option<NewInstallation>,
+    clock: Clock,
 ) -> Result<(), ChangeError> {
     let now = admin.created_at;
     store::users::insert(txn, admin).await?;
     if let Some(id) = demo {
         store::workspaces::insert(txn, id, DEMO_WORKSPACE, now).await?;
+        if let Some(chat) = chat {
+            EventRouter::install_within(txn, id, chat, clock).await?;
+        }
     }
     Ok(())
 }

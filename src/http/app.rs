@@ -14,8 +14,8 @@ use actix_web::{
 };
 
 use super::{
-    auth, connections, dead_letters, events, extensions, health, members, problem::Problem, request_id,
-    state::AppState, subscriptions, users, workspaces,
+    auth, channels, connections, dead_letters, events, extensions, health, members, problem::Problem,
+    request_id, state::AppState, subscriptions, users, workspaces,
 };
 use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
@@ -58,6 +58,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(members::routes)
         .configure(extensions::routes)
         .configure(subscriptions::routes)
+        .configure(channels::routes)
         .configure(dead_letters::routes)
         .configure(events::routes);
 }

@@ -44,6 +44,16 @@ pub struct EffectCommand {
     pub reply: oneshot::Sender<EffectEnd>,
 }
 
+impl fmt::Debug for EffectCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EffectCommand")
+            .field("workspace_id", &self.workspace_id)
+            .field("settles", &self.settles)
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The delivery that ends with an effect.
 #[derive(Clone, Debug)]
 pub struct EffectOf {

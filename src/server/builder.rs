@@ -8,6 +8,7 @@ use super::{
     settings::{journal_settings, master_key, router_settings},
 };
 use crate::{
+    chat::Chat,
     clock::Clock,
     config::Config,
     extension::{Extension, Extensions, RegistrationError},
@@ -23,11 +24,18 @@ struct Registration {
 }
 
 impl Registration {
-    fn new() -> Self {
+    fn empty() -> Self {
         Self {
             extensions: Extensions::default(),
             refused: None,
         }
+    }
+
+    /// With what every server has.
+    fn built_in() -> Self {
+        let mut registration = Self::empty();
+        registration.add(Chat::new());
+        registration
     }
 
     fn add(&mut self, extension: impl Extension) {
@@ -55,7 +63,7 @@ impl ServerBuilder {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            registration: Registration::new(),
+            registration: Registration::built_in(),
         }
     }
 
@@ -90,7 +98,7 @@ impl EventRouter {
         RouterBuilder {
             config,
             clock: Clock,
-            registration: Registration::new(),
+            registration: Registration::built_in(),
         }
     }
 }
@@ -101,6 +109,14 @@ impl RouterBuilder {
     pub fn extension(mut self, extension: impl Extension) -> Self {
         self.registration.add(extension);
         self
+    }
+
+    /// Without the extensions that every server has.
+    pub(crate) fn bare(self) -> Self {
+        Self {
+            registration: Registration::empty(),
+            ..self
+        }
     }
 
     /// Another clock than that of the process.

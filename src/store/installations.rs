@@ -99,6 +99,22 @@ pub async fn find(
     Ok(row.map(Installation::from))
 }
 
+/// The installed extension with this key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_key(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    key: &str,
+) -> Result<Option<Installation>, DbErr> {
+    let row = installed_in(workspace)
+        .filter(Column::Key.eq(key))
+        .one(conn)
+        .await?;
+    Ok(row.map(Installation::from))
+}
+
 /// Every installation the workspace ever had, the uninstalled ones too, oldest first.
 ///
 /// # Errors

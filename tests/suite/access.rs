@@ -135,6 +135,22 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
         WorkspaceAdmin,
         404,
     ),
+    ("GET", "/api/extensions/available", "", SignedIn, 200),
+    ("GET", "/api/workspaces/{workspaceId}/channels", "", Member, 200),
+    (
+        "GET",
+        "/api/workspaces/{workspaceId}/channels/{channel}/messages",
+        "",
+        Member,
+        200,
+    ),
+    (
+        "POST",
+        "/api/workspaces/{workspaceId}/channels/{channel}/messages",
+        "{}",
+        Member,
+        400,
+    ),
     (
         "POST",
         "/api/workspaces/{workspaceId}/events/publish",

@@ -1,0 +1,91 @@
+//! `GET /api/workspaces/{workspaceId}/channels`
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chat::WELL_KNOWN_CHANNELS,
+    domain::timestamp::Timestamp,
+    http::{
+        access::Caller,
+        page::{Cursor, Limit, Query, page},
+        problem::Problem,
+        state::AppState,
+    },
+    store::chat,
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListChannels {
+    /// The last channel of the page before.
+    cursor: Option<Cursor<String>>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChannelDto {
+    channel: String,
+    /// Of a well-known channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'static str>,
+    messages: i64,
+    last_message_at: Option<Timestamp>,
+}
+
+/// The well-known channels and those that have messages, by name.
+pub(super) async fn list(
+    state: web::Data<AppState>,
+    caller: Caller,
+    workspace: web::Path<String>,
+    query: Query<ListChannels>,
+) -> Result<HttpResponse, Problem> {
+    let workspace = state.member(&caller, &workspace).await?;
+    let ListChannels { cursor, limit } = query.read()?;
+    let after = cursor.as_ref().map(|Cursor(channel)| channel.as_str());
+    let found = chat::channels(state.router.reader(), workspace, after, limit.fetch()).await?;
+    let mut channels: Vec<ChannelDto> = found.into_iter().map(ChannelDto::from).collect();
+    add_well_known(&mut channels, after);
+    let rows = usize::try_from(limit.fetch()).unwrap_or(usize::MAX);
+    channels.truncate(rows);
+    Ok(page(
+        channels,
+        limit,
+        |channel| channel.channel.clone(),
+        |channel| channel,
+    ))
+}
+
+impl From<chat::Channel> for ChannelDto {
+    fn from(channel: chat::Channel) -> Self {
+        let known = WELL_KNOWN_CHANNELS
+            .iter()
+            .find(|(name, _)| *name == channel.channel);
+        Self {
+            description: known.map(|(_, description)| *description),
+            channel: channel.channel,
+            messages: channel.messages,
+            last_message_at: Some(channel.last_message_at),
+        }
+    }
+}
+
+/// Adds those after `after` that have no messages yet, where they belong.
+fn add_well_known(channels: &mut Vec<ChannelDto>, after: Option<&str>) {
+    for (name, description) in WELL_KNOWN_CHANNELS {
+        if after.is_some_and(|after| name <= after) {
+            continue;
+        }
+        // As the database orders them: by their bytes.
+        if let Err(place) = channels.binary_search_by(|channel| channel.channel.as_str().cmp(name)) {
+            let channel = ChannelDto {
+                channel: name.to_owned(),
+                description: Some(description),
+                messages: 0,
+                last_message_at: None,
+            };
+            channels.insert(place, channel);
+        }
+    }
+}
