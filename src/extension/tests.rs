@@ -144,9 +144,7 @@ fn an_error_shows_its_causes_and_says_what_is_to_be_done() {
 #[test]
 fn a_schema_is_given_where_the_type_has_one() {
     struct Plain;
-    let with = (&SchemaOf::<DealClosed>(std::marker::PhantomData))
-        .schema()
-        .unwrap();
+    let with = SchemaOf::<DealClosed>(std::marker::PhantomData).schema().unwrap();
     assert_eq!(with["properties"]["deal"]["$ref"], "#/$defs/Deal");
     assert!((&SchemaOf::<Plain>(std::marker::PhantomData)).schema().is_none());
 }

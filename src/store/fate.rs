@@ -204,7 +204,6 @@ impl Exception {
 }
 
 /// Of an event to which there is no exception.
-
 fn status(
     installation: &Installation,
     spans: &[Span],

@@ -163,7 +163,9 @@ async fn an_installation_without_a_cursor_goes_on(engine: Engine) {
         .await;
     publish(&workspace, 3).await;
     app.settled().await;
-    damage(&mut app, "DELETE FROM ext_delivery_cursor").await;
+    let ours = "(SELECT id FROM ext_installation WHERE key = 'crm')";
+    let sql = format!("DELETE FROM ext_delivery_cursor WHERE installation_id IN {ours}");
+    damage(&mut app, &sql).await;
 
     // Where it was is forgotten: what was delivered may be delivered again, and what comes is.
     let next = workspace.publish("crm.deal.closed", json!({})).await;

@@ -190,7 +190,7 @@ async fn bad_bodies_are_refused_by_every_route(engine: Engine) {
             &extensions,
             r#"{"key":"x","name":"n","deliveryType":"IN_PROCESS"}"#.into(),
             INVALID,
-            &["deliveryType"],
+            &["key"],
         ),
         (
             "POST",
