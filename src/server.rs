@@ -149,6 +149,11 @@ impl Server {
         })
     }
 
+    /// The router that it serves.
+    pub fn router(&self) -> &EventRouter {
+        &self.router
+    }
+
     /// Where it listens; the port is the real one where 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,0 +1,101 @@
+//! A platform with an extension of its own in the process: a CRM that tells the channel `deals` of every deal that
+//! was closed. It knows nothing of the chat extension; it publishes `platform.notification`, and that is all.
+//!
+//! `cargo run --release --example crm_platform` starts the server of `cargo run --release`, with the CRM in it and
+//! installed in the workspace `demo`.
+
+use std::process::ExitCode;
+
+use pointsman::{
+    clock::Clock,
+    config::Config,
+    domain::{id::WorkspaceId, installation::NewInstallation},
+    extension::{EventContext, HandlerError, extension},
+    router::ChangeError,
+    server::{Server, logging},
+    store::workspaces,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+/// The payload of `crm.deal.closed`, as far as it matters here.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct DealClosed {
+    deal_id: String,
+    /// In the spelling of the publisher, such as `5000.00`.
+    amount: String,
+    currency: String,
+}
+
+struct Crm;
+
+#[extension(key = "crm", name = "CRM")]
+impl Crm {
+    /// Runs on threads of its own: whoever publishes a deal does not wait for the chat.
+    #[event_handler(event_key = "crm.deal.closed", async = true)]
+    async fn deal_closed(&self, deal: DealClosed, cx: EventContext) -> Result<(), HandlerError> {
+        let DealClosed {
+            deal_id,
+            amount,
+            currency,
+        } = deal;
+        let notification = json!({
+            "channel": "deals",
+            "message": format!("Deal {deal_id} closed for {amount} {currency}!"),
+            "sender": "crm-bot",
+        });
+        // Published once, however often this handler is run again.
+        cx.publish("platform.notification", notification).await?;
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let config = match Config::load(None) {
+        Ok(config) => config,
+        Err(error) => return failed(&error),
+    };
+    actix_web::rt::System::new().block_on(async {
+        logging::init(&config.log);
+        match run(config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&*error),
+        }
+    })
+}
+
+async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let server = Server::builder(config).extension(Crm).start().await?;
+    install_in_demo(&server).await?;
+    server.welcome().await;
+    server.run().await?;
+    Ok(())
+}
+
+/// An admin of any other workspace installs it with `POST …/extensions`.
+async fn install_in_demo(server: &Server) -> Result<(), Box<dyn std::error::Error>> {
+    let router = server.router();
+    let Some(demo) = workspaces::find_by_name_across_workspaces(router.reader(), "demo").await? else {
+        return Ok(());
+    };
+    let Some(crm) = router.extensions().get("crm") else {
+        return Ok(());
+    };
+    let new = NewInstallation::in_process(&crm.key, &crm.name, crm.patterns(), || Clock.new_uuid());
+    match router.install(WorkspaceId::new(demo.id), new).await {
+        // It was installed at an earlier start.
+        Ok(_) | Err(ChangeError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the answer of a command is for the person at the terminal"
+)]
+fn failed(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
+    eprintln!("crm_platform: {error}");
+    ExitCode::from(2)
+}

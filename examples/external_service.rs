@@ -1,0 +1,101 @@
+//! An external service in Rust: takes events at `POST /events`, verifies their signature, and remembers which it has
+//! seen, because an event may come more than once.
+//!
+//! `SIGNING_SECRET=whsec_… cargo run --example external_service` with the secret that the installation's answer
+//! showed, and `http://127.0.0.1:9000` as its `serviceBaseUrl`.
+
+use std::{collections::HashSet, sync::Mutex};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+
+/// What is used of the body; there is more in it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    id: String,
+    event_key: String,
+    payload: serde_json::Value,
+}
+
+struct Service {
+    secret: Vec<u8>,
+    /// A real service keeps these with its own data, in the transaction that acts on the event.
+    seen: Mutex<HashSet<String>>,
+}
+
+/// How far the clocks may be apart, in seconds. Without it, an old request could be sent again.
+const TOLERANCE: i64 = 300;
+
+impl Service {
+    /// Standard Webhooks 1.0: `v1,` and the HMAC-SHA-256 of `id.timestamp.body`, one for each secret in use.
+    fn is_signed(&self, request: &HttpRequest, body: &[u8]) -> bool {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let (Some(id), Some(timestamp), Some(signatures)) = (
+            header("webhook-id"),
+            header("webhook-timestamp"),
+            header("webhook-signature"),
+        ) else {
+            return false;
+        };
+        let now = pointsman::clock::Clock.wall().millis() / 1000;
+        let is_late = |sent: i64| (now - sent).abs() > TOLERANCE;
+        if timestamp.parse().map_or(true, is_late) {
+            return false;
+        }
+        let keyed = Hmac::<Sha256>::new_from_slice(&self.secret).expect("every length is a key");
+        let keyed = keyed
+            .chain_update(format!("{id}.{timestamp}."))
+            .chain_update(body);
+        let mut signatures = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,"));
+        signatures.any(|one| {
+            let sent = BASE64_STANDARD.decode(one).unwrap_or_default();
+            // In constant time.
+            keyed.clone().verify_slice(&sent).is_ok()
+        })
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "this is all that the example does with an event"
+)]
+async fn take(service: web::Data<Service>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    // The signature is over the bytes as they came: verify before parsing.
+    if !service.is_signed(&request, &body) {
+        return HttpResponse::Unauthorized().finish();
+    }
+    let Ok(event) = serde_json::from_slice::<Event>(&body) else {
+        // It would be no event at the next attempt either.
+        return HttpResponse::Gone().finish();
+    };
+    let is_new = service
+        .seen
+        .lock()
+        .is_ok_and(|mut seen| seen.insert(event.id.clone()));
+    if is_new {
+        println!("{} {} {}", event.id, event.event_key, event.payload);
+    }
+    HttpResponse::NoContent().finish()
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let secret = std::env::var("SIGNING_SECRET").map_err(|_| "SIGNING_SECRET is not set")?;
+    let service = web::Data::new(Service {
+        secret: BASE64_STANDARD.decode(secret.trim_start_matches("whsec_"))?,
+        seen: Mutex::default(),
+    });
+    HttpServer::new(move || {
+        App::new()
+            .app_data(service.clone())
+            .route("/events", web::post().to(take))
+    })
+    .bind(("127.0.0.1", 9000))?
+    .run()
+    .await?;
+    Ok(())
+}
