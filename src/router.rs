@@ -44,7 +44,7 @@ use crate::{
     clock::Clock,
     domain::{
         attempt::AttemptResult,
-        event::NewEvent,
+        event::{NewEvent, PlatformEvent},
         event_key::EventKey,
         id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
@@ -458,6 +458,27 @@ impl EventRouter {
         clock: Clock,
     ) -> Result<(), ChangeError> {
         Journal::install_within(transaction, workspace, new, clock).await
+    }
+
+    /// What led to an event: the event that caused it, and so on back to the one that came from outside, as far as
+    /// they are in the log.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn causes_of(
+        &self,
+        workspace: WorkspaceId,
+        event: &PlatformEvent,
+    ) -> Result<Vec<(EventId, EventKey)>, DbErr> {
+        match event.cause {
+            Some(cause) => {
+                let journal = &self.shared.journal;
+                journal
+                    .causes_of(workspace, cause.causation_id, cause.depth)
+                    .await
+            }
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The in-process extensions that are registered.

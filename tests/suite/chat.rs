@@ -63,6 +63,9 @@ async fn the_cross_extension_notification_is_in_its_channel(engine: Engine) {
     assert_eq!(events[0]["eventKey"], "chat.message.received");
     assert_eq!(events[0]["causationId"], event);
     assert_eq!(events[0]["correlationId"], event);
+    let announced = demo.event(events[0]["id"].as_str().unwrap_or_default()).await;
+    let chain = json!([{"id": event, "eventKey": "platform.notification"}]);
+    assert_eq!(announced["causes"], chain);
     let channels = demo.get("/channels").await.expect(200).rows();
     let shown: Vec<_> = channels
         .iter()

@@ -21,7 +21,18 @@ use crate::{
 struct EventWithDeliveriesDto {
     #[serde(flatten)]
     event: EventDto,
+    /// What led to it, the nearest first; as far as it is in the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<CauseDto>,
     deliveries: Vec<DeliveryDto>,
+}
+
+/// An event in the chain of causes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CauseDto {
+    id: EventId,
+    event_key: String,
 }
 
 /// What became of the event for one extension.
@@ -94,9 +105,17 @@ pub(super) async fn get(
     let event = events::find(db, workspace, id)
         .await?
         .ok_or_else(|| Problem::not_found("event"))?;
+    let causes = state.router.causes_of(workspace, &event).await?;
     let fates = fate::of_event(db, workspace, &event).await?;
     Ok(json::success_with(&EventWithDeliveriesDto {
         event: event.into(),
+        causes: causes
+            .into_iter()
+            .map(|(id, key)| CauseDto {
+                id,
+                event_key: key.as_str().to_owned(),
+            })
+            .collect(),
         deliveries: fates.into_iter().map(DeliveryDto::from).collect(),
     }))
 }
