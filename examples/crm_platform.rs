@@ -10,7 +10,7 @@ use pointsman::{
     clock::Clock,
     config::Config,
     domain::{id::WorkspaceId, installation::NewInstallation},
-    extension::{EventContext, HandlerError, extension},
+    extension::{EventContext, HandlerError, event_handler, extension},
     router::ChangeError,
     server::{Server, logging},
     store::workspaces,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     domain::id::WorkspaceId,
-    extension::{Effect, EventContext, HandlerError, Publication, PublishError, extension},
+    extension::{Effect, EventContext, HandlerError, Publication, PublishError, event_handler, extension},
     store::chat::{self, Message},
 };
 

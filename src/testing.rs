@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use pointsman::{
-//!     extension::{EventContext, HandlerError, extension},
+//!     extension::{EventContext, HandlerError, event_handler, extension},
 //!     testing::TestRouter,
 //! };
 //! use serde::Deserialize;

@@ -66,8 +66,10 @@ fn expand_extension(
 /// # Errors
 /// Wrong use does not compile; the error points at it and says what to write.
 #[proc_macro_attribute]
-pub fn event_handler(_: TokenStream, item: TokenStream) -> TokenStream {
-    // `#[extension]` takes the attribute away, so that only one that it does not see gets here.
+pub fn event_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    if arguments.to_string() == parse::in_extension().to_string() {
+        return item;
+    }
     let error = syn::Error::new(
         Span::call_site(),
         "`#[event_handler]` belongs on a method of an `impl` block that has `#[extension(key = \"…\")]`",

@@ -7,8 +7,11 @@ mod options;
 mod parameters;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::ToTokens;
-use syn::{Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Signature, spanned::Spanned};
+use quote::{ToTokens, quote};
+use syn::{
+    Attribute, Error, GenericParam, ImplItem, Item, ItemImpl, Result, Signature, parse_quote,
+    spanned::Spanned,
+};
 
 use self::errors::Errors;
 use crate::model::{Extension, Handler};
@@ -31,7 +34,8 @@ pub(crate) fn block(item: TokenStream) -> Result<ItemImpl> {
     }
 }
 
-/// Takes `#[event_handler]` off the methods, since it is done with.
+/// Takes the arguments of `#[event_handler]`, and leaves [`in_extension`] in their place: the attribute itself has to
+/// stay, or the author's import of it would be unused.
 pub(crate) fn take_handlers(block: &mut ItemImpl) -> Vec<Marked> {
     let methods = block.items.iter_mut().filter_map(|item| match item {
         ImplItem::Fn(method) if method.attrs.iter().any(is_event_handler) => Some(method),
@@ -40,13 +44,23 @@ pub(crate) fn take_handlers(block: &mut ItemImpl) -> Vec<Marked> {
     methods
         .map(|method| {
             let attributes = method.attrs.clone();
-            method.attrs.retain(|attribute| !is_event_handler(attribute));
+            for attribute in &mut method.attrs {
+                if is_event_handler(attribute) {
+                    let (path, arguments) = (attribute.path().clone(), in_extension());
+                    attribute.meta = parse_quote!(#path(#arguments));
+                }
+            }
             Marked {
                 signature: method.sig.clone(),
                 attributes,
             }
         })
         .collect()
+}
+
+/// The arguments of an attribute that is done with. No author writes them by mistake.
+pub(crate) fn in_extension() -> TokenStream {
+    quote!(in extension)
 }
 
 /// However the attribute was imported, it keeps its name.

@@ -141,16 +141,6 @@ fn an_error_shows_its_causes_and_says_what_is_to_be_done() {
     assert_eq!(later.failure(), Failure::Retry { after: Some(pause) });
 }
 
-#[test]
-fn a_schema_is_given_where_the_type_has_one() {
-    struct Plain;
-    let with = SchemaOf::<DealClosed>(std::marker::PhantomData).schema().unwrap();
-    assert_eq!(with["properties"]["deal"]["$ref"], "#/$defs/Deal");
-    assert!((&SchemaOf::<Plain>(std::marker::PhantomData)).schema().is_none());
-}
-
-use schema::{NoSchema as _, SchemaOf, WithSchema as _};
-
 fn handler(name: &str) -> EventHandler {
     EventHandler::new(name, "crm.**", |_| Box::pin(async { Ok(().into()) })).unwrap()
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::TestRouter;
-use crate::extension::{EventContext, HandlerError, PlatformEvent, extension};
+use crate::extension::{EventContext, HandlerError, PlatformEvent, event_handler, extension};
 
 #[derive(Deserialize)]
 struct Order {
