@@ -164,7 +164,7 @@ impl Server {
         welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
     }
 
-    /// Runs until SIGTERM or SIGINT, also one that came since [`Server::start`] began, then stops in order:
+    /// Runs until SIGTERM or SIGINT, also one that came since [`ServerBuilder::start`] began, then stops in order:
     /// no more publishes, no more connections, what is in flight finished and durable.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The attributes that make an extension of an `impl` block. Authors use them as `pointsman::extension` and
 //! `pointsman::event_handler`, where an example is.
 //!
-//! [`parse`] reads what the author wrote and says what is wrong with it, by the [`rules`] that the router has too;
-//! [`model`] is what is left when all is well; [`expand`] writes the code.
+//! `parse` reads what the author wrote and says what is wrong with it, by the `rules` that the router has too;
+//! `model` is what is left when all is well; `expand` writes the code.
 
 mod expand;
 mod model;

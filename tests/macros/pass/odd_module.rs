@@ -12,7 +12,9 @@ mod names {
     pub(super) struct Extension;
     pub(super) struct EventHandler;
     pub(super) trait FromEvent {
+        #[expect(clippy::wrong_self_convention, reason = "it is odd on purpose")]
         fn from_event(&self) {}
+        #[expect(clippy::wrong_self_convention, reason = "it is odd on purpose")]
         fn into_outcome(&self) {}
         fn clone(&self) {}
     }
