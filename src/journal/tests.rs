@@ -5,6 +5,7 @@ mod corrupt;
 mod derived;
 mod effects;
 mod keys;
+mod migrations;
 mod outage;
 mod plans;
 mod time;

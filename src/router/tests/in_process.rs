@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
     kit::{Running, on_both_engines},
-    probe::{notes, with_probe, with_probe_once},
+    probe::{notes, with_old_probe, with_probe, with_probe_once},
     *,
 };
 use crate::domain::id::EventId;
@@ -269,6 +269,38 @@ on_both_engines!(
         let row = entity::ext_installation::Entity::find_by_id(installation.uuid());
         let row = row.one(again.router.reader()).await.unwrap().unwrap();
         assert_eq!((row.available, row.held_since), (true, None));
+        again.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_handler_that_is_new_gets_what_is_published_from_then_on(running: Running with with_old_probe) {
+        let (workspace, installation) = running.probed().await;
+        let before = running.order(workspace, "probe.async", "nothing").await;
+        running.router.stop(Duration::from_secs(20)).await;
+
+        let newer = running.start_again_with(with_probe).await;
+        let after = newer.order(workspace, "probe.async", "nothing").await;
+        let calls = notes(workspace).called("on_async", 1).await;
+        assert_eq!(calls[0].event, after);
+        assert!(calls.iter().all(|call| call.event != before));
+        newer.router.stop(Duration::from_secs(20)).await;
+
+        // What an admin has ended stays ended at the next start.
+        let newer = newer.start_again_with(with_probe).await;
+        let spans = entity::ext_event_subscription::Entity::find()
+            .filter(entity::ext_event_subscription::Column::InstallationId.eq(installation.uuid()))
+            .filter(entity::ext_event_subscription::Column::EventKey.eq("probe.async"));
+        let span = spans.one(newer.router.reader()).await.unwrap().unwrap();
+        let unsubscribe = InstallationChange::Unsubscribe {
+            subscription_id: crate::domain::id::SubscriptionId::new(span.subscription_id),
+        };
+        newer.change(workspace, installation, unsubscribe).await;
+        newer.router.stop(Duration::from_secs(20)).await;
+        let again = newer.start_again_with(with_probe).await;
+        again.order(workspace, "probe.async", "nothing").await;
+        again.order(workspace, "probe.sync", "nothing").await;
+        assert_eq!(notes(workspace).called("on_async", 1).await.len(), 1);
         again.stop().await;
     }
 );

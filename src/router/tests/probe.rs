@@ -72,7 +72,10 @@ pub(super) struct Order {
     deed: String,
 }
 
-struct Probe;
+/// With all its handlers, or as it was when it had one.
+struct Probe {
+    is_new: bool,
+}
 
 impl Extension for Probe {
     fn key(&self) -> &str {
@@ -84,6 +87,9 @@ impl Extension for Probe {
     }
 
     fn handlers(self: Arc<Self>) -> Vec<EventHandler> {
+        if !self.is_new {
+            return vec![handler("on_sync", "probe.sync")];
+        }
         vec![
             handler("on_sync", "probe.sync"),
             handler("on_async", "probe.async").asynchronous(),
@@ -158,7 +164,14 @@ async fn obey(name: &str, deed: &str, context: EventContext) -> Result<HandlerOu
 /// A router with the probe.
 pub(super) fn with_probe(settings: &mut RouterSettings) {
     let mut extensions = Extensions::default();
-    extensions.register(Arc::new(Probe)).unwrap();
+    extensions.register(Arc::new(Probe { is_new: true })).unwrap();
+    settings.in_process.extensions = Arc::new(extensions);
+}
+
+/// A router of an earlier version, whose probe has one handler.
+pub(super) fn with_old_probe(settings: &mut RouterSettings) {
+    let mut extensions = Extensions::default();
+    extensions.register(Arc::new(Probe { is_new: false })).unwrap();
     settings.in_process.extensions = Arc::new(extensions);
 }
 

@@ -1,0 +1,130 @@
+//! What a database of an earlier version becomes.
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use uuid::Uuid;
+
+use super::*;
+
+/// A database as the first `steps` migrations leave it.
+async fn database(scratch: &Scratch, steps: u32) -> DatabaseConnection {
+    let url = scratch.settings().url;
+    if let Some(folder) = url.file().as_deref().and_then(std::path::Path::parent) {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let connection = url.writer("test", &StatementDeadline::new(Clock)).await.unwrap();
+    Migrator::up(&connection, Some(steps)).await.unwrap();
+    connection
+}
+
+/// Runs the statement with ids in the place of `{1}`, `{2}`, … as they come.
+async fn execute(connection: &DatabaseConnection, sql: &str, ids: &[Uuid]) {
+    let backend = connection.get_database_backend();
+    let sql = (1..=ids.len()).fold(sql.to_owned(), |sql, number| {
+        let placeholder = match backend {
+            DbBackend::Sqlite => "?".to_owned(),
+            _ => format!("${number}"),
+        };
+        sql.replace(&format!("{{{number}}}"), &placeholder)
+    });
+    let values = ids.iter().map(|id| (*id).into()).collect::<Vec<sea_orm::Value>>();
+    connection
+        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .unwrap();
+}
+
+/// The first column, as text.
+async fn read(connection: &DatabaseConnection, sql: &str) -> Vec<String> {
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let rows = connection.query_all_raw(statement).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "it").unwrap()).collect()
+}
+
+async fn insert_workspace(connection: &DatabaseConnection, workspace: Uuid, name: &str) {
+    let sql = format!("INSERT INTO workspace (id, name, created_at) VALUES ({{1}}, '{name}', 0)");
+    execute(connection, &sql, &[workspace]).await;
+}
+
+on_both_engines!(
+    async fn what_waits_for_its_retry_is_kept_and_is_the_whole_extensions(scratch: Scratch) {
+        let connection = database(&scratch, 2).await;
+        let (workspace, crm) = (Clock.new_uuid(), Clock.new_uuid());
+        for seq in 1..=3 {
+            let sql = format!(
+                "INSERT INTO ext_delivery_retry (installation_id, kind, event_id, workspace_id, seq, attempts, \
+                 next_attempt_at, last_error) VALUES ({{1}}, 'LIVE', {{2}}, {{3}}, {seq}, 2, {seq}000, 'refused')"
+            );
+            execute(&connection, &sql, &[crm, Clock.new_uuid(), workspace]).await;
+        }
+        let letter = "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, seq, \
+                      event_key, payload, occurred_at, reason, attempts, failed_at, status) \
+                      VALUES ({1}, {2}, {3}, 'crm', {4}, 4, 'a.b', '{}', 0, 'GONE', 1, 0, 'DEAD')";
+        execute(
+            &connection,
+            letter,
+            &[Clock.new_uuid(), workspace, crm, Clock.new_uuid()],
+        )
+        .await;
+        Migrator::up(&connection, None).await.unwrap();
+        let retries = "SELECT last_error || attempts || handler AS it FROM ext_delivery_retry ORDER BY seq";
+        assert_eq!(read(&connection, retries).await, ["refused2"; 3]);
+        let letters = "SELECT reason || handler AS it FROM dead_letter_event";
+        assert_eq!(read(&connection, letters).await, ["GONE"]);
+        connection.close().await.unwrap();
+        let journal = scratch.open().await;
+        let (rows, _) = journal
+            .due_retries(
+                WorkspaceId::new(workspace),
+                InstallationId::new(crm),
+                Timestamp::from_millis(9_000),
+                9,
+            )
+            .await
+            .unwrap();
+        assert_eq!(rows.len(), 3);
+        assert!(rows.iter().all(|row| row.key.handler.is_whole()));
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_demo_that_is_there_gets_chat_once(scratch: Scratch) {
+        let connection = database(&scratch, 4).await;
+        let (demo, other, later) = (Clock.new_uuid(), Clock.new_uuid(), Clock.new_uuid());
+        insert_workspace(&connection, demo, "demo").await;
+        insert_workspace(&connection, other, "acme").await;
+        insert_workspace(&connection, later, "demo").await;
+        let event = "INSERT INTO platform_event (workspace_id, seq, id, event_key, payload, occurred_at) \
+                     VALUES ({1}, 1, {2}, 'a.b', '{}', 0)";
+        execute(&connection, event, &[demo, Clock.new_uuid()]).await;
+        Migrator::up(&connection, None).await.unwrap();
+        connection.close().await.unwrap();
+
+        let journal = scratch.open().await;
+        let (head, views) = journal.load(WorkspaceId::new(demo)).await.unwrap();
+        assert_eq!((head, views.len()), (Seq::new(1), 1));
+        let chat = &views[0];
+        assert_eq!(chat.installation.key, "chat");
+        assert!(chat.is_in_process() && !chat.is_held());
+        assert_eq!(chat.settled, Seq::new(1), "it begins where the log is");
+        assert_eq!(chat.spans.len(), 1);
+        assert_eq!(chat.spans[0].pattern.as_str(), "platform.notification");
+        assert_eq!(chat.spans[0].from_seq, Seq::new(1));
+        for workspace in [other, later] {
+            let (_, views) = journal.load(WorkspaceId::new(workspace)).await.unwrap();
+            assert!(views.is_empty());
+        }
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn without_a_demo_nothing_is_installed(scratch: Scratch) {
+        let connection = database(&scratch, 4).await;
+        Migrator::up(&connection, None).await.unwrap();
+        let installed = "SELECT key AS it FROM ext_installation";
+        assert!(read(&connection, installed).await.is_empty());
+        connection.close().await.unwrap();
+    }
+);
