@@ -24,18 +24,6 @@ const NOTIFICATION: &str = r#"{
 }
 }"#;
 
-async fn demo(app: &TestApp) -> Workspace {
-    let workspaces = app.admin.get("/api/workspaces").await.expect(200).rows();
-    let demo = workspaces.iter().find(|one| one["name"] == "demo");
-    Workspace {
-        caller: app.admin.clone(),
-        id: demo.expect("an empty database gets it")["id"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-    }
-}
-
 /// Newest first.
 async fn messages(workspace: &Workspace, channel: &str) -> Vec<Value> {
     let path = format!("/channels/{channel}/messages?limit=200");
@@ -49,7 +37,7 @@ async fn install_chat(workspace: &Workspace) -> Value {
 
 async fn the_cross_extension_notification_is_in_its_channel(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let demo = demo(&app).await;
+    let demo = Workspace::demo(&app.admin).await;
     let published = demo.publish_raw(NOTIFICATION).await.expect(200);
     assert_eq!(published.shown(), r#"{"code":"SUCCESS"}"#);
     let event = published.header("x-event-id").unwrap_or_default().to_owned();
@@ -80,7 +68,7 @@ async fn the_cross_extension_notification_is_in_its_channel(engine: Engine) {
 
 async fn a_payload_that_lacks_a_field_is_a_dead_letter_and_its_publisher_is_not_failed(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let demo = demo(&app).await;
+    let demo = Workspace::demo(&app.admin).await;
     let event = demo
         .publish(
             "platform.notification",
@@ -247,7 +235,7 @@ async fn what_is_of_this_process_can_be_installed(engine: Engine) {
 /// and is announced once, whatever the kill interrupted.
 async fn notifications_are_messages_once_whenever_the_server_is_killed(engine: Engine) {
     let mut app = TestApp::start(engine).await;
-    let demo = demo(&app).await;
+    let demo = Workspace::demo(&app.admin).await;
     let mut acknowledged = Vec::new();
     for round in 0..4 {
         let publishing = actix_web::rt::spawn(notify(demo.clone(), round));

@@ -13,6 +13,7 @@ mod corrupt;
 mod crash;
 mod dead_letters;
 mod endpoints;
+mod examples;
 mod extensions_limits;
 mod idempotency;
 mod lanes;

@@ -141,7 +141,7 @@ pub(super) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[
 
 /// The binary with nothing from the environment of the tests but what it needs to run.
 fn command(folder: &Path, settings: &Settings) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let mut command = Command::new(settings.program());
     command.current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POINTSMAN") {

@@ -1,11 +1,15 @@
 //! What a test's server is told.
 
+use std::path::PathBuf;
+
 /// The settings of one server, as `section.key` and value. They reach it through its environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     keys: Vec<(String, String)>,
     /// Variables that are no settings.
     variables: Vec<(String, String)>,
+    /// Another program than the server's own.
+    example: Option<&'static str>,
 }
 
 impl Settings {
@@ -21,6 +25,28 @@ impl Settings {
     pub(crate) fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Runs this example, which is a server of its own, in the place of the server.
+    #[must_use]
+    pub(crate) fn example(mut self, name: &'static str) -> Self {
+        self.example = Some(name);
+        self
+    }
+
+    /// The program. Examples stand beside the server; `cargo test` builds them where it builds everything.
+    pub(super) fn program(&self) -> PathBuf {
+        let server = PathBuf::from(env!("CARGO_BIN_EXE_pointsman"));
+        let Some(name) = self.example else {
+            return server;
+        };
+        let example = server.with_file_name("examples").join(name);
+        assert!(
+            example.exists(),
+            "run cargo build --examples first: there is no {}",
+            example.display()
+        );
+        example
     }
 
     /// The pauses between attempts, without jitter.

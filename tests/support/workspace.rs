@@ -22,6 +22,16 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
+    /// The workspace that an empty database gets.
+    pub(crate) async fn demo(admin: &Caller) -> Self {
+        let workspaces = admin.get("/api/workspaces").await.expect(200).rows();
+        let demo = workspaces.iter().find(|one| one["name"] == "demo");
+        Self {
+            caller: admin.clone(),
+            id: text(demo.expect("an empty database gets it"), "id"),
+        }
+    }
+
     /// The same workspace with another one who acts.
     pub(crate) fn seen_by(&self, caller: &Caller) -> Self {
         Self {
