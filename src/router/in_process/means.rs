@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeliveryKind},
+        attempt::{AttemptOutcome, AttemptResult, DeliveryKind, Verdict},
         event::{self, derived_id},
         handler_name::HandlerName,
         lane::Delivery,
@@ -72,24 +72,21 @@ impl Means for InProcessMeans {
         delivery: &Delivery,
         generation: i64,
     ) -> impl Future<Output = AttemptEnd> + 'static {
-        let handler = self
-            .registered
-            .as_ref()
-            .and_then(|extension| extension.handler(delivery.key.handler.as_str()))
-            .cloned();
-        let call = Call {
-            shared: Arc::clone(&self.shared),
-            view: Arc::clone(&self.view),
-            extension: Arc::clone(&self.extension),
-            delivery: delivery.clone(),
-            generation,
-        };
+        let (handlers, delivery) = (self.handlers_for(delivery), delivery.clone());
+        let calls: Vec<(EventHandler, Call)> = handlers
+            .into_iter()
+            .map(|handler| (handler.clone(), self.call(&delivery, &handler, generation)))
+            .collect();
+        let clock = self.shared.clock;
         async move {
-            let attempted_at = call.shared.clock.wall();
-            let result = match handler {
-                Some(handler) => call.run(handler).await,
-                None => missing(&call.delivery),
-            };
+            let attempted_at = clock.wall();
+            let mut result = missing(&delivery);
+            for (handler, call) in calls {
+                result = call.run(handler).await;
+                if result.verdict != Verdict::Delivered {
+                    break;
+                }
+            }
             AttemptEnd { attempted_at, result }
         }
     }
@@ -98,6 +95,40 @@ impl Means for InProcessMeans {
     fn test(&self, _: event::PlatformEvent) -> impl Future<Output = AttemptResult> + 'static {
         let why = "an in-process extension takes the events of its handlers only";
         std::future::ready(failed(AttemptOutcome::NoHandler, why.to_owned()))
+    }
+}
+
+impl InProcessMeans {
+    /// Whom the delivery is for. One for the whole extension found no handler when it was read; it is replayed to
+    /// all that take its event by now, one after the other.
+    fn handlers_for(&self, delivery: &Delivery) -> Vec<EventHandler> {
+        let Some(extension) = &self.registered else {
+            return Vec::new();
+        };
+        if delivery.key.handler.is_whole() {
+            return extension
+                .handlers_of(&delivery.event.event_key)
+                .cloned()
+                .collect();
+        }
+        let handler = extension.handler(delivery.key.handler.as_str());
+        handler.cloned().into_iter().collect()
+    }
+
+    fn call(&self, delivery: &Delivery, handler: &EventHandler, generation: i64) -> Call {
+        let mut delivery = delivery.clone();
+        if delivery.key.handler.is_whole() {
+            delivery.key.handler = HandlerName::intern(handler.name());
+            // The replay has ended only when all have handled it.
+            delivery.dead_letter_id = None;
+        }
+        Call {
+            shared: Arc::clone(&self.shared),
+            view: Arc::clone(&self.view),
+            extension: Arc::clone(&self.extension),
+            delivery,
+            generation,
+        }
     }
 }
 

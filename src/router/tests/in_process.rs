@@ -304,3 +304,27 @@ on_both_engines!(
         again.stop().await;
     }
 );
+
+on_both_engines!(
+    async fn a_letter_that_found_no_handler_is_replayed_to_those_there_are(running: Running with with_old_probe) {
+        let (workspace, installation) = running.probed().await;
+        let subscribe = InstallationChange::Subscribe {
+            subscription_id: crate::domain::id::SubscriptionId::new(Clock.new_uuid()),
+            pattern: crate::domain::event_pattern::EventPattern::parse("probe.both").unwrap(),
+        };
+        running.change(workspace, installation, subscribe).await;
+        let event = running.order(workspace, "probe.both", "nothing").await;
+        assert_eq!(running.letter(event).await.reason, "NO_HANDLER");
+        running.router.stop(Duration::from_secs(20)).await;
+
+        let newer = running.start_again_with(with_probe).await;
+        let letter = newer.letter_of(event).await;
+        newer.router.replay(workspace, letter, None).await.unwrap();
+        notes(workspace).called("first", 1).await;
+        notes(workspace).called("second_of_both", 1).await;
+        newer
+            .eventually("it is replayed", async || newer.letter(event).await.status == "REPLAYED")
+            .await;
+        newer.stop().await;
+    }
+);
