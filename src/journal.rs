@@ -40,9 +40,9 @@ pub(crate) mod scratch;
 pub(crate) mod seam;
 mod sql;
 mod sql_storage;
-mod statement_deadline;
 mod storage;
 mod transaction;
+mod work_guard;
 mod write_ahead_log;
 mod writer;
 

@@ -437,7 +437,7 @@ impl EventRouter {
                     .downcast::<DbErr>()
                     .map_or_else(|_| "no reason given".to_owned(), |error| error.to_string()),
             )),
-            Ok(Ok(EffectEnd::Refused | EffectEnd::Panicked)) => {
+            Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
                 Err(PublishError::Refused("the database refuses it".to_owned()))
             }
             Ok(Err(_)) => Err(PublishError::ShuttingDown),

@@ -207,6 +207,12 @@ pub(crate) enum JobError {
     Database(DbErr),
 }
 
+impl From<DbErr> for JobError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
 /// What is done between two batches.
 pub(super) enum Job {
     Attach {

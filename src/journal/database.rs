@@ -15,7 +15,7 @@ use sea_orm::{
     },
 };
 
-use super::{reader::Reader, statement_deadline::StatementDeadline};
+use super::{reader::Reader, work_guard::WorkGuard};
 
 /// How long a connection may take to be made, and a reader to wait for one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -126,7 +126,7 @@ impl DatabaseUrl {
     pub(super) async fn writer(
         &self,
         owner: &str,
-        deadline: &StatementDeadline,
+        guard: &WorkGuard,
     ) -> Result<DatabaseConnection, DbErr> {
         match self {
             Self::Sqlite(options) => {
@@ -138,7 +138,7 @@ impl DatabaseUrl {
                     .idle_timeout(None)
                     .test_before_acquire(false)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .after_connect(interrupt_at(deadline))
+                    .after_connect(guarded(guard))
                     .connect_with(options)
                     .await
                     .map_err(no_connection)?;
@@ -172,19 +172,22 @@ impl DatabaseUrl {
 /// How many steps of SQLite's machine lie between two looks at the clock: a fraction of a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
 
-/// Has SQLite interrupt a statement that runs beyond the deadline.
-fn interrupt_at(
-    deadline: &StatementDeadline,
+/// Has SQLite ask the guard.
+fn guarded(
+    guard: &WorkGuard,
 ) -> impl Fn(&mut SqliteConnection, PoolConnectionMetadata) -> BoxFuture<'_, Result<(), SqlxError>>
 + Send
 + Sync
 + 'static {
-    let deadline = deadline.clone();
+    let guard = guard.clone();
     move |connection, _| {
-        let deadline = deadline.clone();
+        let guard = guard.clone();
         Box::pin(async move {
             let mut handle = connection.lock_handle().await?;
-            handle.set_progress_handler(STEPS_PER_LOOK, move || !deadline.has_passed());
+            let (steps, commits) = (guard.clone(), guard.clone());
+            handle.set_progress_handler(STEPS_PER_LOOK, move || !steps.is_over());
+            handle.set_commit_hook(move || commits.may_commit());
+            handle.set_rollback_hook(move || guard.rolled_back());
             Ok(())
         })
     }

@@ -8,6 +8,8 @@
 
 mod queue;
 mod sql;
+mod threads;
+mod work;
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
@@ -17,7 +19,8 @@ use tokio::sync::oneshot;
 
 pub(super) use self::{
     queue::EffectQueue,
-    sql::{Bounds, Lost, are_done, has_marks, run, sweep},
+    sql::{Bounds, Failed, are_done, has_marks, run, sweep},
+    threads::EffectThread,
 };
 use crate::domain::{
     event::{NewEvent, PlatformEvent},
@@ -78,7 +81,9 @@ pub enum EffectEnd {
     Panicked,
     /// The work took too long; nothing of it is left.
     TimedOut,
-    /// The database refuses an event of it; nothing of it is left.
+    /// The work ended the transaction that it is part of; nothing of it is left.
+    EndedTransaction,
+    /// The database refuses an event of it, or all of it at the commit; nothing of it is left.
     Refused,
     /// A newer lane has attached; nothing was done.
     Fenced,
@@ -96,6 +101,7 @@ impl fmt::Debug for EffectEnd {
             Self::Failed(_) => "Failed",
             Self::Panicked => "Panicked",
             Self::TimedOut => "TimedOut",
+            Self::EndedTransaction => "EndedTransaction",
             Self::Refused => "Refused",
             Self::Fenced => "Fenced",
             Self::Again => "Again",

@@ -26,8 +26,8 @@ use super::{
     reader::Reader,
     recovery,
     sql_storage::{Parts, SqlReader, SqlStorage, guard},
-    statement_deadline::StatementDeadline,
     storage::{Connection, LogReader, Storage},
+    work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
     writer::{Outage, Writer},
 };
@@ -158,12 +158,12 @@ async fn start(
         owner: format!("pointsman {}", clock.new_uuid()).into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
-        deadline: StatementDeadline::new(clock),
+        effect_thread: Arc::default(),
         effect_timeout: settings.effect_timeout,
         clock,
         url: settings.url,
     };
-    let connection = prepare(&parts).await?;
+    let (connection, work_guard) = prepare(&parts).await?;
     let last_generation = catch_up(&connection, &parts).await?;
     let parts = Parts {
         write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url)),
@@ -178,7 +178,7 @@ async fn start(
     let (url, corrupt) = (parts.url.clone(), Arc::clone(&parts.corrupt));
     let storage = SqlStorage { parts, claim };
     let writing = Writing {
-        connection: storage.over(connection),
+        connection: storage.over(connection, work_guard),
         storage: Box::new(storage),
         last_generation,
     };
@@ -210,23 +210,24 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
         owner: "pointsman migrate".into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
-        deadline: StatementDeadline::new(Clock),
+        effect_thread: Arc::default(),
         effect_timeout: Duration::ZERO,
         clock: Clock,
     };
-    let connection = prepare(&parts).await?;
+    let (connection, _) = prepare(&parts).await?;
     claim::release(&connection).await;
     connection.close().await?;
     Ok(())
 }
 
 /// A connection that holds the claim, to a database of this version.
-async fn prepare(parts: &Parts) -> Result<DatabaseConnection, OpenError> {
-    let connection = parts.url.writer(&parts.owner, &parts.deadline).await?;
+async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
+    let work_guard = WorkGuard::new(parts.clock);
+    let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     claim::take_on(&connection).await?;
     refuse_newer(&connection).await?;
     Migrator::up(&connection, None).await?;
-    Ok(connection)
+    Ok((connection, work_guard))
 }
 
 /// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest

@@ -206,6 +206,21 @@ pub(crate) fn append(
     append_under(journal, workspace_id, events, None)
 }
 
+/// Appends an event, once there is a database again.
+pub(crate) async fn append_when_it_is_back(journal: &Journal, workspace: WorkspaceId) {
+    let recovered = async {
+        while append(journal, workspace, vec![new_event()])
+            .await
+            .map(|answer| answer.is_ok())
+            != Ok(true)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(30);
+    tokio::time::timeout(patience, recovered).await.unwrap();
+}
+
 /// Sends an append under an idempotency key.
 pub(crate) fn append_under(
     journal: &Journal,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
     ChangeError, OpenError, attach, attempts,
@@ -13,7 +13,7 @@ use super::{
     command::{AttemptRecord, JobError, WriteJob},
     corrupt::CorruptRows,
     database::DatabaseUrl,
-    effects::{self, EffectOf, StagedEffect},
+    effects::{self, EffectOf, EffectThread, StagedEffect},
     engine_clock,
     idempotency::{self, KeyName, StoredKey},
     installations::{self, InstallationView},
@@ -21,9 +21,9 @@ use super::{
     notice::Notice,
     reader::Reader,
     reads, recovery,
-    statement_deadline::StatementDeadline,
     storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
     transaction::in_transaction,
+    work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
 use crate::{
@@ -52,16 +52,17 @@ pub(super) struct Parts {
     pub(super) owner: Arc<str>,
     pub(super) write_ahead_log: Arc<WriteAheadLog>,
     pub(super) corrupt: Arc<CorruptRows>,
-    pub(super) deadline: StatementDeadline,
+    pub(super) effect_thread: Arc<EffectThread>,
     pub(super) effect_timeout: Duration,
     pub(super) clock: Clock,
 }
 
 impl SqlStorage {
-    pub(super) fn over(&self, database: DatabaseConnection) -> Arc<dyn Connection> {
+    pub(super) fn over(&self, connection: DatabaseConnection, work_guard: WorkGuard) -> Arc<dyn Connection> {
         let parts = self.parts.clone();
         Arc::new(SqlConnection {
-            connection: database,
+            connection,
+            work_guard,
             parts,
         })
     }
@@ -71,11 +72,16 @@ impl Storage for SqlStorage {
     fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, OpenError>> {
         let parts = self.parts.clone();
         async move {
-            let connection = parts.url.writer(&parts.owner, &parts.deadline).await?;
+            let work_guard = WorkGuard::new(parts.clock);
+            let connection = parts.url.writer(&parts.owner, &work_guard).await?;
             claim::take_over(&connection, &parts.owner).await?;
             guard(&connection).await?;
             wait_for_predecessor(&connection).await?;
-            Ok(Arc::new(SqlConnection { connection, parts }) as Arc<dyn Connection>)
+            Ok(Arc::new(SqlConnection {
+                connection,
+                work_guard,
+                parts,
+            }) as Arc<dyn Connection>)
         }
         .boxed()
     }
@@ -118,6 +124,7 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
 
 struct SqlConnection {
     connection: DatabaseConnection,
+    work_guard: WorkGuard,
     parts: Parts,
 }
 
@@ -166,16 +173,21 @@ impl Connection for SqlConnection {
     ) -> BoxFuture<'a, Outcome<(), DbErr>> {
         let bounds = effects::Bounds {
             limit: self.parts.effect_timeout,
-            deadline: &self.parts.deadline,
+            guard: &self.work_guard,
+            thread: &self.parts.effect_thread,
             clock: self.parts.clock,
         };
-        in_transaction(&self.connection, async move |transaction| {
-            match effects::run(transaction, effects, heads, &bounds).await? {
-                Ok(()) => Ok(()),
-                // An error of the data: the connection is well.
-                Err(effects::Lost) => Err(DbErr::Type("an effect was interrupted".to_owned())),
+        async move {
+            let run = async |transaction: &DatabaseTransaction| {
+                effects::run(transaction, effects, heads, &bounds).await
+            };
+            match in_transaction(&self.connection, run).await {
+                Outcome::Committed(()) => Outcome::Committed(()),
+                Outcome::RolledBack(effects::Failed::Database(error)) => Outcome::RolledBack(error),
+                Outcome::RolledBack(_) => Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned())),
+                Outcome::Unknown => Outcome::Unknown,
             }
-        })
+        }
         .boxed()
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::scratch::{self as kit, Scratch, new_event, on_both_engines};
 
-use super::{statement_deadline::StatementDeadline, *};
+use super::{work_guard::WorkGuard, *};
 
 use crate::domain::event::NewEvent;
 use crate::domain::{
@@ -476,7 +476,7 @@ on_both_engines!(
         let connection = scratch
             .settings()
             .url
-            .writer("test", &StatementDeadline::new(Clock))
+            .writer("test", &WorkGuard::new(Clock))
             .await
             .unwrap();
         let (recorded, missing) = (new_event(), new_event());

@@ -1,7 +1,7 @@
 //! One transaction on the writer connection.
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
 
@@ -9,13 +9,20 @@ use super::{ChangeError, command::JobError, database::is_fault_of_the_data, stor
 
 /// The reason in an error of a transaction's work that lies in the work itself; none where the connection
 /// is in doubt.
-pub(super) trait WorkError: Sized {
+pub(super) trait WorkError: Sized + From<DbErr> {
     fn in_the_work(self) -> Option<Self>;
+
+    /// Whether somebody else still uses the connection, so that nothing can be done on it any more.
+    fn has_the_connection(&self) -> bool;
 }
 
 impl WorkError for DbErr {
     fn in_the_work(self) -> Option<Self> {
         is_fault_of_the_data(&self).then_some(self)
+    }
+
+    fn has_the_connection(&self) -> bool {
+        false
     }
 }
 
@@ -26,6 +33,10 @@ impl WorkError for JobError {
             other => Some(other),
         }
     }
+
+    fn has_the_connection(&self) -> bool {
+        false
+    }
 }
 
 impl WorkError for ChangeError {
@@ -34,6 +45,10 @@ impl WorkError for ChangeError {
             Self::Database(error) if !is_fault_of_the_data(&error) => None,
             other => Some(other),
         }
+    }
+
+    fn has_the_connection(&self) -> bool {
+        false
     }
 }
 
@@ -54,13 +69,28 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     match work(&transaction).await {
         Ok(value) => match transaction.commit().await {
             Ok(()) => Outcome::Committed(value),
+            // A constraint that is checked only now: both engines have committed nothing then.
+            Err(error) if is_fault_of_the_data(&error) => Outcome::RolledBack(error.into()),
             Err(error) => unknown("commit", &error),
         },
+        Err(error) if error.has_the_connection() => {
+            log::error!("the work of an effect does not come back: its connection is thrown away");
+            tokio::spawn(leave(transaction));
+            Outcome::Unknown
+        }
         Err(error) => match (error.in_the_work(), transaction.rollback().await) {
             (Some(error), Ok(())) => Outcome::RolledBack(error),
             (_, Err(error)) => unknown("rollback", &error),
             (None, Ok(())) => Outcome::Unknown,
         },
+    }
+}
+
+/// Gives back the locks, where the connection can be had: nobody waits for it, and it may be dropped only where it
+/// is not in use, or else panics.
+async fn leave(transaction: DatabaseTransaction) {
+    if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
+        log::warn!(error:%; "a transaction that was left behind cannot be rolled back");
     }
 }
 

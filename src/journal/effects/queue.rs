@@ -21,7 +21,7 @@ const ALONE_FOR: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(in crate::journal) struct EffectQueue {
     waiting: VecDeque<EffectCommand>,
-    /// Installations that had a slow effect of late.
+    /// Installations that had a slow effect of late, or one that may be refused at the commit.
     slow: HashMap<InstallationId, Slow>,
 }
 
@@ -93,6 +93,17 @@ impl EffectQueue {
                 alone_until: now + ALONE_FOR,
             };
             self.slow.insert(settles.installation_id, slow);
+        }
+    }
+
+    /// It may be what makes the database refuse a commit: it goes alone for a while.
+    pub(in crate::journal) fn suspect(&mut self, effect: &StagedEffect, now: Instant) {
+        if let Some(settles) = &effect.command.settles {
+            let suspect = Slow {
+                not_before: now,
+                alone_until: now + ALONE_FOR,
+            };
+            self.slow.entry(settles.installation_id).or_insert(suspect);
         }
     }
 

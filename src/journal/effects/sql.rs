@@ -1,12 +1,14 @@
 //! One transaction of effects.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait, Value};
-use tokio::time::timeout;
 
-use super::{EffectCommand, EffectEnd, EffectOf, StagedEffect};
+use super::{
+    EffectCommand, EffectEnd, EffectOf, StagedEffect,
+    threads::EffectThread,
+    work::{Worked, work},
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -18,39 +20,62 @@ use crate::{
     journal::{
         batch::{insert_events, mark_replayed, numbered, remove_retry},
         database::is_fault_of_the_data,
-        statement_deadline::StatementDeadline,
+        transaction::WorkError,
+        work_guard::WorkGuard,
     },
 };
 
 /// After so much work a transaction takes no other effect.
 const ENOUGH: Duration = Duration::from_millis(50);
-/// Until work is given up that its statements' time-out has not ended: it waits for something else.
-const GRACE: Duration = Duration::from_millis(50);
 /// The writer's own bound, to be restored before the commit.
 const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
 
 /// What bounds the work of an effect.
 pub(in crate::journal) struct Bounds<'a> {
     pub(in crate::journal) limit: Duration,
-    pub(in crate::journal) deadline: &'a StatementDeadline,
+    pub(in crate::journal) guard: &'a WorkGuard,
+    pub(in crate::journal) thread: &'a EffectThread,
     pub(in crate::journal) clock: Clock,
 }
 
-/// The transaction was lost to one of its effects; nothing of it is left.
+/// Why a transaction of effects is not committed.
 #[derive(Debug)]
-pub(in crate::journal) struct Lost;
+pub(in crate::journal) enum Failed {
+    /// It was lost to one of its effects, and nothing of it is left; their ends say so.
+    Lost,
+    /// The work of one of them does not come back, and has the connection.
+    Abandoned,
+    Database(DbErr),
+}
+
+impl From<DbErr> for Failed {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl WorkError for Failed {
+    fn in_the_work(self) -> Option<Self> {
+        match self {
+            Self::Lost => Some(self),
+            Self::Database(ref error) if is_fault_of_the_data(error) => Some(self),
+            Self::Abandoned | Self::Database(_) => None,
+        }
+    }
+
+    fn has_the_connection(&self) -> bool {
+        matches!(self, Self::Abandoned)
+    }
+}
 
 /// Runs the effects one after the other, until there was enough work; those left have no end. Gives their events
 /// places after `heads`.
-///
-/// # Errors
-/// [`Lost`] inside, where one effect took all others along; their ends say so.
 pub(in crate::journal) async fn run(
     transaction: &DatabaseTransaction,
     effects: &mut [StagedEffect],
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
-) -> Result<Result<(), Lost>, DbErr> {
+) -> Result<(), Failed> {
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     if postgres {
@@ -62,20 +87,18 @@ pub(in crate::journal) async fn run(
         if bounds.clock.elapsed(start) > ENOUGH {
             break;
         }
-        if run_one(transaction, &mut effects[index], heads, bounds)
-            .await?
-            .is_err()
-        {
+        let run = run_one(transaction, &mut effects[index], heads, bounds).await;
+        if matches!(run, Err(Failed::Lost | Failed::Abandoned)) {
             for other in effects.iter_mut().filter(|effect| effect.is_committed()) {
                 other.end = Some(EffectEnd::Again);
             }
-            return Ok(Err(Lost));
         }
+        run?;
     }
     if postgres {
         transaction.execute_unprepared(RESTORE_TIMEOUT).await?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 async fn run_one(
@@ -83,25 +106,33 @@ async fn run_one(
     effect: &mut StagedEffect,
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
-) -> Result<Result<(), Lost>, DbErr> {
-    let savepoint = transaction.begin().await?;
+) -> Result<(), Failed> {
+    let savepoint = Arc::new(transaction.begin().await?);
     let start = bounds.clock.instant();
     let attempted = attempt(&savepoint, &mut effect.command, heads, bounds).await;
     effect.took = bounds.clock.elapsed(start);
-    match attempted {
-        Ok((events, head)) => {
+    let savepoint = Arc::try_unwrap(savepoint);
+    match (attempted, savepoint) {
+        // The work is still at it.
+        (_, Err(_)) => {
+            effect.end = Some(EffectEnd::TimedOut);
+            bounds.thread.leave();
+            bounds.guard.condemn();
+            Err(Failed::Abandoned)
+        }
+        (Ok((events, head)), Ok(savepoint)) => {
             savepoint.commit().await?;
             heads.insert(effect.command.workspace_id, head);
             let event_ids = events.iter().map(|event| event.id).collect();
             effect.events = events;
             effect.end = Some(EffectEnd::Committed { event_ids });
-            Ok(Ok(()))
+            Ok(())
         }
-        Err(Stop::Ended(end)) => {
+        (Err(Stop::Ended(end)), Ok(savepoint)) => {
             effect.end = Some(end);
             undo(transaction, savepoint).await
         }
-        Err(Stop::Database(error)) => Err(error),
+        (Err(Stop::Database(error)), Ok(_)) => Err(error.into()),
     }
 }
 
@@ -123,8 +154,10 @@ impl From<DbErr> for Stop {
     }
 }
 
+/// The end of the delivery and the events first, the author's work last: should it commit in spite of all, then
+/// everything that belongs together; should it roll back, then everything, too.
 async fn attempt(
-    savepoint: &DatabaseTransaction,
+    savepoint: &Arc<DatabaseTransaction>,
     command: &mut EffectCommand,
     heads: &HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
@@ -134,7 +167,6 @@ async fn attempt(
     {
         return Err(Stop::Ended(EffectEnd::AlreadyDone));
     }
-    work(savepoint, command, bounds).await.map_err(Stop::Ended)?;
     let mut head = heads.get(&command.workspace_id).copied().unwrap_or(Seq::ZERO);
     let mut events = Vec::with_capacity(command.events.len());
     for event in &command.events {
@@ -150,53 +182,31 @@ async fn attempt(
             mark_replayed(savepoint, letter, bounds.clock.now()).await?;
         }
     }
+    if let Some(theirs) = command.work.take() {
+        match work(savepoint, theirs, bounds).await {
+            Worked::Done => {}
+            Worked::Ended(end) => return Err(Stop::Ended(end)),
+        }
+    }
     Ok((events, head))
 }
 
-/// The author's part, which has a limited time.
-async fn work(
-    savepoint: &DatabaseTransaction,
-    command: &mut EffectCommand,
-    bounds: &Bounds<'_>,
-) -> Result<(), EffectEnd> {
-    let Some(work) = command.work.take() else {
-        return Ok(());
-    };
-    let start = bounds.clock.instant();
-    let _deadline = bounds.deadline.set(start + bounds.limit);
-    let run = AssertUnwindSafe(async { work(savepoint).await }).catch_unwind();
-    let ended = timeout(bounds.limit + GRACE, run).await;
-    let is_late = || bounds.clock.elapsed(start) >= bounds.limit;
-    match ended {
-        // Late, and done: the commit need not wait for anything any more.
-        Ok(Ok(Ok(()))) => Ok(()),
-        // A statement that was ended by its time-out is an error of the work.
-        Ok(Ok(Err(_)) | Err(_)) if is_late() => Err(EffectEnd::TimedOut),
-        Ok(Ok(Err(failure))) => Err(EffectEnd::Failed(failure)),
-        Ok(Err(_)) => Err(EffectEnd::Panicked),
-        Err(_) => Err(EffectEnd::TimedOut),
-    }
-}
-
 /// Rolls back to the savepoint.
-async fn undo(
-    transaction: &DatabaseTransaction,
-    savepoint: DatabaseTransaction,
-) -> Result<Result<(), Lost>, DbErr> {
+async fn undo(transaction: &DatabaseTransaction, savepoint: DatabaseTransaction) -> Result<(), Failed> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        return savepoint.rollback().await.map(Ok);
+        return Ok(savepoint.rollback().await?);
     }
     // SQLite has rolled back everything where it interrupted a write
-    // (sqlite.org/c3ref/interrupt.html): then there is no savepoint any more. The driver believes in both, so it
-    // is given both, to be rolled back.
+    // (sqlite.org/c3ref/interrupt.html), or the work did: then there is no savepoint any more. The driver believes
+    // in both, so it is given both, to be rolled back.
     if savepoint.execute_unprepared(TO_SAVEPOINT).await.is_ok() {
-        return savepoint.rollback().await.map(Ok);
+        return Ok(savepoint.rollback().await?);
     }
     savepoint
         .execute_unprepared("BEGIN IMMEDIATE; SAVEPOINT _sqlx_savepoint_1")
         .await?;
     savepoint.rollback().await?;
-    Ok(Err(Lost))
+    Err(Failed::Lost)
 }
 
 /// As the driver names it; the statement fails where there is none.

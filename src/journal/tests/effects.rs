@@ -1,5 +1,7 @@
 //! The writes of a handler, its events and the end of its delivery are one.
 
+mod misuse;
+
 use futures_util::FutureExt;
 use sea_orm::ConnectionTrait;
 

@@ -12,7 +12,7 @@ async fn database(scratch: &Scratch, steps: u32) -> DatabaseConnection {
     if let Some(folder) = url.file().as_deref().and_then(std::path::Path::parent) {
         std::fs::create_dir_all(folder).unwrap();
     }
-    let connection = url.writer("test", &StatementDeadline::new(Clock)).await.unwrap();
+    let connection = url.writer("test", &WorkGuard::new(Clock)).await.unwrap();
     Migrator::up(&connection, Some(steps)).await.unwrap();
     connection
 }

@@ -24,25 +24,11 @@ async fn lock(scratch: &Scratch, journal: &Journal) -> DatabaseConnection {
     client
 }
 
-/// Appends until the journal takes it again.
-async fn append_when_it_is_back(journal: &Journal, workspace: WorkspaceId) {
-    let recovered = async {
-        while kit::append(journal, workspace, vec![new_event()])
-            .await
-            .map(|answer| answer.is_ok())
-            != Ok(true)
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(30), recovered).await.unwrap();
-}
-
 on_both_engines!(
     async fn a_database_that_hangs_is_reported_in_time_and_settlements_wait_for_it(scratch: Scratch) {
         let journal = scratch.open().await;
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
-        append_when_it_is_back(&journal, workspace).await;
+        kit::append_when_it_is_back(&journal, workspace).await;
         let generation = journal.attach(installation).await.unwrap().generation;
         let client = lock(&scratch, &journal).await;
 
@@ -71,7 +57,7 @@ on_both_engines!(
         };
         let (settled, ()) = futures_util::future::join(settled, unlocked).await;
         assert_eq!(settled, Ok(()));
-        append_when_it_is_back(&journal, workspace).await;
+        kit::append_when_it_is_back(&journal, workspace).await;
         assert_eq!(journal.storage_state(), Ok(()));
         assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
         journal.stop().await;
@@ -113,7 +99,7 @@ async fn mend_the_disk(scratch: &Scratch, journal: &Journal) {
 async fn events_are_refused_and_settlements_are_kept(scratch: Scratch, read_only: bool) {
     let journal = scratch.open().await;
     let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    append_when_it_is_back(&journal, workspace).await;
+    kit::append_when_it_is_back(&journal, workspace).await;
     let generation = journal.attach(installation).await.unwrap().generation;
     break_the_disk(&scratch, &journal, read_only).await;
     let mut large = new_event();
@@ -126,7 +112,7 @@ async fn events_are_refused_and_settlements_are_kept(scratch: Scratch, read_only
     );
     mend_the_disk(&scratch, &journal).await;
     assert_eq!(settled.await, Ok(()), "not refused, but written later");
-    append_when_it_is_back(&journal, workspace).await;
+    kit::append_when_it_is_back(&journal, workspace).await;
     assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
     journal.stop().await;
 }
@@ -148,7 +134,7 @@ async fn below_the_watermark_events_are_refused_and_the_rest_goes_on() {
     let scratch = Scratch::sqlite();
     let journal = scratch.open().await;
     let (workspace, installation) = scratch.installed(&journal, "crm").await;
-    append_when_it_is_back(&journal, workspace).await;
+    kit::append_when_it_is_back(&journal, workspace).await;
     journal.stop().await;
     let settings = JournalSettings {
         min_free_bytes: u64::MAX / 2,
@@ -168,19 +154,19 @@ async fn below_the_watermark_events_are_refused_and_the_rest_goes_on() {
 #[tokio::test]
 async fn a_lost_connection_that_lives_on_at_the_server_loses_the_claim_there() {
     let url = Scratch::postgres().await.settings().url;
-    let lost = url.writer("ours", &StatementDeadline::new(Clock)).await.unwrap();
+    let lost = url.writer("ours", &WorkGuard::new(Clock)).await.unwrap();
     claim::take_on(&lost).await.unwrap();
     lost.execute_unprepared("CREATE TABLE doubt (id INTEGER); BEGIN; INSERT INTO doubt VALUES (1)")
         .await
         .unwrap();
     let other = url
-        .writer("another process", &StatementDeadline::new(Clock))
+        .writer("another process", &WorkGuard::new(Clock))
         .await
         .unwrap();
     let refused = claim::take_over(&other, "another process").await;
     assert!(matches!(refused, Err(OpenError::Claimed)), "{refused:?}");
 
-    let next = url.writer("ours", &StatementDeadline::new(Clock)).await.unwrap();
+    let next = url.writer("ours", &WorkGuard::new(Clock)).await.unwrap();
     claim::take_over(&next, "ours").await.unwrap();
     assert!(
         lost.execute_unprepared("COMMIT").await.is_err(),

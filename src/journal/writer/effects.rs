@@ -108,11 +108,12 @@ impl Writer {
         }
     }
 
-    /// One of them took the others along: these are run again. Where that was none of them, the database refuses
-    /// them all.
+    /// One of them took the others along: these are run again. Where it is not known which, because the database
+    /// refused the commit, each is run again by itself, and whose commit is refused then is the one.
     fn effects_rolled_back(&mut self, effects: Vec<StagedEffect>, error: &DbErr) {
         log::warn!(error:%; "a transaction of effects was rolled back");
         let now = self.clock.instant();
+        let committed = effects.iter().filter(|effect| effect.is_committed()).count();
         let mut left = Vec::new();
         for mut effect in effects {
             match effect.end.take() {
@@ -120,7 +121,11 @@ impl Writer {
                 Some(end) => {
                     self.gathered.effects.took(&effect, now);
                     let end = match end {
-                        EffectEnd::Committed { .. } => EffectEnd::Again,
+                        EffectEnd::Committed { .. } if committed == 1 => EffectEnd::Refused,
+                        EffectEnd::Committed { .. } => {
+                            self.gathered.effects.suspect(&effect, now);
+                            EffectEnd::Again
+                        }
                         end => end,
                     };
                     effect.answer(end);
@@ -138,18 +143,30 @@ impl Writer {
     }
 
     /// What is known of the effects in doubt by their marks: those done are answered so. Of the others nothing is
-    /// left. Work that ends no delivery has no mark: its events tell.
+    /// left. Work that ends no delivery has no mark: its events tell. Those that were not run are run now.
     pub(super) fn settle_doubtful_effects(&mut self, effects: Vec<StagedEffect>, done: &[bool]) {
-        for (effect, done) in effects.into_iter().zip(done) {
+        let now = self.clock.instant();
+        let mut left = Vec::new();
+        for (mut effect, done) in effects.into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
                 self.marked.insert(settles.installation_id);
             }
-            effect.answer(match done {
-                true => EffectEnd::Committed { event_ids },
-                false => EffectEnd::Unavailable,
-            });
+            let end = match effect.end.take() {
+                _ if *done => EffectEnd::Committed { event_ids },
+                Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
+                // Its own, whatever became of the transaction.
+                Some(end) => end,
+                None if effect.command.work.is_some() => {
+                    left.push(effect.command);
+                    continue;
+                }
+                None => EffectEnd::Unavailable,
+            };
+            self.gathered.effects.took(&effect, now);
+            effect.answer(end);
         }
+        self.gathered.effects.put_back(left.into_iter());
     }
 }
 

@@ -1,0 +1,69 @@
+//! The author's part of an effect, which has a limited time.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::Abortable, future::AbortHandle};
+use sea_orm::DatabaseTransaction;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{EffectEnd, EffectWork, sql::Bounds};
+
+/// Until work is given up that its statements' time-out has not ended: it waits for something else. And then once
+/// more until it has given its thread back.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How the work went.
+pub(super) enum Worked {
+    Done,
+    Ended(EffectEnd),
+}
+
+/// Runs it on the thread of effects. Where that does not come back, `savepoint` has another owner afterwards.
+pub(super) async fn work(
+    savepoint: &Arc<DatabaseTransaction>,
+    work: EffectWork,
+    bounds: &Bounds<'_>,
+) -> Worked {
+    let start = bounds.clock.instant();
+    let working = bounds.guard.work(start + bounds.limit);
+    let (abort, registration) = AbortHandle::new_pair();
+    let (done, ended) = oneshot::channel();
+    let theirs = Arc::clone(savepoint);
+    let task = async move {
+        let run = AssertUnwindSafe(async { work(&theirs).await }).catch_unwind();
+        let end = Abortable::new(run, registration).await;
+        drop(theirs);
+        // The writer may have given up.
+        let _ = done.send(end);
+    };
+    if let Err(error) = bounds.thread.start(task.boxed()) {
+        log::error!(error:%; "there is no thread for an effect");
+        return Worked::Ended(EffectEnd::Unavailable);
+    }
+    let mut ended = ended;
+    let end = match timeout(bounds.limit + GRACE, &mut ended).await {
+        Ok(end) => Some(end),
+        Err(_) => {
+            abort.abort();
+            timeout(GRACE, ended).await.ok()
+        }
+    };
+    drop(working);
+    if bounds.guard.has_ended() && !is_late(bounds, start) {
+        log::error!("an effect has ended the transaction that it is part of");
+        return Worked::Ended(EffectEnd::EndedTransaction);
+    }
+    match end {
+        // Late, and done: the commit need not wait for anything any more.
+        Some(Ok(Ok(Ok(Ok(()))))) if !bounds.guard.has_ended() => Worked::Done,
+        // A statement that was ended by its time-out is an error of the work.
+        Some(Ok(Ok(_))) if is_late(bounds, start) => Worked::Ended(EffectEnd::TimedOut),
+        Some(Ok(Ok(Ok(Err(failure))))) => Worked::Ended(EffectEnd::Failed(failure)),
+        Some(Ok(Ok(Err(_)))) => Worked::Ended(EffectEnd::Panicked),
+        _ => Worked::Ended(EffectEnd::TimedOut),
+    }
+}
+
+fn is_late(bounds: &Bounds<'_>, start: std::time::Instant) -> bool {
+    bounds.clock.elapsed(start) >= bounds.limit
+}

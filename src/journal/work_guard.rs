@@ -1,0 +1,129 @@
+//! What holds the work of an effect within its bounds, on the engine that has no bounds of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::clock::Clock;
+
+/// Of one writer connection. SQLite asks it while a statement runs, and interrupts the statement once the time of the
+/// work is over; and it asks before every commit, of which work may make none.
+#[derive(Clone, Debug)]
+pub(super) struct WorkGuard(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    clock: Clock,
+    base: Instant,
+    /// Until when the work may run, in nanoseconds after `base`; 0 while there is none.
+    until: AtomicU64,
+    /// The transaction was ended while there was work.
+    ended: AtomicBool,
+    /// Nothing is written on this connection any more.
+    condemned: AtomicBool,
+}
+
+impl WorkGuard {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self(Arc::new(State {
+            clock,
+            base: clock.instant(),
+            until: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            condemned: AtomicBool::new(false),
+        }))
+    }
+
+    /// There is work until this is dropped; its statements run no longer than `until`.
+    pub(super) fn work(&self, until: Instant) -> Working<'_> {
+        let nanos = until.saturating_duration_since(self.0.base).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
+        self.0.ended.store(false, Ordering::Release);
+        self.0.until.store(nanos, Ordering::Release);
+        Working(&self.0)
+    }
+
+    /// Whether a statement that runs now is to be interrupted.
+    pub(super) fn is_over(&self) -> bool {
+        match self.0.until.load(Ordering::Acquire) {
+            _ if self.0.condemned.load(Ordering::Acquire) => true,
+            0 => false,
+            nanos => self.0.clock.elapsed(self.0.base).as_nanos() > u128::from(nanos),
+        }
+    }
+
+    /// Whether a commit is ours. One that is refused rolls the transaction back.
+    pub(super) fn may_commit(&self) -> bool {
+        let is_ours = self.0.until.load(Ordering::Acquire) == 0;
+        is_ours && !self.0.condemned.load(Ordering::Acquire)
+    }
+
+    /// The transaction was rolled back.
+    pub(super) fn rolled_back(&self) {
+        if self.0.until.load(Ordering::Acquire) != 0 {
+            self.0.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the transaction was ended during the latest work.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
+    }
+
+    /// Work that does not end may still use the connection, which is about to be thrown away: it writes nothing.
+    pub(super) fn condemn(&self) {
+        self.0.condemned.store(true, Ordering::Release);
+    }
+}
+
+pub(super) struct Working<'a>(&'a State);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.until.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn statements_are_interrupted_only_while_there_is_work_that_is_late() {
+        let guard = WorkGuard::new(Clock);
+        assert!(!guard.is_over());
+        let working = guard.work(guard.0.base);
+        assert!(guard.is_over());
+        drop(working);
+        assert!(!guard.is_over());
+        let _working = guard.work(Clock.instant() + Duration::from_secs(3600));
+        assert!(!guard.is_over());
+    }
+
+    #[test]
+    fn work_commits_nothing_and_its_end_of_the_transaction_is_noticed() {
+        let guard = WorkGuard::new(Clock);
+        guard.rolled_back();
+        assert!(guard.may_commit() && !guard.has_ended());
+        let working = guard.work(Clock.instant() + Duration::from_secs(3600));
+        assert!(!guard.may_commit() && !guard.has_ended());
+        guard.rolled_back();
+        drop(working);
+        assert!(guard.may_commit() && guard.has_ended());
+        drop(guard.work(guard.0.base));
+        assert!(!guard.has_ended(), "the next work begins anew");
+    }
+
+    #[test]
+    fn a_connection_that_is_condemned_writes_nothing_any_more() {
+        let guard = WorkGuard::new(Clock);
+        guard.condemn();
+        assert!(guard.is_over() && !guard.may_commit());
+    }
+}
