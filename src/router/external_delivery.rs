@@ -58,8 +58,8 @@ impl Means for ExternalMeans {
         settings.attempt_timeout
     }
 
-    fn handlers_of(&self, _: &PlatformEvent) -> impl Iterator<Item = HandlerName> {
-        std::iter::once(HandlerName::WHOLE)
+    fn handlers_of(&self, _: &PlatformEvent) -> impl Iterator<Item = (HandlerName, Duration)> {
+        std::iter::once((HandlerName::WHOLE, self.shared.settings.attempt_timeout))
     }
 
     fn attempt(

@@ -41,7 +41,7 @@ impl Lane {
                 key,
                 seq: event.seq,
                 attempts: 0,
-                next_attempt_at: started + config.attempt_timeout + STRAGGLER_GRACE,
+                next_attempt_at: started + due.attempt_timeout + STRAGGLER_GRACE,
                 last_error: None,
                 last_status: None,
             });

@@ -22,7 +22,7 @@ pub struct LaneConfig {
     /// Attempts in flight at the start; each success adds one, up to `concurrency`.
     pub initial_concurrency: usize,
     pub schedule: RetrySchedule,
-    /// The longest time that one attempt takes.
+    /// The longest time that any attempt takes.
     pub attempt_timeout: Duration,
     /// How long an attempt may hold a full window before it is parked while in flight.
     pub straggler_after: Duration,
@@ -69,6 +69,8 @@ pub enum BreakerState {
 pub struct Due {
     pub event: Arc<PlatformEvent>,
     pub handler: HandlerName,
+    /// The longest time that an attempt of it takes; at most that of the lane's configuration.
+    pub attempt_timeout: Duration,
 }
 
 impl Due {

@@ -87,9 +87,10 @@ impl<M: Means> Handler<Events> for DeliveryActor<M> {
         let mut due = Vec::with_capacity(events.due.len());
         for event in events.due {
             let handlers = self.means.handlers_of(&event);
-            due.extend(handlers.map(|handler| Due {
+            due.extend(handlers.map(|(handler, attempt_timeout)| Due {
                 event: Arc::clone(&event),
                 handler,
+                attempt_timeout,
             }));
         }
         let through = events.through;

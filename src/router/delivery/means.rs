@@ -24,11 +24,11 @@ pub(in crate::router) trait Means: Sized + Unpin + 'static {
     /// Failures in a row that open the lane's breaker; none where it has no breaker.
     fn breaker_failures(settings: &RouterSettings) -> Option<u32>;
 
-    /// The longest time that one attempt takes.
+    /// The longest time that any attempt takes.
     fn attempt_timeout(settings: &RouterSettings) -> Duration;
 
-    /// The handlers of an event; at least one.
-    fn handlers_of(&self, event: &PlatformEvent) -> impl Iterator<Item = HandlerName>;
+    /// The handlers of an event, at least one, with the longest time that an attempt of each takes.
+    fn handlers_of(&self, event: &PlatformEvent) -> impl Iterator<Item = (HandlerName, Duration)>;
 
     /// One attempt of the lane; it ends when the future is dropped. `generation` is the lane's licence to
     /// settle.

@@ -56,14 +56,17 @@ impl Means for InProcessMeans {
     }
 
     /// Where the installation is subscribed to what no handler takes, the whole extension is to answer for it.
-    fn handlers_of(&self, event: &event::PlatformEvent) -> impl Iterator<Item = HandlerName> {
-        let handlers: Vec<HandlerName> = self
+    fn handlers_of(&self, event: &event::PlatformEvent) -> impl Iterator<Item = (HandlerName, Duration)> {
+        let settings = &self.shared.settings;
+        let handlers: Vec<(HandlerName, Duration)> = self
             .registered
             .iter()
             .flat_map(|extension| extension.handlers_of(&event.event_key))
-            .map(|handler| HandlerName::intern(handler.name()))
+            .map(|handler| (HandlerName::intern(handler.name()), limit(settings, handler)))
             .collect();
-        let nobody = handlers.is_empty().then_some(HandlerName::WHOLE);
+        let nobody = handlers
+            .is_empty()
+            .then(|| (HandlerName::WHOLE, Self::attempt_timeout(settings)));
         handlers.into_iter().chain(nobody)
     }
 
@@ -156,7 +159,7 @@ impl Call {
                 extension: Arc::clone(&self.extension),
                 handler: handler.clone(),
                 context: self.context(),
-                limit: self.limit(handler),
+                limit: limit(&self.shared.settings, handler),
             };
             let outcome = match invocation.run(&self.shared.executor).await {
                 Handled::Done(outcome) => outcome,
@@ -166,15 +169,6 @@ impl Call {
             if let Some(ended) = self.settle_with(effect).await {
                 return ended;
             }
-        }
-    }
-
-    fn limit(&self, handler: &EventHandler) -> Duration {
-        let settings = &self.shared.settings.in_process;
-        if handler.is_async() {
-            settings.async_timeout
-        } else {
-            settings.sync_timeout
         }
     }
 
@@ -198,5 +192,14 @@ impl Call {
                 key.handler,
             )),
         })
+    }
+}
+
+/// The longest time that the handler may take.
+fn limit(settings: &RouterSettings, handler: &EventHandler) -> Duration {
+    if handler.is_async() {
+        settings.in_process.async_timeout
+    } else {
+        settings.in_process.sync_timeout
     }
 }

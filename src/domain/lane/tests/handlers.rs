@@ -113,10 +113,17 @@ fn a_handler_that_takes_long_is_parked_where_it_holds_the_window() {
     finish(&mut world, key(2, ""), DELIVERED);
     finish(&mut world, key(2, "a"), DELIVERED);
     assert_eq!(in_flight(&world), [live(1, 1)]);
+    let started = world.now;
     world.pass(SECOND);
     world.tell_settled();
     assert_eq!(world.cursor, Seq::new(2));
     assert_eq!(in_flight(&world), [live(1, 1), live(3, 1), live(3, 1)]);
+    let ended_at_the_latest = started + 15 * SECOND / 2;
+    assert_eq!(
+        world.rows[&key(1, "a")].next_attempt_at,
+        ended_at_the_latest + SECOND,
+        "by the time that this handler has"
+    );
 }
 
 #[test]

@@ -89,10 +89,16 @@ pub(super) fn names(count: usize) -> Vec<HandlerName> {
         .collect()
 }
 
-fn due_to(event: &Arc<PlatformEvent>, handlers: &[HandlerName]) -> impl Iterator<Item = Due> {
-    handlers.iter().map(|handler| Due {
+/// The first handler may take as long as any, the others have half of that.
+fn due_to(
+    event: &Arc<PlatformEvent>,
+    handlers: &[HandlerName],
+    longest: Duration,
+) -> impl Iterator<Item = Due> {
+    handlers.iter().map(move |handler| Due {
         event: event.clone(),
         handler: *handler,
+        attempt_timeout: if handler.is_whole() { longest } else { longest / 2 },
     })
 }
 
@@ -220,7 +226,7 @@ impl World {
     pub(super) fn due(&self) -> impl Iterator<Item = Due> {
         self.log
             .iter()
-            .flat_map(|(event, handlers)| due_to(event, handlers))
+            .flat_map(|(event, handlers)| due_to(event, handlers, self.config.attempt_timeout))
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -288,7 +294,7 @@ impl World {
             }
             events += usize::from(!handlers.is_empty());
             through = event.seq;
-            due.extend(due_to(event, handlers));
+            due.extend(due_to(event, handlers, self.config.attempt_timeout));
         }
         self.input(Input::Events { through, due });
         true
