@@ -123,11 +123,7 @@ impl DatabaseUrl {
     /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
     /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections
     /// of other processes.
-    pub(super) async fn writer(
-        &self,
-        owner: &str,
-        guard: &WorkGuard,
-    ) -> Result<DatabaseConnection, DbErr> {
+    pub(super) async fn writer(&self, owner: &str, guard: &WorkGuard) -> Result<DatabaseConnection, DbErr> {
         match self {
             Self::Sqlite(options) => {
                 let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");

@@ -184,7 +184,9 @@ impl Connection for SqlConnection {
             match in_transaction(&self.connection, run).await {
                 Outcome::Committed(()) => Outcome::Committed(()),
                 Outcome::RolledBack(effects::Failed::Database(error)) => Outcome::RolledBack(error),
-                Outcome::RolledBack(_) => Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned())),
+                Outcome::RolledBack(_) => {
+                    Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned()))
+                }
                 Outcome::Unknown => Outcome::Unknown,
             }
         }

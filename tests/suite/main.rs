@@ -16,6 +16,7 @@ mod endpoints;
 mod examples;
 mod extensions_limits;
 mod idempotency;
+mod in_process;
 mod lanes;
 mod neighbours;
 mod outage;

@@ -40,6 +40,10 @@ impl GatedService {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Waits until so many requests have arrived.
     pub(crate) async fn arrived(&self, count: u64) {
         let mut arrived = self.arrived.subscribe();

@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::Abortable, future::AbortHandle};
+use futures_util::{FutureExt, future::AbortHandle, future::Abortable};
 use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 

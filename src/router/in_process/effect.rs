@@ -38,11 +38,14 @@ impl Call {
             Ok(EffectEnd::Panicked) => Some(Err(Failed::Panic("the effect panicked".to_owned()))),
             Ok(EffectEnd::TimedOut) => Some(Err(Failed::EffectTimedOut)),
             Ok(EffectEnd::Refused) => {
-                let error = HandlerError::new("the database refuses the effect, or an event of it; its log says why");
+                let error =
+                    HandlerError::new("the database refuses the effect, or an event of it; its log says why");
                 Some(Err(Failed::Error(error)))
             }
             Ok(EffectEnd::EndedTransaction) => {
-                let error = HandlerError::new("the effect ended the transaction that it is part of; nothing of it was done");
+                let error = HandlerError::new(
+                    "the effect ended the transaction that it is part of; nothing of it was done",
+                );
                 Some(Err(Failed::Error(error)))
             }
             Ok(EffectEnd::Again) => None,

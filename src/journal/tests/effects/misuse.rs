@@ -3,7 +3,12 @@
 use super::*;
 
 /// What two others and a publisher see of an effect: it is run between them, in one transaction if that may be.
-async fn beside(scratch: &Scratch, journal: &Journal, given: &Given, misuse: Option<EffectWork>) -> EffectEnd {
+async fn beside(
+    scratch: &Scratch,
+    journal: &Journal,
+    given: &Given,
+    misuse: Option<EffectWork>,
+) -> EffectEnd {
     let gate = kit::hold(journal).await;
     let publish = || vec![new_event()];
     let (before, after) = (event_id(), event_id());
@@ -66,7 +71,10 @@ on_both_engines!(
                 1 => beside(&scratch, &journal, &given, sql("INSERT INTO promise VALUES (7)")).await,
                 _ => {
                     let work = sql("INSERT INTO promise VALUES (7)");
-                    given.run(&journal, (bad, 2), work, vec![new_event()]).await.unwrap()
+                    given
+                        .run(&journal, (bad, 2), work, vec![new_event()])
+                        .await
+                        .unwrap()
                 }
             };
         }

@@ -1,0 +1,118 @@
+//! A server with extensions that the suite tells what to do: the payload says where a handler stops, and there it asks
+//! the service at `TEST_GATE`, which answers when the test lets it go on.
+
+use std::io::{Read as _, Write as _};
+
+use futures_util::FutureExt;
+use pointsman::{
+    config::Config,
+    extension::{Effect, EventContext, HandlerError, PlatformEvent, Publication, event_handler, extension},
+    server::{Server, logging},
+};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// Writes entries of its own into the database.
+struct Ledger;
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Entry {
+    entry: String,
+    /// Where its first attempts wait: `handler`, `effect`, or nowhere.
+    hold: Option<String>,
+}
+
+#[extension(key = "ledger")]
+impl Ledger {
+    #[event_handler(event_key = "ledger.entry", async = true)]
+    async fn enter(&self, entry: Entry, _: EventContext) -> Result<Effect, HandlerError> {
+        if entry.hold.as_deref() == Some("handler") {
+            gate().await?;
+        }
+        let entered = Publication::new("ledger.entered", &entry)?;
+        Ok(Effect::new(move |transaction| write(transaction, entry).boxed()).and_publish(entered))
+    }
+
+    #[event_handler(event_key = "ledger.wait", async = true)]
+    async fn wait(&self, _: PlatformEvent) -> Result<(), HandlerError> {
+        Ok(gate().await?)
+    }
+}
+
+async fn write(transaction: &DatabaseTransaction, entry: Entry) -> Result<(), HandlerError> {
+    // No entry is refused for being there already: what is done twice is seen.
+    transaction
+        .execute_unprepared("CREATE TABLE IF NOT EXISTS ledger (entry TEXT NOT NULL)")
+        .await?;
+    let text = entry.entry.replace('\'', "''");
+    transaction
+        .execute_unprepared(&format!("INSERT INTO ledger (entry) VALUES ('{text}')"))
+        .await?;
+    if entry.hold.as_deref() == Some("effect") {
+        gate().await?;
+    }
+    Ok(())
+}
+
+/// Computes.
+struct Cruncher;
+
+#[extension(key = "cruncher")]
+impl Cruncher {
+    /// Does not give its thread back before the test says so.
+    #[event_handler(event_key = "crunch.numbers", async = true)]
+    fn crunch(&self, _: PlatformEvent) -> Result<(), HandlerError> {
+        let mut gate = std::net::TcpStream::connect(gate_address()?)?;
+        gate.write_all(ASKING)?;
+        gate.read_exact(&mut [0])?;
+        Ok(())
+    }
+}
+
+/// Handles what there is to handle.
+struct Quick;
+
+#[extension(key = "quick")]
+impl Quick {
+    #[event_handler(event_key = "quick.sync")]
+    fn sync(&self, _: PlatformEvent) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    #[event_handler(event_key = "quick.async", async = true)]
+    fn asynchronous(&self, _: PlatformEvent) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+const ASKING: &[u8] = b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
+
+fn gate_address() -> std::io::Result<String> {
+    std::env::var("TEST_GATE").map_err(std::io::Error::other)
+}
+
+async fn gate() -> std::io::Result<()> {
+    let mut gate = TcpStream::connect(gate_address()?).await?;
+    gate.write_all(ASKING).await?;
+    gate.read_u8().await?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::load(None)?;
+    actix_web::rt::System::new().block_on(async {
+        logging::init(&config.log);
+        let server = Server::builder(config)
+            .extension(Ledger)
+            .extension(Cruncher)
+            .extension(Quick)
+            .start()
+            .await?;
+        server.welcome().await;
+        Ok(server.run().await?)
+    })
+}
