@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
-"""An external service in 30 lines, with nothing but the standard library: python3 external_service.py whsec_…"""
+"""An external service in 30 lines, standard library only: external_service.py whsec_… [PORT]"""
 import base64, hashlib, hmac, json, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 SECRET = base64.b64decode(sys.argv[1].removeprefix("whsec_"))
 SEEN = set()  # an event may come more than once
 
-
 def is_signed(headers, body):
-    sent = headers.get("webhook-timestamp", "0")
-    if not sent.isdigit() or abs(time.time() - int(sent)) > 300:
-        return False
+    sent = headers.get("webhook-timestamp", "")
+    in_time = sent.isdigit() and abs(time.time() - int(sent)) <= 300
     signed = f"{headers.get('webhook-id')}.{sent}.".encode() + body
     ours = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
-    return any(hmac.compare_digest(one, f"v1,{ours}") for one in headers.get("webhook-signature", "").split())
-
+    theirs = headers.get("webhook-signature", "").split()
+    return in_time and any(hmac.compare_digest(one.encode(), f"v1,{ours}".encode()) for one in theirs)
 
 class Service(BaseHTTPRequestHandler):
     def do_POST(self):
@@ -23,9 +21,10 @@ class Service(BaseHTTPRequestHandler):
         if ok and self.headers["webhook-id"] not in SEEN:
             SEEN.add(self.headers["webhook-id"])
             event = json.loads(body)
-            print(event["id"], event["eventKey"], event["payload"], flush=True)
+            print(event["id"], event["eventKey"], json.dumps(event["payload"]), flush=True)
         self.send_response(204 if ok else 401)
         self.end_headers()
 
-
-HTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 9000), Service).serve_forever()
+server = HTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 9000), Service)
+print(f"Receiving events at http://127.0.0.1:{server.server_port}/events", flush=True)
+server.serve_forever()

@@ -1,8 +1,8 @@
 //! An external service in Rust: takes events at `POST /events`, verifies their signature, and remembers which it has
 //! seen, because an event may come more than once.
 //!
-//! `SIGNING_SECRET=whsec_… cargo run --example external_service` with the secret that the installation's answer
-//! showed, and `http://127.0.0.1:9000` as its `serviceBaseUrl`.
+//! `cargo run --example external_service whsec_… [PORT]` with the secret that the installation's answer showed, and
+//! `http://127.0.0.1:9000` as its `serviceBaseUrl`.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -82,20 +82,28 @@ async fn take(service: web::Data<Service>, request: HttpRequest, body: web::Byte
     HttpResponse::NoContent().finish()
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "where it can be reached is for the person at the terminal"
+)]
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let secret = std::env::var("SIGNING_SECRET").map_err(|_| "SIGNING_SECRET is not set")?;
+    let mut arguments = std::env::args().skip(1);
+    let secret = arguments.next().ok_or("usage: external_service whsec_… [PORT]")?;
+    let port = arguments.next().map_or(Ok(9000), |port| port.parse())?;
     let service = web::Data::new(Service {
         secret: BASE64_STANDARD.decode(secret.trim_start_matches("whsec_"))?,
         seen: Mutex::default(),
     });
-    HttpServer::new(move || {
+    let server = HttpServer::new(move || {
         App::new()
             .app_data(service.clone())
             .route("/events", web::post().to(take))
     })
-    .bind(("127.0.0.1", 9000))?
-    .run()
-    .await?;
+    .bind(("127.0.0.1", port))?;
+    for address in server.addrs() {
+        println!("Receiving events at http://{address}/events");
+    }
+    server.run().await?;
     Ok(())
 }

@@ -16,7 +16,9 @@ pub(crate) type EffectWork = Box<
 /// delivery: a crash can neither lose nor repeat them. A handler returns it instead of `()`.
 ///
 /// The writes run on the one connection that writes, so they have to be short: after `in_process.effect_timeout`
-/// they are rolled back, which is a failed attempt. They must neither commit nor roll back themselves.
+/// they are rolled back, which is a failed attempt. They must neither commit nor roll back themselves: SQLite refuses
+/// it, PostgreSQL cannot, and both cost the server its connection or the transaction, the effect its attempt. What a
+/// constraint refuses only at the commit is a failed attempt, too.
 #[must_use = "an effect is done only if the handler returns it"]
 pub struct Effect {
     pub(crate) work: Option<EffectWork>,

@@ -1,11 +1,15 @@
 //! The examples do what the README says.
 
+use std::process::Command;
+
+use pointsman::clock::Clock;
 use serde_json::json;
 
-use crate::support::{Engine, TestApp, Workspace, eventually, on_both_engines};
+use crate::support::{Engine, ExampleService, TestApp, Workspace, eventually, example, on_both_engines};
 
 on_both_engines! {
     a_closed_deal_is_told_in_the_channel_of_deals,
+    the_external_services_verify_signatures_and_take_each_event_once,
 }
 
 async fn a_closed_deal_is_told_in_the_channel_of_deals(engine: Engine) {
@@ -28,5 +32,46 @@ async fn a_closed_deal_is_told_in_the_channel_of_deals(engine: Engine) {
     ]);
     assert_eq!(announced["causes"], chain);
     assert_eq!(announced["correlationId"], closed);
+    app.finish().await;
+}
+
+async fn the_external_services_verify_signatures_and_take_each_event_once(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/external_service.py");
+    for (key, mut command) in [
+        ("rust", Command::new(example("external_service"))),
+        ("python", Command::new("python3")),
+    ] {
+        // The secret is known once it is installed, and the address once it runs.
+        let extension = workspace
+            .install_at(key, "http://127.0.0.1:1")
+            .subscribed_to(&[&format!("{key}.**")])
+            .await;
+        if key == "python" {
+            command.arg(python);
+        }
+        let mut service = ExampleService::start(command.args([&extension.secret, "0"])).await;
+        extension.update(json!({"serviceBaseUrl": service.url()})).await;
+        let event = workspace
+            .publish(&format!("{key}.deal.closed"), json!({"amount": "5000.00"}))
+            .await;
+        workspace.becomes(&event, &extension, "DELIVERED").await;
+        let printed = service.printed().await;
+        let expected = format!("{event} {key}.deal.closed {{\"amount\":\"5000.00\"}}");
+        assert_eq!(printed.replace("\": ", "\":"), expected);
+        let now = (Clock.wall().millis() / 1000).to_string();
+        let forged = [
+            ("content-type", "application/json"),
+            ("webhook-id", event.as_str()),
+            ("webhook-timestamp", now.as_str()),
+            (
+                "webhook-signature",
+                "v1,c2lnbmVkIGJ5IG5vYm9keSB0aGF0IGlzIGtub3duIQ==",
+            ),
+        ];
+        let answer = service.caller().send("POST", "/events", &forged, "{}").await;
+        assert_eq!(answer.status, 401);
+    }
     app.finish().await;
 }

@@ -69,6 +69,11 @@ impl Caller {
         }
     }
 
+    /// Of another server than the one under test.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self::anonymous(&Target::new(address))
+    }
+
     /// The same with this `Cookie` header.
     pub(crate) fn with_cookie(&self, cookie: impl Into<String>) -> Self {
         Self {

@@ -18,6 +18,7 @@ pub(crate) mod crash;
 mod database;
 mod disk;
 mod eventually;
+mod example_service;
 mod gated;
 mod load;
 mod process;
@@ -35,12 +36,13 @@ pub(crate) use self::{
     database::Engine,
     disk::{ReadOnly, SmallDisk},
     eventually::{PATIENCE, eventually},
+    example_service::ExampleService,
     gated::GatedService,
     load::{Ledger, Load},
     process::Ended,
     proxy::CommitFate,
     service::{DownService, Service, is_signed},
-    settings::Settings,
+    settings::{Settings, example},
     tls::{Certificate, TestAuthority, TlsService},
     wall_clock::WallClock,
     workspace::{Extension, Workspace},

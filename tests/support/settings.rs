@@ -34,19 +34,9 @@ impl Settings {
         self
     }
 
-    /// The program. Examples stand beside the server; `cargo test` builds them where it builds everything.
     pub(super) fn program(&self) -> PathBuf {
-        let server = PathBuf::from(env!("CARGO_BIN_EXE_pointsman"));
-        let Some(name) = self.example else {
-            return server;
-        };
-        let example = server.with_file_name("examples").join(name);
-        assert!(
-            example.exists(),
-            "run cargo build --examples first: there is no {}",
-            example.display()
-        );
-        example
+        self.example
+            .map_or_else(|| env!("CARGO_BIN_EXE_pointsman").into(), example)
     }
 
     /// The pauses between attempts, without jitter.
@@ -64,4 +54,16 @@ impl Settings {
         let variables = self.variables.iter();
         keys.chain(variables.map(|(name, value)| (name.clone(), value.as_str())))
     }
+}
+
+/// The program of an example. They stand beside the server; `cargo test` builds them where it builds everything.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let server = PathBuf::from(env!("CARGO_BIN_EXE_pointsman"));
+    let example = server.with_file_name("examples").join(name);
+    assert!(
+        example.exists(),
+        "run cargo build --examples first: there is no {}",
+        example.display()
+    );
+    example
 }
