@@ -152,6 +152,10 @@ on_both_engines!(
 
 fn with_a_touchy_breaker(settings: &mut RouterSettings) {
     settings.breaker_failures = 3;
+    // Soon enough, and as a whole so long that the breaker holds nothing for longer.
+    settings.schedule = settings
+        .schedule
+        .with_delays(vec![Duration::from_millis(20); 3_000]);
 }
 
 on_both_engines!(
