@@ -1,7 +1,10 @@
 //! Subscription patterns: `crm.deal.closed`, `crm.*.closed`, `crm.**`.
 
+mod index;
+
 use std::fmt;
 
+pub use self::index::PatternIndex;
 use super::event_key::{EventKey, EventKeyError, MAX_EVENT_KEY_BYTES, is_segment};
 
 /// What a subscription listens to: an exact [`EventKey`], or a pattern in which `*` stands for exactly one

@@ -13,7 +13,11 @@ mod latches;
 mod messages;
 mod reading;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
@@ -31,6 +35,8 @@ use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
 use crate::{
     domain::{
         event::PlatformEvent,
+        event_key::EventKey,
+        event_pattern::PatternIndex,
         id::{InstallationId, WorkspaceId},
         seq::Seq,
     },
@@ -39,6 +45,16 @@ use crate::{
 
 /// Between attempts to read the installations while there is no database.
 const LOAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// Whom news of the log concerns.
+enum Concerned {
+    All,
+    /// Of what came after `before`, these and nobody else.
+    Since {
+        before: Seq,
+        installations: HashSet<InstallationId>,
+    },
+}
 
 pub(super) struct WorkspaceActor {
     id: WorkspaceId,
@@ -49,6 +65,10 @@ pub(super) struct WorkspaceActor {
     head: Seq,
     ring: Ring,
     installed: BTreeMap<InstallationId, Installed>,
+    /// The patterns of all spans of all views: who may be due for an event. [`is_due`] decides.
+    ///
+    /// [`is_due`]: crate::domain::span::is_due
+    patterns: PatternIndex<InstallationId>,
     /// Lanes that have read all there is.
     waiting: BTreeMap<InstallationId, Waiting>,
     /// A sweep of `waiting` is on its way.
@@ -86,6 +106,7 @@ impl WorkspaceActor {
             head: Seq::ZERO,
             ring: Ring::default(),
             installed: BTreeMap::new(),
+            patterns: PatternIndex::default(),
             waiting: BTreeMap::new(),
             sweeping: false,
             loaded: false,
@@ -141,7 +162,7 @@ impl WorkspaceActor {
                 self.decide_latches();
                 // Also those of which a newer view came as a notice while this one was read.
                 self.start_children_with_work(ctx);
-                self.serve_waiting(ctx);
+                self.serve_waiting(&Concerned::All, ctx);
                 self.answer_finds(ctx);
                 self.answer_starts();
             }
@@ -161,16 +182,41 @@ impl WorkspaceActor {
         self.head = before.max(head);
         let is_all = recent.covers(before, self.head);
         self.take_latches(&recent);
-        if self.loaded && is_all {
-            self.start_children_due(before, &recent, ctx);
+        if !self.loaded {
+            return self.ring.push(recent);
+        }
+        let concerned = if is_all {
+            Concerned::Since {
+                before,
+                installations: self.concerned_by(&recent),
+            }
+        } else {
+            Concerned::All
+        };
+        if let Concerned::Since { installations, .. } = &concerned {
+            self.start_children_due(before, &recent, installations, ctx);
         }
         self.ring.push(recent);
-        if self.loaded {
-            if !is_all {
-                self.start_children_with_work(ctx);
-            }
-            self.serve_waiting(ctx);
+        if !is_all {
+            self.start_children_with_work(ctx);
         }
+        self.serve_waiting(&concerned, ctx);
+    }
+
+    /// To whom one of these events may be due.
+    fn concerned_by(&self, recent: &Ring) -> HashSet<InstallationId> {
+        let mut concerned = HashSet::new();
+        let mut last: Option<&EventKey> = None;
+        for event in recent.iter() {
+            // Events of one key tend to come together.
+            if last != Some(&event.event_key) {
+                last = Some(&event.event_key);
+                self.patterns.find(&event.event_key, |id| {
+                    concerned.insert(id);
+                });
+            }
+        }
+        concerned
     }
 }
 

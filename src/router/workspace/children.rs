@@ -1,6 +1,6 @@
 //! The delivery actors of a workspace: started when there is something to do, replaced when they die.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use actix::prelude::*;
 
@@ -10,7 +10,9 @@ use super::{
     messages::{ChildAttached, ChildEnd, ChildStopped},
 };
 use crate::{
-    domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp},
+    domain::{
+        event_pattern::PatternIndex, id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp,
+    },
     journal::InstallationView,
     router::{
         delivery::{Origin, RetriesWait, ViewChanged},
@@ -25,12 +27,17 @@ impl WorkspaceActor {
         let (id, revision) = (view.id(), view.installation.revision);
         let is_failed = self.shared.failed.holds(id, revision);
         let installed = match self.installed.entry(id) {
-            std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(Installed::new(view)),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                index(&mut self.patterns, &view);
+                vacant.insert(Installed::new(view))
+            }
             std::collections::btree_map::Entry::Occupied(occupied) => {
                 let installed = occupied.into_mut();
                 if revision < installed.view.installation.revision {
                     return;
                 }
+                unindex(&mut self.patterns, &installed.view);
+                index(&mut self.patterns, &view);
                 installed.take_view(view);
                 installed
             }
@@ -82,15 +89,21 @@ impl WorkspaceActor {
     }
 
     /// Starts the actors of installations that are idle and to which one of `recent` is due: all events
-    /// after `before`.
-    pub(super) fn start_children_due(&mut self, before: Seq, recent: &Ring, ctx: &mut Context<Self>) {
+    /// after `before`, which concern nobody but `concerned`.
+    pub(super) fn start_children_due(
+        &mut self,
+        before: Seq,
+        recent: &Ring,
+        concerned: &HashSet<InstallationId>,
+        ctx: &mut Context<Self>,
+    ) {
         let at = self.circumstances();
         let (mut due, mut held) = (Vec::new(), None::<Timestamp>);
         for (id, installed) in &mut self.installed {
             if !matches!(installed.child, Child::Idle) {
                 continue;
             }
-            if !installed.has_due(recent) {
+            if !concerned.contains(id) || !installed.has_due(recent) {
                 installed.nothing_due(before, at.head);
                 continue;
             }
@@ -221,7 +234,9 @@ impl Handler<ChildStopped> for WorkspaceActor {
                 }
             }
             ChildEnd::Closed => {
-                self.installed.remove(&id);
+                if let Some(closed) = self.installed.remove(&id) {
+                    unindex(&mut self.patterns, &closed.view);
+                }
                 self.shared.failed.forget(id);
             }
             ChildEnd::Drained => {}
@@ -238,5 +253,17 @@ impl WorkspaceActor {
             Child::Running(child) if child.incarnation == incarnation => Some(child),
             _ => None,
         }
+    }
+}
+
+fn index(patterns: &mut PatternIndex<InstallationId>, view: &InstallationView) {
+    for span in &view.spans {
+        patterns.insert(&span.pattern, view.id());
+    }
+}
+
+fn unindex(patterns: &mut PatternIndex<InstallationId>, view: &InstallationView) {
+    for span in &view.spans {
+        patterns.remove(&span.pattern, view.id());
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
-use super::{WorkspaceActor, installed::Child, messages::ReadAfter};
+use super::{Concerned, WorkspaceActor, installed::Child, messages::ReadAfter};
 use crate::{
     domain::{
         event::PlatformEvent,
@@ -73,14 +73,26 @@ impl Handler<ReadAfter> for WorkspaceActor {
 }
 
 impl WorkspaceActor {
-    /// Serves every lane that waits for news of the log.
-    pub(super) fn serve_waiting(&mut self, ctx: &mut Context<Self>) {
-        let behind: Vec<InstallationId> = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| waiting.looked_through < self.head)
-            .map(|(id, _)| *id)
-            .collect();
+    /// Serves the lanes that wait for news of the log and are concerned.
+    pub(super) fn serve_waiting(&mut self, concerned: &Concerned, ctx: &mut Context<Self>) {
+        let mut behind = Vec::new();
+        let mut passed = false;
+        for (id, waiting) in &mut self.waiting {
+            match concerned {
+                _ if waiting.looked_through >= self.head => {}
+                Concerned::Since {
+                    before,
+                    installations,
+                } if waiting.looked_through >= *before && !installations.contains(id) => {
+                    waiting.looked_through = self.head;
+                    passed = true;
+                }
+                _ => behind.push(*id),
+            }
+        }
+        if passed {
+            self.sweep_soon(ctx);
+        }
         for id in behind {
             if let Some(waiting) = self.waiting.remove(&id) {
                 self.serve(id, waiting, ctx);
@@ -118,11 +130,16 @@ impl WorkspaceActor {
     }
 
     fn keep_waiting(&mut self, id: InstallationId, waiting: Waiting, ctx: &mut Context<Self>) {
-        if waiting.has_passed() && !self.sweeping {
-            self.sweeping = true;
-            ctx.run_later(SWEEP_AFTER, |actor, _| actor.tell_passed());
+        if waiting.has_passed() {
+            self.sweep_soon(ctx);
         }
         self.waiting.insert(id, waiting);
+    }
+
+    fn sweep_soon(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.sweeping, true) {
+            ctx.run_later(SWEEP_AFTER, |actor, _| actor.tell_passed());
+        }
     }
 
     fn tell_events(&mut self, id: InstallationId, through: Seq, due: Vec<Arc<PlatformEvent>>) {
