@@ -1,0 +1,48 @@
+//! Numbers as people read them.
+
+/// With three digits that say something, and separators from a thousand on.
+pub(crate) fn shown(value: f64) -> String {
+    match value.abs() {
+        large if large >= 999.5 => with_separators(value),
+        large if large >= 99.95 => format!("{value:.0}"),
+        large if large >= 9.995 => format!("{value:.1}"),
+        large if large >= 0.1 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn with_separators(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let (sign, digits) = digits
+        .strip_prefix('-')
+        .map_or(("", digits.as_str()), |rest| ("-", rest));
+    let mut text = String::from(sign);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count as a number to reckon with.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(crate) fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_or_separators() {
+        let shown: Vec<String> = [1_234_567.0, 999.6, 123.4, 12.34, 1.234, 0.0512, 0.0]
+            .into_iter()
+            .map(shown)
+            .collect();
+        assert_eq!(shown, ["1,234,567", "1,000", "123", "12.3", "1.23", "0.051", "0"]);
+    }
+}
