@@ -29,6 +29,7 @@ mod report;
 mod scenarios;
 mod server_binary;
 mod site;
+mod stage;
 mod time;
 
 use std::process::ExitCode;

@@ -1,19 +1,15 @@
 //! Runs of closed-loop load by connections, of Pointsman and where it is wanted of the ceiling, one after the
 //! other.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 
 use super::{ceiling, publish};
 use crate::{
     bench::Bench,
     database::Engine,
-    event::Request,
-    measure::{self, ACKS, Subject, WARM_UP},
-    receivers::{Manner, Receivers},
+    measure::{self, ACKS, WARM_UP},
     report::{Row, Table, shown},
-    site::Site,
+    stage::Stage,
 };
 
 const ALL: &[usize] = &[1, 16, 64, 256];
@@ -50,65 +46,22 @@ pub(super) async fn run(bench: &Bench, engine: Engine, publish: bool, ceiling: b
     Ok(tables)
 }
 
-/// A server, where it delivers to, and what is published to it.
-struct Side {
-    name: &'static str,
-    site: Site,
-    receivers: Receivers,
-    request: Request,
-}
-
-impl Side {
-    async fn pointsman(bench: &Bench, engine: Engine) -> Result<Self> {
-        let site = Site::pointsman(bench, engine).await?;
-        let receivers = Receivers::start(1, Manner::Take)?;
-        let workspace = site.api.workspace("publish").await?;
-        site.api
-            .install(&workspace, "receiver", &receivers.url(0))
-            .await?;
-        Ok(Self {
-            name: "Pointsman",
-            request: site.request(&workspace, "crm.deal.closed")?,
-            site,
-            receivers,
-        })
-    }
-
-    /// Beside the other, with the same requests.
-    async fn ceiling(bench: &Bench, engine: Engine, beside: &Self) -> Result<Self> {
-        let receivers = Receivers::start(1, Manner::Take)?;
-        let site = Site::ceiling(bench, engine, &receivers.url(0), &beside.site).await?;
-        let workspace = beside.site.api.workspace("of the ceiling").await?;
-        Ok(Self {
-            name: "ceiling",
-            request: site.request(&workspace, "crm.deal.closed")?,
-            site,
-            receivers,
-        })
-    }
-}
-
 async fn measure(bench: &Bench, engine: Engine, connections: &[usize], ceiling: bool) -> Result<Rows> {
-    let mut sides = vec![Side::pointsman(bench, engine).await?];
+    let mut sides = vec![("Pointsman", Stage::pointsman(bench, engine).await?)];
     if ceiling {
-        sides.push(Side::ceiling(bench, engine, &sides[0]).await?);
+        sides.push(("ceiling", Stage::ceiling(bench, engine, &sides[0].1).await?));
     }
     let mut rows: Vec<Vec<Row>> = sides.iter().map(|_| Vec::new()).collect();
     for count in connections {
         let mut measured: Vec<Row> = sides.iter().map(|_| Row::named(count.to_string())).collect();
         for run in 1..=bench.runs {
-            for (side, row) in sides.iter().zip(&mut measured) {
+            for ((name, stage), row) in sides.iter().zip(&mut measured) {
                 let what = format!(
-                    "publish, {}, {}, {count} connections, run {run}",
-                    engine.name(),
-                    side.name
+                    "publish, {}, {name}, {count} connections, run {run}",
+                    engine.name()
                 );
                 bench.progress.doing(&what);
-                let subject = Subject {
-                    site: &side.site,
-                    receivers: Some((&side.receivers, 1)),
-                };
-                let requests = Arc::new(vec![side.request.clone()]);
+                let (subject, requests) = (stage.subject(), stage.requests()?);
                 let closed = measure::closed(subject, requests, *count, WARM_UP, bench.lasting()).await?;
                 closed.add_to(row);
                 bench
@@ -120,8 +73,8 @@ async fn measure(bench: &Bench, engine: Engine, connections: &[usize], ceiling: 
             rows.push(row);
         }
     }
-    for side in sides {
-        side.site.end().await?;
+    for (_, stage) in sides {
+        stage.site.end().await?;
     }
     let mut rows = rows.into_iter();
     Ok(Rows {
