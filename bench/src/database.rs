@@ -1,13 +1,13 @@
 //! The database of one server, and what the system knows of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use pointsman::clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use serde::Serialize;
 
-use crate::proc_fs;
+use crate::{proc_fs, report::as_f64};
 
 /// What a database is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,14 +64,18 @@ impl PostgresServer {
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
+    /// Of SQLite.
+    file: Option<PathBuf>,
     on_server: Option<(PostgresServer, String)>,
 }
 
 impl Database {
     /// A file that the server is to make.
     pub(crate) fn in_folder(folder: &Path) -> Self {
+        let file = folder.join("pointsman.db");
         Self {
-            url: format!("sqlite://{}/pointsman.db", folder.display()),
+            url: format!("sqlite://{}", file.display()),
+            file: Some(file),
             on_server: None,
         }
     }
@@ -87,6 +91,7 @@ impl Database {
         url.set_path(&name);
         Ok(Self {
             url: url.into(),
+            file: None,
             on_server: Some((server.clone(), name)),
         })
     }
@@ -104,10 +109,24 @@ impl Database {
     /// Bytes that have been written for the database so far: into the write-ahead log of PostgreSQL, or by the
     /// server with SQLite in it.
     pub(crate) async fn bytes_written(&self, server: u32) -> Result<f64> {
-        if self.on_server.is_none() {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            return Ok(proc_fs::bytes_written(server)? as f64);
+        match &self.file {
+            Some(_) => Ok(as_f64(proc_fs::bytes_written(server)?)),
+            None => self.lsn().await,
         }
+    }
+
+    /// What has been appended to the write-ahead log so far, or of SQLite since it was last begun anew.
+    pub(crate) async fn log(&self) -> Result<LogPlace> {
+        match &self.file {
+            Some(file) => LogPlace::of_sqlite(file),
+            None => Ok(LogPlace {
+                generation: 0,
+                bytes: self.lsn().await?,
+            }),
+        }
+    }
+
+    async fn lsn(&self) -> Result<f64> {
         let connection = self.connect().await?;
         let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8";
         let statement = Statement::from_string(DbBackend::Postgres, sql);
@@ -125,6 +144,39 @@ impl Database {
             connection.close().await?;
         }
         Ok(())
+    }
+}
+
+/// How far a write-ahead log is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogPlace {
+    /// Another one after SQLite has begun its log anew.
+    generation: u64,
+    bytes: f64,
+}
+
+/// A page in SQLite's log with its header.
+const FRAME_BYTES: f64 = 4096.0 + 24.0;
+
+impl LogPlace {
+    /// From the head of the log's index, which SQLite shares between processes: the number of valid frames at byte
+    /// 16, the salts of the log at byte 32 (<https://www.sqlite.org/walformat.html#walidxfmt>).
+    fn of_sqlite(file: &Path) -> Result<Self> {
+        let mut path = file.as_os_str().to_owned();
+        path.push("-shm");
+        let head = std::fs::read(&path).context("the index of the write-ahead log")?;
+        let frames = head.get(16..20).and_then(|bytes| bytes.try_into().ok());
+        let salts = head.get(32..40).and_then(|bytes| bytes.try_into().ok());
+        let (frames, salts) = frames.zip(salts).context("the index is too short")?;
+        Ok(Self {
+            generation: u64::from_ne_bytes(salts),
+            bytes: f64::from(u32::from_ne_bytes(frames)) * FRAME_BYTES,
+        })
+    }
+
+    /// What was appended since; none where the log was begun anew meanwhile.
+    pub(crate) fn since(self, before: Self) -> Option<f64> {
+        (self.generation == before.generation).then_some(self.bytes - before.bytes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
     event::Request,
@@ -157,33 +157,67 @@ pub(crate) async fn so_many(
     Ok((time::seconds(start, end), spent.cost(subject.site, total)?))
 }
 
-/// Publishes at a rate; the latencies of the acknowledgements and of the deliveries, where these come to us.
+/// Publishes at a rate, and waits until everything is delivered; the latencies of the acknowledgements and of the
+/// deliveries.
 pub(crate) async fn open(
     subject: Subject<'_>,
-    request: Request,
+    request: &Request,
     per_second: u32,
     lasting: Duration,
 ) -> Result<(Latencies, Latencies)> {
-    let address = subject.site.server()?.address;
-    let requests = Arc::new(vec![request]);
-    let load = |lasting| OpenLoop {
-        address,
-        requests: Arc::clone(&requests),
+    let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
+    at_rate(
+        subject.site,
+        request,
+        per_second,
+        WARM_UP,
+        receivers,
+        of_each_event,
+    )
+    .await?;
+    receivers.time();
+    let acknowledged = at_rate(
+        subject.site,
+        request,
+        per_second,
+        lasting,
+        receivers,
+        of_each_event,
+    )
+    .await?;
+    Ok((acknowledged, receivers.take_latencies()))
+}
+
+async fn at_rate(
+    site: &Site,
+    request: &Request,
+    per_second: u32,
+    lasting: Duration,
+    receivers: &Receivers,
+    of_each_event: u64,
+) -> Result<Latencies> {
+    let before = receivers.delivered();
+    let acknowledged = paced(site, request, per_second, lasting).await?;
+    receivers
+        .arrived(before + acknowledged.count() * of_each_event)
+        .await?;
+    Ok(acknowledged)
+}
+
+/// Publishes at a rate; the latencies of the acknowledgements.
+pub(crate) async fn paced(
+    site: &Site,
+    request: &Request,
+    per_second: u32,
+    lasting: Duration,
+) -> Result<Latencies> {
+    let load = OpenLoop {
+        address: site.server()?.address,
+        requests: Arc::new(vec![request.clone()]),
         per_second,
         lasting,
     };
-    let before = subject.delivered();
-    let (warm_up, measured) = (load(WARM_UP), load(lasting));
-    let (few, count) = (warm_up.count(), measured.count());
-    warm_up.run().await?;
-    let Some((receivers, of_each_event)) = subject.receivers else {
-        return Ok((measured.run().await?, Latencies::default()));
-    };
-    receivers.arrived(before + few * of_each_event).await?;
-    receivers.time();
-    let acknowledged = measured.run().await?;
-    receivers.arrived(before + (few + count) * of_each_event).await?;
-    Ok((acknowledged, receivers.take_latencies()))
+    load.run().await
 }
 
 /// Lets the load go on for so long, unless it ends by itself.
@@ -251,11 +285,6 @@ impl Cost {
             row.add(DATABASE_CPU, database);
         }
         row.add("peak MiB", mebibytes(self.peak_memory));
-    }
-
-    /// Of server and database together.
-    pub(crate) fn cpu(self) -> f64 {
-        self.server_cpu + self.database_cpu.unwrap_or(0.0)
     }
 }
 

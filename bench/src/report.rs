@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 pub(crate) use self::{
     machine::Machine,
-    numbers::{as_f64, shown},
+    numbers::{as_f64, compact, counted, shown},
 };
 use crate::database::Engine;
 

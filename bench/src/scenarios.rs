@@ -13,6 +13,10 @@ mod workspaces;
 
 use anyhow::Result;
 
+pub(crate) use self::{
+    ceiling::NAME as CEILING, growth::NAME as GROWTH, latency::NAME as LATENCY, publish::NAME as PUBLISH,
+};
+
 use crate::{arguments::Scenario, bench::Bench, database::Engine, report::Table};
 
 /// Scenarios that share their runs.

@@ -37,11 +37,12 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     Ok(target.join("release").join("pointsman"))
 }
 
-/// Where cargo has put this program.
+/// Where cargo has put this program, or the usual place where this program was put elsewhere.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let target = program.parent().and_then(Path::parent);
-    Ok(target.context("the program is in no target folder")?.to_owned())
+    let profile = program.parent().filter(|folder| folder.ends_with("release"));
+    let target = profile.and_then(Path::parent).map(Path::to_owned);
+    Ok(target.unwrap_or_else(|| Path::new(WORKSPACE).join("target")))
 }
 
 /// A script of the repository.

@@ -28,7 +28,7 @@ pub(crate) struct OpenLoop {
 
 impl OpenLoop {
     /// How many events leave.
-    pub(crate) fn count(&self) -> u64 {
+    fn count(&self) -> u64 {
         let count = f64::from(self.per_second) * self.lasting.as_secs_f64();
         #[expect(
             clippy::cast_possible_truncation,

@@ -9,12 +9,12 @@ use crate::{
     database::Engine,
     measure::{self, DELIVERIES, Spent, WARM_UP, mebibytes},
     proc_fs,
-    report::{Row, Table, as_f64, shown},
+    report::{Row, Table, as_f64, counted, shown},
     stage::Stage,
     time,
 };
 
-pub(crate) const NAME: &str = "backlog";
+const NAME: &str = "backlog";
 const EVENTS: u64 = 1_000_000;
 /// The drain is one run: its spread is that of its parts.
 const PARTS: u64 = 4;
@@ -36,7 +36,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
     let live = live(bench, engine, &stage).await?;
     idle.add("start-up s", fill(bench, engine, &mut stage).await?);
-    let mut drain = Row::named(format!("drain of {}", shown(as_f64(EVENTS))));
+    let mut drain = Row::named(format!("drain of {}", counted(EVENTS)));
     drained(bench, engine, &mut stage, &mut drain).await?;
     stage.site.end().await?;
     let mut ratio = Row::named("drain to live");
@@ -86,7 +86,7 @@ async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
 /// Starts it once more while there is nothing to do, for the time that this takes, and fills the log of the server
 /// that is stopped again.
 async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<f64> {
-    let what = format!("backlog, {}, filling in {}", engine.name(), shown(as_f64(EVENTS)));
+    let what = format!("backlog, {}, filling in {}", engine.name(), counted(EVENTS));
     bench.progress.doing(&what);
     stage.site.stop().await?;
     let start_up = stage.site.start_again().await?;

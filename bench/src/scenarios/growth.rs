@@ -6,7 +6,7 @@ use crate::{
     bench::Bench,
     database::Engine,
     measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
-    report::{Row, Table, as_f64, shown},
+    report::{Row, Table, counted, shown},
     stage::Stage,
 };
 
@@ -23,10 +23,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     for stored in STORED {
         stages.push(filled(bench, engine, *stored).await?);
     }
-    let mut rows: Vec<Row> = STORED
-        .iter()
-        .map(|stored| Row::named(shown(as_f64(*stored))))
-        .collect();
+    let mut rows: Vec<Row> = STORED.iter().map(|stored| Row::named(counted(*stored))).collect();
     // In turns, so that what disturbs the machine for longer disturbs all.
     for run in 1..=bench.runs {
         for (stage, row) in stages.iter().zip(&mut rows) {
@@ -67,7 +64,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 
 /// A server with so many events, and a service that is subscribed from then on.
 async fn filled(bench: &Bench, engine: Engine, stored: u64) -> Result<Stage> {
-    let what = format!("growth, {}, filling in {}", engine.name(), shown(as_f64(stored)));
+    let what = format!("growth, {}, filling in {}", engine.name(), counted(stored));
     bench.progress.doing(&what);
     let mut stage = Stage::bare(bench, engine).await?;
     let fill = stage.site.fill().await?;

@@ -9,7 +9,7 @@ use crate::{
     bench::Bench,
     database::Engine,
     fsync, measure,
-    report::{Row, Table, shown},
+    report::{Row, Table, counted, shown},
     stage::Stage,
 };
 
@@ -27,7 +27,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let stage = Stage::pointsman(bench, engine).await?;
     let mut rows = Vec::new();
     for (rate, times) in RATES {
-        let mut row = Row::named(format!("{rate}/s"));
+        let mut row = Row::named(format!("{}/s", counted(u64::from(*rate))));
         for run in 1..=bench.runs {
             let what = format!("latency, {}, {rate} events/s, run {run}", engine.name());
             bench.progress.doing(&what);
@@ -76,7 +76,7 @@ async fn one(
             .or_else(|_| fsync::measure(&bench.out, FSYNC))?,
         Engine::Sqlite => fsync::measure(&bench.out, FSYNC)?,
     };
-    let (acknowledged, received) = measure::open(stage.subject(), stage.request()?, rate, lasting).await?;
+    let (acknowledged, received) = measure::open(stage.subject(), &stage.request()?, rate, lasting).await?;
     row.add("receive p50 ms", received.percentile(50.0));
     row.add("receive p99 ms", received.percentile(99.0));
     row.add("receive p99.9 ms", received.percentile(99.9));

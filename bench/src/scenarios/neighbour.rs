@@ -16,7 +16,7 @@ use crate::{
     time,
 };
 
-pub(crate) const NAME: &str = "neighbour";
+const NAME: &str = "neighbour";
 const HANGING: usize = 50;
 const PER_SECOND: u32 = 500;
 /// Those who were given up hang up within `delivery.timeout`.
@@ -51,7 +51,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             bench.progress.doing(&what);
             switch(&stage, &those_who_hang, &hanging, with).await?;
             let (published, received) =
-                measure::open(stage.subject(), stage.request()?, PER_SECOND, bench.lasting()).await?;
+                measure::open(stage.subject(), &stage.request()?, PER_SECOND, bench.lasting()).await?;
             row.add(FIGURES[0], published.percentile(50.0));
             row.add(FIGURES[1], published.percentile(99.0));
             row.add(FIGURES[2], received.percentile(50.0));

@@ -9,11 +9,11 @@ use crate::{
     database::Engine,
     event::Request,
     measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
-    report::{Row, Table, as_f64, shown},
+    report::{Row, Table, counted, shown},
     stage::{KEY, Stage},
 };
 
-pub(crate) const NAME: &str = "workspaces";
+const NAME: &str = "workspaces";
 const WORKSPACES: &[u64] = &[1, 100, 10_000];
 const CONNECTIONS: usize = 64;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     }
     let mut rows: Vec<Row> = WORKSPACES
         .iter()
-        .map(|count| Row::named(shown(as_f64(*count))))
+        .map(|count| Row::named(counted(*count)))
         .collect();
     for run in 1..=bench.runs {
         for (case, row) in cases.iter().zip(&mut rows) {
