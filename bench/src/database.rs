@@ -65,7 +65,7 @@ impl PostgresServer {
 pub(crate) struct Database {
     pub(crate) url: String,
     /// Of SQLite.
-    file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     on_server: Option<(PostgresServer, String)>,
 }
 

@@ -1,5 +1,7 @@
 //! Rows in the server's own form, written while it is stopped: millions of publishes would take hours.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use pointsman::clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
@@ -13,12 +15,15 @@ const CHUNK: u64 = 1_000_000;
 /// Writes into the database of a server that is stopped.
 pub(crate) struct Fill {
     connection: DatabaseConnection,
+    /// Of SQLite.
+    file: Option<PathBuf>,
 }
 
 impl Fill {
     pub(crate) async fn of(database: &Database) -> Result<Self> {
         let fill = Self {
             connection: database.connect().await?,
+            file: database.file.clone(),
         };
         if !fill.is_postgres() {
             // Nobody's events are lost if this fails half way.
@@ -97,6 +102,10 @@ impl Fill {
             self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
         }
         self.connection.close().await?;
+        if let Some(file) = &self.file {
+            // What was copied without waiting for the disk is on its way there still.
+            std::fs::File::open(file)?.sync_all()?;
+        }
         Ok(())
     }
 

@@ -157,35 +157,33 @@ pub(crate) async fn so_many(
     Ok((time::seconds(start, end), spent.cost(subject.site, total)?))
 }
 
-/// Publishes at a rate, and waits until everything is delivered; the latencies of the acknowledgements and of the
-/// deliveries.
+/// What a run of open-loop load has found.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) acknowledged: Latencies,
+    pub(crate) received: Latencies,
+    pub(crate) cost: Cost,
+}
+
+/// Publishes at a rate, and waits until everything is delivered.
 pub(crate) async fn open(
     subject: Subject<'_>,
     request: &Request,
     per_second: u32,
     lasting: Duration,
-) -> Result<(Latencies, Latencies)> {
+) -> Result<Open> {
+    let site = subject.site;
     let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
-    at_rate(
-        subject.site,
-        request,
-        per_second,
-        WARM_UP,
-        receivers,
-        of_each_event,
-    )
-    .await?;
+    at_rate(site, request, per_second, WARM_UP, receivers, of_each_event).await?;
     receivers.time();
-    let acknowledged = at_rate(
-        subject.site,
-        request,
-        per_second,
-        lasting,
-        receivers,
-        of_each_event,
-    )
-    .await?;
-    Ok((acknowledged, receivers.take_latencies()))
+    proc_fs::forget_peak(site.server()?.id());
+    let spent = Spent::so_far(site)?;
+    let acknowledged = at_rate(site, request, per_second, lasting, receivers, of_each_event).await?;
+    Ok(Open {
+        received: receivers.take_latencies(),
+        cost: spent.cost(site, acknowledged.count())?,
+        acknowledged,
+    })
 }
 
 async fn at_rate(

@@ -21,8 +21,9 @@ const SUBSCRIBERS: &[usize] = &[1, 10, 100];
 const CONNECTIONS: usize = 64;
 /// Deliveries of a run for each second that it is to last, about.
 const DELIVERIES_PER_SECOND: u64 = 12_000;
-/// Events of a run in which nothing is delivered.
-const HELD_EVENTS: u64 = 4_000;
+/// Events of a run in which nothing is delivered. They are published by one connection: what is written for an event
+/// depends on how many share its commit.
+const HELD_EVENTS: u64 = 500;
 /// SQLite begins its log anew now and then; what was measured then is measured again.
 const TRIES: u32 = 10;
 const SETTLED: Duration = Duration::from_millis(500);
@@ -92,8 +93,9 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             title: "Subscribers per event".to_owned(),
             load: format!(
                 "Closed loop, {CONNECTIONS} connections, so many events that there are as many deliveries in each \
-                 run; the time is that until the last one has come. Bytes are those {}; `while held` with all \
-                 subscribers paused, so that nothing is written but what the acknowledgement needs",
+                 run; the time is that until the last one has come. Bytes are those {}; `while held` are those \
+                 appended to its log by one connection with all subscribers paused, so that nothing is written but \
+                 what the acknowledgement needs",
                 match engine {
                     Engine::Sqlite =>
                         "that the server has written to the disk, copies from its write-ahead log included",
@@ -162,9 +164,9 @@ async fn held(site: &Site, case: &Case) -> Result<f64> {
     // What the deliveries have left to be written must not be counted here.
     tokio::time::sleep(SETTLED).await;
     for _ in 0..TRIES {
-        measure::so_many(subject, Arc::clone(&requests), CONNECTIONS, HELD_EVENTS / 10).await?;
+        measure::so_many(subject, Arc::clone(&requests), 1, HELD_EVENTS / 10).await?;
         let before = site.database.log().await?;
-        measure::so_many(subject, Arc::clone(&requests), CONNECTIONS, HELD_EVENTS).await?;
+        measure::so_many(subject, Arc::clone(&requests), 1, HELD_EVENTS).await?;
         if let Some(written) = site.database.log().await?.since(before) {
             return Ok(written / as_f64(HELD_EVENTS));
         }

@@ -76,14 +76,15 @@ async fn one(
             .or_else(|_| fsync::measure(&bench.out, FSYNC))?,
         Engine::Sqlite => fsync::measure(&bench.out, FSYNC)?,
     };
-    let (acknowledged, received) = measure::open(stage.subject(), &stage.request()?, rate, lasting).await?;
-    row.add("receive p50 ms", received.percentile(50.0));
-    row.add("receive p99 ms", received.percentile(99.0));
-    row.add("receive p99.9 ms", received.percentile(99.9));
-    row.add("ack p50 ms", acknowledged.percentile(50.0));
-    row.add("ack p99 ms", acknowledged.percentile(99.0));
-    row.add("ack p99.9 ms", acknowledged.percentile(99.9));
+    let open = measure::open(stage.subject(), &stage.request()?, rate, lasting).await?;
+    row.add("receive p50 ms", open.received.percentile(50.0));
+    row.add("receive p99 ms", open.received.percentile(99.0));
+    row.add("receive p99.9 ms", open.received.percentile(99.9));
+    row.add("ack p50 ms", open.acknowledged.percentile(50.0));
+    row.add("ack p99 ms", open.acknowledged.percentile(99.0));
+    row.add("ack p99.9 ms", open.acknowledged.percentile(99.9));
     row.add("fsync p50 ms", disk.percentile(50.0));
     row.add("fsync p99 ms", disk.percentile(99.0));
+    open.cost.add_to(row);
     Ok(())
 }

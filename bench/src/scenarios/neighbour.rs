@@ -50,13 +50,16 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             );
             bench.progress.doing(&what);
             switch(&stage, &those_who_hang, &hanging, with).await?;
-            let (published, received) =
-                measure::open(stage.subject(), &stage.request()?, PER_SECOND, bench.lasting()).await?;
-            row.add(FIGURES[0], published.percentile(50.0));
-            row.add(FIGURES[1], published.percentile(99.0));
-            row.add(FIGURES[2], received.percentile(50.0));
-            row.add(FIGURES[3], received.percentile(99.0));
-            let found = format!("received after {} ms (p99)", shown(received.percentile(99.0)));
+            let open = measure::open(stage.subject(), &stage.request()?, PER_SECOND, bench.lasting()).await?;
+            row.add(FIGURES[0], open.acknowledged.percentile(50.0));
+            row.add(FIGURES[1], open.acknowledged.percentile(99.0));
+            row.add(FIGURES[2], open.received.percentile(50.0));
+            row.add(FIGURES[3], open.received.percentile(99.0));
+            open.cost.add_to(row);
+            let found = format!(
+                "received after {} ms (p99)",
+                shown(open.received.percentile(99.0))
+            );
             bench.progress.done(&what, &found);
         }
     }
