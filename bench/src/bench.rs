@@ -1,6 +1,9 @@
 //! A run of the bench from its beginning to its report.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use pointsman::clock::Clock;
@@ -8,7 +11,9 @@ use pointsman::clock::Clock;
 use crate::{
     arguments::Arguments,
     charts,
-    database::PostgresServer,
+    database::{Engine, PostgresServer},
+    fsync,
+    latency::Latencies,
     progress::Progress,
     report::{Machine, Report, Table},
     scenarios, server_binary,
@@ -31,9 +36,19 @@ impl Bench {
         self.postgres.as_ref().context("there is no PostgreSQL")
     }
 
+    /// What the disk takes where this engine writes.
+    pub(crate) fn fsync(&self, engine: Engine, lasting: Duration) -> Result<Latencies> {
+        match engine {
+            // The server's folder is its own where it runs as another user.
+            Engine::Postgres => fsync::measure(self.postgres()?.folder.as_ref(), lasting)
+                .or_else(|_| fsync::measure(&self.out, lasting)),
+            Engine::Sqlite => fsync::measure(&self.out, lasting),
+        }
+    }
+
     /// The length of a run.
-    pub(crate) fn lasting(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(self.seconds)
+    pub(crate) fn lasting(&self) -> Duration {
+        Duration::from_secs(self.seconds)
     }
 }
 

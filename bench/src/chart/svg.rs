@@ -15,7 +15,7 @@ const HEAD: f64 = 112.0;
 /// Below them: the names of the groups, and what they are.
 const FOOT: f64 = 58.0;
 const PLOT: f64 = HEIGHT - HEAD - FOOT;
-const WIDEST_BAR: f64 = 34.0;
+const WIDEST_BAR: f64 = 44.0;
 
 const STYLE: &str = "
     text { font: 12px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328; }
@@ -24,6 +24,7 @@ const STYLE: &str = "
     .panel { font-size: 13px; font-weight: 600; }
     .quiet { fill: #59636e; }
     .value { font-size: 10.5px; }
+    .mark { stroke: #ffffff; stroke-width: 3px; paint-order: stroke; }
     .line { stroke: #d1d9e0; }
     .spread { stroke: #1f2328; stroke-opacity: .65; stroke-width: 1.3; }
     .s0 { fill: #2f74d0; } .s1 { fill: #9aa4b0; } .s2 { fill: #d97b29; }
@@ -31,7 +32,9 @@ const STYLE: &str = "
       text { fill: #f0f6fc; }
       .ground { fill: #0d1117; stroke: #3d444d; }
       .quiet { fill: #9198a1; }
-      .line { stroke: #3d444d; }
+      .mark { stroke: #0d1117; }
+      .mark { stroke: #ffffff; stroke-width: 3px; paint-order: stroke; }
+    .line { stroke: #3d444d; }
       .spread { stroke: #f0f6fc; }
       .s0 { fill: #4c8fe8; } .s1 { fill: #7d8793; } .s2 { fill: #e08b3f; }
     }
@@ -91,6 +94,12 @@ impl Svg {
         );
         self.text("title", "start", MARGIN, 34.0, chart.title);
         self.text("quiet", "start", MARGIN, 54.0, chart.subtitle);
+        if chart.series.len() > 1 {
+            self.legend(chart);
+        }
+    }
+
+    fn legend(&mut self, chart: &Chart) {
         let mut x = MARGIN;
         for (number, name) in chart.series.iter().enumerate() {
             self.rectangle(&format!("s{number}"), x, 67.0, 11.0, 11.0);
@@ -138,7 +147,7 @@ impl Svg {
             self.line("spread", [middle, least], [middle, most]);
         }
         self.text(
-            "value",
+            "value mark",
             "middle",
             middle,
             top.min(most) - 4.0,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::{
     bench::Bench,
     database::Engine,
-    fsync, measure,
+    measure,
     report::{Row, Table, counted, shown},
     stage::Stage,
 };
@@ -70,12 +70,7 @@ async fn one(
     lasting: Duration,
     row: &mut Row,
 ) -> Result<()> {
-    let disk = match engine {
-        // Its folder is its own where it is another user's.
-        Engine::Postgres => fsync::measure(bench.postgres()?.folder.as_ref(), FSYNC)
-            .or_else(|_| fsync::measure(&bench.out, FSYNC))?,
-        Engine::Sqlite => fsync::measure(&bench.out, FSYNC)?,
-    };
+    let disk = bench.fsync(engine, FSYNC)?;
     let open = measure::open(stage.subject(), &stage.request()?, rate, lasting).await?;
     row.add("receive p50 ms", open.received.percentile(50.0));
     row.add("receive p99 ms", open.received.percentile(99.0));

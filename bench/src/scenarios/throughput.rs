@@ -1,6 +1,8 @@
 //! Runs of closed-loop load by connections, of Pointsman and where it is wanted of the ceiling, one after the
 //! other.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{ceiling, publish};
@@ -12,6 +14,8 @@ use crate::{
     stage::Stage,
 };
 
+/// Before each run: a disk that is shared with others is not the same all the time.
+const FSYNC: Duration = Duration::from_millis(200);
 const ALL: &[usize] = &[1, 16, 64, 256];
 /// Those that the goals are about.
 const OF_THE_GOALS: &[usize] = &[1, 64];
@@ -61,9 +65,11 @@ async fn measure(bench: &Bench, engine: Engine, connections: &[usize], ceiling: 
                     engine.name()
                 );
                 bench.progress.doing(&what);
+                let disk = bench.fsync(engine, FSYNC)?;
                 let (subject, requests) = (stage.subject(), stage.requests()?);
                 let closed = measure::closed(subject, requests, *count, WARM_UP, bench.lasting()).await?;
                 closed.add_to(row);
+                row.add("fsync p50 ms", disk.percentile(50.0));
                 bench
                     .progress
                     .done(&what, &format!("{} {ACKS}", shown(closed.acks_per_second)));
