@@ -1,0 +1,154 @@
+//! Rows in the server's own form, written while it is stopped: millions of publishes would take hours.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use pointsman::clock::Clock;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
+use uuid::Uuid;
+
+use crate::database::Database;
+
+/// Events of one statement, so that no transaction is too large.
+const CHUNK: u64 = 1_000_000;
+
+/// Writes into the database of a server that is stopped.
+pub(crate) struct Fill {
+    connection: DatabaseConnection,
+    /// Of SQLite.
+    file: Option<PathBuf>,
+}
+
+impl Fill {
+    pub(crate) async fn of(database: &Database) -> Result<Self> {
+        let fill = Self {
+            connection: database.connect().await?,
+            file: database.file.clone(),
+        };
+        if !fill.is_postgres() {
+            // Nobody's events are lost if this fails half way.
+            fill.execute("PRAGMA synchronous = OFF").await?;
+            fill.execute("PRAGMA cache_size = -200000").await?;
+        }
+        Ok(fill)
+    }
+
+    /// Appends so many events to the workspace's log.
+    pub(crate) async fn events(&self, workspace: &str, count: u64) -> Result<()> {
+        let mut done = 0;
+        while done < count {
+            let part = CHUNK.min(count - done);
+            self.some_events(workspace, done, part).await?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    async fn some_events(&self, workspace: &str, done: u64, count: u64) -> Result<()> {
+        let (workspace, now) = (self.uuid(workspace)?, Clock.wall().millis());
+        let head =
+            format!("(SELECT COALESCE(MAX(seq), 0) FROM platform_event WHERE workspace_id = {workspace})");
+        let id = self.id_of(&format!("(i + {done})"));
+        self.execute(&format!(
+            "INSERT INTO platform_event
+                 (workspace_id, seq, id, event_key, schema_version, actor, payload, occurred_at)
+             SELECT {workspace}, h + i, {id}, 'crm.deal.closed', '1.0', '018f4e5a-user-uuid',
+                    '{{\"t\":1000000000000000000,\"dealId\":\"deal-123\",\"amount\":\"5000.00\",' ||
+                    '\"currency\":\"USD\",\"owner\":\"jane.doe@example.com\",\"n\":' || CAST(h + i AS TEXT) || '}}',
+                    {now}
+             FROM {}, (SELECT {head} AS h) AS heads",
+            self.numbers(count)
+        ))
+        .await
+    }
+
+    /// Makes so many workspaces with an installation and a subscription like this one each; their ids.
+    pub(crate) async fn workspaces(&self, like: &str, count: u64) -> Result<Vec<String>> {
+        let (like, numbers) = (self.uuid(like)?, self.numbers(count));
+        let (id, now) = (self.id_of("i"), Clock.wall().millis());
+        for sql in [
+            format!(
+                "INSERT INTO workspace (id, name, created_at) SELECT {id}, 'filled', {now} FROM {numbers}"
+            ),
+            format!(
+                "INSERT INTO ext_installation (id, workspace_id, key, name, delivery_type, service_base_url,
+                     signing_secret, headers, enabled, paused, revision, installed_at, installed_seq, closed)
+                 SELECT {id}, {id}, o.key, o.name, o.delivery_type, o.service_base_url, o.signing_secret,
+                     o.headers, o.enabled, o.paused, o.revision, {now}, 0, o.closed
+                 FROM {numbers}, ext_installation o WHERE o.id = {like}"
+            ),
+            format!(
+                "INSERT INTO ext_event_subscription
+                     (id, subscription_id, installation_id, workspace_id, event_key, from_seq, created_at)
+                 SELECT {id}, {id}, {id}, {id}, 'crm.**', 0, {now} FROM {numbers}"
+            ),
+            format!(
+                "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation)
+                 SELECT {id}, {id}, 0, 1 FROM {numbers}"
+            ),
+        ] {
+            self.execute(&sql).await?;
+        }
+        Ok((1..=count).map(|number| id_text(number).to_string()).collect())
+    }
+
+    /// Leaves the database as one that has been at rest for a while: no measurement pays for the filling.
+    pub(crate) async fn end(self) -> Result<()> {
+        if self.is_postgres() {
+            self.execute("VACUUM (ANALYZE)").await?;
+            self.execute("CHECKPOINT").await?;
+        } else {
+            self.execute("PRAGMA synchronous = FULL").await?;
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        self.connection.close().await?;
+        if let Some(file) = &self.file {
+            // What was copied without waiting for the disk is on its way there still.
+            std::fs::File::open(file)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.connection.get_database_backend() == DbBackend::Postgres
+    }
+
+    async fn execute(&self, sql: &str) -> Result<()> {
+        let done = self.connection.execute_unprepared(sql).await;
+        done.with_context(|| sql.to_owned())?;
+        Ok(())
+    }
+
+    /// A table `n` with the column `i`, from 1.
+    fn numbers(&self, count: u64) -> String {
+        if self.is_postgres() {
+            return format!("generate_series(1::bigint, {count}) AS n(i)");
+        }
+        format!(
+            "(WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < {count})
+             SELECT i FROM r) AS n"
+        )
+    }
+
+    /// A UUID of version 7, made of a number.
+    fn id_of(&self, number: &str) -> String {
+        if self.is_postgres() {
+            return format!("('01900000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
+        }
+        format!("unhex('01900000000070008000' || printf('%012x', {number}))")
+    }
+
+    fn uuid(&self, text: &str) -> Result<String> {
+        let uuid: Uuid = text.parse()?;
+        Ok(if self.is_postgres() {
+            format!("'{uuid}'::uuid")
+        } else {
+            format!("x'{}'", uuid.simple())
+        })
+    }
+}
+
+/// What [`Fill::id_of`] makes of the number.
+fn id_text(number: u64) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | u128::from(number))
+}

@@ -1,0 +1,61 @@
+//! One connection that publishes one event after the other.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    event::Request,
+    http::{Message, status},
+};
+
+/// How much of an unexpected answer is shown.
+const SHOWN_BYTES: usize = 600;
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            request: Vec::with_capacity(2048),
+            answer: Vec::with_capacity(2048),
+        })
+    }
+
+    /// Publishes an event that carries this time.
+    ///
+    /// # Errors
+    /// Everything but 200 is one: what was refused must not be counted, and no scenario asks for more than is
+    /// admitted.
+    pub(super) async fn publish(&mut self, request: &Request, nanos: u64) -> Result<()> {
+        request.write(nanos, &mut self.request);
+        self.stream.write_all(&self.request).await?;
+        self.answer.clear();
+        loop {
+            if self.stream.read_buf(&mut self.answer).await? == 0 {
+                bail!("the server has ended the connection");
+            }
+            if Message::at_start_of(&self.answer).is_some() {
+                break;
+            }
+        }
+        if status(&self.answer) != 200 {
+            let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
+            bail!("a publish was answered with {}", String::from_utf8_lossy(shown));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Measures Pointsman, and beside it the least that its crates allow.
+//!
+//! `cargo run --release -p pointsman-bench -- all`. [`bench`] goes through the [`scenarios`]; each starts a server in a
+//! [`site`], has [`receivers`], lets [`load`] publish, and makes a table of what [`measure`] has found. The program
+//! starts itself once more as the [`ceiling`] and as the [`host`] of extensions.
+
+mod api;
+mod arguments;
+mod bench;
+mod ceiling;
+mod chart;
+mod charts;
+mod database;
+mod event;
+mod fill;
+mod folder;
+mod fsync;
+mod host;
+mod http;
+mod latency;
+mod load;
+mod measure;
+mod postgres;
+mod proc_fs;
+mod process;
+mod progress;
+mod receivers;
+mod report;
+mod scenarios;
+mod server_binary;
+mod site;
+mod stage;
+mod time;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Those who are started by ourselves.
+    let mut given = std::env::args().skip(1);
+    let ended = match given.next().as_deref() {
+        Some(ceiling::COMMAND) => ceiling::run(given),
+        Some(host::COMMAND) => host::run(),
+        _ => measure_all(),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn measure_all() -> Result<()> {
+    let arguments = Arguments::parse();
+    if cfg!(debug_assertions) {
+        anyhow::bail!("run it with --release: what an unoptimised load measures is itself");
+    }
+    // Those who hang are thousands of connections. Where the system does not allow as many, some wait.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let server = server_binary::find(arguments.server.as_deref())?;
+    let postgres = postgres::url_or_start_again(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // What is dropped when this ends kills its servers and removes its files.
+        tokio::select! {
+            ended = bench::run(&arguments, server, postgres) => ended,
+            ended = asked_to_stop() => ended,
+        }
+    })
+}
+
+async fn asked_to_stop() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    anyhow::bail!("stopped")
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "one clear line for the person at the terminal"
+)]
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("pointsman-bench: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,291 @@
+//! Runs of load, and what they cost.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    event::Request,
+    latency::Latencies,
+    load::{ClosedLoop, OpenLoop, Running},
+    proc_fs,
+    receivers::Receivers,
+    report::{Row, as_f64},
+    site::Site,
+    time,
+};
+
+/// Before anything counts.
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
+/// After the last delivery, until what is written of it is written.
+const SETTLING: Duration = Duration::from_millis(300);
+/// How often a load is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Names of figures that more than one place asks for.
+pub(crate) const ACKS: &str = "acks/s";
+pub(crate) const DELIVERIES: &str = "deliveries/s";
+pub(crate) const BOTH: &str = "acked and delivered/s";
+pub(crate) const P50: &str = "publish p50 ms";
+pub(crate) const SERVER_CPU: &str = "server CPU s/1,000";
+pub(crate) const DATABASE_CPU: &str = "database CPU s/1,000";
+pub(crate) const ALL_CPU: &str = "CPU s/1,000";
+
+/// Who is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) site: &'a Site,
+    /// Where deliveries are counted, and how many there are of each event. None where they are not made to us.
+    pub(crate) receivers: Option<(&'a Receivers, u64)>,
+}
+
+/// What a run of closed-loop load has found.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// When the measured part began.
+    pub(crate) start: u64,
+    /// Acknowledged in all, with the warm-up.
+    pub(crate) total: u64,
+    /// Acknowledged before the measured part began.
+    pub(crate) before: u64,
+    pub(crate) acks_per_second: f64,
+    /// Until the last one has come, long after the load has ended it may be.
+    pub(crate) deliveries: Option<Deliveries>,
+    pub(crate) publish: Latencies,
+    pub(crate) cost: Cost,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deliveries {
+    pub(crate) per_second: f64,
+    pub(crate) lag_milliseconds: f64,
+    pub(crate) of_each_event: u64,
+}
+
+/// What the machine has spent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    server_cpu: f64,
+    database_cpu: Option<f64>,
+    peak_memory: u64,
+}
+
+/// Publishes for so long, and waits until everything is delivered.
+pub(crate) async fn closed(
+    subject: Subject<'_>,
+    requests: Arc<Vec<Request>>,
+    connections: usize,
+    warm_up: Duration,
+    lasting: Duration,
+) -> Result<Closed> {
+    let id = subject.site.server()?.id();
+    let delivered_before = subject.delivered();
+    proc_fs::forget_peak(id);
+    let running = ClosedLoop {
+        address: subject.site.server()?.address,
+        requests,
+        connections,
+        most: None,
+    }
+    .start()?;
+    pass(&running, warm_up).await;
+    running.measure();
+    let (start, before, spent) = (
+        time::nanos(),
+        running.acknowledged(),
+        Spent::so_far(subject.site)?,
+    );
+    let delivered_at_start = subject.delivered();
+    pass(&running, lasting).await;
+    let (end, acknowledged) = (time::nanos(), running.acknowledged() - before);
+    running.stop();
+    let (total, publish) = running.ended().await?;
+    let deliveries = match subject.receivers {
+        Some((receivers, of_each_event)) => {
+            receivers
+                .arrived(delivered_before + total * of_each_event)
+                .await?;
+            let count = receivers.delivered() - delivered_at_start;
+            Some(Deliveries {
+                per_second: as_f64(count) / time::seconds(start, receivers.last()).max(0.001),
+                lag_milliseconds: time::seconds(end, receivers.last()) * 1000.0,
+                of_each_event,
+            })
+        }
+        None => None,
+    };
+    tokio::time::sleep(SETTLING).await;
+    Ok(Closed {
+        start,
+        total,
+        before,
+        acks_per_second: as_f64(acknowledged) / time::seconds(start, end),
+        deliveries,
+        publish,
+        cost: spent.cost(subject.site, total - before)?,
+    })
+}
+
+/// Publishes so many as fast as it goes, and waits until everything is delivered; the seconds from the first
+/// publish to the last delivery.
+pub(crate) async fn so_many(
+    subject: Subject<'_>,
+    requests: Arc<Vec<Request>>,
+    connections: usize,
+    count: u64,
+) -> Result<(f64, Cost)> {
+    proc_fs::forget_peak(subject.site.server()?.id());
+    let delivered_before = subject.delivered();
+    let spent = Spent::so_far(subject.site)?;
+    let start = time::nanos();
+    let running = ClosedLoop {
+        address: subject.site.server()?.address,
+        requests,
+        connections,
+        most: Some(count),
+    }
+    .start()?;
+    let (total, _) = running.ended().await?;
+    let mut end = time::nanos();
+    if let Some((receivers, of_each_event)) = subject.receivers {
+        receivers
+            .arrived(delivered_before + total * of_each_event)
+            .await?;
+        end = receivers.last();
+    }
+    tokio::time::sleep(SETTLING).await;
+    Ok((time::seconds(start, end), spent.cost(subject.site, total)?))
+}
+
+/// What a run of open-loop load has found.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) acknowledged: Latencies,
+    pub(crate) received: Latencies,
+    pub(crate) cost: Cost,
+}
+
+/// Publishes at a rate, and waits until everything is delivered.
+pub(crate) async fn open(
+    subject: Subject<'_>,
+    request: &Request,
+    per_second: u32,
+    lasting: Duration,
+) -> Result<Open> {
+    let site = subject.site;
+    let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
+    at_rate(site, request, per_second, WARM_UP, receivers, of_each_event).await?;
+    receivers.time();
+    proc_fs::forget_peak(site.server()?.id());
+    let spent = Spent::so_far(site)?;
+    let acknowledged = at_rate(site, request, per_second, lasting, receivers, of_each_event).await?;
+    Ok(Open {
+        received: receivers.take_latencies(),
+        cost: spent.cost(site, acknowledged.count())?,
+        acknowledged,
+    })
+}
+
+async fn at_rate(
+    site: &Site,
+    request: &Request,
+    per_second: u32,
+    lasting: Duration,
+    receivers: &Receivers,
+    of_each_event: u64,
+) -> Result<Latencies> {
+    let before = receivers.delivered();
+    let acknowledged = paced(site, request, per_second, lasting).await?;
+    receivers
+        .arrived(before + acknowledged.count() * of_each_event)
+        .await?;
+    Ok(acknowledged)
+}
+
+/// Publishes at a rate; the latencies of the acknowledgements.
+pub(crate) async fn paced(
+    site: &Site,
+    request: &Request,
+    per_second: u32,
+    lasting: Duration,
+) -> Result<Latencies> {
+    let load = OpenLoop {
+        address: site.server()?.address,
+        requests: Arc::new(vec![request.clone()]),
+        per_second,
+        lasting,
+    };
+    load.run().await
+}
+
+/// Lets the load go on for so long, unless it ends by itself.
+async fn pass(running: &Running, time: Duration) {
+    let start = time::nanos();
+    while !running.has_ended() && time::seconds(start, time::nanos()) < time.as_secs_f64() {
+        tokio::time::sleep(LOOK.min(time)).await;
+    }
+}
+
+impl Subject<'_> {
+    fn delivered(&self) -> u64 {
+        self.receivers.map_or(0, |(receivers, _)| receivers.delivered())
+    }
+}
+
+/// CPU time until a moment.
+pub(crate) struct Spent {
+    server: f64,
+    database: Option<f64>,
+}
+
+impl Spent {
+    pub(crate) fn so_far(site: &Site) -> Result<Self> {
+        Ok(Self {
+            server: proc_fs::cpu_seconds(site.server()?.id())?,
+            database: site.database.cpu_seconds()?,
+        })
+    }
+
+    /// What was spent since, for so many events.
+    pub(crate) fn cost(&self, site: &Site, events: u64) -> Result<Cost> {
+        let now = Self::so_far(site)?;
+        let thousands = as_f64(events.max(1)) / 1000.0;
+        let database = now.database.zip(self.database);
+        Ok(Cost {
+            server_cpu: (now.server - self.server) / thousands,
+            database_cpu: database.map(|(now, before)| (now - before) / thousands),
+            peak_memory: proc_fs::peak_memory(site.server()?.id())?,
+        })
+    }
+}
+
+impl Closed {
+    /// Adds this run's figures.
+    pub(crate) fn add_to(&self, row: &mut Row) {
+        row.add(ACKS, self.acks_per_second);
+        if let Some(deliveries) = self.deliveries {
+            row.add(DELIVERIES, deliveries.per_second);
+            let events = deliveries.per_second / as_f64(deliveries.of_each_event);
+            row.add(BOTH, events.min(self.acks_per_second));
+            row.add("lag ms", deliveries.lag_milliseconds);
+        }
+        row.add(P50, self.publish.percentile(50.0));
+        row.add("p99 ms", self.publish.percentile(99.0));
+        row.add("p99.9 ms", self.publish.percentile(99.9));
+        self.cost.add_to(row);
+    }
+}
+
+impl Cost {
+    pub(crate) fn add_to(self, row: &mut Row) {
+        row.add(SERVER_CPU, self.server_cpu);
+        if let Some(database) = self.database_cpu {
+            row.add(DATABASE_CPU, database);
+        }
+        row.add("peak MiB", mebibytes(self.peak_memory));
+    }
+}
+
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    as_f64(bytes) / f64::from(1 << 20)
+}

@@ -1,0 +1,93 @@
+//! What is measured, a file for each.
+
+mod backlog;
+mod ceiling;
+mod fan_out;
+mod growth;
+mod in_process;
+mod latency;
+mod neighbour;
+mod publish;
+mod throughput;
+mod workspaces;
+
+use anyhow::Result;
+
+pub(crate) use self::{
+    ceiling::NAME as CEILING, growth::NAME as GROWTH, latency::NAME as LATENCY, publish::NAME as PUBLISH,
+};
+
+use crate::{arguments::Scenario, bench::Bench, database::Engine, report::Table};
+
+/// Scenarios that share their runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// `publish`, `ceiling`, or both.
+    Throughput {
+        publish: bool,
+        ceiling: bool,
+    },
+    One(Scenario),
+}
+
+/// What is to be run, so that nothing is measured twice.
+pub(crate) fn groups(scenarios: &[Scenario]) -> Vec<Group> {
+    let (publish, ceiling) = (
+        scenarios.contains(&Scenario::Publish),
+        scenarios.contains(&Scenario::Ceiling),
+    );
+    let mut groups = Vec::new();
+    if publish || ceiling {
+        groups.push(Group::Throughput { publish, ceiling });
+    }
+    let alone = |scenario: &&Scenario| !matches!(scenario, Scenario::Publish | Scenario::Ceiling);
+    groups.extend(scenarios.iter().filter(alone).copied().map(Group::One));
+    groups
+}
+
+impl Group {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Throughput { publish: false, .. } => "ceiling",
+            Self::Throughput { .. } => "publish",
+            Self::One(Scenario::Latency) => "latency",
+            Self::One(Scenario::FanOut) => "fan-out",
+            Self::One(Scenario::InProcess) => "in-process",
+            Self::One(Scenario::Neighbour) => "neighbour",
+            Self::One(Scenario::Backlog) => "backlog",
+            Self::One(Scenario::Workspaces) => "workspaces",
+            Self::One(Scenario::Growth) => "growth",
+            Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => "all",
+        }
+    }
+
+    /// How many steps it reports on one database.
+    pub(crate) fn steps(self, runs: u32) -> u64 {
+        let runs = u64::from(runs);
+        match self {
+            Self::Throughput { publish, ceiling } => throughput::steps(publish, ceiling, runs),
+            Self::One(Scenario::Latency) => latency::steps(runs),
+            Self::One(Scenario::FanOut) => fan_out::steps(runs),
+            Self::One(Scenario::InProcess) => in_process::steps(runs),
+            Self::One(Scenario::Neighbour) => neighbour::steps(runs),
+            Self::One(Scenario::Backlog) => backlog::steps(runs),
+            Self::One(Scenario::Workspaces) => workspaces::steps(runs),
+            Self::One(Scenario::Growth) => growth::steps(runs),
+            Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => 0,
+        }
+    }
+
+    pub(crate) async fn run(self, bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
+        match self {
+            Self::Throughput { publish, ceiling } => throughput::run(bench, engine, publish, ceiling).await,
+            Self::One(Scenario::Latency) => latency::run(bench, engine).await,
+            Self::One(Scenario::FanOut) => fan_out::run(bench, engine).await,
+            Self::One(Scenario::InProcess) => in_process::run(bench, engine).await,
+            Self::One(Scenario::Neighbour) => neighbour::run(bench, engine).await,
+            Self::One(Scenario::Backlog) => backlog::run(bench, engine).await,
+            Self::One(Scenario::Workspaces) => workspaces::run(bench, engine).await,
+            Self::One(Scenario::Growth) => growth::run(bench, engine).await,
+            Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `in-process`: synchronous and asynchronous handlers, and a healthy extension beside others that compute for
+//! seconds and whose effects are slow.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    bench::Bench,
+    database::Engine,
+    host::{self, HandlerFigures, HandlersSeen},
+    measure::{self, ACKS, P50, Subject, WARM_UP},
+    report::{Row, Table, as_f64, shown},
+    site::Site,
+    time,
+};
+
+const NAME: &str = "in-process";
+const CONNECTIONS: usize = 64;
+const PER_SECOND: u32 = 200;
+const HANDLED: &str = "handled/s";
+const BESIDE: &[&str] = &[P50, "publish p99 ms", "handled p50 ms", "handled p99 ms"];
+const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE_SECONDS: f64 = 120.0;
+
+pub(super) fn steps(runs: u64) -> u64 {
+    4 * runs
+}
+
+/// The host, with all its extensions installed in one workspace.
+struct Host {
+    site: Site,
+    workspace: String,
+}
+
+pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
+    let site = Site::host(bench, engine).await?;
+    let workspace = site.api.workspace("in-process").await?;
+    for key in [host::COUNTER, host::BUSY, host::SLOW] {
+        site.api.install_in_process(&workspace, key).await?;
+    }
+    let mut host = Host { site, workspace };
+    let handlers = handlers(bench, engine, &mut host).await?;
+    let beside = beside(bench, engine, &mut host).await?;
+    host.site.end().await?;
+    Ok(vec![handlers, beside])
+}
+
+async fn handlers(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table> {
+    let mut rows = [Row::named("synchronous"), Row::named("asynchronous")];
+    for run in 1..=bench.runs {
+        for (key, row) in [host::SYNC_EVENT, host::ASYNC_EVENT].into_iter().zip(&mut rows) {
+            let what = format!("in-process, {}, {} handler, run {run}", engine.name(), row.name);
+            bench.progress.doing(&what);
+            let before = of(key, host.seen().await?).count;
+            let requests = Arc::new(vec![host.site.request(&host.workspace, key)?]);
+            let closed =
+                measure::closed(host.subject(), requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
+            let seen = host.handled(key, before + closed.total).await?;
+            closed.add_to(row);
+            let count = closed.total - closed.before;
+            row.add(HANDLED, as_f64(count) / time::seconds(closed.start, seen.last));
+            bench
+                .progress
+                .done(&what, &format!("{} {ACKS}", shown(closed.acks_per_second)));
+        }
+    }
+    Ok(Table {
+        scenario: NAME,
+        database: engine,
+        title: "Handlers in the process".to_owned(),
+        load: format!(
+            "Closed loop, {CONNECTIONS} connections; publishers wait for a synchronous handler. `handled` is until the \
+             last event is"
+        ),
+        rows_are: "handler",
+        rows: rows.to_vec(),
+        notes: Vec::new(),
+    })
+}
+
+async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table> {
+    let mut rows = [Row::named("without"), Row::named("with")];
+    for run in 1..=bench.runs {
+        for (with, row) in [false, true].into_iter().zip(&mut rows) {
+            let what = format!(
+                "in-process, {}, {} neighbours, run {run}",
+                engine.name(),
+                row.name
+            );
+            bench.progress.doing(&what);
+            let seen = host.seen().await?;
+            let (mut busy, mut slow) = (seen.busy.count, seen.slow.count);
+            if with {
+                // Enough that they never have nothing to do: two at a time, and a tenth of the time.
+                busy += host.publish(host::BUSY_EVENT, bench.seconds + 2).await?;
+                slow += host
+                    .publish(host::SLOW_EVENT, bench.seconds.div_ceil(2) + 1)
+                    .await?;
+            }
+            let request = host.site.request(&host.workspace, host::ASYNC_EVENT)?;
+            let few = measure::paced(&host.site, &request, PER_SECOND, WARM_UP)
+                .await?
+                .count();
+            let before = seen.asynchronous.count + few;
+            host.handled(host::ASYNC_EVENT, before).await?;
+            host.site.server_mut()?.tell(host::FORGET)?;
+            let published = measure::paced(&host.site, &request, PER_SECOND, bench.lasting()).await?;
+            let handled = host
+                .handled(host::ASYNC_EVENT, before + published.count())
+                .await?;
+            row.add(BESIDE[0], published.percentile(50.0));
+            row.add(BESIDE[1], published.percentile(99.0));
+            row.add(BESIDE[2], handled.p50);
+            row.add(BESIDE[3], handled.p99);
+            bench
+                .progress
+                .done(&what, &format!("handled after {} ms (p99)", shown(handled.p99)));
+            host.handled(host::BUSY_EVENT, busy).await?;
+            host.handled(host::SLOW_EVENT, slow).await?;
+        }
+    }
+    let [without, with] = rows;
+    let ratio = with.ratios_to("with to without", &without, BESIDE);
+    Ok(Table {
+        scenario: "in-process-neighbours",
+        database: engine,
+        title: "A healthy handler beside others that are not".to_owned(),
+        load: format!(
+            "Open loop at {PER_SECOND} events/s for an asynchronous handler, corrected for coordinated omission; beside \
+             an extension whose handlers compute for 2 s each, as many at a time as there are cores, and one whose \
+             effects take 200 ms"
+        ),
+        rows_are: "the others",
+        rows: vec![without, with, ratio],
+        notes: Vec::new(),
+    })
+}
+
+impl Host {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            site: &self.site,
+            receivers: None,
+        }
+    }
+
+    /// What its handlers have seen.
+    async fn seen(&mut self) -> Result<HandlersSeen> {
+        let server = self.site.server_mut()?;
+        server.tell(host::TELL)?;
+        loop {
+            // The first lines are for people.
+            let line = server.next_line().await?;
+            if let Ok(seen) = serde_json::from_str(&line) {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// Publishes so many events with this key.
+    async fn publish(&self, key: &str, count: u64) -> Result<u64> {
+        let requests = Arc::new(vec![self.site.request(&self.workspace, key)?]);
+        measure::so_many(self.subject(), requests, 1, count).await?;
+        Ok(count)
+    }
+
+    /// Waits until so many of these events are handled.
+    async fn handled(&mut self, key: &str, count: u64) -> Result<HandlerFigures> {
+        let start = time::nanos();
+        loop {
+            let seen = of(key, self.seen().await?);
+            if seen.count >= count {
+                return Ok(seen);
+            }
+            if time::seconds(start, time::nanos()) > PATIENCE_SECONDS {
+                bail!("{} of {count} events with the key {key} are handled", seen.count);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn of(key: &str, seen: HandlersSeen) -> HandlerFigures {
+    match key {
+        host::SYNC_EVENT => seen.sync,
+        host::BUSY_EVENT => seen.busy,
+        host::SLOW_EVENT => seen.slow,
+        _ => seen.asynchronous,
+    }
+}
