@@ -102,6 +102,8 @@ pub struct Lane {
     vigil: Vigil,
     ledger: Ledger,
     /// The time last asked for and not yet come.
+    /// Since when there is something delivered that no settlement was issued for.
+    settleable_since: Option<Timestamp>,
     wake_at: Option<Timestamp>,
     /// `Drained` or `Closed` was said.
     ended: bool,
@@ -138,6 +140,7 @@ impl Lane {
             rate: Rate::new(config.rate_limit, now),
             vigil: Vigil::new(suspicion, suspects_due_by),
             ledger: Ledger::new(attachment.settled, now),
+            settleable_since: None,
             wake_at: None,
             ended: false,
             config,

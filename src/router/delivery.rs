@@ -44,6 +44,9 @@ const STORAGE_PAUSE: Duration = Duration::from_millis(500);
 /// What a lane starts with in flight, before it has seen an attempt succeed.
 const INITIAL_CONCURRENCY: usize = 8;
 const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
+/// What is delivered is settled in groups, so that the disk is not waited for once more for each event of a slow
+/// stream. Far below the times that retries are measured in.
+const SETTLE_AFTER: Duration = Duration::from_millis(50);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// A lane that asks to be woken at once must not spin.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
@@ -155,6 +158,7 @@ impl<M: Means> DeliveryActor<M> {
             initial_concurrency: INITIAL_CONCURRENCY.min(concurrency),
             schedule: settings.schedule.clone(),
             attempt_timeout: M::attempt_timeout(settings),
+            settle_after: SETTLE_AFTER,
             straggler_after: STRAGGLER_AFTER,
             lazy_cursor_every: LAZY_CURSOR_EVERY,
             breaker_failures: M::breaker_failures(settings),

@@ -1,7 +1,7 @@
 //! What can go on after an input, apart from `start`: parking, reading, settling, waking, ending.
 
 use super::{Command, Lane, LaneMode, ParkedRetry, STRAGGLER_GRACE, SlotState, Stage, retries::Busy};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{seq::Seq, timestamp::Timestamp};
 
 impl Lane {
     pub(super) fn go_on(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
@@ -108,13 +108,29 @@ impl Lane {
         }
         let settleable = self.settleable();
         let is_worth_it = self.ledger.has_rows()
-            || self.window.first().is_some_and(|first| first <= settleable)
+            || self.settlement_at(settleable, now).is_some_and(|at| at <= now)
             || self
                 .lazy_settlement_at()
                 .is_some_and(|at| at <= now || self.is_ending());
         if is_worth_it {
+            self.settleable_since = None;
             commands.push(Command::Settle(self.ledger.issue(settleable, now)));
         }
+    }
+
+    /// When what is delivered is to be settled, if anything is.
+    fn settlement_at(&mut self, settleable: Seq, now: Timestamp) -> Option<Timestamp> {
+        if self.window.first().is_none_or(|first| first > settleable) {
+            self.settleable_since = None;
+            return None;
+        }
+        let since = *self.settleable_since.get_or_insert(now);
+        let is_pressing = self.mode != LaneMode::Running || self.window_used() * 2 >= self.config.window;
+        Some(if is_pressing {
+            now
+        } else {
+            since + self.config.settle_after
+        })
     }
 
     /// When the cursor is to be written that has passed nothing but events that were not due.
@@ -141,12 +157,14 @@ impl Lane {
             .next_at()
             .filter(|_| running && self.retries.may_read());
         let straggler = self.window.held_since().filter(|_| running && !self.has_room());
-        let lazy = self
-            .lazy_settlement_at()
-            .filter(|_| !self.ledger.is_outstanding());
+        let lazy = self.lazy_settlement_at();
+        let settlement = self
+            .settleable_since
+            .map(|since| since + self.config.settle_after);
+        let [lazy, settlement] = [lazy, settlement].map(|at| at.filter(|_| !self.ledger.is_outstanding()));
         let straggler = straggler.map(|since| since + self.config.straggler_after);
         let gate = self.gate_opens_at(now).filter(|_| running);
-        let Some(at) = [retry, straggler, lazy, gate]
+        let Some(at) = [retry, straggler, lazy, settlement, gate]
             .into_iter()
             .flatten()
             .chain(self.hold_ends())

@@ -24,6 +24,9 @@ pub struct LaneConfig {
     pub schedule: RetrySchedule,
     /// The longest time that any attempt takes.
     pub attempt_timeout: Duration,
+    /// How long what is delivered may wait for its settlement, so that many go in one. It does not wait where rows
+    /// are to be written, while half of the window is used, or in any other mode than [`LaneMode::Running`].
+    pub settle_after: Duration,
     /// How long an attempt may hold a full window before it is parked while in flight.
     pub straggler_after: Duration,
     /// A cursor that only passes events that are not due is written at most once in this time.

@@ -34,6 +34,7 @@ fn config(window: usize, concurrency: usize) -> LaneConfig {
         initial_concurrency: 2,
         schedule: RetrySchedule::new(vec![5 * SECOND], 0.0),
         attempt_timeout: 15 * SECOND,
+        settle_after: Duration::ZERO,
         straggler_after: SECOND,
         lazy_cursor_every: SECOND,
         breaker_failures: None,
@@ -163,6 +164,31 @@ fn a_cursor_that_passes_nothing_due_is_written_once_in_a_while() {
     world.pass(SECOND);
     world.tell_settled();
     assert_eq!(world.cursor, Seq::new(3));
+}
+
+#[test]
+fn deliveries_are_settled_in_groups_unless_half_of_the_window_waits_for_it() {
+    let mut world = World::new(LaneConfig {
+        settle_after: SECOND / 20,
+        ..config(16, 16)
+    });
+    (0..16).for_each(|_| world.publish_to(1));
+    world.answer_read(usize::MAX);
+    world.finish_seq(1, DELIVERED);
+    assert!(!world.tell_settled(), "it waits for company");
+    world.pass(SECOND / 20);
+    assert!(world.tell_settled(), "but not for long");
+    assert_eq!(world.cursor, Seq::new(1));
+
+    let mut finished = 1;
+    while !world.tell_settled() {
+        finished += 1;
+        world.finish_seq(finished, DELIVERED);
+    }
+    let used = usize::try_from(finished).unwrap() - 1 + world.in_flight.len();
+    assert!((8..=10).contains(&used), "half of the window: {used}");
+    world.run_out(|| DELIVERED);
+    world.assert_everything_is_settled();
 }
 
 #[test]

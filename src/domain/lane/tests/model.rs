@@ -118,14 +118,23 @@ fn limits() -> impl Strategy<Value = LaneLimits> {
 fn config() -> impl Strategy<Value = LaneConfig> {
     let delays = prop::collection::vec((100_u64..20_000).prop_map(Duration::from_millis), 0..4);
     let breaker = prop::option::of(1_u32..6);
-    let parts = (1_usize..9, 1_usize..4, delays, breaker, 0_u64..20, limits());
+    let parts = (
+        1_usize..9,
+        1_usize..4,
+        delays,
+        breaker,
+        0_u64..20,
+        limits(),
+        prop_oneof![Just(0), 1_u64..200],
+    );
     parts.prop_map(
-        |(window, initial, delays, breaker_failures, max_hold, limits)| LaneConfig {
+        |(window, initial, delays, breaker_failures, max_hold, limits, settle_after)| LaneConfig {
             window,
             concurrency: limits.concurrency,
             initial_concurrency: initial,
             schedule: RetrySchedule::new(delays, 0.1),
             attempt_timeout: Duration::from_secs(3),
+            settle_after: Duration::from_millis(settle_after),
             straggler_after: Duration::from_secs(1),
             lazy_cursor_every: Duration::from_secs(1),
             breaker_failures,
