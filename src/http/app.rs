@@ -52,6 +52,7 @@ pub fn app(
 /// Every route that may need a session. Paths are written in full, so that searching for one finds it.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
+        .configure(events::publish_route)
         .configure(auth::routes)
         .configure(users::routes)
         .configure(workspaces::routes)

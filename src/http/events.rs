@@ -10,14 +10,18 @@ mod traceparent;
 
 use actix_web::web;
 
+/// To be configured before all others: routes are tried one after the other, and this is the one that has to be
+/// found fast.
+pub(super) fn publish_route(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/api/workspaces/{workspaceId}/events/publish").route(web::post().to(publish::publish)),
+    );
+}
+
 /// Must be configured after [`super::dead_letters::routes`]: `/events/dead-letters` is not the event with
 /// that id.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(
-            web::resource("/api/workspaces/{workspaceId}/events/publish")
-                .route(web::post().to(publish::publish)),
-        )
         .service(web::resource("/api/workspaces/{workspaceId}/events").route(web::get().to(list::list)))
         .service(
             web::resource("/api/workspaces/{workspaceId}/events/{eventId}").route(web::get().to(get::get)),
