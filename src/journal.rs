@@ -21,6 +21,7 @@ mod database;
 mod disk_watch;
 mod effects;
 mod engine_clock;
+mod express;
 mod gather;
 mod health;
 mod idempotency;

@@ -22,7 +22,14 @@ use crate::domain::{
 
 /// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
 const ROWS_PER_STATEMENT: usize = 128;
-const EVENT_COLUMNS: usize = 12;
+pub(super) const EVENT_COLUMNS: usize = 12;
+pub(super) const INSERT_EVENTS: &str = "INSERT INTO platform_event (workspace_id, seq, id, event_key, \
+     schema_version, actor, payload, occurred_at, traceparent, causation_id, correlation_id, causation_depth)";
+pub(super) const INSERT_CURSORS: &str =
+    "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation)";
+pub(super) const MOVE_CURSORS: &str = "ON CONFLICT (installation_id) DO UPDATE SET \
+     settled_seq = excluded.settled_seq, generation = excluded.generation \
+     WHERE ext_delivery_cursor.settled_seq <= excluded.settled_seq";
 
 /// What one transaction takes.
 #[derive(Default)]
@@ -31,6 +38,14 @@ pub(crate) struct Batch {
     pub(crate) settlements: Vec<SettleCommand>,
     /// The installations of which effects are marked as done.
     pub(crate) marked: HashSet<InstallationId>,
+}
+
+/// Where the cursor of an installation goes.
+pub(super) struct Cursor {
+    pub(super) installation_id: InstallationId,
+    pub(super) workspace_id: WorkspaceId,
+    pub(super) settled: Seq,
+    pub(super) generation: i64,
 }
 
 /// An append whose events have their places, provided that the batch commits.
@@ -100,13 +115,42 @@ impl Batch {
         self.sweep(transaction).await
     }
 
-    async fn write_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let events: Vec<&PlatformEvent> = self
-            .appends
+    /// Whether it consists of events and cursors alone, as most do.
+    pub(super) fn is_plain(&self) -> bool {
+        self.marked.is_empty()
+            && self
+                .appends
+                .iter()
+                .all(|staged| staged.append.idempotency.is_none())
+            && self.settlements.iter().all(|command| {
+                command.park.is_empty() && command.remove.is_empty() && command.letters.is_empty()
+            })
+    }
+
+    pub(super) fn events(&self) -> Vec<&PlatformEvent> {
+        self.appends
             .iter()
             .flat_map(|staged| staged.events.iter().map(Arc::as_ref))
-            .collect();
-        insert_events(transaction, &events).await
+            .collect()
+    }
+
+    /// Where the cursors go. A later settlement of the same installation stands further on.
+    pub(super) fn cursors(&self) -> Vec<Cursor> {
+        let mut cursors: HashMap<InstallationId, Cursor> = HashMap::new();
+        for command in &self.settlements {
+            let cursor = cursors.entry(command.installation_id).or_insert(Cursor {
+                installation_id: command.installation_id,
+                workspace_id: command.workspace_id,
+                settled: command.settled,
+                generation: command.generation,
+            });
+            cursor.settled = cursor.settled.max(command.settled);
+        }
+        cursors.into_values().collect()
+    }
+
+    async fn write_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        insert_events(transaction, &self.events()).await
     }
 
     /// Forgets effects that the cursor has passed, of the installations that have any.
@@ -120,34 +164,17 @@ impl Batch {
     }
 
     async fn write_cursors(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        // A later settlement of the same installation in this batch stands further on.
-        let mut cursors: HashMap<InstallationId, (Seq, i64, WorkspaceId)> = HashMap::new();
-        for command in &self.settlements {
-            let cursor = cursors.entry(command.installation_id).or_insert((
-                command.settled,
-                command.generation,
-                command.workspace_id,
-            ));
-            cursor.0 = cursor.0.max(command.settled);
-        }
-        let cursors: Vec<_> = cursors.into_iter().collect();
-        for chunk in power_of_two_chunks(&cursors, ROWS_PER_STATEMENT) {
+        for chunk in power_of_two_chunks(&self.cursors(), ROWS_PER_STATEMENT) {
             let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 4);
-            for (installation, (settled, generation, workspace)) in chunk {
-                values.push(installation.uuid().into());
-                values.push(workspace.uuid().into());
-                values.push(settled.get().into());
-                values.push((*generation).into());
+            for cursor in chunk {
+                values.push(cursor.installation_id.uuid().into());
+                values.push(cursor.workspace_id.uuid().into());
+                values.push(cursor.settled.get().into());
+                values.push(cursor.generation.into());
             }
-            let statement = multi_row(
-                transaction.get_database_backend(),
-                "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) VALUES",
-                4,
-                chunk.len(),
-                "ON CONFLICT (installation_id) DO UPDATE SET settled_seq = excluded.settled_seq, \
-                 generation = excluded.generation WHERE ext_delivery_cursor.settled_seq <= excluded.settled_seq",
-                values,
-            );
+            let head = format!("{INSERT_CURSORS} VALUES");
+            let backend = transaction.get_database_backend();
+            let statement = multi_row(backend, &head, 4, chunk.len(), MOVE_CURSORS, values);
             transaction.execute_raw(statement).await?;
         }
         Ok(())
@@ -276,15 +303,8 @@ pub(super) async fn insert_events(
         for event in chunk {
             values.extend(event_values(event));
         }
-        let statement = multi_row(
-            backend,
-            "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, \
-             occurred_at, traceparent, causation_id, correlation_id, causation_depth) VALUES",
-            EVENT_COLUMNS,
-            chunk.len(),
-            "",
-            values,
-        );
+        let head = format!("{INSERT_EVENTS} VALUES");
+        let statement = multi_row(backend, &head, EVENT_COLUMNS, chunk.len(), "", values);
         transaction.execute_raw(statement).await?;
     }
     Ok(())

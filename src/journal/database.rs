@@ -17,6 +17,8 @@ use sea_orm::{
 
 use super::{reader::Reader, work_guard::WorkGuard};
 
+/// Prepared statements of a connection that are kept: the writer has some 50 texts for each table that it fills.
+const STATEMENTS: usize = 256;
 /// How long a connection may take to be made, and a reader to wait for one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -58,7 +60,7 @@ impl DatabaseUrl {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(5))
-                    .statement_cache_capacity(100)
+                    .statement_cache_capacity(STATEMENTS)
                     .disable_statement_logging(),
             )))
         } else {
@@ -66,7 +68,7 @@ impl DatabaseUrl {
             Ok(Self::Postgres(Box::new(
                 options
                     .application_name("pointsman")
-                    .statement_cache_capacity(100)
+                    .statement_cache_capacity(STATEMENTS)
                     .disable_statement_logging(),
             )))
         }

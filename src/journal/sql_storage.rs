@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
-    ChangeError, OpenError, attach, attempts,
+    ChangeError, OpenError, attach,
     batch::Batch,
     change::{Change, InstallationWork},
     claim::{self, FileClaim},
@@ -15,6 +15,7 @@ use super::{
     database::DatabaseUrl,
     effects::{self, EffectOf, EffectThread, StagedEffect},
     engine_clock,
+    express::Express,
     idempotency::{self, KeyName, StoredKey},
     installations::{self, InstallationView},
     letters,
@@ -62,6 +63,7 @@ impl SqlStorage {
         let parts = self.parts.clone();
         Arc::new(SqlConnection {
             connection,
+            express: Express::new(),
             work_guard,
             parts,
         })
@@ -79,6 +81,7 @@ impl Storage for SqlStorage {
             wait_for_predecessor(&connection).await?;
             Ok(Arc::new(SqlConnection {
                 connection,
+                express: Express::new(),
                 work_guard,
                 parts,
             }) as Arc<dyn Connection>)
@@ -123,21 +126,35 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
 }
 
 struct SqlConnection {
+    /// A pool of one, which `express` has taken it out of; see [`SqlConnection::connection`].
     connection: DatabaseConnection,
+    express: Express,
     work_guard: WorkGuard,
     parts: Parts,
 }
 
+impl SqlConnection {
+    /// The writer connection, for everything that is not usual.
+    async fn connection(&self) -> &DatabaseConnection {
+        self.express.step_aside().await;
+        &self.connection
+    }
+}
+
 impl Connection for SqlConnection {
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
-        reads::head(&self.connection, workspace).boxed()
+        async move { reads::head(self.connection().await, workspace).await }.boxed()
     }
 
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
         let now = self.parts.clock.now();
-        in_transaction(&self.connection, async move |transaction| {
-            batch.write(transaction, now).await
-        })
+        async move {
+            if batch.is_plain() {
+                return self.express.write(&self.connection, batch).await;
+            }
+            let write = async |transaction: &DatabaseTransaction| batch.write(transaction, now).await;
+            in_transaction(self.connection().await, write).await
+        }
         .boxed()
     }
 
@@ -146,23 +163,26 @@ impl Connection for SqlConnection {
         names: Vec<KeyName>,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>> {
-        async move { idempotency::find(&self.connection, &names, now).await }.boxed()
+        async move { idempotency::find(self.connection().await, &names, now).await }.boxed()
     }
 
     fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>> {
-        engine_clock::write(&self.connection, now).boxed()
+        async move { engine_clock::write(self.connection().await, now).await }.boxed()
     }
 
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        in_transaction(&self.connection, async move |transaction| {
-            engine_clock::write(transaction, now).await?;
-            let deleted = idempotency::delete_expired(transaction, now).await?;
-            Ok(if deleted < idempotency::EXPIRED_PER_TURN {
-                HouseKept::Done
-            } else {
-                HouseKept::Partly
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                engine_clock::write(transaction, now).await?;
+                let deleted = idempotency::delete_expired(transaction, now).await?;
+                Ok(if deleted < idempotency::EXPIRED_PER_TURN {
+                    HouseKept::Done
+                } else {
+                    HouseKept::Partly
+                })
             })
-        })
+            .await
+        }
         .boxed()
     }
 
@@ -181,7 +201,7 @@ impl Connection for SqlConnection {
             let run = async |transaction: &DatabaseTransaction| {
                 effects::run(transaction, effects, heads, &bounds).await
             };
-            match in_transaction(&self.connection, run).await {
+            match in_transaction(self.connection().await, run).await {
                 Outcome::Committed(()) => Outcome::Committed(()),
                 Outcome::RolledBack(effects::Failed::Database(error)) => Outcome::RolledBack(error),
                 Outcome::RolledBack(_) => {
@@ -194,11 +214,11 @@ impl Connection for SqlConnection {
     }
 
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
-        async move { effects::are_done(&self.connection, &deliveries).await }.boxed()
+        async move { effects::are_done(self.connection().await, &deliveries).await }.boxed()
     }
 
     fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>> {
-        effects::has_marks(&self.connection, installation).boxed()
+        async move { effects::has_marks(self.connection().await, installation).await }.boxed()
     }
 
     fn change_installation(
@@ -207,54 +227,70 @@ impl Connection for SqlConnection {
         work: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
         let clock = self.parts.clock;
-        in_transaction(&self.connection, async move |transaction| match work {
-            InstallationWork::Install(new) => {
-                installations::install(transaction, workspace, new, clock).await
-            }
-            InstallationWork::Change(id, change) => {
-                installations::change(transaction, workspace, id, change, clock).await
-            }
-        })
+        async move {
+            in_transaction(self.connection().await, async move |transaction| match work {
+                InstallationWork::Install(new) => {
+                    installations::install(transaction, workspace, new, clock).await
+                }
+                InstallationWork::Change(id, change) => {
+                    installations::change(transaction, workspace, id, change, clock).await
+                }
+            })
+            .await
+        }
         .boxed()
     }
 
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
-        in_transaction(&self.connection, async move |transaction| {
-            letters::make(transaction, change).await
-        })
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                letters::make(transaction, change).await
+            })
+            .await
+        }
         .boxed()
     }
 
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
-        in_transaction(&self.connection, async move |transaction| {
-            let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
-            run.unwrap_or_else(|_| {
-                log::error!("a change has panicked; it is rolled back");
-                Err(JobError::Refused)
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
+                run.unwrap_or_else(|_| {
+                    log::error!("a change has panicked; it is rolled back");
+                    Err(JobError::Refused)
+                })
             })
-        })
+            .await
+        }
         .boxed()
     }
 
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Result<Attachment, DbErr>> {
-        attach::attach(&self.connection, &self.parts.corrupt, installation).boxed()
+        async move { attach::attach(self.connection().await, &self.parts.corrupt, installation).await }
+            .boxed()
     }
 
     fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
-        async move { recovery::places_of(&self.connection, &ids).await }.boxed()
+        async move { recovery::places_of(self.connection().await, &ids).await }.boxed()
     }
 
     fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>> {
-        attempts::write_all(&self.connection, rows).boxed()
+        self.express.write_attempts(&self.connection, rows).boxed()
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {
-        self.parts.write_ahead_log.bound(&self.connection).boxed()
+        async {
+            let log = &self.parts.write_ahead_log;
+            if log.is_too_large() {
+                log.start_anew(self.connection().await).await;
+            }
+        }
+        .boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
-            claim::release(&self.connection).await;
+            claim::release(self.connection().await).await;
             // Nobody can act on a failure to close.
             let _ = self.connection.clone().close().await;
         }

@@ -53,11 +53,13 @@ impl WriteAheadLog {
         }
     }
 
-    /// Starts the log anew where it has grown beyond its bound.
-    pub(super) async fn bound(&self, writer: &DatabaseConnection) {
-        if self.bytes.load(Ordering::Relaxed) < BOUND_BYTES {
-            return;
-        }
+    /// Whether it has grown beyond its bound.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= BOUND_BYTES
+    }
+
+    /// Starts the log anew.
+    pub(super) async fn start_anew(&self, writer: &DatabaseConnection) {
         self.bytes.store(0, Ordering::Relaxed);
         if let Err(error) = writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await {
             log::warn!(error:%; "the write-ahead log could not be started anew");

@@ -1,0 +1,137 @@
+//! The usual: batches of events and cursors, and the history of attempts. They go to the engines' drivers below
+//! SeaORM, whose values would be copies, in as few trips to the database as there can be: each trip is two changes
+//! of threads or processes, for which everybody in the batch waits. What is not usual goes through SeaORM.
+
+mod postgres;
+mod sqlite;
+
+use sea_orm::{
+    DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
+    sqlx::{Postgres, Sqlite, pool::PoolConnection},
+};
+use tokio::sync::Mutex;
+
+use self::sqlite::Texts;
+use super::{
+    batch::{Batch, Cursor},
+    command::AttemptRecord,
+    database::is_fault_of_the_data,
+    storage::Outcome,
+};
+use crate::domain::event::PlatformEvent;
+
+const INSERT_ATTEMPTS: &str = "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
+     handler, kind, number, outcome, http_status, duration_ms, error, response, attempted_at)";
+const ATTEMPT_COLUMNS: usize = 13;
+
+/// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
+pub(super) struct Express(Mutex<Option<Driver>>);
+
+enum Driver {
+    Sqlite(PoolConnection<Sqlite>, Texts),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// What is written at once.
+#[derive(Clone, Copy)]
+enum Rows<'a> {
+    Events(&'a [&'a PlatformEvent]),
+    Cursors(&'a [Cursor]),
+    Attempts(&'a [AttemptRecord]),
+}
+
+impl Express {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Gives the connection back to its pool, for whoever needs it next.
+    pub(super) async fn step_aside(&self) {
+        self.0.lock().await.take();
+    }
+
+    /// Writes a plain batch in one transaction.
+    pub(super) async fn write(&self, pool: &DatabaseConnection, batch: &Batch) -> Outcome<(), DbErr> {
+        let (events, cursors) = (batch.events(), batch.cursors());
+        self.run(pool, async |driver| match driver {
+            Driver::Sqlite(connection, texts) => {
+                sqlite::write_batch(connection, texts, &events, &cursors).await
+            }
+            Driver::Postgres(connection) => postgres::write_batch(connection, &events, &cursors).await,
+        })
+        .await
+    }
+
+    /// Writes rows of the history in a transaction that does not wait for the disk: nothing depends on them.
+    pub(super) async fn write_attempts(
+        &self,
+        pool: &DatabaseConnection,
+        rows: &[AttemptRecord],
+    ) -> Outcome<(), DbErr> {
+        self.run(pool, async |driver| match driver {
+            Driver::Sqlite(connection, texts) => sqlite::write_attempts(connection, texts, rows).await,
+            Driver::Postgres(connection) => postgres::write_attempts(connection, rows).await,
+        })
+        .await
+    }
+
+    async fn run(
+        &self,
+        pool: &DatabaseConnection,
+        write: impl AsyncFnOnce(&mut Driver) -> Result<(), Failed>,
+    ) -> Outcome<(), DbErr> {
+        let mut held = self.0.lock().await;
+        let driver = match &mut *held {
+            Some(driver) => driver,
+            none => match take(pool).await {
+                Ok(driver) => none.insert(driver),
+                Err(error) => return unknown(&error),
+            },
+        };
+        match write(driver).await {
+            Ok(()) => Outcome::Committed(()),
+            Err(Failed::RolledBack(error)) if is_fault_of_the_data(&error) => Outcome::RolledBack(error),
+            Err(Failed::RolledBack(error) | Failed::Unknown(error)) => unknown(&error),
+        }
+    }
+}
+
+async fn take(pool: &DatabaseConnection) -> Result<Driver, DbErr> {
+    Ok(match pool.get_database_backend() {
+        DbBackend::Sqlite => {
+            let connection = pool.get_sqlite_connection_pool().acquire().await;
+            Driver::Sqlite(connection.map_err(wrapped)?, Texts::default())
+        }
+        _ => {
+            let connection = pool.get_postgres_connection_pool().acquire().await;
+            Driver::Postgres(connection.map_err(wrapped)?)
+        }
+    })
+}
+
+/// Why nothing is known to be written.
+enum Failed {
+    /// Nothing is; the connection is well where the fault is the data's.
+    RolledBack(DbErr),
+    Unknown(DbErr),
+}
+
+fn unknown(error: &DbErr) -> Outcome<(), DbErr> {
+    log::error!(error:%; "a transaction failed");
+    Outcome::Unknown
+}
+
+fn wrapped(error: SqlxError) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+/// PostgreSQL takes no NUL in a text, and a service may answer anything.
+fn without_nul(text: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
+    text.map(|text| {
+        if text.contains('\0') {
+            text.replace('\0', "\u{fffd}").into()
+        } else {
+            text.into()
+        }
+    })
+}
