@@ -18,6 +18,7 @@ mod health;
 mod held_body;
 pub mod intake;
 pub mod json;
+mod known_caller;
 mod members;
 pub mod page;
 mod parameters;

@@ -5,11 +5,13 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "ext_delivery_attempt")]
 pub struct Model {
-    /// UUID v7.
+    /// UUID v7: the newest has the highest.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub workspace_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub installation_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub event_id: Uuid,
     /// Empty for an external service.
     pub handler: String,

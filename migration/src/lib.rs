@@ -7,6 +7,7 @@ mod m20261124_000002_under_fire;
 mod m20261124_000003_handlers;
 mod m20261124_000004_causes;
 mod m20261124_000005_chat;
+mod m20261125_000006_attempts;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_handlers::Migration),
             Box::new(m20261124_000004_causes::Migration),
             Box::new(m20261124_000005_chat::Migration),
+            Box::new(m20261125_000006_attempts::Migration),
         ]
     }
 }

@@ -35,6 +35,8 @@ struct Inner {
     clock: Clock,
     /// By the session's id, which is the hash of its key.
     sessions: Expiring<String, Identity>,
+    /// The session that a header of cookies names, by the header's hash.
+    cookies: Expiring<[u8; 32], Arc<String>>,
     roles: Expiring<(WorkspaceId, UserId), WorkspaceRole>,
     workspaces: Expiring<WorkspaceId, ()>,
 }
@@ -44,6 +46,7 @@ impl AccessCache {
         Self(Arc::new(Inner {
             clock,
             sessions: Expiring::new(CAPACITY),
+            cookies: Expiring::new(CAPACITY),
             roles: Expiring::new(CAPACITY),
             workspaces: Expiring::new(CAPACITY),
         }))
@@ -51,6 +54,17 @@ impl AccessCache {
 
     pub fn identity(&self, session_id: &String) -> Option<Identity> {
         self.0.sessions.get(session_id, self.0.clock.instant())
+    }
+
+    /// The id of the session that these cookies name. Whether there still is one, [`AccessCache::identity`] knows.
+    pub fn session_of_cookies(&self, cookies: &[u8; 32]) -> Option<Arc<String>> {
+        self.0.cookies.get(cookies, self.0.clock.instant())
+    }
+
+    /// What cookies stand for never changes, so that nothing has to be forgotten.
+    pub fn remember_cookies(&self, cookies: [u8; 32], session_id: String) {
+        let (cache, now) = (&self.0.cookies, self.0.clock.instant());
+        cache.insert(cache.epoch(), cookies, Arc::new(session_id), now + LIFETIME, now);
     }
 
     /// To be taken before the session is read, see [`Expiring`].

@@ -10,7 +10,10 @@ use actix_session::{
     Session,
     storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError},
 };
-use actix_web::cookie::time;
+use actix_web::{
+    HttpRequest,
+    cookie::{CookieJar, Key, time},
+};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -35,6 +38,14 @@ type State = HashMap<String, String>;
 /// Whom this request's session belongs to; `None` without one.
 pub fn identity(session: &Session) -> Option<Identity> {
     session.get(IDENTITY).ok().flatten()
+}
+
+/// The id under which the database knows the session that the request's cookie names, if there is any.
+pub fn id_in(request: &HttpRequest, key: &Key) -> Option<String> {
+    let mut jar = CookieJar::new();
+    jar.add_original(request.cookie(COOKIE_NAME)?);
+    let session_key = jar.private(key).get(COOKIE_NAME)?;
+    Some(id_of(session_key.value()))
 }
 
 /// From the answer to this request on, the session belongs to `identity`, under a fresh key: one that was

@@ -5,7 +5,7 @@ use actix_session::SessionExt;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Ready, ready};
 
-use super::{problem::Problem, state::AppState};
+use super::{known_caller, problem::Problem, state::AppState};
 use crate::{
     auth::sessions,
     domain::{
@@ -27,10 +27,13 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let caller = sessions::identity(&request.get_session()).map(|identity| Self {
-            user_id: identity.user_id,
-            role: identity.role,
-        });
+        if let Some(known) = known_caller::find(request) {
+            return ready(Ok(known));
+        }
+        let caller = sessions::identity(&request.get_session()).map(Self::from);
+        if caller.is_some() {
+            known_caller::remember(request);
+        }
         ready(caller.ok_or_else(Problem::unauthenticated))
     }
 }

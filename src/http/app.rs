@@ -40,6 +40,7 @@ pub fn app(
             request_id::layer(clock, request, next)
         }))
         .wrap(from_fn(connections::layer))
+        .configure(events::publish_route_of_known_callers)
         .configure(health::routes)
         .service(
             web::scope("")

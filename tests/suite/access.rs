@@ -11,6 +11,7 @@ on_both_engines! {
     whether_a_workspace_exists_is_told_to_global_admins_alone,
     a_changed_role_counts_for_the_next_request,
     a_session_ends_with_its_logout,
+    a_publisher_who_has_logged_out_publishes_no_more,
     a_wrong_password_and_an_unknown_user_are_one_answer,
 }
 
@@ -368,6 +369,25 @@ async fn a_session_ends_with_its_logout(engine: Engine) {
         .post("/api/auth/logout", &Value::Null)
         .await
         .expect_problem(401, "UNAUTHENTICATED");
+    app.finish().await;
+}
+
+/// Its cookie is remembered from one publish to the next; whether the session is good is not.
+async fn a_publisher_who_has_logged_out_publishes_no_more(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    let ann = app.member(&workspace, "ann", "MEMBER").await;
+    let publishing = workspace.seen_by(&ann.caller);
+    for _ in 0..3 {
+        publishing.publish("crm.deal.closed", json!({})).await;
+    }
+    ann.caller
+        .post("/api/auth/logout", &Value::Null)
+        .await
+        .expect(200);
+    let refused = publishing.publish_raw(r#"{"eventKey":"crm.deal.closed"}"#).await;
+    refused.expect_problem(401, "UNAUTHENTICATED");
+    assert_eq!(workspace.events().await.len(), 3);
     app.finish().await;
 }
 

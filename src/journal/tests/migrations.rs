@@ -89,6 +89,30 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    async fn the_history_of_attempts_is_kept(scratch: Scratch) {
+        let connection = database(&scratch, 5).await;
+        let ids: Vec<Uuid> = (0..5).map(|_| Clock.new_uuid()).collect();
+        let [workspace, installation, event, first, second] = ids[..] else {
+            unreachable!()
+        };
+        for (id, number, outcome) in [(first, 1, "TIMEOUT"), (second, 2, "DELIVERED")] {
+            let sql = format!(
+                "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, handler, kind, number, \
+                 outcome, http_status, duration_ms, error, response, attempted_at) \
+                 VALUES ({{1}}, {{2}}, {{3}}, {{4}}, 'h', 'LIVE', {number}, '{outcome}', 200, 3, 'e', 'r', {number})"
+            );
+            execute(&connection, &sql, &[id, workspace, installation, event]).await;
+        }
+        Migrator::up(&connection, None).await.unwrap();
+        let kept = "SELECT number || outcome || http_status || duration_ms || error || response || attempted_at || \
+                    handler || kind AS it FROM ext_delivery_attempt ORDER BY id";
+        let expected = ["1TIMEOUT2003er1hLIVE", "2DELIVERED2003er2hLIVE"];
+        assert_eq!(read(&connection, kept).await, expected);
+        connection.close().await.unwrap();
+    }
+);
+
+on_both_engines!(
     async fn a_demo_that_is_there_gets_chat_once(scratch: Scratch) {
         let connection = database(&scratch, 4).await;
         let (demo, other, later) = (Clock.new_uuid(), Clock.new_uuid(), Clock.new_uuid());
