@@ -7,6 +7,7 @@ use std::sync::{
 
 use actix::prelude::*;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{
     dead_letters::DeadLetterActor,
@@ -20,7 +21,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{id::WorkspaceId, timestamp::Timestamp},
+    domain::{
+        id::{InstallationId, WorkspaceId},
+        timestamp::Timestamp,
+    },
     journal::{Admission, Journal, Notice},
 };
 
@@ -37,7 +41,10 @@ pub(super) struct Shared {
     /// Permits to read a workspace's installations.
     pub(super) loads: Semaphore,
     pub(super) executor: EventExecutor,
+    /// For workspaces, and for everything of which there is one.
     arbiters: Vec<Arbiter>,
+    /// For lanes and their attempts, behind which no publish may have to wait.
+    delivery_arbiters: Vec<Arbiter>,
     dead_letters: Mutex<Option<Addr<DeadLetterActor>>>,
     dead_letter_deaths: Arc<Mutex<Deaths>>,
     supervisor: Mutex<Option<Addr<RouterSupervisor>>>,
@@ -58,7 +65,8 @@ impl Shared {
         in_process::prepare();
         Self {
             admission: Admission::new(settings.max_in_flight),
-            arbiters: (0..settings.threads).map(|_| Arbiter::new()).collect(),
+            arbiters: arbiters(settings.threads),
+            delivery_arbiters: arbiters(settings.threads),
             executor: EventExecutor::new(
                 settings.in_process.executor_threads,
                 settings.in_process.concurrency,
@@ -113,12 +121,14 @@ impl Shared {
         assert!(!is_poisonous, "a test has poisoned this event");
     }
 
-    /// One of the router's threads; the current one where it has none of its own.
+    /// One of the threads of workspaces; the current one where the router has none of its own.
     pub(super) fn arbiter(&self, index: usize) -> ArbiterHandle {
-        match index.checked_rem(self.arbiters.len()) {
-            Some(index) => self.arbiters[index].handle(),
-            None => Arbiter::current(),
-        }
+        one_of(&self.arbiters, index)
+    }
+
+    /// The thread of the installation's lane.
+    pub(super) fn delivery_arbiter(&self, id: InstallationId) -> ArbiterHandle {
+        one_of(&self.delivery_arbiters, spread(id.uuid()))
     }
 
     /// The actor of the workspace, started where there is none.
@@ -143,8 +153,7 @@ impl Shared {
 
     fn start_workspace(self: &Arc<Self>, id: WorkspaceId, entry: &Arc<Entry>) -> Addr<WorkspaceActor> {
         let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
-        // The low bits of a UUID are random in every version.
-        let arbiter = self.arbiter(usize::from(id.uuid().as_bytes()[15]));
+        let arbiter = self.arbiter(spread(id.uuid()));
         WorkspaceActor::start_in_arbiter(&arbiter, move |_| WorkspaceActor::new(id, shared, entry))
     }
 
@@ -224,10 +233,26 @@ impl Shared {
 
     pub(super) fn stop_arbiters(&self) {
         self.executor.stop();
-        for arbiter in &self.arbiters {
+        for arbiter in self.arbiters.iter().chain(&self.delivery_arbiters) {
             arbiter.stop();
         }
     }
+}
+
+fn arbiters(count: usize) -> Vec<Arbiter> {
+    (0..count).map(|_| Arbiter::new()).collect()
+}
+
+fn one_of(arbiters: &[Arbiter], index: usize) -> ArbiterHandle {
+    match index.checked_rem(arbiters.len()) {
+        Some(index) => arbiters[index].handle(),
+        None => Arbiter::current(),
+    }
+}
+
+/// The low bits of a UUID are random in every version.
+fn spread(id: Uuid) -> usize {
+    usize::from(id.as_bytes()[15])
 }
 
 /// Locks what no panic leaves half done.

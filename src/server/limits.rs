@@ -111,7 +111,7 @@ impl Limits {
 
 /// Handles that are needed whatever the load.
 fn fixed(config: &Config) -> usize {
-    let threads = config.server.worker_count() + config.router.thread_count() + 4;
+    let threads = config.server.worker_count() + 2 * config.router.thread_count() + 4;
     let connections = config.database.max_connections as usize + OTHER_DATABASE_CONNECTIONS;
     let per_connection = match config.database.url.sqlite_path() {
         Some(_) => PER_EMBEDDED_CONNECTION,

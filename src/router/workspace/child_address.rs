@@ -19,14 +19,15 @@ pub(in crate::router) enum ChildAddress {
 }
 
 impl ChildAddress {
-    /// Starts an actor for the installation on the current thread.
+    /// Starts an actor for the installation, on the thread of its lane.
     pub(super) fn start(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
+        let arbiter = shared.delivery_arbiter(view.id());
         if view.is_in_process() {
             let create = |_: &mut Context<_>| InProcessHandlerActor::new(shared, view, origin);
-            Self::InProcess(InProcessHandlerActor::create(create))
+            Self::InProcess(InProcessHandlerActor::start_in_arbiter(&arbiter, create))
         } else {
             let create = |_: &mut Context<_>| ExternalDeliveryActor::new(shared, view, origin);
-            Self::External(ExternalDeliveryActor::create(create))
+            Self::External(ExternalDeliveryActor::start_in_arbiter(&arbiter, create))
         }
     }
 

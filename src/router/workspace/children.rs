@@ -141,7 +141,6 @@ impl WorkspaceActor {
         };
         let (shared, view) = (Arc::clone(&self.shared), Arc::clone(&installed.view));
         installed.child = Child::Running(RunningChild {
-            // On this thread: a lane lives on its workspace's arbiter.
             address: ChildAddress::start(shared, view, origin),
             incarnation: self.incarnations,
             attached: false,
