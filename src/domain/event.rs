@@ -16,15 +16,15 @@ use super::{
 };
 
 /// An accepted event that has no place in the log yet. Its id is assigned at the door, so that sending it
-/// to the journal twice cannot record it twice.
+/// to the journal twice cannot record it twice. Cheap to clone: its texts are shared.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub id: EventId,
     pub event_key: EventKey,
-    pub schema_version: Option<String>,
-    pub actor: Option<String>,
+    pub schema_version: Option<Arc<str>>,
+    pub actor: Option<Arc<str>>,
     /// The JSON text of the payload object exactly as it was sent.
-    pub payload: Box<str>,
+    pub payload: Arc<str>,
     pub occurred_at: Timestamp,
     /// W3C trace context of the publisher, sent on with every delivery.
     pub traceparent: Option<String>,
@@ -49,10 +49,10 @@ pub struct PlatformEvent {
     pub seq: Seq,
     pub id: EventId,
     pub event_key: EventKey,
-    pub schema_version: Option<String>,
-    pub actor: Option<String>,
+    pub schema_version: Option<Arc<str>>,
+    pub actor: Option<Arc<str>>,
     /// The JSON text of the payload object exactly as it was sent.
-    pub payload: Box<str>,
+    pub payload: Arc<str>,
     pub occurred_at: Timestamp,
     pub traceparent: Option<String>,
     /// What led to it, where a handler published it; `None` where it comes from outside.

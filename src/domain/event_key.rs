@@ -1,10 +1,10 @@
 //! Event keys: `crm.deal.closed`.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-/// A dot-separated event identifier: 2 or more segments of `[A-Za-z0-9_-]+`, at most 255 bytes.
+/// A dot-separated event identifier: 2 or more segments of `[A-Za-z0-9_-]+`, at most 255 bytes. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventKey(Box<str>);
+pub struct EventKey(Arc<str>);
 
 /// The longest event key, in bytes.
 pub const MAX_EVENT_KEY_BYTES: usize = 255;
@@ -38,11 +38,16 @@ impl EventKey {
 
     /// A key read back from the log, which only ever takes parsed ones.
     pub fn from_stored(text: String) -> Self {
-        Self(text.into_boxed_str())
+        Self(text.into())
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same text, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

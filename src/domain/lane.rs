@@ -278,7 +278,7 @@ impl Lane {
         } else if let Some(slot) = self.live_slot(key)
             && let SlotState::GivingUp { settled } = slot.state
         {
-            slot.state = SlotState::Settled;
+            self.window.set_state(key, SlotState::Settled);
             self.ledger.raise(settled);
         }
         self.drop_settled();
@@ -297,7 +297,7 @@ impl Lane {
         self.retries.release(key, next_attempt_at, now);
     }
 
-    fn live_slot(&mut self, key: DeliveryKey) -> Option<&mut window::Slot> {
+    fn live_slot(&self, key: DeliveryKey) -> Option<&window::Slot> {
         if key.kind == DeliveryKind::Live {
             self.window.slot(key)
         } else {

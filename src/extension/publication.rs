@@ -1,5 +1,7 @@
 //! An event that a handler publishes.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::domain::{
@@ -11,7 +13,7 @@ use crate::domain::{
 #[derive(Clone, Debug)]
 pub struct Publication {
     pub(crate) event_key: EventKey,
-    pub(crate) payload: Box<str>,
+    pub(crate) payload: Arc<str>,
     pub(crate) schema_version: Option<String>,
     pub(crate) actor: Option<String>,
 }
@@ -37,7 +39,7 @@ impl Publication {
         }
         Ok(Self {
             event_key,
-            payload: payload.into_boxed_str(),
+            payload: payload.into(),
             schema_version: None,
             actor: None,
         })

@@ -53,7 +53,7 @@ impl HandlerPublish for Published {
         self.0
             .lock()
             .unwrap()
-            .push((number, key, publication.payload.into()));
+            .push((number, key, String::from(&*publication.payload)));
         async { Ok(EventId::new(Uuid::nil())) }.boxed()
     }
 }

@@ -1,6 +1,8 @@
 //! Events as they come out of the database: what cannot be read becomes a defect of the event, not an error
 //! of the page, so that one bad row never stands before the good ones behind it.
 
+use std::sync::Arc;
+
 use sea_orm::{QueryResult, TryGetable};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -60,14 +62,18 @@ impl Reading<'_> {
         })
     }
 
-    fn payload(&mut self) -> Box<str> {
+    fn text(&mut self, name: &str) -> Option<Arc<str>> {
+        self.column::<Option<String>>(name).flatten().map(Into::into)
+    }
+
+    fn payload(&mut self) -> Arc<str> {
         let Some(text) = self.column::<String>("payload") else {
             return LOST_PAYLOAD.into();
         };
         if !is_json_object(&text) {
             self.fail(|| "its payload is not a JSON object".to_owned());
         }
-        text.into_boxed_str()
+        text.into()
     }
 }
 
@@ -90,8 +96,8 @@ pub(super) fn event(row: &QueryResult, workspace: WorkspaceId, seq: Seq, id: Eve
     let event = NewEvent {
         id,
         event_key: reading.event_key(),
-        schema_version: reading.column("schema_version").flatten(),
-        actor: reading.column("actor").flatten(),
+        schema_version: reading.text("schema_version"),
+        actor: reading.text("actor"),
         payload: reading.payload(),
         occurred_at: Timestamp::from_millis(reading.column("occurred_at").unwrap_or(0)),
         traceparent: reading.column("traceparent").flatten(),

@@ -74,8 +74,8 @@ on_both_engines!(
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
         let event = NewEvent {
-            schema_version: Some("1.0".to_owned()),
-            actor: Some("użytkownik 🚂".to_owned()),
+            schema_version: Some("1.0".into()),
+            actor: Some("użytkownik 🚂".into()),
             payload: "{ \"b\":5000.00,\t\"a\" : [1e3, -0.0, \"\\u0000\\ud83d\"],\n\"b\":2 }".into(),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
             ..new_event()

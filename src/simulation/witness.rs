@@ -5,6 +5,8 @@
 mod end;
 mod start;
 
+use std::sync::Arc;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -66,7 +68,7 @@ impl Totals {
 #[derive(Debug)]
 struct Published {
     workspace: WorkspaceId,
-    payload: Box<str>,
+    payload: Arc<str>,
     key: Option<Box<str>>,
     fate: PublishFate,
 }

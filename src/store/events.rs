@@ -184,9 +184,9 @@ fn recorded(row: Model) -> PlatformEvent {
     let event = NewEvent {
         id: EventId::new(row.id),
         event_key: EventKey::from_stored(row.event_key),
-        schema_version: row.schema_version,
-        actor: row.actor,
-        payload: row.payload.into_boxed_str(),
+        schema_version: row.schema_version.map(Into::into),
+        actor: row.actor.map(Into::into),
+        payload: row.payload.into(),
         occurred_at: Timestamp::from_millis(row.occurred_at),
         traceparent: row.traceparent,
         cause,

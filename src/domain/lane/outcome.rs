@@ -176,8 +176,8 @@ impl Lane {
     }
 
     fn set_slot(&mut self, key: DeliveryKey, state: SlotState) {
-        if let Some(slot) = self.live_slot(key) {
-            slot.state = state;
+        if key.kind == DeliveryKind::Live {
+            self.window.set_state(key, state);
         }
     }
 

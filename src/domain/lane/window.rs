@@ -37,6 +37,8 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
+    /// So many at the front are done, and stay so: they wait for the cursor.
+    done: usize,
 }
 
 impl Window {
@@ -47,18 +49,37 @@ impl Window {
     /// Adds the next delivery in the order of the log.
     pub(super) fn push(&mut self, due: Due, state: SlotState) {
         self.slots.push_back(Slot { due, state });
+        self.count_done();
     }
 
-    pub(super) fn slot(&mut self, key: DeliveryKey) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.due.live_key() == key)
+    /// A slot that is not known to be done.
+    pub(super) fn slot(&self, key: DeliveryKey) -> Option<&Slot> {
+        self.slots
+            .range(self.done..)
+            .find(|slot| slot.due.live_key() == key)
+    }
+
+    pub(super) fn set_state(&mut self, key: DeliveryKey, state: SlotState) {
+        // One that was parked may turn out to be delivered before its row is written.
+        let (done, others) = (..self.done, self.done..);
+        let is_it = |slot: &&mut Slot| slot.due.live_key() == key;
+        if let Some(slot) = self.slots.range_mut(others).find(is_it) {
+            slot.state = state;
+        } else if let Some(slot) = self.slots.range_mut(done).find(is_it) {
+            slot.state = state;
+        }
+        self.count_done();
+    }
+
+    fn count_done(&mut self) {
+        while self.slots.get(self.done).is_some_and(Slot::is_done) {
+            self.done += 1;
+        }
     }
 
     /// The first event that a settlement may not pass.
     pub(super) fn first_unsettled(&self) -> Option<Seq> {
-        self.slots
-            .iter()
-            .find(|slot| !slot.is_done())
-            .map(|slot| slot.due.event.seq)
+        self.slots.get(self.done).map(|slot| slot.due.event.seq)
     }
 
     /// The first event that the cursor may not pass without a settlement, leaving `given_up` aside.
@@ -79,7 +100,9 @@ impl Window {
         while let Some(slot) = self.slots.front().filter(|slot| slot.due.event.seq <= settled) {
             passed(&slot.due);
             self.slots.pop_front();
+            self.done = self.done.saturating_sub(1);
         }
+        self.count_done();
     }
 
     /// The last delivery that was started.
@@ -90,7 +113,7 @@ impl Window {
     /// The deliveries in flight, leaving stragglers aside.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = DeliveryKey> {
         self.slots
-            .iter()
+            .range(self.done..)
             .filter(|slot| matches!(slot.state, SlotState::InFlight { .. }))
             .map(|slot| slot.due.live_key())
     }
@@ -98,13 +121,13 @@ impl Window {
     /// Whether a letter is being written.
     pub(super) fn is_giving_up(&self) -> bool {
         self.slots
-            .iter()
+            .range(self.done..)
             .any(|slot| matches!(slot.state, SlotState::GivingUp { .. }))
     }
 
     /// When the attempt began that keeps the cursor from passing deliveries already done.
     pub(super) fn held_since(&self) -> Option<Timestamp> {
-        let first = self.slots.iter().find(|slot| !slot.is_done())?;
+        let first = self.slots.get(self.done)?;
         // Settled ones before it wait for their settlement, unless they are of the same event.
         if self.first() != Some(first.due.event.seq) {
             return None;
@@ -136,5 +159,6 @@ impl Window {
                 SlotState::Parked | SlotState::Settled => {}
             }
         }
+        self.count_done();
     }
 }

@@ -74,7 +74,7 @@ fn announcement(message: &Message, poster: UserId) -> Result<NewEvent, Problem> 
         id: message.event_id,
         event_key: publication.event_key,
         schema_version: None,
-        actor: Some(poster.to_string()),
+        actor: Some(poster.to_string().into()),
         payload: publication.payload,
         occurred_at: message.created_at,
         traceparent: None,

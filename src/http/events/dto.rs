@@ -1,5 +1,7 @@
 //! How an event is shown.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::{
@@ -19,9 +21,9 @@ pub(super) struct EventDto {
     /// Its place in the workspace's order: gapless, from 1.
     pub(super) seq: Seq,
     event_key: String,
-    schema_version: Option<String>,
+    schema_version: Option<Arc<str>>,
     tenant_id: WorkspaceId,
-    actor: Option<String>,
+    actor: Option<Arc<str>>,
     #[serde(flatten)]
     payload: PayloadDto,
     occurred_at: Timestamp,
@@ -43,7 +45,7 @@ impl From<PlatformEvent> for EventDto {
             schema_version: event.schema_version,
             tenant_id: event.workspace_id,
             actor: event.actor,
-            payload: event.payload.into_string().into(),
+            payload: String::from(&*event.payload).into(),
             occurred_at: event.occurred_at,
         }
     }
@@ -62,7 +64,7 @@ mod tests {
             id: EventId::new(uuid::Uuid::nil()),
             event_key: EventKey::parse("crm.deal.closed").unwrap(),
             schema_version: None,
-            actor: Some("é\"".to_owned()),
+            actor: Some("é\"".into()),
             payload: payload.into(),
             occurred_at: Timestamp::from_millis(0),
             traceparent: None,

@@ -1,6 +1,6 @@
 //! The body of a publish: read once, the payload kept as it was sent.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use serde::{
     Deserializer,
@@ -19,10 +19,10 @@ const MAX_ACTOR_BYTES: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublishEvent {
     pub(super) event_key: EventKey,
-    pub(super) schema_version: Option<String>,
-    pub(super) actor: Option<String>,
+    pub(super) schema_version: Option<Arc<str>>,
+    pub(super) actor: Option<Arc<str>>,
     /// The JSON text of the payload object exactly as it was sent; `{}` where there was none.
-    pub(super) payload: Box<str>,
+    pub(super) payload: Arc<str>,
 }
 
 /// Why a body is no event.
@@ -134,7 +134,7 @@ fn check_text(
     raw: Option<&RawValue>,
     max_bytes: usize,
     broken: &mut Broken,
-) -> Result<Option<String>, PublishBodyError> {
+) -> Result<Option<Arc<str>>, PublishBodyError> {
     let text = match raw.map(decode_text).transpose()? {
         Some(Decoded::Text(text)) => text,
         Some(Decoded::Other) => {
@@ -149,7 +149,7 @@ fn check_text(
     if text.chars().any(char::is_control) {
         broken.push((field, "must not contain control characters".into()));
     }
-    Ok(Some(text.into_owned()))
+    Ok(Some(text.as_ref().into()))
 }
 
 enum Decoded<'a> {

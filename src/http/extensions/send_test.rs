@@ -37,8 +37,8 @@ fn sample(clock: Clock, sender: UserId) -> NewEvent {
     NewEvent {
         id: EventId::new(clock.new_uuid()),
         event_key: EventKey::parse("pointsman.test").expect("it has two plain segments"),
-        schema_version: Some("1.0".to_owned()),
-        actor: Some(sender.to_string()),
+        schema_version: Some("1.0".into()),
+        actor: Some(sender.to_string().into()),
         payload: r#"{"message":"A test event from Pointsman"}"#.into(),
         occurred_at: clock.wall(),
         traceparent: None,

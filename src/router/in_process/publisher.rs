@@ -112,8 +112,8 @@ impl Shared {
         Ok(NewEvent {
             id,
             event_key: publication.event_key,
-            schema_version: publication.schema_version,
-            actor: publication.actor.or_else(|| Some(extension.to_owned())),
+            schema_version: publication.schema_version.map(Into::into),
+            actor: Some(publication.actor.map_or_else(|| extension.into(), Into::into)),
             payload: publication.payload,
             occurred_at: self.clock.wall(),
             traceparent: cause.traceparent.clone(),

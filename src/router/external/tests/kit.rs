@@ -107,7 +107,7 @@ pub(super) fn event() -> PlatformEvent {
     let new = NewEvent {
         id: EventId::new(Clock.new_uuid()),
         event_key: EventKey::parse("crm.deal.closed").unwrap(),
-        schema_version: Some("1.0".to_owned()),
+        schema_version: Some("1.0".into()),
         actor: None,
         payload: PAYLOAD.into(),
         occurred_at: Clock.now(),
