@@ -1,0 +1,26 @@
+//! What the pure parts on the way of an event cost, each alone and in one thread:
+//!
+//! ```text
+//! cargo bench --bench micro [-- FILTER]
+//! ```
+//!
+//! | group | measures |
+//! | --- | --- |
+//! | `matching` | whom an event concerns, among few and many patterns of a workspace |
+//!
+//! `cargo test` runs each of them once, so that they stay true.
+
+mod events;
+mod matching;
+
+use criterion::Criterion;
+
+/// The allocator of the server: what allocates costs here what it costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let mut criterion = Criterion::default().without_plots().configure_from_args();
+    matching::measure(&mut criterion);
+    criterion.final_summary();
+}
