@@ -7,11 +7,13 @@
 //! | group | measures |
 //! | --- | --- |
 //! | `matching` | whom an event concerns, among few and many patterns of a workspace |
+//! | `signature` | the signature of a delivery |
 //!
 //! `cargo test` runs each of them once, so that they stay true.
 
 mod events;
 mod matching;
+mod signatures;
 
 use criterion::Criterion;
 
@@ -22,5 +24,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
     matching::measure(&mut criterion);
+    signatures::measure(&mut criterion);
     criterion.final_summary();
 }
