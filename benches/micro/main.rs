@@ -8,9 +8,11 @@
 //! | --- | --- |
 //! | `matching` | whom an event concerns, among few and many patterns of a workspace |
 //! | `signature` | the signature of a delivery |
+//! | `body` | the body of a delivery |
 //!
 //! `cargo test` runs each of them once, so that they stay true.
 
+mod bodies;
 mod events;
 mod matching;
 mod signatures;
@@ -25,5 +27,6 @@ fn main() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
     matching::measure(&mut criterion);
     signatures::measure(&mut criterion);
+    bodies::measure(&mut criterion);
     criterion.final_summary();
 }
