@@ -9,11 +9,13 @@
 //! | `matching` | whom an event concerns, among few and many patterns of a workspace |
 //! | `signature` | the signature of a delivery |
 //! | `body` | the body of a delivery |
+//! | `lane` | all steps of a lane from an event read to its settlement |
 //!
 //! `cargo test` runs each of them once, so that they stay true.
 
 mod bodies;
 mod events;
+mod lanes;
 mod matching;
 mod signatures;
 
@@ -28,5 +30,6 @@ fn main() {
     matching::measure(&mut criterion);
     signatures::measure(&mut criterion);
     bodies::measure(&mut criterion);
+    lanes::measure(&mut criterion);
     criterion.final_summary();
 }
