@@ -32,8 +32,8 @@ const KINDS: [&str; 10] = [
 /// How many of [`KINDS`] stand for `deal.closed`: as many are found among few patterns as among many.
 const FOUND: usize = 4;
 
-/// Keys are looked up in turn, so that not all of a large index is at hand.
-const KEYS: usize = 64;
+/// Keys are looked up in turn: so many that the nearest caches do not hold what they touch of a large index.
+const KEYS: usize = 4_096;
 
 type Owned = (EventPattern, InstallationId);
 
