@@ -1,6 +1,6 @@
 //! Measures Pointsman, and beside it the least that its crates allow.
 //!
-//! `cargo run --release -p pointsman-bench -- all`. [`bench`] goes through the [`scenarios`]; each starts a server in a
+//! `cargo run --release -p pointsman-bench -- all`. [`mod@bench`] goes through the [`scenarios`]; each starts a server in a
 //! [`site`], has [`receivers`], lets [`load`] publish, and makes a table of what [`measure`] has found. The program
 //! starts itself once more as the [`ceiling`] and as the [`host`] of extensions.
 

@@ -1,0 +1,40 @@
+//! Events to measure with.
+
+use pointsman::domain::{
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use uuid::Uuid;
+
+/// When all that is measured takes place. Any time will do, as long as its digits are as many as today's.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub(crate) fn key(text: &str) -> EventKey {
+    EventKey::parse(text).expect("the keys of benchmarks are well-formed")
+}
+
+/// The event at this place of the log, with the same id each time and a payload of so many bytes.
+pub(crate) fn event(seq: Seq, payload_bytes: usize) -> PlatformEvent {
+    let number = seq.get().unsigned_abs();
+    let new = NewEvent {
+        id: EventId::new(Uuid::from_u128(u128::from(number))),
+        event_key: key("crm.deal.closed"),
+        schema_version: Some("1.0".to_owned()),
+        actor: Some("user:4711".to_owned()),
+        payload: payload(payload_bytes),
+        occurred_at: NOW,
+        traceparent: None,
+        cause: None,
+    };
+    PlatformEvent::record(WorkspaceId::new(Uuid::from_u128(1)), seq, new)
+}
+
+/// A JSON object of so many bytes, at least 11.
+fn payload(bytes: usize) -> Box<str> {
+    let empty = r#"{"text":""}"#;
+    let text = "x".repeat(bytes.saturating_sub(empty.len()));
+    format!(r#"{{"text":"{text}"}}"#).into()
+}
