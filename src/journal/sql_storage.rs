@@ -281,7 +281,7 @@ impl Connection for SqlConnection {
     fn tend(&self) -> BoxFuture<'_, ()> {
         async {
             let log = &self.parts.write_ahead_log;
-            if log.is_too_large() {
+            if log.is_large() {
                 log.start_anew(self.connection().await).await;
             }
         }
