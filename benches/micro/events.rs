@@ -22,9 +22,9 @@ pub(crate) fn event(seq: Seq, payload_bytes: usize) -> PlatformEvent {
     let new = NewEvent {
         id: EventId::new(Uuid::from_u128(u128::from(number))),
         event_key: key("crm.deal.closed"),
-        schema_version: Some("1.0".to_owned()),
-        actor: Some("user:4711".to_owned()),
-        payload: payload(payload_bytes),
+        schema_version: Some("1.0".into()),
+        actor: Some("user:4711".into()),
+        payload: payload(payload_bytes).into(),
         occurred_at: NOW,
         traceparent: None,
         cause: None,

@@ -15,20 +15,20 @@ use super::known_caller;
 /// To be configured before all others: routes are tried one after the other, and this is the one that has to be
 /// found fast.
 pub(super) fn publish_route(config: &mut web::ServiceConfig) {
-    config.service(web::resource(PUBLISH).route(web::post().to(publish::publish)));
+    config.service(
+        web::resource("/api/workspaces/{workspaceId}/events/publish").route(web::post().to(publish::publish)),
+    );
 }
 
 /// The same for callers who are known by their cookie: outside of the sessions, and before them.
 pub(super) fn publish_route_of_known_callers(config: &mut web::ServiceConfig) {
     config.service(
-        web::resource(PUBLISH)
+        web::resource("/api/workspaces/{workspaceId}/events/publish")
             .guard(guard::Post())
             .guard(guard::fn_guard(known_caller::is_known))
             .route(web::post().to(publish::publish)),
     );
 }
-
-const PUBLISH: &str = "/api/workspaces/{workspaceId}/events/publish";
 
 /// Must be configured after [`super::dead_letters::routes`]: `/events/dead-letters` is not the event with
 /// that id.
