@@ -7,6 +7,7 @@
 //!   HTTP.
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
+mod answers;
 mod dead_letters;
 mod delivery;
 mod directory;
@@ -21,16 +22,20 @@ mod shared;
 #[cfg(test)]
 mod simulated;
 mod supervisor;
+mod transactions;
 mod workspace;
 
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use futures_util::future::{BoxFuture, join_all};
-use sea_orm::{DatabaseTransaction, DbErr};
+use futures_util::future::join_all;
+use sea_orm::DbErr;
 use tokio::{sync::oneshot, time::timeout};
 
-pub use self::settings::{InProcessSettings, OpenSecret, RouterSettings};
+pub use self::{
+    answers::{LaneHealth, NotReady, PublishError},
+    settings::{InProcessSettings, OpenSecret, RouterSettings},
+};
 use self::{
     dead_letters::{Discard, Replay},
     delivery::{GetHealth, ResetBreaker, SendTest},
@@ -49,15 +54,10 @@ use crate::{
         id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         idempotency::{Idempotency, Recorded},
         installation::{InstallationChange, NewInstallation},
-        lane::BreakerState,
         sync_latch::{Opened, SyncLatch},
-        timestamp::Timestamp,
     },
     extension::Extensions,
-    journal::{
-        AppendError, EffectCommand, EffectEnd, EffectFailure, InProcessExtension, Journal, JournalSettings,
-        OpenError, Permit, Reader,
-    },
+    journal::{InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -83,55 +83,6 @@ impl std::fmt::Debug for EventRouter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventRouter").finish_non_exhaustive()
     }
-}
-
-/// Why an event was not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    #[error("too many publishes are in flight")]
-    Overloaded,
-    #[error("the database cannot be reached")]
-    StorageUnavailable,
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    #[error("the event could not be stored: {0}")]
-    Refused(String),
-    #[error("a publish under this idempotency key is in progress")]
-    KeyInUse,
-    #[error("this idempotency key was used with another body")]
-    KeyReused,
-}
-
-impl From<AppendError> for PublishError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Storage(_) => Self::StorageUnavailable,
-            AppendError::Refused => Self::Refused(error.to_string()),
-            AppendError::KeyInUse => Self::KeyInUse,
-            AppendError::KeyReused => Self::KeyReused,
-        }
-    }
-}
-
-/// Why the server can neither accept nor deliver now.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotReady {
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    /// In words for an operator.
-    #[error("{0}")]
-    Storage(String),
-}
-
-/// What an installation's actor knows of itself.
-#[derive(Clone, Debug, Default)]
-pub struct LaneHealth {
-    pub in_flight: usize,
-    pub last_success_at: Option<Timestamp>,
-    pub last_failure_at: Option<Timestamp>,
-    pub breaker: BreakerState,
-    /// Its actor died too often and is not started again until an admin resets the installation.
-    pub failed: bool,
 }
 
 impl EventRouter {
@@ -383,81 +334,6 @@ impl EventRouter {
             .send(discard)
             .await
             .map_err(|_| ChangeError::StorageUnavailable)?
-    }
-
-    /// Runs `work` in a transaction of the one writer connection. On error it is rolled back.
-    ///
-    /// # Errors
-    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
-    pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
-    where
-        T: Send + 'static,
-        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, ChangeError>> + Send + 'static,
-    {
-        self.shared
-            .journal
-            .write(move |transaction| Box::pin(async move { Ok((work(transaction).await?, Vec::new())) }))
-            .await
-    }
-
-    /// Runs `work` and publishes the events in one transaction; nothing of it is left where one of them fails.
-    /// Nobody waits for the handlers of the events.
-    ///
-    /// # Errors
-    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`].
-    pub async fn transact<F>(
-        &self,
-        workspace: WorkspaceId,
-        events: Vec<NewEvent>,
-        work: F,
-    ) -> Result<Vec<EventId>, PublishError>
-    where
-        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
-    {
-        self.may_publish(workspace)?;
-        let entry = self.shared.directory.entry(workspace);
-        let bytes = events.iter().map(NewEvent::queued_bytes).sum();
-        let admitted = self.shared.admission.admit(&entry.admission, bytes);
-        let _permit = admitted.ok_or(PublishError::Overloaded)?;
-        let (reply, answer) = oneshot::channel();
-        self.shared.journal.run_effect(EffectCommand {
-            workspace_id: workspace,
-            settles: None,
-            work: Some(Box::new(move |transaction| {
-                let work = work(transaction);
-                Box::pin(async move { work.await.map_err(|error| Box::new(error) as EffectFailure) })
-            })),
-            events,
-            reply,
-        });
-        match timeout(PUBLISH_TIMEOUT, answer).await {
-            Ok(Ok(EffectEnd::Committed { event_ids })) => Ok(event_ids),
-            Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
-                failure
-                    .downcast::<DbErr>()
-                    .map_or_else(|_| "no reason given".to_owned(), |error| error.to_string()),
-            )),
-            Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
-                Err(PublishError::Refused("the database refuses it".to_owned()))
-            }
-            Ok(Err(_)) => Err(PublishError::ShuttingDown),
-            // Too slow, or no database.
-            _ => Err(PublishError::StorageUnavailable),
-        }
-    }
-
-    /// Installs an extension within a transaction of [`EventRouter::write`] that makes the workspace: there is no
-    /// actor that would have to be told.
-    ///
-    /// # Errors
-    /// See [`Journal::install`].
-    pub async fn install_within(
-        transaction: &DatabaseTransaction,
-        workspace: WorkspaceId,
-        new: NewInstallation,
-        clock: Clock,
-    ) -> Result<(), ChangeError> {
-        Journal::install_within(transaction, workspace, new, clock).await
     }
 
     /// What led to an event: the event that caused it, and so on back to the one that came from outside, as far as

@@ -163,7 +163,7 @@ on_both_engines!(
         let (workspace, installation) = running.installed().await;
         let is_open = async || {
             let health = running.router.health(workspace, installation).await;
-            health.is_some_and(|health| matches!(health.breaker, BreakerState::Open { .. }))
+            health.is_some_and(|health| matches!(health.breaker, crate::domain::lane::BreakerState::Open { .. }))
         };
         running.service.behave(Behavior::status(500));
         let sent = running.publish(workspace, 10).await;
