@@ -11,9 +11,6 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{OpenError, database::DatabaseUrl};
 
-/// The key of the PostgreSQL advisory lock: "pointsmn" as a number.
-const ADVISORY_LOCK: i64 = 0x706f_696e_7473_6d6e;
-
 /// The lock file beside an embedded database; held as long as this value lives.
 #[derive(Debug)]
 pub(super) struct FileClaim {
@@ -50,64 +47,106 @@ impl FileClaim {
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What a session of PostgreSQL has of the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The right to write. Whoever has it knows that no other session of any process commits anything, once the
+    /// other part was seen to be free.
+    Writer,
+    /// Held by the connection for slow effects as long as it lives.
+    Aside,
+}
+
+impl Part {
+    /// The key of its advisory lock: "pointsmn" as a number, and the next.
+    const fn lock(self) -> i64 {
+        match self {
+            Self::Writer => 0x706f_696e_7473_6d6e,
+            Self::Aside => 0x706f_696e_7473_6d6f,
+        }
+    }
+
+    /// The name of the sessions of `owner` that hold it.
+    pub(super) fn session_of(self, owner: &str) -> String {
+        match self {
+            Self::Writer => owner.to_owned(),
+            Self::Aside => format!("{owner} aside"),
+        }
+    }
+}
+
 /// Takes the claim on the writer connection, where the engine has one of that kind.
 pub(super) async fn take_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(());
-    }
-    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
-        if ask(connection, "SELECT pg_try_advisory_lock($1) AS answer").await? {
-            return Ok(());
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Err(OpenError::Claimed)
+    take(connection, Part::Writer, None).await?;
+    // What a process before us has left there is over when its session is gone.
+    take(connection, Part::Aside, None).await?;
+    Ok(give_back(connection, Part::Aside).await?)
 }
 
 /// Takes the claim for a connection that replaces a lost one of `owner`. Where the lost one still holds it on
-/// the server, cut off from us but alive and perhaps amid a transaction, it is ended there. The claim is free
-/// when it is gone, so that who has the claim knows that the transaction is over.
+/// the server, cut off from us but alive and perhaps amid a transaction, it is ended there, and with it the
+/// connection for slow effects. The claim is free when they are gone, so that who has the claim knows that their
+/// transactions are over.
 pub(super) async fn take_over(connection: &DatabaseConnection, owner: &str) -> Result<(), OpenError> {
+    take(connection, Part::Writer, Some(owner)).await?;
+    take(connection, Part::Aside, Some(owner)).await?;
+    Ok(give_back(connection, Part::Aside).await?)
+}
+
+/// Takes the other part of the claim for a connection for slow effects; a lost one of `owner` is ended.
+pub(super) async fn take_aside(connection: &DatabaseConnection, owner: &str) -> Result<(), OpenError> {
+    take(connection, Part::Aside, Some(owner)).await
+}
+
+async fn take(connection: &DatabaseConnection, part: Part, owner: Option<&str>) -> Result<(), OpenError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
+    let owner = owner.map(|owner| part.session_of(owner));
     for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
-        if ask(connection, "SELECT pg_try_advisory_lock($1) AS answer").await? {
+        if ask(connection, "SELECT pg_try_advisory_lock($1) AS answer", part).await? {
             return Ok(());
         }
-        end_predecessor(connection, owner).await?;
+        if let Some(owner) = &owner {
+            end_predecessor(connection, owner, part).await?;
+        }
         tokio::time::sleep(PAUSE).await;
     }
     Err(OpenError::Claimed)
 }
 
-/// Ends the session that holds the claim, if it is one of `owner`. It is gone a moment later.
-async fn end_predecessor(connection: &DatabaseConnection, owner: &str) -> Result<(), DbErr> {
+/// Ends the session that holds this part of the claim, if it is one of `owner`. It is gone a moment later.
+async fn end_predecessor(connection: &DatabaseConnection, owner: &str, part: Part) -> Result<(), DbErr> {
     let sql = "SELECT a.pid, pg_terminate_backend(a.pid) AS ended FROM pg_locks l \
                JOIN pg_stat_activity a ON a.pid = l.pid \
                WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                AND (l.classid::BIGINT << 32) | l.objid::BIGINT = $1 \
                AND a.application_name = $2 AND a.pid <> pg_backend_pid()";
-    let values = [ADVISORY_LOCK.into(), owner.into()];
+    let values = [part.lock().into(), owner.into()];
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     for row in connection.query_all_raw(statement).await? {
         let pid: i32 = row.try_get("", "pid")?;
-        log::warn!(pid; "a lost connection of ours still held the claim on the server; it is ended there");
+        log::warn!(pid, part:?; "a connection of ours still held the claim on the server; it is ended there");
     }
     Ok(())
 }
 
 /// Gives the claim back, so that a successor need not wait for the server to notice our end.
 pub(super) async fn release(connection: &DatabaseConnection) {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        // The end of the session releases it all the same.
-        let _ = ask(connection, "SELECT pg_advisory_unlock($1) AS answer").await;
-    }
+    // The end of the session releases it all the same.
+    let _ = give_back(connection, Part::Writer).await;
 }
 
-async fn ask(connection: &DatabaseConnection, sql: &str) -> Result<bool, DbErr> {
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [ADVISORY_LOCK.into()]);
+async fn give_back(connection: &DatabaseConnection, part: Part) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        ask(connection, "SELECT pg_advisory_unlock($1) AS answer", part).await?;
+    }
+    Ok(())
+}
+
+async fn ask(connection: &DatabaseConnection, sql: &str, part: Part) -> Result<bool, DbErr> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [part.lock().into()]);
     let row = connection.query_one_raw(statement).await?;
     Ok(row
         .map(|row| row.try_get("", "answer"))

@@ -15,7 +15,7 @@ use sea_orm::{
     },
 };
 
-use super::{reader::Reader, work_guard::WorkGuard};
+use super::{claim::Part, reader::Reader, work_guard::WorkGuard};
 
 /// Prepared statements of a connection that are kept: the writer has some 50 texts for each table that it fills.
 const STATEMENTS: usize = 256;
@@ -143,28 +143,40 @@ impl DatabaseUrl {
                 pool.set_connect_options(SqliteConnectOptions::new().filename(NOWHERE));
                 Ok(pool.into())
             }
-            Self::Postgres(options) => {
-                let options = options
-                    .as_ref()
-                    .clone()
-                    .application_name(owner)
-                    .options(SESSION)
-                    .options([("synchronous_commit", "on")]);
-                let pool = PgPoolOptions::new()
-                    .max_connections(1)
-                    .min_connections(0)
-                    .max_lifetime(None)
-                    .idle_timeout(None)
-                    .test_before_acquire(false)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_with(options.clone())
-                    .await
-                    .map_err(no_connection)?;
-                pool.set_connect_options(options.socket(NOWHERE));
-                Ok(pool.into())
-            }
+            Self::Postgres(options) => one_session(options, owner).await,
         }
     }
+
+    /// A connection of the same kind beside the writer's, where the engine lets more than one write.
+    pub(super) async fn aside(&self, owner: &str) -> Result<Option<DatabaseConnection>, DbErr> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(options) => one_session(options, &Part::Aside.session_of(owner))
+                .await
+                .map(Some),
+        }
+    }
+}
+
+/// A pool of one session with this name, see [`DatabaseUrl::writer`].
+async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseConnection, DbErr> {
+    let options = options
+        .clone()
+        .application_name(name)
+        .options(SESSION)
+        .options([("synchronous_commit", "on")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .min_connections(0)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.clone())
+        .await
+        .map_err(no_connection)?;
+    pool.set_connect_options(options.socket(NOWHERE));
+    Ok(pool.into())
 }
 
 /// How many steps of SQLite's machine lie between two looks at the clock: a fraction of a millisecond.
@@ -203,6 +215,16 @@ fn no_connection(error: SqlxError) -> DbErr {
         )),
         error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
     }
+}
+
+/// Whether a statement was ended by its time-out, on PostgreSQL.
+pub(super) fn is_cancelled(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("57014")
 }
 
 /// Whether the error says that the statement's data is at fault. Every other error puts the connection, the

@@ -6,6 +6,7 @@
 //! until the cursor has passed it: a lane that attaches after a crash does not attempt it again, and a batch of
 //! effects whose outcome is unknown is resolved by its marks.
 
+mod aside;
 mod queue;
 mod sql;
 mod threads;
@@ -17,8 +18,10 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 use tokio::sync::oneshot;
 
+pub(crate) use self::aside::Aside;
 pub(super) use self::{
-    queue::EffectQueue,
+    aside::{Finished, Prepared},
+    queue::{Beside, EffectQueue},
     sql::{Bounds, Failed, are_done, has_marks, run, sweep},
     threads::EffectThread,
 };
@@ -87,7 +90,8 @@ pub enum EffectEnd {
     Refused,
     /// A newer lane has attached; nothing was done.
     Fenced,
-    /// Another effect of the same transaction took it along: nothing of it is left, through no fault of its own.
+    /// Nothing of it is left, and it is to be run again, through no fault of its own: another effect of the same
+    /// transaction took it along, or it took too long for a transaction that others share.
     Again,
     /// There is no database; nothing was done.
     Unavailable,
@@ -118,15 +122,18 @@ pub(crate) struct StagedEffect {
     pub(super) events: Vec<Arc<PlatformEvent>>,
     /// None as long as it has not been run.
     pub(super) end: Option<EffectEnd>,
+    /// It is known to take its time, and may: nobody else is in its transaction.
+    pub(super) is_slow: bool,
     pub(super) took: Duration,
 }
 
 impl StagedEffect {
-    pub(super) fn new(command: EffectCommand) -> Self {
+    pub(super) fn new(command: EffectCommand, is_slow: bool) -> Self {
         Self {
             command,
             events: Vec::new(),
             end: None,
+            is_slow,
             took: Duration::ZERO,
         }
     }

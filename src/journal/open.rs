@@ -9,7 +9,7 @@ use std::{
 };
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     claim::{self, FileClaim},
     database::DatabaseUrl,
     disk_watch::DiskWatch,
+    effects::Aside,
     engine_clock,
     gather::Gathered,
     health::{Health, StorageTrouble},
@@ -121,6 +122,7 @@ impl Journal {
             attempts: AttemptBuffer::default(),
             unresolved: None,
             unresolved_effects: Vec::new(),
+            aside: None,
             marked: HashSet::new(),
             keys: KeysInProgress::default(),
             outage: Outage::default(),
@@ -154,8 +156,12 @@ async fn start(
     notices: NoticeSink,
     clock: Clock,
 ) -> Result<(Journal, Writer, DiskWatch), OpenError> {
+    let owner: Arc<str> = format!("pointsman {}", clock.new_uuid()).into();
+    let aside = (settings.url.backend() == DbBackend::Postgres)
+        .then(|| Arc::new(Aside::new(&settings.url, &owner, settings.effect_timeout, clock)));
     let parts = Parts {
-        owner: format!("pointsman {}", clock.new_uuid()).into(),
+        owner,
+        aside,
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
@@ -212,6 +218,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
         effect_timeout: Duration::ZERO,
+        aside: None,
         clock: Clock,
     };
     let (connection, _) = prepare(&parts).await?;

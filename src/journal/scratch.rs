@@ -97,9 +97,13 @@ impl Scratch {
     }
 
     pub(crate) async fn open(&self) -> Journal {
+        self.open_with(self.settings()).await
+    }
+
+    pub(crate) async fn open_with(&self, settings: JournalSettings) -> Journal {
         let notices = Arc::clone(&self.notices);
         let sink = Box::new(move |notice| notices.lock().unwrap().push(notice));
-        Journal::open(self.settings(), sink, Clock).await.unwrap()
+        Journal::open(settings, sink, Clock).await.unwrap()
     }
 
     /// Another connection to the database, as a person with a client has it.
@@ -144,15 +148,32 @@ impl Scratch {
             assert!(broken.is_err());
             return;
         }
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
-                   database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        // The connections of readers are spared, so that this one works.
-        journal
-            .reader()
-            .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
-            .await
-            .unwrap();
+        end_sessions(journal, "").await;
     }
+
+    /// Cuts the writer's connection on PostgreSQL, and leaves the one for slow effects.
+    pub(crate) async fn cut_writer(&self, journal: &Journal) {
+        end_sessions(
+            journal,
+            "AND (classid::BIGINT << 32) | objid::BIGINT = 8101810177783852398",
+        )
+        .await;
+    }
+}
+
+/// Ends the sessions that hold a part of the claim.
+async fn end_sessions(journal: &Journal, which: &str) {
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
+         database = (SELECT oid FROM pg_database WHERE datname = current_database()) {which}"
+    );
+    // The connections of readers are spared, so that this one works.
+    let ended = journal
+        .reader()
+        .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
+        .await
+        .unwrap();
+    assert!(!ended.is_empty(), "there is such a session");
 }
 
 impl Drop for Scratch {

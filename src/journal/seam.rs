@@ -9,7 +9,7 @@ pub(crate) use super::{
     batch::Batch,
     change::{Change, InstallationWork},
     command::{JobError, WriteJob},
-    effects::StagedEffect,
+    effects::{Aside, StagedEffect},
     idempotency::{KeyName, StoredKey},
     storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
 };

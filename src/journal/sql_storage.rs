@@ -13,7 +13,7 @@ use super::{
     command::{AttemptRecord, JobError, WriteJob},
     corrupt::CorruptRows,
     database::DatabaseUrl,
-    effects::{self, EffectOf, EffectThread, StagedEffect},
+    effects::{self, Aside, EffectOf, EffectThread, StagedEffect},
     engine_clock,
     express::Express,
     idempotency::{self, KeyName, StoredKey},
@@ -55,6 +55,7 @@ pub(super) struct Parts {
     pub(super) corrupt: Arc<CorruptRows>,
     pub(super) effect_thread: Arc<EffectThread>,
     pub(super) effect_timeout: Duration,
+    pub(super) aside: Option<Arc<Aside>>,
     pub(super) clock: Clock,
 }
 
@@ -213,6 +214,10 @@ impl Connection for SqlConnection {
         .boxed()
     }
 
+    fn aside(&self) -> Option<Arc<Aside>> {
+        self.parts.aside.clone()
+    }
+
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
         async move { effects::are_done(self.connection().await, &deliveries).await }.boxed()
     }
@@ -290,6 +295,9 @@ impl Connection for SqlConnection {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
+            if let Some(aside) = &self.parts.aside {
+                aside.close().await;
+            }
             claim::release(self.connection().await).await;
             // Nobody can act on a failure to close.
             let _ = self.connection.clone().close().await;

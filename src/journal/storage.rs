@@ -11,7 +11,7 @@ use super::{
     batch::Batch,
     change::{Change, InstallationWork},
     command::{AttemptRecord, JobError, WriteJob},
-    effects::{EffectOf, StagedEffect},
+    effects::{Aside, EffectOf, StagedEffect},
     idempotency::{KeyName, StoredKey},
     installations::InstallationView,
     notice::Notice,
@@ -81,6 +81,9 @@ pub(crate) trait Connection: Send + Sync {
         effects: &'a mut [StagedEffect],
         heads: &'a mut HashMap<WorkspaceId, Seq>,
     ) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Where effects are run that are slow, beside this connection; none where the engine has one that writes.
+    fn aside(&self) -> Option<Arc<Aside>>;
 
     /// Which of the deliveries are done with an effect.
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>>;

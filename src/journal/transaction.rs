@@ -88,7 +88,7 @@ pub(super) async fn in_transaction<T, E: WorkError>(
 
 /// Gives back the locks, where the connection can be had: nobody waits for it, and it may be dropped only where it
 /// is not in use, or else panics.
-async fn leave(transaction: DatabaseTransaction) {
+pub(super) async fn leave(transaction: DatabaseTransaction) {
     if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
         log::warn!(error:%; "a transaction that was left behind cannot be rolled back");
     }

@@ -1,5 +1,6 @@
 //! The one writer: gathers what waits while a transaction commits, and commits it with the next.
 
+mod aside;
 mod commit;
 mod derived;
 mod effects;
@@ -12,9 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
-pub(super) use self::{effects::UnresolvedEffects, outage::Outage};
+pub(super) use self::{aside::EffectAside, effects::UnresolvedEffects, outage::Outage};
 use super::{
     attempts::AttemptBuffer,
     batch::Batch,
@@ -60,6 +64,8 @@ pub(super) struct Writer {
     /// A batch of which nobody knows whether it was committed.
     pub(super) unresolved: Option<Batch>,
     pub(super) unresolved_effects: UnresolvedEffects,
+    /// The slow effect that is worked on beside the writer.
+    pub(super) aside: Option<EffectAside>,
     /// Installations of which effects are marked as done.
     pub(super) marked: HashSet<InstallationId>,
     /// The idempotency keys of all appends that are gathered, in the transaction or unresolved.
@@ -85,6 +91,9 @@ impl Writer {
                 self.take(command);
             }
             self.turn().await;
+            if self.gathered.is_stopping() {
+                self.end_slow_effects().await;
+            }
             if let Some(reply) = self.gathered.take_stop() {
                 stopped = Some(reply);
                 break;
@@ -103,13 +112,18 @@ impl Writer {
         let now = self.clock.instant();
         let house = self.next_housekeeping.saturating_duration_since(now);
         let pause = self.attempts.wait(now).map_or(house, |pause| pause.min(house));
-        let effects = self.gathered.effects.next_at(now);
+        let effects = self.gathered.effects.next_at(now, self.beside());
         let pause = effects.map_or(pause, |at| pause.min(at.saturating_duration_since(now)));
-        match timeout(pause, self.commands.recv()).await {
-            Ok(Some(command)) => self.take(command),
-            Ok(None) => return false,
+        let worked = EffectAside::worked(self.aside.as_mut());
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => match command {
+                Some(command) => self.take(command),
+                None => return false,
+            },
             // What is due is done at the end of the turn.
-            Err(_) => {}
+            () = worked => {}
+            () = sleep(pause) => {}
         }
         true
     }
@@ -129,10 +143,15 @@ impl Writer {
     async fn turn(&mut self) {
         let batch = self.gathered.next_batch();
         if !batch.is_empty() {
+            self.gathered.effects.others_wrote(self.clock.instant());
             self.commit(batch).await;
         }
         if self.connection.is_some() && !self.gathered.effects.is_empty() {
             self.run_effects().await;
+            self.start_aside();
+        }
+        if self.connection.is_some() && self.aside.is_some() {
+            self.finish_aside().await;
         }
         for _ in 0..JOBS_PER_TURN {
             // Attach answers with what is durable, so that it waits for every settlement before it.

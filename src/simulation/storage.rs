@@ -22,8 +22,8 @@ use crate::{
     journal::{
         AttemptRecord, ChangeError, EffectOf, InstallationView, Notice, OpenError,
         seam::{
-            Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName, LogReader,
-            Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
+            Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName,
+            LogReader, Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
         },
     },
 };
@@ -239,6 +239,10 @@ impl Connection for Line {
         _: &'a mut HashMap<WorkspaceId, Seq>,
     ) -> BoxFuture<'a, Outcome<(), DbErr>> {
         async { Outcome::Unknown }.boxed()
+    }
+
+    fn aside(&self) -> Option<Arc<Aside>> {
+        None
     }
 
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {

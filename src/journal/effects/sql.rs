@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement,
 
 use super::{
     EffectCommand, EffectEnd, EffectOf, StagedEffect,
+    queue::SLOW,
     threads::EffectThread,
     work::{Worked, work},
 };
@@ -19,23 +20,35 @@ use crate::{
     },
     journal::{
         batch::{insert_events, mark_replayed, numbered, remove_retry},
-        database::is_fault_of_the_data,
+        database::{is_cancelled, is_fault_of_the_data},
         transaction::WorkError,
         work_guard::WorkGuard,
     },
 };
 
 /// After so much work a transaction takes no other effect.
-const ENOUGH: Duration = Duration::from_millis(50);
+const ENOUGH: Duration = Duration::from_millis(25);
 /// The writer's own bound, to be restored before the commit.
-const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
+pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
 
 /// What bounds the work of an effect.
 pub(in crate::journal) struct Bounds<'a> {
+    /// The longest that any effect may take.
     pub(in crate::journal) limit: Duration,
     pub(in crate::journal) guard: &'a WorkGuard,
     pub(in crate::journal) thread: &'a EffectThread,
     pub(in crate::journal) clock: Clock,
+}
+
+impl Bounds<'_> {
+    /// How long the work may take where others wait for it, too. Work that ends no delivery is nobody's, so that
+    /// it cannot be told from others the next time.
+    fn patience(&self, effect: &StagedEffect) -> Duration {
+        match effect.is_slow || effect.command.settles.is_none() {
+            true => self.limit,
+            false => self.limit.min(SLOW),
+        }
+    }
 }
 
 /// Why a transaction of effects is not committed.
@@ -79,9 +92,8 @@ pub(in crate::journal) async fn run(
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     if postgres {
-        let limit = bounds.limit.as_millis();
-        let sql = format!("SET LOCAL statement_timeout = {limit}");
-        transaction.execute_unprepared(&sql).await?;
+        let patience = effects.iter().map(|effect| bounds.patience(effect)).max();
+        limit_statements(transaction, patience.unwrap_or(bounds.limit)).await?;
     }
     for index in 0..effects.len() {
         if bounds.clock.elapsed(start) > ENOUGH {
@@ -101,6 +113,16 @@ pub(in crate::journal) async fn run(
     Ok(())
 }
 
+/// Bounds every statement to come, on PostgreSQL.
+pub(super) async fn limit_statements(
+    transaction: &DatabaseTransaction,
+    limit: Duration,
+) -> Result<(), DbErr> {
+    // None means no bound there.
+    let sql = format!("SET LOCAL statement_timeout = {}", limit.as_millis().max(1));
+    transaction.execute_unprepared(&sql).await.map(drop)
+}
+
 async fn run_one(
     transaction: &DatabaseTransaction,
     effect: &mut StagedEffect,
@@ -109,7 +131,7 @@ async fn run_one(
 ) -> Result<(), Failed> {
     let savepoint = Arc::new(transaction.begin().await?);
     let start = bounds.clock.instant();
-    let attempted = attempt(&savepoint, &mut effect.command, heads, bounds).await;
+    let attempted = attempt(&savepoint, effect, heads, bounds).await;
     effect.took = bounds.clock.elapsed(start);
     let savepoint = Arc::try_unwrap(savepoint);
     match (attempted, savepoint) {
@@ -120,15 +142,17 @@ async fn run_one(
             bounds.guard.condemn();
             Err(Failed::Abandoned)
         }
-        (Ok((events, head)), Ok(savepoint)) => {
+        (Ok(()), Ok(savepoint)) => {
             savepoint.commit().await?;
-            heads.insert(effect.command.workspace_id, head);
-            let event_ids = events.iter().map(|event| event.id).collect();
-            effect.events = events;
+            if let Some(last) = effect.events.last() {
+                heads.insert(effect.command.workspace_id, last.seq);
+            }
+            let event_ids = effect.events.iter().map(|event| event.id).collect();
             effect.end = Some(EffectEnd::Committed { event_ids });
             Ok(())
         }
         (Err(Stop::Ended(end)), Ok(savepoint)) => {
+            effect.events.clear();
             effect.end = Some(end);
             undo(transaction, savepoint).await
         }
@@ -137,15 +161,19 @@ async fn run_one(
 }
 
 /// Why the work of an effect is undone.
-enum Stop {
+pub(super) enum Stop {
     Ended(EffectEnd),
     /// The connection is in doubt.
     Database(DbErr),
 }
 
 impl From<DbErr> for Stop {
-    /// An event or a mark that the database refuses is the effect's own fault.
+    /// An event or a mark that the database refuses is the effect's own fault. One that has to wait for longer than
+    /// the work may take is the fault of nobody.
     fn from(error: DbErr) -> Self {
+        if is_cancelled(&error) {
+            return Self::Ended(EffectEnd::Again);
+        }
         if is_fault_of_the_data(&error) {
             log::error!(error:%; "the database refuses an effect");
             return Self::Ended(EffectEnd::Refused);
@@ -158,16 +186,40 @@ impl From<DbErr> for Stop {
 /// everything that belongs together; should it roll back, then everything, too.
 async fn attempt(
     savepoint: &Arc<DatabaseTransaction>,
-    command: &mut EffectCommand,
+    effect: &mut StagedEffect,
     heads: &HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
-) -> Result<(Vec<Arc<PlatformEvent>>, Seq), Stop> {
+) -> Result<(), Stop> {
+    let head = heads.get(&effect.command.workspace_id).copied();
+    effect.events = settle(
+        savepoint,
+        &mut effect.command,
+        head.unwrap_or(Seq::ZERO),
+        bounds.clock,
+    )
+    .await?;
+    let patience = bounds.patience(effect);
+    if let Some(theirs) = effect.command.work.take() {
+        match work(savepoint, theirs, patience, bounds).await {
+            Worked::Done => {}
+            Worked::Ended(end) => return Err(Stop::Ended(end)),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the end of the delivery and the events, whose places come after `head`.
+pub(super) async fn settle(
+    transaction: &DatabaseTransaction,
+    command: &mut EffectCommand,
+    mut head: Seq,
+    clock: Clock,
+) -> Result<Vec<Arc<PlatformEvent>>, Stop> {
     if let Some(settles) = &command.settles
-        && !mark(savepoint, settles).await?
+        && !mark(transaction, settles).await?
     {
         return Err(Stop::Ended(EffectEnd::AlreadyDone));
     }
-    let mut head = heads.get(&command.workspace_id).copied().unwrap_or(Seq::ZERO);
     let mut events = Vec::with_capacity(command.events.len());
     for event in &command.events {
         head = head.next();
@@ -175,20 +227,14 @@ async fn attempt(
         events.push(Arc::new(placed));
     }
     let rows: Vec<&PlatformEvent> = events.iter().map(Arc::as_ref).collect();
-    insert_events(savepoint, &rows).await?;
+    insert_events(transaction, &rows).await?;
     if let Some(settles) = &command.settles {
-        remove_retry(savepoint, settles.installation_id, settles.key).await?;
+        remove_retry(transaction, settles.installation_id, settles.key).await?;
         if let (DeliveryKind::Replay, Some(letter)) = (settles.key.kind, settles.dead_letter_id) {
-            mark_replayed(savepoint, letter, bounds.clock.now()).await?;
+            mark_replayed(transaction, letter, clock.now()).await?;
         }
     }
-    if let Some(theirs) = command.work.take() {
-        match work(savepoint, theirs, bounds).await {
-            Worked::Done => {}
-            Worked::Ended(end) => return Err(Stop::Ended(end)),
-        }
-    }
-    Ok((events, head))
+    Ok(events)
 }
 
 /// Rolls back to the savepoint.

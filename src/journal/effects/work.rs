@@ -18,14 +18,17 @@ pub(super) enum Worked {
     Ended(EffectEnd),
 }
 
-/// Runs it on the thread of effects. Where that does not come back, `savepoint` has another owner afterwards.
+/// Runs it on the thread of effects for up to `limit`, which may be less than an effect may take in all: then what
+/// takes longer is to be run again. Only what does not come back within its whole time is left behind, and
+/// `savepoint` has another owner afterwards.
 pub(super) async fn work(
     savepoint: &Arc<DatabaseTransaction>,
     work: EffectWork,
+    limit: Duration,
     bounds: &Bounds<'_>,
 ) -> Worked {
     let start = bounds.clock.instant();
-    let working = bounds.guard.work(start + bounds.limit);
+    let working = bounds.guard.work(start + limit);
     let (abort, registration) = AbortHandle::new_pair();
     let (done, ended) = oneshot::channel();
     let theirs = Arc::clone(savepoint);
@@ -41,15 +44,21 @@ pub(super) async fn work(
         return Worked::Ended(EffectEnd::Unavailable);
     }
     let mut ended = ended;
-    let end = match timeout(bounds.limit + GRACE, &mut ended).await {
+    let end = match timeout(limit + GRACE.min(limit), &mut ended).await {
         Ok(end) => Some(end),
         Err(_) => {
             abort.abort();
-            timeout(GRACE, ended).await.ok()
+            let rest = bounds.limit.saturating_sub(limit);
+            timeout(rest + GRACE, ended).await.ok()
         }
     };
     drop(working);
-    if bounds.guard.has_ended() && !is_late(bounds, start) {
+    let is_late = bounds.clock.elapsed(start) >= limit;
+    let too_long = || match limit < bounds.limit {
+        true => Worked::Ended(EffectEnd::Again),
+        false => Worked::Ended(EffectEnd::TimedOut),
+    };
+    if bounds.guard.has_ended() && !is_late {
         log::error!("an effect has ended the transaction that it is part of");
         return Worked::Ended(EffectEnd::EndedTransaction);
     }
@@ -57,13 +66,9 @@ pub(super) async fn work(
         // Late, and done: the commit need not wait for anything any more.
         Some(Ok(Ok(Ok(Ok(()))))) if !bounds.guard.has_ended() => Worked::Done,
         // A statement that was ended by its time-out is an error of the work.
-        Some(Ok(Ok(_))) if is_late(bounds, start) => Worked::Ended(EffectEnd::TimedOut),
+        Some(Ok(Ok(_))) if is_late => too_long(),
         Some(Ok(Ok(Ok(Err(failure))))) => Worked::Ended(EffectEnd::Failed(failure)),
         Some(Ok(Ok(Err(_)))) => Worked::Ended(EffectEnd::Panicked),
-        _ => Worked::Ended(EffectEnd::TimedOut),
+        _ => too_long(),
     }
-}
-
-fn is_late(bounds: &Bounds<'_>, start: std::time::Instant) -> bool {
-    bounds.clock.elapsed(start) >= bounds.limit
 }

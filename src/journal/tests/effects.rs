@@ -1,5 +1,6 @@
 //! The writes of a handler, its events and the end of its delivery are one.
 
+mod aside;
 mod misuse;
 
 use futures_util::FutureExt;
@@ -222,6 +223,10 @@ on_both_engines!(
             .await
             .unwrap()
             .unwrap();
+        // It has no time in a transaction that others share, and all of its time in its own.
+        assert!(matches!(slow.await, Ok(EffectEnd::Again)));
+        let slow = slowly(&journal, "slow");
+        let slow = given.run(&journal, (event_id(), 1), slow, vec![new_event()]);
         assert!(matches!(slow.await, Ok(EffectEnd::TimedOut)));
         let took = Clock.elapsed(start);
         assert!(
@@ -251,7 +256,7 @@ on_both_engines!(
         let first = given.run(&journal, (event_id(), 1), enter("a"), vec![new_event()]);
         let slow = given.run(&journal, (event_id(), 2), slowly(&journal, "slow"), Vec::new());
         drop(gate);
-        assert!(matches!(slow.await, Ok(EffectEnd::TimedOut)));
+        assert!(matches!(slow.await, Ok(EffectEnd::Again)));
         // SQLite rolls the whole transaction back where it interrupts a write; PostgreSQL does not.
         let taken_along = match first.await.unwrap() {
             EffectEnd::Committed { .. } => false,

@@ -21,7 +21,7 @@ pub(in crate::journal) type UnresolvedEffects = Vec<StagedEffect>;
 impl Writer {
     /// Runs those that wait and may be run, in one transaction.
     pub(super) async fn run_effects(&mut self) {
-        let mut effects = self.gathered.effects.next(self.clock.instant());
+        let mut effects = self.gathered.effects.next(self.clock.instant(), self.beside());
         for index in (0..effects.len()).rev() {
             if self.is_fenced(&effects[index]) {
                 effects.remove(index).answer(EffectEnd::Fenced);
@@ -50,7 +50,7 @@ impl Writer {
         }
     }
 
-    fn is_fenced(&self, effect: &StagedEffect) -> bool {
+    pub(super) fn is_fenced(&self, effect: &StagedEffect) -> bool {
         effect.command.settles.as_ref().is_some_and(|settles| {
             self.generations.get(&settles.installation_id) != Some(&settles.generation)
         })
@@ -75,7 +75,7 @@ impl Writer {
             .collect()
     }
 
-    fn effects_committed(&mut self, effects: Vec<StagedEffect>, heads: HashMap<WorkspaceId, Seq>) {
+    pub(super) fn effects_committed(&mut self, effects: Vec<StagedEffect>, heads: HashMap<WorkspaceId, Seq>) {
         self.note_heads(heads);
         self.outage.over();
         let now = self.clock.instant();

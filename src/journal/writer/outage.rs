@@ -135,6 +135,10 @@ impl Writer {
         self.outage.strike(self.clock.instant());
         self.connection = None;
         self.heads.clear();
+        // A new connection ends its session.
+        if let Some(aside) = self.aside.take() {
+            aside.give_up();
+        }
     }
 
     /// Seeks a new connection until there is one. False where the journal is to end without.
