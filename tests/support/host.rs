@@ -1,7 +1,10 @@
 //! A server with extensions that the suite tells what to do: the payload says where a handler stops, and there it asks
 //! the service at `TEST_GATE`, which answers when the test lets it go on.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use pointsman::{
@@ -22,7 +25,7 @@ struct Ledger;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Entry {
     entry: String,
-    /// Where its first attempts wait: `handler`, `effect`, or nowhere.
+    /// Where its first attempts wait: `handler`, `effect`, or nowhere. Or `a while`, in the effect.
     hold: Option<String>,
 }
 
@@ -52,8 +55,11 @@ async fn write(transaction: &DatabaseTransaction, entry: Entry) -> Result<(), Ha
     transaction
         .execute_unprepared(&format!("INSERT INTO ledger (entry) VALUES ('{text}')"))
         .await?;
-    if entry.hold.as_deref() == Some("effect") {
-        gate().await?;
+    match entry.hold.as_deref() {
+        Some("effect") => gate().await?,
+        // Longer than an effect may take among others.
+        Some("a while") => tokio::time::sleep(Duration::from_millis(40)).await,
+        _ => {}
     }
     Ok(())
 }

@@ -21,10 +21,11 @@ const PER_SECOND: u32 = 200;
 const HANDLED: &str = "handled/s";
 const BESIDE: &[&str] = &[P50, "publish p99 ms", "handled p50 ms", "handled p99 ms"];
 const LOOK: Duration = Duration::from_millis(20);
+const FIRST_SLOW_ONES: u64 = 5;
 const PATIENCE_SECONDS: f64 = 120.0;
 
 pub(super) fn steps(runs: u64) -> u64 {
-    4 * runs
+    5 * runs
 }
 
 /// The host, with all its extensions installed in one workspace.
@@ -80,23 +81,21 @@ async fn handlers(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Tabl
 }
 
 async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table> {
-    let mut rows = [Row::named("without"), Row::named("with")];
+    let neighbours = [None, Some(host::BUSY_EVENT), Some(host::SLOW_EVENT)];
+    let mut rows = ["none", "computes", "slow effects"].map(Row::named);
     for run in 1..=bench.runs {
-        for (with, row) in [false, true].into_iter().zip(&mut rows) {
-            let what = format!(
-                "in-process, {}, {} neighbours, run {run}",
-                engine.name(),
-                row.name
-            );
+        for (neighbour, row) in neighbours.into_iter().zip(&mut rows) {
+            let what = format!("in-process, {}, beside: {}, run {run}", engine.name(), row.name);
             bench.progress.doing(&what);
             let seen = host.seen().await?;
-            let (mut busy, mut slow) = (seen.busy.count, seen.slow.count);
-            if with {
-                // Enough that they never have nothing to do: two at a time, and a tenth of the time.
-                busy += host.publish(host::BUSY_EVENT, bench.seconds + 2).await?;
-                slow += host
-                    .publish(host::SLOW_EVENT, bench.seconds.div_ceil(2) + 1)
-                    .await?;
+            let mut theirs = neighbour.map_or(0, |key| of(key, seen).count);
+            if let Some(key) = neighbour {
+                if key == host::SLOW_EVENT {
+                    // Until the engine knows them.
+                    theirs += host.publish(key, FIRST_SLOW_ONES).await?;
+                    host.handled(key, theirs).await?;
+                }
+                theirs += host.publish(key, enough(key, engine, bench.seconds)).await?;
             }
             let request = host.site.request(&host.workspace, host::ASYNC_EVENT)?;
             let few = measure::paced(&host.site, &request, PER_SECOND, WARM_UP)
@@ -116,25 +115,40 @@ async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table>
             bench
                 .progress
                 .done(&what, &format!("handled after {} ms (p99)", shown(handled.p99)));
-            host.handled(host::BUSY_EVENT, busy).await?;
-            host.handled(host::SLOW_EVENT, slow).await?;
+            if let Some(key) = neighbour {
+                host.handled(key, theirs).await?;
+            }
         }
     }
-    let [without, with] = rows;
-    let ratio = with.ratios_to("with to without", &without, BESIDE);
+    let [without, computes, slow] = rows;
+    let ratios = [("computes to none", &computes), ("slow effects to none", &slow)]
+        .map(|(name, row)| row.ratios_to(name, &without, BESIDE));
     Ok(Table {
         scenario: "in-process-neighbours",
         database: engine,
         title: "A healthy handler beside others that are not".to_owned(),
         load: format!(
             "Open loop at {PER_SECOND} events/s for an asynchronous handler, corrected for coordinated omission; beside \
-             an extension whose handlers compute for 2 s each, as many at a time as there are cores, and one whose \
-             effects take 200 ms"
+             none, beside an extension whose handlers compute for 2 s each, as many at a time as there are cores, and \
+             beside one whose effects take 200 ms and which had {FIRST_SLOW_ONES} of them before"
         ),
-        rows_are: "the others",
-        rows: vec![without, with, ratio],
+        rows_are: "the other extension",
+        rows: [without, computes, slow].into_iter().chain(ratios).collect(),
         notes: Vec::new(),
     })
+}
+
+/// So many that the other extension always has something to do.
+fn enough(key: &str, engine: Engine, seconds: u64) -> u64 {
+    let lasting = seconds + WARM_UP.as_secs() + 1;
+    match (key, engine) {
+        // Of 2 s each, on as many threads as there are cores.
+        (host::BUSY_EVENT, _) => lasting,
+        // One at a time beside the writer.
+        (_, Engine::Postgres) => 5 * lasting,
+        // One in 40 s, as long as there are others.
+        (_, Engine::Sqlite) => lasting.div_ceil(40) + 1,
+    }
 }
 
 impl Host {
