@@ -10,6 +10,7 @@ use argon2::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::entropy;
+use crate::memory;
 
 /// The shortest password, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -65,10 +66,9 @@ pub fn check(password: &str) -> Result<(), &'static str> {
 
 impl Passwords {
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            admitted: Arc::new(Semaphore::new(cores * (1 + WAITING_PER_CORE))),
-            running: Arc::new(Semaphore::new(cores)),
+            admitted: Arc::new(Semaphore::new(cores() * (1 + WAITING_PER_CORE))),
+            running: Arc::new(Semaphore::new(cores())),
         }
     }
 
@@ -110,14 +110,23 @@ impl Passwords {
             .await
             .map_err(|_| PasswordError::Busy)?;
         let permits: [OwnedSemaphorePermit; 2] = [admitted, running];
+        let all = Arc::clone(&self.running);
         web::block(move || {
             let done = work();
             drop(permits);
+            // The last of those that were at it.
+            if all.available_permits() == cores() {
+                memory::give_back();
+            }
             done
         })
         .await
         .map_err(|error| PasswordError::Failed(error.to_string()))
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn hash(password: &str) -> Result<String, PasswordError> {
