@@ -1,4 +1,4 @@
-//! How far an installation has settled its workspace's log.
+//! How far an installation has settled its workspace's log, and how its last attempts ended.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,6 +11,9 @@ pub struct Model {
     pub settled_seq: i64,
     /// Settlements of an older generation are refused.
     pub generation: i64,
+    /// Of the last attempts that are settled; what has been attempted since is in memory.
+    pub last_success_at: Option<i64>,
+    pub last_failure_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -8,6 +8,7 @@ mod m20261124_000003_handlers;
 mod m20261124_000004_causes;
 mod m20261124_000005_chat;
 mod m20261125_000006_attempts;
+mod m20261125_000007_last_outcomes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000004_causes::Migration),
             Box::new(m20261124_000005_chat::Migration),
             Box::new(m20261125_000006_attempts::Migration),
+            Box::new(m20261125_000007_last_outcomes::Migration),
         ]
     }
 }

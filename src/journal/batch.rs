@@ -8,11 +8,12 @@ use std::{
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::{
-    command::{Append, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
+    command::{Append, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
     effects,
     sql::{multi_row, power_of_two_chunks},
 };
 use crate::domain::{
+    attempt::AttemptOutcome,
     event::PlatformEvent,
     id::{DeadLetterId, InstallationId, WorkspaceId},
     lane::DeliveryKey,
@@ -25,11 +26,15 @@ const ROWS_PER_STATEMENT: usize = 128;
 pub(super) const EVENT_COLUMNS: usize = 12;
 pub(super) const INSERT_EVENTS: &str = "INSERT INTO platform_event (workspace_id, seq, id, event_key, \
      schema_version, actor, payload, occurred_at, traceparent, causation_id, correlation_id, causation_depth)";
-pub(super) const INSERT_CURSORS: &str =
-    "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation)";
+pub(super) const INSERT_CURSORS: &str = "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation, last_success_at, \
+     last_failure_at)";
+pub(super) const CURSOR_COLUMNS: usize = 6;
+/// A cursor never moves back; what was not attempted leaves the times of the last outcomes as they are.
 pub(super) const MOVE_CURSORS: &str = "ON CONFLICT (installation_id) DO UPDATE SET \
-     settled_seq = excluded.settled_seq, generation = excluded.generation \
-     WHERE ext_delivery_cursor.settled_seq <= excluded.settled_seq";
+     settled_seq = CASE WHEN excluded.settled_seq > ext_delivery_cursor.settled_seq \
+     THEN excluded.settled_seq ELSE ext_delivery_cursor.settled_seq END, generation = excluded.generation, \
+     last_success_at = COALESCE(excluded.last_success_at, ext_delivery_cursor.last_success_at), \
+     last_failure_at = COALESCE(excluded.last_failure_at, ext_delivery_cursor.last_failure_at)";
 
 /// What one transaction takes.
 #[derive(Default)]
@@ -40,12 +45,14 @@ pub(crate) struct Batch {
     pub(crate) marked: HashSet<InstallationId>,
 }
 
-/// Where the cursor of an installation goes.
+/// Where the cursor of an installation goes, and what became of the attempts that are settled with it.
 pub(super) struct Cursor {
     pub(super) installation_id: InstallationId,
     pub(super) workspace_id: WorkspaceId,
     pub(super) settled: Seq,
     pub(super) generation: i64,
+    pub(super) last_success_at: Option<Timestamp>,
+    pub(super) last_failure_at: Option<Timestamp>,
 }
 
 /// An append whose events have their places, provided that the batch commits.
@@ -143,8 +150,13 @@ impl Batch {
                 workspace_id: command.workspace_id,
                 settled: command.settled,
                 generation: command.generation,
+                last_success_at: None,
+                last_failure_at: None,
             });
             cursor.settled = cursor.settled.max(command.settled);
+            for attempt in &command.attempts {
+                cursor.note(attempt);
+            }
         }
         cursors.into_values().collect()
     }
@@ -165,16 +177,18 @@ impl Batch {
 
     async fn write_cursors(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         for chunk in power_of_two_chunks(&self.cursors(), ROWS_PER_STATEMENT) {
-            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 4);
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * CURSOR_COLUMNS);
             for cursor in chunk {
                 values.push(cursor.installation_id.uuid().into());
                 values.push(cursor.workspace_id.uuid().into());
                 values.push(cursor.settled.get().into());
                 values.push(cursor.generation.into());
+                values.push(cursor.last_success_at.map(Timestamp::millis).into());
+                values.push(cursor.last_failure_at.map(Timestamp::millis).into());
             }
             let head = format!("{INSERT_CURSORS} VALUES");
             let backend = transaction.get_database_backend();
-            let statement = multi_row(backend, &head, 4, chunk.len(), MOVE_CURSORS, values);
+            let statement = multi_row(backend, &head, CURSOR_COLUMNS, chunk.len(), MOVE_CURSORS, values);
             transaction.execute_raw(statement).await?;
         }
         Ok(())
@@ -279,6 +293,16 @@ impl Batch {
             transaction.execute_raw(statement).await?;
         }
         Ok(())
+    }
+}
+
+impl Cursor {
+    fn note(&mut self, attempt: &AttemptRecord) {
+        let last = match attempt.outcome {
+            AttemptOutcome::Delivered => &mut self.last_success_at,
+            _ => &mut self.last_failure_at,
+        };
+        *last = (*last).max(Some(attempt.attempted_at));
     }
 }
 

@@ -108,6 +108,8 @@ pub(super) async fn install(
         workspace_id: workspace.uuid(),
         settled_seq: head.get(),
         generation: 0,
+        last_success_at: None,
+        last_failure_at: None,
     };
     ext_delivery_cursor::Entity::insert(cursor.into_active_model())
         .exec_without_returning(transaction)

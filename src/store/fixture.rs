@@ -154,6 +154,8 @@ impl Fixture {
             workspace_id: workspace.uuid(),
             settled_seq: settled,
             generation: 1,
+            last_success_at: None,
+            last_failure_at: None,
         };
         let row = ext_delivery_cursor::ActiveModel::from(row).reset_all();
         ext_delivery_cursor::Entity::insert(row)

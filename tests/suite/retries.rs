@@ -8,6 +8,7 @@ use crate::support::{Engine, Service, TestApp, on_both_engines};
 on_both_engines! {
     a_failed_delivery_is_tried_again_with_the_same_id,
     the_history_tells_every_attempt,
+    the_last_failure_and_success_outlive_the_process,
     retry_after_is_a_minimum,
     gone_is_a_dead_letter_at_once,
     a_service_may_abort_one_message,
@@ -87,6 +88,38 @@ async fn the_history_tells_every_attempt(engine: Engine) {
         [json!(2), json!("LIVE"), json!("DELIVERED"), json!(200), answer]
     );
     app.finish().await;
+}
+
+async fn the_last_failure_and_success_outlive_the_process(engine: Engine) {
+    let mut app = TestApp::with(engine, |settings| settings.retrying_after(&["1h"])).await;
+    let workspace = app.workspace("acme").await;
+    let service = Service::behaving(Behavior::fail_first(1)).await;
+    let crm = workspace
+        .install_external("crm", &service)
+        .subscribed_to(&["crm.**"])
+        .await;
+    let health = async || crm.shown().await["health"].clone();
+    assert_eq!(health().await["lastFailureAt"], Value::Null);
+
+    let failing = workspace.publish("crm.deal.closed", json!({})).await;
+    workspace.becomes(&failing, &crm, "RETRYING").await;
+    let before = health().await;
+    app.restart().await;
+    let retrying = health().await;
+    assert!(retrying["lastFailureAt"].is_string(), "{retrying}");
+    assert_eq!(retrying["lastFailureAt"], before["lastFailureAt"]);
+    assert_eq!(
+        (&retrying["lastSuccessAt"], &retrying["retrying"]),
+        (&Value::Null, &json!(1))
+    );
+
+    let taken = workspace.publish("crm.deal.closed", json!({})).await;
+    workspace.becomes(&taken, &crm, "DELIVERED").await;
+    app.restart().await;
+    let delivered = health().await;
+    assert!(delivered["lastSuccessAt"].is_string(), "{delivered}");
+    assert_eq!(delivered["lastFailureAt"], before["lastFailureAt"]);
+    app.finish_leaving_unsettled().await;
 }
 
 async fn retry_after_is_a_minimum(engine: Engine) {

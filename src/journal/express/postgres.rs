@@ -5,7 +5,7 @@ use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::
 
 use super::{Failed, INSERT_ATTEMPTS, without_nul, wrapped};
 use crate::{
-    domain::event::PlatformEvent,
+    domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
         batch::{Cursor, count},
         command::AttemptRecord,
@@ -23,10 +23,10 @@ macro_rules! events {
 }
 
 macro_rules! cursors {
-    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+    ($a:literal, $b:literal, $c:literal, $d:literal, $e:literal, $f:literal) => {
         concat!(
-            "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) \
-             SELECT * FROM UNNEST(",
+            "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation, \
+             last_success_at, last_failure_at) SELECT * FROM UNNEST(",
             $a,
             "::uuid[], ",
             $b,
@@ -34,19 +34,26 @@ macro_rules! cursors {
             $c,
             "::bigint[], ",
             $d,
-            "::bigint[]) ON CONFLICT (installation_id) DO UPDATE SET settled_seq = excluded.settled_seq, \
-             generation = excluded.generation WHERE ext_delivery_cursor.settled_seq <= excluded.settled_seq"
+            "::bigint[], ",
+            $e,
+            "::bigint[], ",
+            $f,
+            "::bigint[]) ON CONFLICT (installation_id) DO UPDATE SET \
+             settled_seq = GREATEST(excluded.settled_seq, ext_delivery_cursor.settled_seq), \
+             generation = excluded.generation, \
+             last_success_at = COALESCE(excluded.last_success_at, ext_delivery_cursor.last_success_at), \
+             last_failure_at = COALESCE(excluded.last_failure_at, ext_delivery_cursor.last_failure_at)"
         )
     };
 }
 
 const EVENTS: &str = events!();
-const CURSORS: &str = cursors!("$1", "$2", "$3", "$4");
+const CURSORS: &str = cursors!("$1", "$2", "$3", "$4", "$5", "$6");
 const EVENTS_AND_CURSORS: &str = concat!(
     "WITH events AS (",
     events!(),
     ") ",
-    cursors!("$13", "$14", "$15", "$16")
+    cursors!("$13", "$14", "$15", "$16", "$17", "$18")
 );
 
 type Bound = Query<'static, Postgres, PgArguments>;
@@ -119,6 +126,12 @@ fn bind_cursors(query: Bound, cursors: &[Cursor]) -> Bound {
         .bind(column(cursors, |cursor| cursor.workspace_id.uuid()))
         .bind(column(cursors, |cursor| cursor.settled.get()))
         .bind(column(cursors, |cursor| cursor.generation))
+        .bind(column(cursors, |cursor| {
+            cursor.last_success_at.map(Timestamp::millis)
+        }))
+        .bind(column(cursors, |cursor| {
+            cursor.last_failure_at.map(Timestamp::millis)
+        }))
 }
 
 fn bind_attempts(query: Bound, rows: &[AttemptRecord]) -> Bound {

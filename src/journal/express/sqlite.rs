@@ -9,9 +9,9 @@ use sea_orm::{
 
 use super::{ATTEMPT_COLUMNS, Failed, INSERT_ATTEMPTS, Rows, without_nul, wrapped};
 use crate::{
-    domain::event::PlatformEvent,
+    domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
-        batch::{Cursor, EVENT_COLUMNS, INSERT_CURSORS, INSERT_EVENTS, MOVE_CURSORS, count},
+        batch::{CURSOR_COLUMNS, Cursor, EVENT_COLUMNS, INSERT_CURSORS, INSERT_EVENTS, MOVE_CURSORS, count},
         command::AttemptRecord,
     },
 };
@@ -159,7 +159,7 @@ impl Shape {
     fn text(self) -> Arc<str> {
         let (insert, columns, conflict) = match self.kind {
             Kind::Events => (INSERT_EVENTS, EVENT_COLUMNS, ""),
-            Kind::Cursors => (INSERT_CURSORS, 4, MOVE_CURSORS),
+            Kind::Cursors => (INSERT_CURSORS, CURSOR_COLUMNS, MOVE_CURSORS),
             Kind::Attempts => (INSERT_ATTEMPTS, ATTEMPT_COLUMNS, ""),
         };
         let row = format!("({})", vec!["?"; columns].join(","));
@@ -208,6 +208,8 @@ fn bind_cursor(query: Bound, cursor: &Cursor) -> Bound {
         .bind(cursor.workspace_id.uuid())
         .bind(cursor.settled.get())
         .bind(cursor.generation)
+        .bind(cursor.last_success_at.map(Timestamp::millis))
+        .bind(cursor.last_failure_at.map(Timestamp::millis))
 }
 
 fn bind_attempt(query: Bound, row: &AttemptRecord) -> Bound {

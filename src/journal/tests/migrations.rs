@@ -113,6 +113,45 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    async fn the_last_outcomes_are_carried_over_and_there_is_a_way_back(scratch: Scratch) {
+        let connection = database(&scratch, 6).await;
+        let (workspace, idle, crm) = (Clock.new_uuid(), Clock.new_uuid(), Clock.new_uuid());
+        for installation in [idle, crm] {
+            let cursor = "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) \
+                          VALUES ({1}, {2}, 7, 1)";
+            execute(&connection, cursor, &[installation, workspace]).await;
+        }
+        for (at, outcome) in [
+            (1, "DELIVERED"),
+            (2, "TIMEOUT"),
+            (3, "HTTP_5XX"),
+            (4, "DELIVERED"),
+        ] {
+            let sql = format!(
+                "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, kind, number, outcome, \
+                 duration_ms, attempted_at) VALUES ({{1}}, {{2}}, {{3}}, {{4}}, 'LIVE', 1, '{outcome}', 3, {at})"
+            );
+            execute(
+                &connection,
+                &sql,
+                &[Clock.new_uuid(), workspace, crm, Clock.new_uuid()],
+            )
+            .await;
+        }
+        Migrator::up(&connection, None).await.unwrap();
+        let carried = "SELECT settled_seq || '-' || COALESCE(last_success_at, 0) || '-' || \
+                       COALESCE(last_failure_at, 0) AS it FROM ext_delivery_cursor";
+        let mut carried = read(&connection, carried).await;
+        carried.sort();
+        assert_eq!(carried, ["7-0-0", "7-4-3"]);
+
+        Migrator::down(&connection, Some(1)).await.unwrap();
+        Migrator::up(&connection, None).await.unwrap();
+        connection.close().await.unwrap();
+    }
+);
+
+on_both_engines!(
     async fn a_demo_that_is_there_gets_chat_once(scratch: Scratch) {
         let connection = database(&scratch, 4).await;
         let (demo, other, later) = (Clock.new_uuid(), Clock.new_uuid(), Clock.new_uuid());

@@ -11,8 +11,9 @@
 //!
 //! Of those who wait, the one with the fewest turns is next, and among equals the one that came first.
 //!
-//! A connection that is kept for the next delivery needs no turn. At most half of all connections are kept
-//! that way; where it would become more, deliveries ask the service to close.
+//! A connection that is kept for the next delivery needs no turn but a [`Place`], of which there are half as many
+//! as connections. A delivery has it before its connection is made, and the connection has it from then on,
+//! so that no race keeps more than there are places. Where there is none left, deliveries ask the service to close.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -38,8 +39,8 @@ pub struct ConnectionBudget {
 
 struct Inner {
     most_turns: usize,
-    /// See [`ConnectionBudget::may_keep`].
     most_kept: usize,
+    kept: Arc<AtomicUsize>,
     sockets: Arc<AtomicUsize>,
     turns: Mutex<Turns>,
 }
@@ -70,6 +71,11 @@ pub struct Turn {
     installation: InstallationId,
 }
 
+/// The right of one connection to be there after its delivery, given back when dropped.
+#[derive(Debug)]
+#[must_use = "it is given back when dropped"]
+pub(super) struct Place(Arc<AtomicUsize>);
+
 /// An open socket, counted until dropped.
 #[derive(Debug)]
 pub(super) struct Socket(Arc<AtomicUsize>);
@@ -81,6 +87,7 @@ impl ConnectionBudget {
         let inner = Inner {
             most_turns: (most_connections - most_kept).max(2),
             most_kept,
+            kept: Arc::default(),
             sockets: Arc::default(),
             turns: Mutex::default(),
         };
@@ -103,11 +110,14 @@ impl ConnectionBudget {
         }
     }
 
-    /// Whether a connection may be kept after the delivery that is about to start. Since every delivery that
-    /// may keep its own counts as a turn or as a socket until it ends, the kept ones never exceed the bound.
-    pub(super) fn may_keep(&self) -> bool {
-        let in_use = self.inner.lock().in_use;
-        self.inner.sockets.load(Ordering::Relaxed) + in_use <= self.inner.most_kept
+    /// For one more connection that is to be kept, where there is a place left.
+    pub(super) fn place(&self) -> Option<Place> {
+        let one_more = |kept| (kept < self.inner.most_kept).then_some(kept + 1);
+        self.inner
+            .kept
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Place(Arc::clone(&self.inner.kept)))
     }
 
     pub(super) fn socket(&self) -> Socket {
@@ -243,6 +253,12 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.inner.give_back(self.installation);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

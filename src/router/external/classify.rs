@@ -136,7 +136,7 @@ fn dial_error(error: &DialError) -> Classified {
     let outcome = match error {
         DialError::Dns(_) => AttemptOutcome::Dns,
         DialError::Refused(_) => AttemptOutcome::AddressRefused,
-        DialError::Connect(_) => AttemptOutcome::Connect,
+        DialError::Connect(_) | DialError::NoPlace => AttemptOutcome::Connect,
         DialError::Timeout => AttemptOutcome::Timeout,
         DialError::Tls(_) => AttemptOutcome::Tls,
     };

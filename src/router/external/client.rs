@@ -22,7 +22,7 @@ use super::{
     classify::{self, Classified},
     pool::{Lease, Pool},
     resolver::BoundedResolver,
-    stream::Wire,
+    stream::{Keep, Wire},
     target::DeliveryTarget,
     tls::tls_config,
 };
@@ -124,7 +124,7 @@ impl ExternalClient {
         let sent = timeout(self.config.timeout, self.send(target, event, clock)).await;
         let duration = clock.elapsed(start);
         let result = match sent {
-            Ok(Ok((response, lease))) => self.answered(response, &lease, duration, clock.wall()).await,
+            Ok(Ok((response, lease))) => self.answered(response, lease, duration, clock.wall()).await,
             Ok(Err(error)) => result(classify::error(&error), None, duration, None),
             Err(_) => result(classify::timed_out(), None, duration, None),
         };
@@ -132,7 +132,10 @@ impl ExternalClient {
         result
     }
 
-    /// The head of the answer. A service may close a connection at the moment in which a delivery goes out on
+    /// The head of the answer. The place of a connection that was to be used again may have gone to another
+    /// installation when that connection turns out to be closed: nothing was sent then, and the next one is not kept.
+    ///
+    /// A service may close a connection at the moment in which a delivery goes out on
     /// it: where it had served before and nothing came back, the delivery goes out once more, on a new one.
     /// Should the service have taken it all the same, it knows it again by its `webhook-id`.
     async fn send(
@@ -141,33 +144,37 @@ impl ExternalClient {
         event: &PlatformEvent,
         clock: Clock,
     ) -> Result<(ClientResponse, Lease), SendRequestError> {
-        let lease = self.pool.lease(target);
-        let wire = Rc::<Wire>::default();
-        match self.send_on(&wire, &lease, target, event, clock).await {
+        let mut lease = self.pool.lease(target);
+        let keep = self.pool.keep(&mut lease);
+        let (wire, sent) = self.send_on(&lease, keep, target, event, clock).await;
+        let keep = match sent {
+            Err(_) if wire.lacks_place() => Keep::Not,
             Err(error) if wire.is_reused_and_silent() && classify::is_lost_connection(&error) => {
-                let lease = self.pool.renew(target);
-                let wire = Rc::<Wire>::default();
-                let response = self.send_on(&wire, &lease, target, event, clock).await?;
-                Ok((response, lease))
+                lease = self.pool.renew(target);
+                self.pool.keep(&mut lease)
             }
-            sent => Ok((sent?, lease)),
-        }
+            sent => return Ok((sent?, lease)),
+        };
+        let (_, sent) = self.send_on(&lease, keep, target, event, clock).await;
+        Ok((sent?, lease))
     }
 
     async fn send_on(
         &self,
-        wire: &Rc<Wire>,
         lease: &Lease,
+        keep: Keep,
         target: &DeliveryTarget,
         event: &PlatformEvent,
         clock: Clock,
-    ) -> Result<ClientResponse, SendRequestError> {
+    ) -> (Rc<Wire>, Result<ClientResponse, SendRequestError>) {
         let body = event.delivery_body();
         let mut request = self.request(lease, target, event, &body, clock.wall());
-        if !self.config.budget.may_keep() {
+        if matches!(keep, Keep::Not) {
             request = request.force_close();
         }
-        wire.carry(request.send_body(body)).await
+        let wire = Wire::new(keep);
+        let sent = wire.carry(request.send_body(body)).await;
+        (wire, sent)
     }
 
     fn request(
@@ -214,7 +221,7 @@ impl ExternalClient {
     async fn answered(
         &self,
         mut response: ClientResponse,
-        lease: &Lease,
+        lease: Lease,
         duration: Duration,
         now: Timestamp,
     ) -> AttemptResult {
@@ -224,7 +231,7 @@ impl ExternalClient {
         if !is_reusable(&response) {
             // `awc` has put the connection back into its pool, where what is still to come on it would be
             // taken for the answer to the next delivery. Only a new pool gets rid of it.
-            self.pool.discard(lease);
+            self.pool.discard(&lease);
         }
         result(classified, Some(status), duration, excerpt)
     }

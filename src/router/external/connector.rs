@@ -6,6 +6,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +20,7 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     budget::ConnectionBudget,
     resolver::{BoundedResolver, ResolveError},
-    stream::{DeliveryStream, Io},
+    stream::{DeliveryStream, Io, Load, Wire},
 };
 use crate::domain::address_policy::AddressPolicy;
 
@@ -40,6 +41,9 @@ pub(super) enum DialError {
     Timeout,
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
+    /// The delivery goes out once more, on a connection that is closed afterwards.
+    #[error("no place to keep the connection")]
+    NoPlace,
 }
 
 /// Resolves, checks every address, connects to the allowed ones, and speaks TLS where that is wanted.
@@ -54,6 +58,7 @@ pub(super) struct CheckedConnector {
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For all addresses of a host together, so that a dead first one leaves time for the next.
     pub(super) connect_timeout: Duration,
+    pub(super) load: Rc<Load>,
 }
 
 impl Service<ConnectInfo<Uri>> for CheckedConnector {
@@ -76,6 +81,7 @@ impl Service<ConnectInfo<Uri>> for CheckedConnector {
 
 impl CheckedConnector {
     async fn connect(&self, host: &str, port: u16) -> Result<DeliveryStream, DialError> {
+        Wire::connects(&self.budget)?;
         let stream = self.dial(host, port).await?;
         let socket = self.budget.socket();
         let io = match &self.tls {
@@ -87,7 +93,7 @@ impl CheckedConnector {
                 Io::Tls(Box::new(stream))
             }
         };
-        Ok(DeliveryStream::new(io, socket))
+        Ok(DeliveryStream::new(io, socket, Rc::clone(&self.load)))
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {

@@ -10,7 +10,12 @@ use std::{
 use actix_web::rt;
 use awc::{Client, Connector, http::uri::Authority};
 
-use super::{client::ExternalClientConfig, connector::CheckedConnector, target::DeliveryTarget};
+use super::{
+    client::ExternalClientConfig,
+    connector::CheckedConnector,
+    stream::{Counted, Keep, Load},
+    target::DeliveryTarget,
+};
 use crate::{clock::Clock, domain::address_policy::AddressPolicy};
 
 /// Shorter than the 5 s after which many servers close an idle connection, so that a request seldom meets
@@ -29,19 +34,33 @@ pub(super) struct Pool {
     is_watched: Cell<bool>,
 }
 
-#[derive(Clone)]
 struct Current {
-    lease: Lease,
+    client: Client,
+    load: Rc<Load>,
+    generation: u64,
     secure: bool,
     authority: Option<Authority>,
 }
 
-/// The client for one request. Its connection goes back to where it came from, and is closed where that has
-/// been replaced.
-#[derive(Clone)]
+/// The client for one delivery, to be held until its answer is read. Its connection goes back to where it came from,
+/// and is closed where that has been replaced.
 pub(super) struct Lease {
     pub(super) client: Client,
+    load: Rc<Load>,
     generation: u64,
+    /// See [`Pool::keep`].
+    keeps: Option<Counted>,
+}
+
+impl Current {
+    fn lease(&self) -> Lease {
+        Lease {
+            client: self.client.clone(),
+            load: Rc::clone(&self.load),
+            generation: self.generation,
+            keeps: None,
+        }
+    }
 }
 
 impl Pool {
@@ -62,7 +81,7 @@ impl Pool {
             && current.secure == target.secure
             && current.authority.as_ref() == target.dial.authority()
         {
-            return current.lease.clone();
+            return current.lease();
         }
         self.renew(target)
     }
@@ -70,16 +89,31 @@ impl Pool {
     /// A client without any connection yet, which becomes the one for all that follow.
     pub(super) fn renew(&self, target: &DeliveryTarget) -> Lease {
         self.generation.set(self.generation.get() + 1);
-        let lease = Lease {
-            client: self.build_client(target.secure),
+        let load = Rc::default();
+        let current = Current {
+            client: self.build_client(target.secure, Rc::clone(&load)),
+            load,
             generation: self.generation.get(),
-        };
-        *self.current.borrow_mut() = Some(Current {
-            lease: lease.clone(),
             secure: target.secure,
             authority: target.dial.authority().cloned(),
-        });
+        };
+        let lease = current.lease();
+        *self.current.borrow_mut() = Some(current);
         lease
+    }
+
+    /// What may become of the connection of a delivery that is about to start. One that takes a connection that
+    /// waits leaves no more behind than it found.
+    pub(super) fn keep(&self, lease: &mut Lease) -> Keep {
+        let keep = if lease.load.has_waiting() {
+            Keep::Waiting
+        } else if let Some(place) = self.config.budget.place() {
+            Keep::In(place)
+        } else {
+            return Keep::Not;
+        };
+        lease.keeps = Some(lease.load.delivery());
+        keep
     }
 
     /// Closes the connections that came back to this client, unless it is replaced already.
@@ -97,7 +131,7 @@ impl Pool {
         }
     }
 
-    fn build_client(&self, secure: bool) -> Client {
+    fn build_client(&self, secure: bool, load: Rc<Load>) -> Client {
         let config = &self.config;
         let dial = CheckedConnector {
             policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
@@ -105,6 +139,7 @@ impl Pool {
             budget: config.budget.clone(),
             tls: secure.then(|| Arc::clone(&config.tls)),
             connect_timeout: config.timeout,
+            load,
         };
         let connector = Connector::new()
             .connector(dial)

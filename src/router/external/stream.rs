@@ -4,7 +4,7 @@
 //! [`Wire`] with its task, and the connection that is written to in that task takes it along.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
@@ -18,7 +18,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{budget::Socket, interim::InterimFilter};
+use super::{
+    budget::{ConnectionBudget, Place, Socket},
+    connector::DialError,
+    interim::InterimFilter,
+};
 
 /// The longest head of an answer, interim answers before it included. Servers of HTTP take heads of 8 to
 /// 16 KiB themselves.
@@ -30,15 +34,99 @@ tokio::task_local! {
     static WIRE: Rc<Wire>;
 }
 
-/// What one request learns of the connection that carries it.
+/// What becomes of the connection once a delivery is over.
+#[derive(Debug)]
+pub(super) enum Keep {
+    Not,
+    /// It is kept, in this place if it is new.
+    In(Place),
+    /// It is kept: most probably it is one that waits, with a place.
+    Waiting,
+}
+
+/// How many connections with a place a client has, and how many deliveries that leave theirs to the next one.
 #[derive(Debug, Default)]
+pub(super) struct Load {
+    kept: Cell<usize>,
+    deliveries: Cell<usize>,
+}
+
+/// One of them, until dropped.
+#[derive(Debug)]
+pub(super) struct Counted {
+    load: Rc<Load>,
+    of: fn(&Load) -> &Cell<usize>,
+}
+
+impl Load {
+    /// Whether there are connections that none of these deliveries has use for.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.kept.get() > self.deliveries.get()
+    }
+
+    pub(super) fn delivery(self: &Rc<Self>) -> Counted {
+        self.count(|load| &load.deliveries)
+    }
+
+    fn kept(self: &Rc<Self>, place: Place) -> (Place, Counted) {
+        (place, self.count(|load| &load.kept))
+    }
+
+    fn count(self: &Rc<Self>, of: fn(&Self) -> &Cell<usize>) -> Counted {
+        let load = Rc::clone(self);
+        of(&load).set(of(&load).get() + 1);
+        Counted { load, of }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let count = (self.of)(&self.load);
+        count.set(count.get() - 1);
+    }
+}
+
+/// What one request learns of the connection that carries it.
+#[derive(Debug)]
 pub(super) struct Wire {
+    keep: RefCell<Keep>,
+    lacks_place: Cell<bool>,
     reused: Cell<bool>,
     arrived: Cell<usize>,
     head_is_read: Cell<bool>,
 }
 
 impl Wire {
+    pub(super) fn new(keep: Keep) -> Rc<Self> {
+        Rc::new(Self {
+            keep: RefCell::new(keep),
+            lacks_place: Cell::new(false),
+            reused: Cell::new(false),
+            arrived: Cell::new(0),
+            head_is_read: Cell::new(false),
+        })
+    }
+
+    /// The request of this task needs a new connection: where it is to be kept, it has a place from now on.
+    pub(super) fn connects(budget: &ConnectionBudget) -> Result<(), DialError> {
+        let with_place = |wire: &Rc<Self>| {
+            let mut keep = wire.keep.borrow_mut();
+            if matches!(*keep, Keep::Waiting) {
+                *keep = Keep::In(budget.place().ok_or_else(|| {
+                    wire.lacks_place.set(true);
+                    DialError::NoPlace
+                })?);
+            }
+            Ok(())
+        };
+        WIRE.try_with(with_place).unwrap_or(Ok(()))
+    }
+
+    /// Whether no connection was made, since there was no place to keep it.
+    pub(super) fn lacks_place(&self) -> bool {
+        self.lacks_place.get()
+    }
+
     /// Sends the request on this wire.
     pub(super) async fn carry<T, E>(
         self: &Rc<Self>,
@@ -71,8 +159,11 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct DeliveryStream {
     io: Io,
-    wire: Rc<Wire>,
+    /// The last request that was written.
+    wire: Option<Rc<Wire>>,
     interim: InterimFilter,
+    place: Option<(Place, Counted)>,
+    load: Rc<Load>,
     _socket: Socket,
 }
 
@@ -84,24 +175,43 @@ pub(super) enum Io {
 
 impl DeliveryStream {
     /// Call it in the task of the request that the connection is made for.
-    pub(super) fn new(io: Io, socket: Socket) -> Self {
-        Self {
+    pub(super) fn new(io: Io, socket: Socket, load: Rc<Load>) -> Self {
+        let mut stream = Self {
             io,
-            wire: WIRE.try_with(Rc::clone).unwrap_or_default(),
+            wire: None,
             interim: InterimFilter::default(),
+            place: None,
+            load,
             _socket: socket,
+        };
+        let _ = WIRE.try_with(|wire| stream.carry(wire));
+        stream
+    }
+
+    fn carry(&mut self, wire: &Rc<Wire>) {
+        match wire.keep.replace(Keep::Not) {
+            Keep::Not => self.place = None,
+            Keep::Waiting => {}
+            Keep::In(place) => {
+                self.place.get_or_insert_with(|| self.load.kept(place));
+            }
         }
+        self.wire = Some(Rc::clone(wire));
     }
 
     /// Another request goes out on this connection.
     fn notice_request(&mut self) {
         let _ = WIRE.try_with(|wire| {
-            if !Rc::ptr_eq(wire, &self.wire) {
+            if !self.wire.as_ref().is_some_and(|before| Rc::ptr_eq(wire, before)) {
                 wire.reused.set(true);
-                self.wire = Rc::clone(wire);
+                self.carry(wire);
                 self.interim = InterimFilter::default();
             }
         });
+    }
+
+    fn count(&self, bytes: usize) -> io::Result<()> {
+        self.wire.as_ref().map_or(Ok(()), |wire| wire.count(bytes))
     }
 
     fn tcp(&self) -> &TcpStream {
@@ -124,7 +234,7 @@ impl AsyncRead for DeliveryStream {
             let mut bytes = [0; PIECE_BYTES];
             let mut piece = ReadBuf::new(&mut bytes);
             ready!(this.io.poll_read(cx, &mut piece))?;
-            this.wire.count(piece.filled().len())?;
+            this.count(piece.filled().len())?;
             match piece.filled() {
                 [] => this.interim.ended(),
                 arrived => this.interim.arrived(arrived),
@@ -132,7 +242,7 @@ impl AsyncRead for DeliveryStream {
         }
         let before = buf.filled().len();
         ready!(this.io.poll_read(cx, buf))?;
-        Poll::Ready(this.wire.count(buf.filled().len() - before))
+        Poll::Ready(this.count(buf.filled().len() - before))
     }
 }
 

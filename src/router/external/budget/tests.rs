@@ -96,14 +96,41 @@ fn who_gives_up_waiting_takes_nothing_along() {
 }
 
 #[test]
-fn connections_are_kept_only_while_there_are_plenty() {
+fn turns_and_sockets_take_no_places() {
     let budget = budget();
-    let turns = (take(&budget, 1, 15), take(&budget, 2, 15));
-    let sockets: Vec<_> = (0..50).map(|_| budget.socket()).collect();
-    assert!(budget.may_keep());
-    let more = budget.socket();
-    assert!(!budget.may_keep());
-    drop((turns, sockets, more));
-    assert!(budget.may_keep());
+    let turns = (take(&budget, 1, 20), take(&budget, 2, 20));
+    let sockets: Vec<_> = (0..80).map(|_| budget.socket()).collect();
+    assert!(budget.place().is_some());
+    drop((turns, sockets));
     assert_eq!(budget.sockets(), 0);
+}
+
+#[test]
+fn there_are_half_as_many_places_as_connections() {
+    let budget = budget();
+    let mut places: Vec<_> = std::iter::from_fn(|| budget.place()).take(1000).collect();
+    assert_eq!(places.len(), 80);
+    places.truncate(79);
+    places.extend(budget.place());
+    assert_eq!(places.len(), 80);
+    assert!(budget.place().is_none());
+}
+
+#[test]
+fn threads_that_race_get_no_more_places_than_there_are() {
+    let budget = budget();
+    let most = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for round in 0..1000 {
+                    let places: Vec<_> = std::iter::from_fn(|| budget.place()).take(round % 40).collect();
+                    most.fetch_max(budget.inner.kept.load(Ordering::Relaxed), Ordering::Relaxed);
+                    drop(places);
+                }
+            });
+        }
+    });
+    assert!(most.into_inner() <= 80);
+    assert_eq!(budget.inner.kept.load(Ordering::Relaxed), 0);
 }

@@ -1,6 +1,12 @@
 //! Which connections are used again, and which are not.
 
-use super::kit::*;
+use super::{
+    super::{
+        connector::DialError,
+        stream::{Keep, Wire},
+    },
+    kit::*,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -118,22 +124,92 @@ async fn a_changed_address_leaves_no_connection_behind() {
     assert_eq!(delivery.config.budget.sockets(), 1);
 }
 
-#[actix_web::test]
-async fn connections_are_closed_where_there_are_few() {
-    let receiver = Receiver::start().await.unwrap();
-    let delivery = Delivery::with(ExternalClientConfig {
-        budget: ConnectionBudget::new(3),
+/// Installations that share so many connections.
+fn sharing<const N: usize>(most_connections: usize) -> [Delivery; N] {
+    let config = ExternalClientConfig {
+        budget: ConnectionBudget::new(most_connections),
         ..Delivery::to_loopback().config
-    });
-    let turn = delivery.client.turn().await;
+    };
+    std::array::from_fn(|_| Delivery::with(config.clone()))
+}
+
+#[actix_web::test]
+async fn a_connection_that_is_kept_needs_no_second_place() {
+    let receiver = Receiver::start().await.unwrap();
+    let [delivery] = sharing(3);
+    let turns = (
+        delivery.client.turn().await,
+        delivery.client.turn_of_tests().await,
+    );
+    for _ in 0..3 {
+        assert_delivered(&delivery.attempt(&receiver.url()).await);
+        assert_eq!(delivery.config.budget.sockets(), 1, "there is a place for one");
+    }
+    let received = receiver.received(3).await;
+    assert!(
+        received
+            .iter()
+            .all(|request| request.header("connection").is_none())
+    );
+    drop(turns);
+}
+
+#[actix_web::test]
+async fn deliveries_at_once_keep_no_more_connections_than_there_are_places() {
+    let receiver = Receiver::start().await.unwrap();
+    let deliveries: [_; 3] = sharing(13);
+    let url = receiver.url();
+    for round in 1..=4 {
+        let attempts = deliveries
+            .iter()
+            .flat_map(|delivery| (0..5).map(|_| delivery.attempt(&url)));
+        let results = futures_util::future::join_all(attempts).await;
+        results.iter().for_each(assert_delivered);
+        let received = receiver.received(15 * round).await;
+        let closed = received
+            .iter()
+            .filter(|request| request.header("connection") == Some("close"));
+        assert_eq!(
+            closed.count(),
+            9 * usize::try_from(round).unwrap(),
+            "six are kept and used again"
+        );
+        let sockets = || deliveries[0].config.budget.sockets();
+        while sockets() > 6 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn the_place_of_a_closed_connection_goes_to_the_next_one() {
+    let receiver = answering([RawAnswer::BytesThenClose(OK.into()), bytes(OK), bytes(OK)]).await;
+    let [delivery, other] = sharing(3);
     assert_delivered(&delivery.attempt(&receiver.url()).await);
-    assert_eq!(delivery.config.budget.sockets(), 1, "this one may be kept");
-    let other = delivery.client.turn_of_tests().await;
+    receiver.closed(1).await;
+    // The client finds out only when it asks for the connection, and then has its place for the new one.
     assert_delivered(&delivery.attempt(&receiver.url()).await);
-    let received = receiver.received(2).await;
-    assert_eq!(received[1].header("connection"), Some("close"));
-    assert_eq!(delivery.config.budget.sockets(), 0);
-    drop((turn, other));
+    assert_eq!(delivery.config.budget.sockets(), 1);
+    assert_delivered(&other.attempt(&receiver.url()).await);
+    while delivery.config.budget.sockets() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((receiver.requests(), receiver.connections()), (3, 3));
+}
+
+#[actix_web::test]
+async fn nothing_is_connected_to_be_kept_without_a_place() {
+    let budget = ConnectionBudget::new(3);
+    let wire = Wire::new(Keep::Waiting);
+    let connects = async || wire.carry(async { Wire::connects(&budget) }).await;
+    let place = budget.place();
+    assert!(matches!(connects().await, Err(DialError::NoPlace)));
+    assert!(wire.lacks_place());
+    drop(place);
+    assert!(connects().await.is_ok());
+    assert!(budget.place().is_none(), "the wire has it");
+    drop(wire);
+    assert!(budget.place().is_some());
 }
 
 #[actix_web::test]
