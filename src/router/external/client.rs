@@ -1,6 +1,6 @@
 //! The HTTP client of one external installation.
 
-use std::{fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc, time::Duration};
 
 use awc::{
     ClientRequest, ClientResponse,
@@ -79,12 +79,13 @@ impl ExternalClientConfig {
     }
 }
 
-/// Delivers to one installation, over connections of its own. Neither `Send` nor shared: it lives in one
-/// `ExternalDeliveryActor` and must be used and dropped on an actix arbiter.
+/// Delivers to one installation, over the connections that its thread has to the service. Neither `Send` nor shared:
+/// it lives in one `ExternalDeliveryActor` and must be used and dropped on an actix arbiter.
 pub struct ExternalClient {
     config: ExternalClientConfig,
     installation: InstallationId,
-    pool: Rc<Pool>,
+    /// Of the latest target.
+    pool: RefCell<Option<Rc<Pool>>>,
 }
 
 impl ExternalClient {
@@ -92,7 +93,7 @@ impl ExternalClient {
         Self {
             config: config.clone(),
             installation,
-            pool: Rc::new(Pool::new(config.clone())),
+            pool: RefCell::default(),
         }
     }
 
@@ -121,15 +122,25 @@ impl ExternalClient {
         clock: Clock,
     ) -> AttemptResult {
         let start = clock.instant();
-        let sent = timeout(self.config.timeout, self.send(target, event, clock)).await;
+        let pool = self.pool(target);
+        let sent = timeout(self.config.timeout, self.send(&pool, target, event, clock)).await;
         let duration = clock.elapsed(start);
         let result = match sent {
-            Ok(Ok((response, lease))) => self.answered(response, lease, duration, clock.wall()).await,
+            Ok(Ok((response, lease))) => answered(&pool, response, lease, duration, clock.wall()).await,
             Ok(Err(error)) => result(classify::error(&error), None, duration, None),
             Err(_) => result(classify::timed_out(), None, duration, None),
         };
-        self.pool.used(clock);
+        pool.used(clock);
         result
+    }
+
+    /// The connections for deliveries to the target.
+    fn pool(&self, target: &DeliveryTarget) -> Rc<Pool> {
+        let mut pool = self.pool.borrow_mut();
+        if let Some(pool) = pool.as_ref().filter(|pool| pool.is_of(target)) {
+            return Rc::clone(pool);
+        }
+        Rc::clone(pool.insert(Pool::of(&self.config, target)))
     }
 
     /// The head of the answer. The place of a connection that was to be used again may have gone to another
@@ -140,18 +151,19 @@ impl ExternalClient {
     /// Should the service have taken it all the same, it knows it again by its `webhook-id`.
     async fn send(
         &self,
+        pool: &Pool,
         target: &DeliveryTarget,
         event: &PlatformEvent,
         clock: Clock,
     ) -> Result<(ClientResponse, Lease), SendRequestError> {
-        let mut lease = self.pool.lease(target);
-        let keep = self.pool.keep(&mut lease);
+        let mut lease = pool.lease();
+        let keep = pool.keep(&mut lease);
         let (wire, sent) = self.send_on(&lease, keep, target, event, clock).await;
         let keep = match sent {
             Err(_) if wire.lacks_place() => Keep::Not,
             Err(error) if wire.is_reused_and_silent() && classify::is_lost_connection(&error) => {
-                lease = self.pool.renew(target);
-                self.pool.keep(&mut lease)
+                lease = pool.renew();
+                pool.keep(&mut lease)
             }
             sent => return Ok((sent?, lease)),
         };
@@ -217,24 +229,24 @@ impl ExternalClient {
         }
         request
     }
+}
 
-    async fn answered(
-        &self,
-        mut response: ClientResponse,
-        lease: Lease,
-        duration: Duration,
-        now: Timestamp,
-    ) -> AttemptResult {
-        let status = response.status();
-        let classified = classify::head(status, response.headers(), now);
-        let excerpt = read_excerpt(&mut response).await;
-        if !is_reusable(&response) {
-            // `awc` has put the connection back into its pool, where what is still to come on it would be
-            // taken for the answer to the next delivery. Only a new pool gets rid of it.
-            self.pool.discard(&lease);
-        }
-        result(classified, Some(status), duration, excerpt)
+async fn answered(
+    pool: &Pool,
+    mut response: ClientResponse,
+    lease: Lease,
+    duration: Duration,
+    now: Timestamp,
+) -> AttemptResult {
+    let status = response.status();
+    let classified = classify::head(status, response.headers(), now);
+    let excerpt = read_excerpt(&mut response).await;
+    if !is_reusable(&response) {
+        // `awc` has put the connection back into its pool, where what is still to come on it would be taken for
+        // the answer to the next delivery. Only a new pool gets rid of it.
+        pool.discard(&lease);
     }
+    result(classified, Some(status), duration, excerpt)
 }
 
 impl fmt::Debug for ExternalClient {

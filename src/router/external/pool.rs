@@ -1,7 +1,10 @@
-//! The connections of one installation.
+//! The connections to one origin, shared by all installations of a thread that deliver to it: the service of an
+//! extension is mostly the same for all workspaces that have it installed, and with connections of their own ten
+//! thousand of them would open one each, for an event now and then.
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,9 +25,37 @@ use crate::{clock::Clock, domain::address_policy::AddressPolicy};
 /// a connection that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
-/// Keeps connections for the next delivery, for 4 s and to one origin only. It lives on one arbiter.
+thread_local! {
+    /// Those that somebody uses.
+    static POOLS: RefCell<HashMap<Origin, Weak<Pool>>> = RefCell::default();
+}
+
+/// What connections have to have in common to be exchangeable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Origin {
+    secure: bool,
+    authority: Authority,
+    /// The address of what all clients of one configuration share.
+    config: usize,
+}
+
+impl Origin {
+    /// None for a target without an authority, which nothing can be sent to.
+    fn of(config: &ExternalClientConfig, target: &DeliveryTarget) -> Option<Self> {
+        Some(Self {
+            secure: target.secure,
+            authority: target.dial.authority()?.clone(),
+            config: Arc::as_ptr(&config.resolver).addr(),
+        })
+    }
+}
+
+/// Keeps connections for the next delivery, for 4 s. It lives on one arbiter.
 pub(super) struct Pool {
     config: ExternalClientConfig,
+    /// None for one that nobody else finds.
+    origin: Option<Origin>,
+    secure: bool,
     /// None until the first delivery, and again when there was none for 4 s.
     current: RefCell<Option<Current>>,
     /// Counts the clients made so far.
@@ -38,8 +69,6 @@ struct Current {
     client: Client,
     load: Rc<Load>,
     generation: u64,
-    secure: bool,
-    authority: Option<Authority>,
 }
 
 /// The client for one delivery, to be held until its answer is read. Its connection goes back to where it came from,
@@ -64,9 +93,32 @@ impl Current {
 }
 
 impl Pool {
-    pub(super) fn new(config: ExternalClientConfig) -> Self {
+    /// The pool of this thread for deliveries to the target.
+    pub(super) fn of(config: &ExternalClientConfig, target: &DeliveryTarget) -> Rc<Self> {
+        let Some(origin) = Origin::of(config, target) else {
+            return Rc::new(Self::new(config, None, target.secure));
+        };
+        POOLS.with_borrow_mut(|pools| {
+            if let Some(pool) = pools.get(&origin).and_then(Weak::upgrade) {
+                return pool;
+            }
+            let pool = Rc::new(Self::new(config, Some(origin.clone()), target.secure));
+            pools.insert(origin, Rc::downgrade(&pool));
+            pool
+        })
+    }
+
+    /// Whether deliveries to the target go through this one.
+    pub(super) fn is_of(&self, target: &DeliveryTarget) -> bool {
+        let authority = self.origin.as_ref().map(|origin| &origin.authority);
+        self.secure == target.secure && authority == target.dial.authority()
+    }
+
+    fn new(config: &ExternalClientConfig, origin: Option<Origin>, secure: bool) -> Self {
         Self {
-            config,
+            config: config.clone(),
+            origin,
+            secure,
             current: RefCell::default(),
             generation: Cell::new(0),
             last_used: Cell::new(None),
@@ -74,28 +126,22 @@ impl Pool {
         }
     }
 
-    /// The client for a delivery to the target. `awc` tells connections apart by their authority alone and
-    /// looks at the age of those to the same one only: a change of either starts a new client.
-    pub(super) fn lease(&self, target: &DeliveryTarget) -> Lease {
-        if let Some(current) = self.current.borrow().as_ref()
-            && current.secure == target.secure
-            && current.authority.as_ref() == target.dial.authority()
-        {
+    /// The client for a delivery.
+    pub(super) fn lease(&self) -> Lease {
+        if let Some(current) = self.current.borrow().as_ref() {
             return current.lease();
         }
-        self.renew(target)
+        self.renew()
     }
 
     /// A client without any connection yet, which becomes the one for all that follow.
-    pub(super) fn renew(&self, target: &DeliveryTarget) -> Lease {
+    pub(super) fn renew(&self) -> Lease {
         self.generation.set(self.generation.get() + 1);
         let load = Rc::default();
         let current = Current {
-            client: self.build_client(target.secure, Rc::clone(&load)),
+            client: self.build_client(Rc::clone(&load)),
             load,
             generation: self.generation.get(),
-            secure: target.secure,
-            authority: target.dial.authority().cloned(),
         };
         let lease = current.lease();
         *self.current.borrow_mut() = Some(current);
@@ -131,13 +177,13 @@ impl Pool {
         }
     }
 
-    fn build_client(&self, secure: bool, load: Rc<Load>) -> Client {
+    fn build_client(&self, load: Rc<Load>) -> Client {
         let config = &self.config;
         let dial = CheckedConnector {
             policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
             resolver: Arc::clone(&config.resolver),
             budget: config.budget.clone(),
-            tls: secure.then(|| Arc::clone(&config.tls)),
+            tls: self.secure.then(|| Arc::clone(&config.tls)),
             connect_timeout: config.timeout,
             load,
         };
@@ -153,6 +199,20 @@ impl Pool {
             .disable_redirects()
             .no_default_headers()
             .finish()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let Some(origin) = &self.origin else { return };
+        // The thread may be ending. And where the last user has gone, the next may have come already.
+        let _ = POOLS.try_with(|pools| {
+            if let Ok(mut pools) = pools.try_borrow_mut()
+                && pools.get(origin).is_some_and(|pool| pool.strong_count() == 0)
+            {
+                pools.remove(origin);
+            }
+        });
     }
 }
 

@@ -183,18 +183,19 @@ async fn deliveries_at_once_keep_no_more_connections_than_there_are_places() {
 
 #[actix_web::test]
 async fn the_place_of_a_closed_connection_goes_to_the_next_one() {
-    let receiver = answering([RawAnswer::BytesThenClose(OK.into()), bytes(OK), bytes(OK)]).await;
+    let receiver = answering([RawAnswer::BytesThenClose(OK.into()), bytes(OK)]).await;
+    let elsewhere = answering([bytes(OK)]).await;
     let [delivery, other] = sharing(3);
     assert_delivered(&delivery.attempt(&receiver.url()).await);
     receiver.closed(1).await;
     // The client finds out only when it asks for the connection, and then has its place for the new one.
     assert_delivered(&delivery.attempt(&receiver.url()).await);
     assert_eq!(delivery.config.budget.sockets(), 1);
-    assert_delivered(&other.attempt(&receiver.url()).await);
+    assert_delivered(&other.attempt(&elsewhere.url()).await);
     while delivery.config.budget.sockets() > 1 {
         tokio::task::yield_now().await;
     }
-    assert_eq!((receiver.requests(), receiver.connections()), (3, 3));
+    assert_eq!((receiver.requests(), receiver.connections()), (2, 2));
 }
 
 #[actix_web::test]
@@ -230,4 +231,52 @@ async fn many_deliveries_at_once_share_one_client() {
     let results = futures_util::future::join_all((0..64).map(|_| delivery.attempt(&url))).await;
     results.iter().for_each(assert_delivered);
     assert_eq!(receiver.count(), 64);
+}
+
+#[actix_web::test]
+async fn installations_of_one_service_share_connections() {
+    let receiver = answering([bytes(OK), bytes(OK), bytes(OK)]).await;
+    let first = Delivery::to_loopback();
+    let second = Delivery::with(first.config.clone());
+    for delivery in [&first, &second, &first] {
+        assert_delivered(&delivery.attempt(&receiver.url()).await);
+    }
+    assert_eq!((receiver.requests(), receiver.connections()), (3, 1));
+    drop(first);
+    assert_delivered(&second.attempt(&receiver.url()).await);
+    assert_eq!(receiver.connections(), 1, "whoever is left has it");
+}
+
+#[actix_web::test]
+async fn no_connection_outlives_its_last_installation() {
+    let receiver = answering([bytes(OK), bytes(OK)]).await;
+    let delivery = Delivery::to_loopback();
+    assert_delivered(&delivery.attempt(&receiver.url()).await);
+    let next = Delivery::with(delivery.config.clone());
+    drop(delivery);
+    assert_delivered(&next.attempt(&receiver.url()).await);
+    assert_eq!(receiver.connections(), 2);
+}
+
+#[actix_web::test]
+async fn an_installation_that_moves_uses_the_connections_of_its_new_service() {
+    let (old, new) = (
+        answering([bytes(OK)]).await,
+        answering([bytes(OK), bytes(OK)]).await,
+    );
+    let moving = Delivery::to_loopback();
+    let other = Delivery::with(moving.config.clone());
+    assert_delivered(&other.attempt(&new.url()).await);
+    assert_delivered(&moving.attempt(&old.url()).await);
+    assert_delivered(&moving.attempt(&new.url()).await);
+    assert_eq!((old.connections(), new.connections()), (1, 1));
+}
+
+#[actix_web::test]
+async fn what_differs_in_its_settings_shares_nothing() {
+    let receiver = answering([bytes(OK), bytes(OK)]).await;
+    let (one, other) = (Delivery::to_loopback(), Delivery::to_loopback());
+    assert_delivered(&one.attempt(&receiver.url()).await);
+    assert_delivered(&other.attempt(&receiver.url()).await);
+    assert_eq!(receiver.connections(), 2);
 }
