@@ -10,8 +10,8 @@ use crate::time;
 
 /// How long a handler of [`Busy`] computes.
 const BUSY_SECONDS: f64 = 2.0;
-/// How long an effect of [`Slow`] takes, which is below what is allowed to one.
-const SLOW: Duration = Duration::from_millis(200);
+/// How long an effect of [`Slow`] takes, which is well below what is allowed to one: no stall of the machine ends it.
+const SLOW: Duration = Duration::from_millis(150);
 
 /// As much of a payload as matters here.
 #[derive(Deserialize)]

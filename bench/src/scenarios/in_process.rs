@@ -130,7 +130,7 @@ async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table>
         load: format!(
             "Open loop at {PER_SECOND} events/s for an asynchronous handler, corrected for coordinated omission; beside \
              none, beside an extension whose handlers compute for 2 s each, as many at a time as there are cores, and \
-             beside one whose effects take 200 ms and which had {FIRST_SLOW_ONES} of them before"
+             beside one whose effects take 150 ms and which had {FIRST_SLOW_ONES} of them before"
         ),
         rows_are: "the other extension",
         rows: [without, computes, slow].into_iter().chain(ratios).collect(),
@@ -146,8 +146,8 @@ fn enough(key: &str, engine: Engine, seconds: u64) -> u64 {
         (host::BUSY_EVENT, _) => lasting,
         // One at a time beside the writer.
         (_, Engine::Postgres) => 5 * lasting,
-        // One in 40 s, as long as there are others.
-        (_, Engine::Sqlite) => lasting.div_ceil(40) + 1,
+        // One in 30 s, as long as there are others.
+        (_, Engine::Sqlite) => lasting.div_ceil(30) + 1,
     }
 }
 
