@@ -8,6 +8,7 @@ pub mod email;
 pub mod entropy;
 pub mod expiring;
 pub mod key_file;
+mod memory;
 pub mod passwords;
 pub mod seal;
 pub mod sessions;

@@ -24,7 +24,6 @@ pub mod domain;
 pub mod extension;
 pub mod http;
 pub mod journal;
-mod memory;
 pub mod receive;
 pub mod router;
 pub mod server;

@@ -9,8 +9,7 @@ use argon2::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::entropy;
-use crate::memory;
+use super::{entropy, memory};
 
 /// The shortest password, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 8;
