@@ -8,7 +8,7 @@ use crate::{
         id::{EventId, InstallationId},
         seq::Seq,
     },
-    simulation::tables::{Installed, LetterStatus, Tables, live},
+    simulation::tables::{Installed, Letter, LetterStatus, Tables, live},
 };
 
 impl Witness {
@@ -95,8 +95,13 @@ impl Witness {
             if delivered > 0 && letter.is_some() && self.successions(id) == 0 {
                 self.violated(format!("{} is delivered to {id} and dead", event.id));
             }
-            if letter.is_some_and(|letter| letter.status == LetterStatus::Replaying) && !may_wait {
-                self.violated(format!("the replay of {} to {id} has not ended", event.id));
+            if letter.is_some_and(|letter| {
+                letter.status == LetterStatus::Replaying && !replay_waits(letter, tables)
+            }) {
+                self.violated(format!(
+                    "the replay of the letter of {} and {id} has not ended",
+                    event.id
+                ));
             }
         }
     }
@@ -128,4 +133,12 @@ impl Witness {
     fn successions(&self, id: InstallationId) -> u32 {
         self.lanes.get(&id).map_or(0, |lane| lane.successions)
     }
+}
+
+/// Whether the replay of the letter, perhaps to another installation than it was of, waits for one that is held.
+fn replay_waits(letter: &Letter, tables: &Tables) -> bool {
+    tables.retries.iter().any(|((to, _), retry)| {
+        retry.dead_letter_id == Some(letter.id)
+            && tables.installations.get(to).is_some_and(Installed::is_held)
+    })
 }
