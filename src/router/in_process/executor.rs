@@ -47,9 +47,6 @@ struct Pool {
     permits: Semaphore,
 }
 
-/// The nice value of threads for asynchronous handlers.
-const NICE: i32 = 10;
-
 struct Worker {
     arbiter: Arbiter,
     /// Handlers that run, or wait, on it.
@@ -117,7 +114,7 @@ impl EventExecutor {
     fn pool(&self, extension: &str, running: Running) -> Arc<Pool> {
         let mut pools = locked(&self.pools);
         let key = (extension.to_owned(), running);
-        let start = || Arc::new(Pool::start(running, self.threads, self.concurrency));
+        let start = || Arc::new(Pool::start(self.threads, self.concurrency));
         Arc::clone(pools.entry(key).or_insert_with(start))
     }
 
@@ -140,28 +137,11 @@ impl fmt::Debug for EventExecutor {
     }
 }
 
-/// Lets every other thread go first: nobody waits for an asynchronous handler, however long it computes. A server
-/// that has nothing else to do gives it all the same.
-fn stand_back() {
-    // The nice value is one of the thread's own on Linux alone (setpriority(2), "C library/kernel differences").
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        log::warn!(error:%; "the priority of the threads of asynchronous handlers cannot be lowered");
-    }
-}
-
 impl Pool {
-    fn start(running: Running, threads: usize, concurrency: usize) -> Self {
-        let worker = |_| {
-            let arbiter = Arbiter::new();
-            if running == Running::Asynchronous {
-                // One that has stopped already does no work either.
-                arbiter.spawn_fn(stand_back);
-            }
-            Worker {
-                arbiter,
-                busy: Arc::default(),
-            }
+    fn start(threads: usize, concurrency: usize) -> Self {
+        let worker = |_| Worker {
+            arbiter: Arbiter::new(),
+            busy: Arc::default(),
         };
         Self {
             workers: (0..threads).map(worker).collect(),
