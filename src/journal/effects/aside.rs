@@ -101,9 +101,14 @@ impl Aside {
 
     /// Gives the connection back.
     pub(in crate::journal) async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
-            // Nobody can act on a failure to close.
-            let _ = connection.close().await;
+        let close = async {
+            if let Some(connection) = self.connection.lock().await.take() {
+                // Nobody can act on a failure to close.
+                let _ = connection.close().await;
+            }
+        };
+        if timeout(PATIENCE, close).await.is_err() {
+            log::warn!("the connection for slow effects does not end in time; it ends with the process");
         }
     }
 
@@ -138,7 +143,9 @@ impl Aside {
         theirs: EffectWork,
     ) -> Result<Result<DatabaseTransaction, EffectEnd>, Broken> {
         let broken = |_| Broken(EffectEnd::Unavailable);
-        let savepoint = Arc::new(transaction.begin().await.map_err(broken)?);
+        let silent = |_| Broken(EffectEnd::Unavailable);
+        let begun = timeout(PATIENCE, transaction.begin()).await.map_err(silent)?;
+        let savepoint = Arc::new(begun.map_err(broken)?);
         let bounds = Bounds {
             limit: self.limit,
             guard: &self.guard,
@@ -156,9 +163,10 @@ impl Aside {
             Worked::Done => {
                 // It fails where there is no savepoint any more.
                 let ended = |_| Broken(EffectEnd::EndedTransaction);
-                savepoint.commit().await.map_err(ended)?;
-                let restored = transaction.execute_unprepared(RESTORE_TIMEOUT).await;
-                restored.map_err(broken)?;
+                let commit = timeout(PATIENCE, savepoint.commit());
+                commit.await.map_err(silent)?.map_err(ended)?;
+                let restore = timeout(PATIENCE, transaction.execute_unprepared(RESTORE_TIMEOUT));
+                restore.await.map_err(silent)?.map_err(broken)?;
                 Ok(Ok(transaction))
             }
             Worked::Ended(end) => {

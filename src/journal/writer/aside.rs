@@ -141,9 +141,12 @@ impl Writer {
             // Who asked may have gone.
             let _ = command.reply.send(EffectEnd::Unavailable);
         }
-        if let Some(aside) = &mut self.aside {
-            aside.answer().await;
+        let Some(aside) = &mut self.aside else { return };
+        let answered = timeout(TRANSACTION_TIMEOUT, aside.answer()).await.is_ok();
+        if answered {
             self.finish_aside().await;
+        } else if let Some(aside) = self.aside.take() {
+            aside.give_up();
         }
     }
 }
