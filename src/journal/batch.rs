@@ -24,10 +24,12 @@ use crate::domain::{
 /// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
 const ROWS_PER_STATEMENT: usize = 128;
 pub(super) const EVENT_COLUMNS: usize = 12;
-pub(super) const INSERT_EVENTS: &str = "INSERT INTO platform_event (workspace_id, seq, id, event_key, \
+/// What an event fills, for INSERT INTO.
+pub(super) const EVENT_ROW: &str = "platform_event (workspace_id, seq, id, event_key, \
      schema_version, actor, payload, occurred_at, traceparent, causation_id, correlation_id, causation_depth)";
-pub(super) const INSERT_CURSORS: &str = "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation, last_success_at, \
-     last_failure_at)";
+/// What a cursor fills, for INSERT INTO.
+pub(super) const CURSOR_ROW: &str = "ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation, \
+     last_success_at, last_failure_at)";
 pub(super) const CURSOR_COLUMNS: usize = 6;
 /// A cursor never moves back; what was not attempted leaves the times of the last outcomes as they are.
 pub(super) const MOVE_CURSORS: &str = "ON CONFLICT (installation_id) DO UPDATE SET \
@@ -186,7 +188,7 @@ impl Batch {
                 values.push(cursor.last_success_at.map(Timestamp::millis).into());
                 values.push(cursor.last_failure_at.map(Timestamp::millis).into());
             }
-            let head = format!("{INSERT_CURSORS} VALUES");
+            let head = format!("INSERT INTO {CURSOR_ROW} VALUES");
             let backend = transaction.get_database_backend();
             let statement = multi_row(backend, &head, CURSOR_COLUMNS, chunk.len(), MOVE_CURSORS, values);
             transaction.execute_raw(statement).await?;
@@ -327,7 +329,7 @@ pub(super) async fn insert_events(
         for event in chunk {
             values.extend(event_values(event));
         }
-        let head = format!("{INSERT_EVENTS} VALUES");
+        let head = format!("INSERT INTO {EVENT_ROW} VALUES");
         let statement = multi_row(backend, &head, EVENT_COLUMNS, chunk.len(), "", values);
         transaction.execute_raw(statement).await?;
     }

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::domain::event::PlatformEvent;
 
-const INSERT_ATTEMPTS: &str = "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
+/// What an attempt fills, for INSERT INTO.
+const ATTEMPT_ROW: &str = "ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
      handler, kind, number, outcome, http_status, duration_ms, error, response, attempted_at)";
 const ATTEMPT_COLUMNS: usize = 13;
 

@@ -7,11 +7,11 @@ use sea_orm::{
     sqlx::{self, AssertSqlSafe, SqliteConnection, query::Query, sqlite::SqliteArguments},
 };
 
-use super::{ATTEMPT_COLUMNS, Failed, INSERT_ATTEMPTS, Rows, without_nul, wrapped};
+use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, without_nul, wrapped};
 use crate::{
     domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
-        batch::{CURSOR_COLUMNS, Cursor, EVENT_COLUMNS, INSERT_CURSORS, INSERT_EVENTS, MOVE_CURSORS, count},
+        batch::{CURSOR_COLUMNS, CURSOR_ROW, Cursor, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS, count},
         command::AttemptRecord,
     },
 };
@@ -32,7 +32,9 @@ pub(super) struct Texts(HashMap<Shape, Arc<str>>);
 struct Shape {
     kind: Kind,
     rows: usize,
-    /// What goes before and after the INSERT, so that it needs no trip of its own.
+    /// How it inserts.
+    insert: &'static str,
+    /// What goes before and after that, so that it needs no trip of its own.
     before: &'static str,
     after: &'static str,
 }
@@ -43,6 +45,12 @@ enum Kind {
     Cursors,
     Attempts,
 }
+
+const ALONE: &str = "INSERT INTO";
+/// In a transaction that is rolled back as a whole where a row is refused. Otherwise SQLite copies each page that a
+/// statement changes, to be able to undo that statement alone, and beyond 64 KiB of them into a temporary file
+/// (sqlite.org/tempfiles.html, "Statement Journal Files").
+const FRAMED: &str = "INSERT OR FAIL INTO";
 
 /// How a transaction begins and ends, where it has more than one statement.
 struct Frame {
@@ -105,6 +113,7 @@ async fn write(
         let (is_first, is_last) = (index == 0, index + 1 == statements.len());
         let text = texts.of(
             *rows,
+            if is_framed { FRAMED } else { ALONE },
             if is_framed && is_first { frame.begin } else { "" },
             if is_framed && is_last { frame.commit } else { "" },
         );
@@ -139,7 +148,13 @@ fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 impl Texts {
-    fn of(&mut self, rows: Rows<'_>, before: &'static str, after: &'static str) -> Arc<str> {
+    fn of(
+        &mut self,
+        rows: Rows<'_>,
+        insert: &'static str,
+        before: &'static str,
+        after: &'static str,
+    ) -> Arc<str> {
         let (kind, rows) = match rows {
             Rows::Events(rows) => (Kind::Events, rows.len()),
             Rows::Cursors(rows) => (Kind::Cursors, rows.len()),
@@ -148,6 +163,7 @@ impl Texts {
         let shape = Shape {
             kind,
             rows,
+            insert,
             before,
             after,
         };
@@ -157,10 +173,10 @@ impl Texts {
 
 impl Shape {
     fn text(self) -> Arc<str> {
-        let (insert, columns, conflict) = match self.kind {
-            Kind::Events => (INSERT_EVENTS, EVENT_COLUMNS, ""),
-            Kind::Cursors => (INSERT_CURSORS, CURSOR_COLUMNS, MOVE_CURSORS),
-            Kind::Attempts => (INSERT_ATTEMPTS, ATTEMPT_COLUMNS, ""),
+        let (table, columns, conflict) = match self.kind {
+            Kind::Events => (EVENT_ROW, EVENT_COLUMNS, ""),
+            Kind::Cursors => (CURSOR_ROW, CURSOR_COLUMNS, MOVE_CURSORS),
+            Kind::Attempts => (ATTEMPT_ROW, ATTEMPT_COLUMNS, ""),
         };
         let row = format!("({})", vec!["?"; columns].join(","));
         let rows = vec![row; self.rows].join(",");
@@ -168,8 +184,8 @@ impl Shape {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "{}{insert} VALUES {rows} {conflict}{}",
-            self.before, self.after
+            "{}{} {table} VALUES {rows} {conflict}{}",
+            self.before, self.insert, self.after
         );
         text.into()
     }
