@@ -99,7 +99,7 @@ impl Writer {
                 break;
             }
         }
-        self.write_attempts().await;
+        while self.write_attempts().await {}
         self.keep_house().await;
         self.storage.close(self.connection).await;
         if let Some(reply) = stopped {
@@ -195,12 +195,16 @@ impl Writer {
         self.next_housekeeping = self.clock.instant() + pause;
     }
 
-    /// Writes the history. It is no promise: what cannot be written is dropped with a warning.
-    async fn write_attempts(&mut self) {
-        let rows = self.attempts.take();
-        let (Some(connection), false) = (self.connection.clone(), rows.is_empty()) else {
-            return;
+    /// Writes a piece of the history. It is no promise: what cannot be written is dropped with a warning. False where
+    /// there was nothing, or nowhere to write it.
+    async fn write_attempts(&mut self) -> bool {
+        let Some(connection) = self.connection.clone() else {
+            return false;
         };
+        let rows = self.attempts.take();
+        if rows.is_empty() {
+            return false;
+        }
         let outcome = bounded(connection.write_attempts(&rows)).await;
         if !matches!(outcome, Outcome::Committed(())) {
             log::warn!(rows = rows.len(); "attempts could not be recorded");
@@ -208,6 +212,7 @@ impl Writer {
         if matches!(outcome, Outcome::Unknown) {
             self.lose_connection("the history could not be written");
         }
+        true
     }
 }
 
