@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use sea_orm::{
     DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
     sqlx::{
-        ConnectOptions,
-        pool::PoolConnectionMetadata,
+        ConnectOptions, Database, Postgres, Sqlite,
+        pool::{PoolConnectionMetadata, PoolOptions},
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{
             SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -129,13 +129,7 @@ impl DatabaseUrl {
         match self {
             Self::Sqlite(options) => {
                 let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");
-                let pool = SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .min_connections(0)
-                    .max_lifetime(None)
-                    .idle_timeout(None)
-                    .test_before_acquire(false)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                let pool = never_exchanged::<Sqlite>()
                     .after_connect(guarded(guard))
                     .connect_with(options)
                     .await
@@ -158,6 +152,17 @@ impl DatabaseUrl {
     }
 }
 
+/// A pool of one connection that it neither ends nor replaces by itself.
+fn never_exchanged<DB: Database>() -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(1)
+        .min_connections(0)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
 /// A pool of one session with this name, see [`DatabaseUrl::writer`].
 async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseConnection, DbErr> {
     let options = options
@@ -165,13 +170,7 @@ async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseC
         .application_name(name)
         .options(SESSION)
         .options([("synchronous_commit", "on")]);
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .min_connections(0)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .test_before_acquire(false)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+    let pool = never_exchanged::<Postgres>()
         .connect_with(options.clone())
         .await
         .map_err(no_connection)?;
