@@ -178,6 +178,11 @@ impl Lane {
         self.go_on(now, commands);
     }
 
+    /// All that was commanded is done. An actor that panics after that does not panic over the end of an attempt.
+    pub fn obeyed(&mut self) {
+        self.vigil.rest();
+    }
+
     /// What a successor has to know if this lane's actor has just panicked, be it in the middle of
     /// [`Lane::handle`] or while it does what was commanded. Never panics. The first panic names nobody; a
     /// panic of a lane that was told of one before names the delivery that was alone in flight, or that had

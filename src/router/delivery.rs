@@ -178,6 +178,9 @@ impl<M: Means> DeliveryActor<M> {
         let clock = self.shared.clock;
         lane.handle(input, clock.now(), clock.random(), &mut self.commands);
         self.obey(ctx);
+        if let Some(lane) = &mut self.lane {
+            lane.obeyed();
+        }
     }
 
     fn obey(&mut self, ctx: &mut Context<Self>) {

@@ -29,8 +29,8 @@ pub(super) struct Vigil {
     suspicion: Suspicion,
     /// Suspected retries that are still in the retry table were due before this.
     retries_due_by: Timestamp,
-    /// The delivery whose attempt ended with the latest input. It is not in flight any more, but may be what
-    /// the actor panics over while it handles that end.
+    /// The delivery whose attempt ended with the input that is being handled. It is not in flight any more, but may
+    /// be what the actor panics over.
     ending: Option<DeliveryKey>,
 }
 
@@ -49,6 +49,11 @@ impl Vigil {
             Input::AttemptFinished { key, .. } => Some(*key),
             _ => None,
         };
+    }
+
+    /// The input is handled, and all that came of it is done.
+    pub(super) fn rest(&mut self) {
+        self.ending = None;
     }
 
     /// Whether attempts go one at a time, each when the one before is durably settled.

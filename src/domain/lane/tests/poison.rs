@@ -124,6 +124,19 @@ fn an_attempt_that_ends_without_a_panic_clears_its_delivery() {
 }
 
 #[test]
+fn an_end_that_is_handled_is_not_what_the_actor_panics_over_later() {
+    let mut world = world(16, 8, 1);
+    world.panic(|| false);
+    // Delivered each time, and never settled: it is delivered once more, and not given up.
+    for _ in 0..10 {
+        world.answer_read(usize::MAX);
+        assert_eq!(in_flight(&world), [live(1, 1)]);
+        world.finish_seq(1, DELIVERED);
+        world.panic(|| false);
+    }
+}
+
+#[test]
 fn an_actor_that_panics_with_nothing_in_flight_suspects_nobody() {
     let mut world = world(16, 8, 1);
     world.run_out(|| DELIVERED);

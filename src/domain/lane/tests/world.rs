@@ -235,6 +235,7 @@ impl World {
         let mut commands = Vec::new();
         self.lane.handle(input, self.now, random, &mut commands);
         self.take(commands);
+        self.lane.obeyed();
         self.check_bounds();
     }
 
