@@ -59,6 +59,6 @@ impl Progress {
 }
 
 #[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
-fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     eprintln!("{text}");
 }

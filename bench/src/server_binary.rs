@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::progress;
+
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The server at this path, or that of this source, which is built first so that it is never a stale one.
@@ -16,6 +18,7 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = target_folder()?;
+    progress::line("building the server, which takes minutes where its source has changed");
     let status = Command::new(cargo)
         .current_dir(WORKSPACE)
         .args([

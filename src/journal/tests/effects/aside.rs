@@ -7,12 +7,18 @@ use super::*;
 /// Patience enough that no test depends on its time.
 const LONG: Duration = Duration::from_secs(60);
 
-async fn open(scratch: &Scratch) -> Journal {
+/// With an installation that is known to have slow effects.
+async fn slowed(scratch: &Scratch) -> (Journal, Given) {
     let settings = crate::journal::JournalSettings {
         effect_timeout: LONG,
         ..scratch.settings()
     };
-    scratch.open_with(settings).await
+    let journal = scratch.open_with(settings).await;
+    let given = Given::new(scratch, &journal).await;
+    let (work, _entered, _release) = held("never");
+    let end = given.run(&journal, (event_id(), 1), work, Vec::new());
+    assert!(matches!(end.await, Ok(EffectEnd::Again)));
+    (journal, given)
 }
 
 /// Enters, and then waits to be let go on.
@@ -34,13 +40,6 @@ fn held(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sen
     (Some(work), has_entered, release)
 }
 
-/// Makes the installation one with slow effects.
-async fn slow_down(journal: &Journal, given: &Given) {
-    let (work, _entered, _release) = held("never");
-    let end = given.run(journal, (event_id(), 1), work, Vec::new());
-    assert!(matches!(end.await, Ok(EffectEnd::Again)));
-}
-
 async fn publish(journal: &Journal, workspace: WorkspaceId) {
     let next = kit::append(journal, workspace, vec![new_event()]);
     next.await.unwrap().unwrap();
@@ -49,9 +48,7 @@ async fn publish(journal: &Journal, workspace: WorkspaceId) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_goes_on_beside_a_slow_effect() {
     let scratch = Scratch::postgres().await;
-    let journal = open(&scratch).await;
-    let given = Given::new(&scratch, &journal).await;
-    slow_down(&journal, &given).await;
+    let (journal, given) = slowed(&scratch).await;
     let (work, entered, release) = held("slow");
     let (delivered, published) = (event_id(), new_event());
     let slow = given.run(&journal, (delivered, 1), work, vec![published.clone()]);
@@ -82,9 +79,7 @@ async fn everybody_goes_on_beside_a_slow_effect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
     let scratch = Scratch::postgres().await;
-    let journal = open(&scratch).await;
-    let given = Given::new(&scratch, &journal).await;
-    slow_down(&journal, &given).await;
+    let (journal, given) = slowed(&scratch).await;
     let delivered = event_id();
     let (work, entered, release) = held("slow");
     let slow = given.run(&journal, (delivered, 1), work, vec![new_event()]);
@@ -110,9 +105,7 @@ async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
     let scratch = Scratch::postgres().await;
-    let journal = open(&scratch).await;
-    let given = Given::new(&scratch, &journal).await;
-    slow_down(&journal, &given).await;
+    let (journal, given) = slowed(&scratch).await;
     let (work, entered, release) = held("slow");
     let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     entered.await.unwrap();
@@ -135,9 +128,7 @@ async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
     let scratch = Scratch::postgres().await;
-    let journal = open(&scratch).await;
-    let given = Given::new(&scratch, &journal).await;
-    slow_down(&journal, &given).await;
+    let (journal, given) = slowed(&scratch).await;
     let (work, entered, release) = held("slow");
     let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     entered.await.unwrap();
@@ -153,9 +144,7 @@ async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_that_commits_is_told_so() {
     let scratch = Scratch::postgres().await;
-    let journal = open(&scratch).await;
-    let given = Given::new(&scratch, &journal).await;
-    slow_down(&journal, &given).await;
+    let (journal, given) = slowed(&scratch).await;
     let work = sql("INSERT INTO ledger VALUES ('early'); COMMIT");
     let end = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     assert!(matches!(end.await, Ok(EffectEnd::EndedTransaction)));
@@ -168,9 +157,7 @@ async fn a_slow_effect_that_commits_is_told_so() {
 
 on_both_engines!(
     async fn the_journal_stops_without_the_slow_effects_that_wait(scratch: Scratch) {
-        let journal = open(&scratch).await;
-        let given = Given::new(&scratch, &journal).await;
-        slow_down(&journal, &given).await;
+        let (journal, given) = slowed(&scratch).await;
         let gate = kit::hold(&journal).await;
         let waits = given.run(&journal, (event_id(), 1), enter("a"), Vec::new());
         let stop = tokio::spawn({
