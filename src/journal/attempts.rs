@@ -32,9 +32,11 @@ impl AttemptBuffer {
         }
         self.since.get_or_insert(now);
         self.rows.append(rows);
-        if self.rows.len() > MOST {
-            let dropped = self.rows.len() - MOST;
-            self.rows.drain(..dropped);
+        let dropped = (self.due.len() + self.rows.len()).saturating_sub(MOST);
+        if dropped > 0 {
+            let due = dropped.min(self.due.len());
+            self.due.truncate(self.due.len() - due);
+            self.rows.drain(..dropped - due);
             log::warn!(dropped; "the history of attempts is behind; its oldest rows are dropped");
         }
     }
@@ -127,5 +129,17 @@ mod tests {
         assert!(!buffer.is_due(now));
         buffer.add(&mut vec![attempt(0)], now);
         assert!(buffer.is_due(now));
+    }
+    #[test]
+    fn the_oldest_are_dropped_beyond_the_most_that_is_kept() {
+        let (mut buffer, now) = (AttemptBuffer::default(), Clock.instant());
+        buffer.add(&mut (1..=1000).map(attempt).collect(), now);
+        assert_eq!(ids(&buffer.take()), (1..=512).collect::<Vec<_>>());
+        buffer.add(&mut (1001..=20_600).map(attempt).collect(), now);
+        let mut kept = Vec::new();
+        while buffer.wait(now).is_some() {
+            kept.extend(ids(&buffer.take()));
+        }
+        assert_eq!(kept, (601..=20_600).collect::<Vec<_>>());
     }
 }
