@@ -13,16 +13,30 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
+    ("private_files", &[]),
     ("config", &["domain"]),
     ("extension", &["domain"]),
     ("chat", &["domain", "clock", "extension", "store"]),
-    ("journal", &["domain", "clock", "config", "entity", "migration"]),
+    (
+        "journal",
+        &[
+            "domain",
+            "clock",
+            "config",
+            "private_files",
+            "entity",
+            "migration",
+        ],
+    ),
     ("store", &["domain", "clock", "entity", "migration"]),
     (
         "router",
         &["domain", "clock", "config", "extension", "journal", "entity"],
     ),
-    ("auth", &["domain", "clock", "config", "store", "router"]),
+    (
+        "auth",
+        &["domain", "clock", "config", "private_files", "store", "router"],
+    ),
     ("receive", &["domain", "clock"]),
     // For authors of extensions: a whole router.
     (
@@ -68,6 +82,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "http",
             "chat",
             "extension",
+            "private_files",
             "migration",
         ],
     ),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::entropy;
+use crate::private_files;
 
 /// The length of the master key.
 pub const MASTER_KEY_BYTES: usize = 64;
@@ -61,7 +62,7 @@ fn create(path: &Path) -> io::Result<[u8; MASTER_KEY_BYTES]> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder)?;
+    private_files::make_folder_of(path)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -1,8 +1,8 @@
 //! The exclusive claim on a database: one process at a time writes to it.
 
 use std::{
-    fs::{File, OpenOptions},
-    path::PathBuf,
+    fs::File,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use fs4::fs_std::FileExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{OpenError, database::DatabaseUrl};
+use crate::private_files;
 
 /// The lock file beside an embedded database; held as long as this value lives.
 #[derive(Debug)]
@@ -23,24 +24,38 @@ impl FileClaim {
         let Some(database) = url.file() else {
             return Ok(None);
         };
-        if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| OpenError::File(folder.to_owned(), error))?;
-        }
-        let mut path = database.into_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| OpenError::File(path.clone(), error))?;
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| OpenError::File(path, error)
+        };
+        private_files::make_folder_of(&database).map_err(at(&database))?;
+        let path = beside(&database, ".lock");
+        let file = private_files::open(&path).map_err(at(&path))?;
         match FileExt::try_lock_exclusive(&file) {
-            Ok(true) => Ok(Some(Self { _file: file })),
-            Ok(false) => Err(OpenError::Claimed),
-            Err(error) => Err(OpenError::File(path, error)),
+            Ok(true) => {}
+            Ok(false) => return Err(OpenError::Claimed),
+            Err(error) => return Err(OpenError::File(path, error)),
         }
+        // SQLite gives its other files the permissions of this one.
+        private_files::make(&database).map_err(at(&database))?;
+        for file in [
+            &database,
+            &path,
+            &beside(&database, "-wal"),
+            &beside(&database, "-shm"),
+        ] {
+            private_files::warn_if_shared(file);
+        }
+        private_files::warn_if_folder_shared(&database);
+        Ok(Some(Self { _file: file }))
     }
+}
+
+/// The file whose name is that of the database and this.
+fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// How long a claim is waited for: the server ends the session of a process that has died a moment later.

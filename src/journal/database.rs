@@ -15,7 +15,7 @@ use sea_orm::{
     },
 };
 
-use super::{claim::Part, reader::Reader, work_guard::WorkGuard};
+use super::{claim::Part, reader::Reader, work_guard::WorkGuard, write_ahead_log::BOUND_BYTES};
 
 /// Prepared statements of a connection that are kept: the writer has some 50 texts for each table that it fills.
 const STATEMENTS: usize = 256;
@@ -128,7 +128,11 @@ impl DatabaseUrl {
     pub(super) async fn writer(&self, owner: &str, guard: &WorkGuard) -> Result<DatabaseConnection, DbErr> {
         match self {
             Self::Sqlite(options) => {
-                let options = options.as_ref().clone().pragma("wal_autocheckpoint", "0");
+                let options = options
+                    .as_ref()
+                    .clone()
+                    .pragma("wal_autocheckpoint", "0")
+                    .pragma("journal_size_limit", BOUND_BYTES.to_string());
                 let pool = never_exchanged::<Sqlite>()
                     .after_connect(guarded(guard))
                     .connect_with(options)

@@ -172,7 +172,7 @@ async fn start(
     let (connection, work_guard) = prepare(&parts).await?;
     let last_generation = catch_up(&connection, &parts).await?;
     let parts = Parts {
-        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url)),
+        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, parts.clock)),
         ..parts
     };
     let reader = parts.url.reader(settings.max_connections);

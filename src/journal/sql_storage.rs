@@ -286,8 +286,8 @@ impl Connection for SqlConnection {
     fn tend(&self) -> BoxFuture<'_, ()> {
         async {
             let log = &self.parts.write_ahead_log;
-            if log.is_large() {
-                log.start_anew(self.connection().await).await;
+            if log.is_due() {
+                log.tend(self.connection().await).await;
             }
         }
         .boxed()

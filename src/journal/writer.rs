@@ -156,22 +156,31 @@ impl Writer {
         for _ in 0..JOBS_PER_TURN {
             // Attach answers with what is durable, so that it waits for every settlement before it.
             if self.connection.is_none() || self.gathered.has_settlements() {
-                return;
+                break;
             }
             let Some(job) = self.gathered.next_job() else {
                 break;
             };
             self.run_job(job).await;
         }
-        if let Some(connection) = &self.connection {
-            connection.tend().await;
-        }
+        self.tend().await;
         let now = self.clock.instant();
         if self.attempts.is_due(now) {
             self.write_attempts().await;
         }
         if now >= self.next_housekeeping {
             self.keep_house().await;
+        }
+    }
+
+    /// Keeps what the storage needs between two batches in order.
+    async fn tend(&mut self) {
+        let Some(connection) = self.connection.clone() else {
+            return;
+        };
+        // One that does not end has the connection.
+        if timeout(TRANSACTION_TIMEOUT, connection.tend()).await.is_err() {
+            self.lose_connection("the write-ahead log could not be copied in time");
         }
     }
 

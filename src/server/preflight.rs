@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::StartError;
-use crate::config::Config;
+use crate::{config::Config, private_files};
 
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -41,13 +41,9 @@ pub(super) fn check_database_file(config: &Config) -> Result<(), StartError> {
 /// # Errors
 /// [`StartError::File`].
 pub(super) fn make_folder_of(file: &Path) -> Result<(), StartError> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => return Ok(()),
-    };
-    fs::create_dir_all(folder).map_err(|source| StartError::File {
+    private_files::make_folder_of(file).map_err(|source| StartError::File {
         what: "the folder",
-        path: folder.to_owned(),
+        path: file.parent().unwrap_or(file).to_owned(),
         source: match source.kind() {
             io::ErrorKind::AlreadyExists => io::Error::from(io::ErrorKind::NotADirectory),
             _ => source,

@@ -64,6 +64,13 @@ impl TestApp {
         Self::with_database(folder(), TestDatabase::in_folder(database), choose).await
     }
 
+    /// With an SQLite file in this folder below the server's own, which the server makes.
+    pub(crate) async fn in_new_folder(name: &str) -> Self {
+        let folder = folder();
+        let database = TestDatabase::in_folder(&folder.join(name));
+        Self::with_database(folder, database, |settings| settings).await
+    }
+
     /// With a new database on this PostgreSQL server.
     pub(crate) async fn on_server(url: &str, choose: impl FnOnce(Settings) -> Settings) -> Self {
         let database = TestDatabase::on_server(url).await;

@@ -28,6 +28,7 @@ mod settings;
 mod tls;
 mod wall_clock;
 mod workspace;
+mod write_ahead_log;
 
 pub(crate) use self::{
     app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
@@ -46,6 +47,7 @@ pub(crate) use self::{
     tls::{Certificate, TestAuthority, TlsService},
     wall_clock::WallClock,
     workspace::{Extension, Workspace},
+    write_ahead_log::{BOUND, LogWatch, MIB},
 };
 
 /// Makes two tests of each function that takes an [`Engine`]: `name::on_sqlite` and `name::on_postgres`. The
