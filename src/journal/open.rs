@@ -232,9 +232,15 @@ async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenE
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     claim::take_on(&connection).await?;
-    refuse_newer(&connection).await?;
-    Migrator::up(&connection, None).await?;
+    migrate_on(&connection).await?;
     Ok((connection, work_guard))
+}
+
+/// Each migration is a transaction of its own, with its row in `seaql_migrations`: a process that is killed leaves
+/// all of one or nothing of it, and the next start goes on from there.
+pub(super) async fn migrate_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    refuse_newer(connection).await?;
+    Ok(Migrator::up(connection, None).await?)
 }
 
 /// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest

@@ -5,6 +5,7 @@ mod corrupt;
 mod derived;
 mod effects;
 mod keys;
+mod killed_migrations;
 mod migrations;
 mod outage;
 mod plans;
