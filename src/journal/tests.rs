@@ -4,6 +4,7 @@ mod causes;
 mod corrupt;
 mod derived;
 mod effects;
+mod key_check;
 mod keys;
 mod killed_migrations;
 mod migrations;
