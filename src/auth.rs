@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod email;
 pub mod entropy;
 pub mod expiring;
+pub mod key_check;
 pub mod key_file;
 mod memory;
 pub mod passwords;

@@ -28,6 +28,7 @@ mod idempotency;
 mod in_process;
 mod installations;
 mod job;
+mod key_check;
 mod letters;
 mod notice;
 mod open;
@@ -64,8 +65,9 @@ pub use self::{
     health::StorageTrouble,
     in_process::InProcessExtension,
     installations::InstallationView,
+    key_check::{MasterKey, Unreadable},
     notice::{Notice, NoticeSink},
-    open::{JournalSettings, OpenError, migrate},
+    open::{JournalSettings, OpenError, accept_key, migrate},
     reader::Reader,
 };
 use self::{

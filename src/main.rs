@@ -7,6 +7,7 @@ use pointsman::{
     clock::Clock,
     config::Config,
     domain::role::GlobalRole,
+    journal::Unreadable,
     receive::{ReceiveArgs, run_receive},
     server::{Server, admin, logging},
 };
@@ -35,6 +36,11 @@ enum Command {
     Serve,
     /// Bring the database to this version's schema and exit
     Migrate,
+    /// Go on with another master key while the server is stopped, where the former is lost
+    ///
+    /// Signing secrets and headers that were sealed with the lost key stay unreadable until they are set anew: the
+    /// extensions of a workspace name them as `unreadable`. All sessions end.
+    AcceptKey,
     /// Manage users while the server is stopped
     #[command(subcommand)]
     User(UserCommand),
@@ -108,6 +114,7 @@ async fn run(command: Command, config: Config) -> ExitCode {
                 .await
                 .map(|()| "the schema is up to date".to_owned()),
         ),
+        Command::AcceptKey => done(admin::accept_key(&config).await.map(accepted)),
         Command::User(UserCommand::Add(user)) => {
             let role = match user.role {
                 Role::Admin => GlobalRole::Admin,
@@ -122,6 +129,19 @@ async fn run(command: Command, config: Config) -> ExitCode {
         }
         // Handled before the configuration is read: it needs none.
         Command::Receive(args) => finish(run_receive(args).await),
+    }
+}
+
+fn accepted(left: Unreadable) -> String {
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    match left.extensions {
+        0 => "the master key is accepted; it opens every secret and header that is stored".to_owned(),
+        extensions => format!(
+            "the master key is accepted; {} in {} have secrets or headers that it does not open. Set them anew: \
+             POST …/extensions/{{id}}/rotate-secret, and PATCH with headers",
+            plural(extensions, "extension"),
+            plural(left.workspaces, "workspace"),
+        ),
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::builder::{RouterBuilder, ServerBuilder};
 pub(crate) use self::settings::journal_settings;
 use self::{
     limits::{Limits, LimitsError},
-    settings::{connection_settings, http_settings, master_key, router_settings, wanted},
+    settings::{connection_settings, http_settings, master_key, router_settings, wanted, with_key},
 };
 use crate::{
     auth::{
@@ -121,6 +121,7 @@ impl Server {
             .map_err(|source| listen_error(config, source))?;
         let journal = journal_settings(config)?;
         let master_key = master_key(config)?;
+        let journal = with_key(journal, config, &master_key);
         let settings = router_settings(config, &limits, &master_key, extensions, clock)?;
         let router = EventRouter::start(settings, journal, clock).await?;
         let state = web::Data::new(AppState::new(

@@ -1,7 +1,11 @@
 //! SeaORM migrations: run at every start, safe to run again.
+//!
+//! Each sets `use_transaction`: SeaORM then runs it and records it in `seaql_migrations` in one transaction, on SQLite
+//! as well, so that a process that is killed leaves all of a migration or nothing.
 
 pub use sea_orm_migration::prelude::*;
 
+mod half_done;
 mod m20261123_000001_schema;
 mod m20261124_000002_under_fire;
 mod m20261124_000003_handlers;
@@ -9,6 +13,7 @@ mod m20261124_000004_causes;
 mod m20261124_000005_chat;
 mod m20261125_000006_attempts;
 mod m20261125_000007_last_outcomes;
+mod m20261127_000008_master_key_check;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_chat::Migration),
             Box::new(m20261125_000006_attempts::Migration),
             Box::new(m20261125_000007_last_outcomes::Migration),
+            Box::new(m20261127_000008_master_key_check::Migration),
         ]
     }
 }

@@ -2,6 +2,8 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
+use crate::half_done;
+
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -16,9 +18,14 @@ impl MigrationTrait for Migration {
             let sql = statement
                 .replace("{uuid}", uuid)
                 .replace("{without_rowid}", without_rowid);
-            manager.get_connection().execute_unprepared(&sql).await?;
+            half_done::execute(manager.get_connection(), &sql).await?;
         }
         Ok(())
+    }
+
+    /// On SQLite, too: a kill leaves all of it or nothing.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
     }
 }
 

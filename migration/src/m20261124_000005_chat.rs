@@ -6,6 +6,8 @@ use sea_orm_migration::{
 };
 use uuid::Uuid;
 
+use crate::half_done;
+
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -20,12 +22,20 @@ impl MigrationTrait for Migration {
         };
         for statement in STATEMENTS {
             let sql = statement.replace("{uuid}", uuid).replace("{by_bytes}", by_bytes);
-            connection.execute_unprepared(&sql).await?;
+            half_done::execute(connection, &sql).await?;
+        }
+        if let Some(installation) = half_installed(connection).await? {
+            return attach(connection, installation).await;
         }
         match demo(connection).await? {
             Some(demo) => install(connection, demo).await,
             None => Ok(()),
         }
+    }
+
+    /// On SQLite, too: a kill leaves all of it or nothing.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
     }
 }
 
@@ -59,49 +69,57 @@ async fn demo(connection: &SchemaManagerConnection<'_>) -> Result<Option<Uuid>, 
     row.map(|row| row.try_get("", "id")).transpose()
 }
 
+/// The chat of a `demo` workspace that has no subscription: an earlier version was killed between the statements of
+/// [`install`].
+async fn half_installed(connection: &SchemaManagerConnection<'_>) -> Result<Option<Uuid>, DbErr> {
+    let sql = "SELECT i.id FROM ext_installation i JOIN workspace w ON w.id = i.workspace_id WHERE w.name = 'demo' \
+               AND i.key = 'chat' AND i.delivery_type = 'IN_PROCESS' AND i.uninstalled_at IS NULL AND NOT EXISTS \
+               (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id) ORDER BY i.id LIMIT 1";
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let row = connection.query_one_raw(statement).await?;
+    row.map(|row| row.try_get("", "id")).transpose()
+}
+
+const HEAD: &str = "(SELECT COALESCE(MAX(e.seq), 0) FROM platform_event e WHERE e.workspace_id = w.id)";
+
 async fn install(connection: &SchemaManagerConnection<'_>, workspace: Uuid) -> Result<(), DbErr> {
+    let (installation, now) = (new_id(), now(connection.get_database_backend()));
+    let sql = format!(
+        "INSERT INTO ext_installation (id, workspace_id, key, name, delivery_type, signing_secret, headers, \
+         enabled, paused, ordered, revision, installed_at, installed_seq, closed, available) \
+         SELECT {{1}}, w.id, 'chat', 'Chat', 'IN_PROCESS', '', '', TRUE, FALSE, FALSE, 1, {now}, {HEAD}, \
+         FALSE, TRUE FROM workspace w WHERE w.id = {{2}}"
+    );
+    run(connection, &sql, vec![installation.into(), workspace.into()]).await?;
+    attach(connection, installation).await
+}
+
+/// Gives the installation its cursor, where it has none, and its subscription.
+async fn attach(connection: &SchemaManagerConnection<'_>, installation: Uuid) -> Result<(), DbErr> {
+    let of_workspace = "FROM workspace w JOIN ext_installation i ON i.workspace_id = w.id";
+    let cursor = format!(
+        "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) \
+         SELECT i.id, w.id, {HEAD}, 0 {of_workspace} WHERE i.id = {{1}} AND NOT EXISTS \
+         (SELECT 1 FROM ext_delivery_cursor c WHERE c.installation_id = i.id)"
+    );
+    run(connection, &cursor, vec![installation.into()]).await?;
+    let now = now(connection.get_database_backend());
+    let subscription = format!(
+        "INSERT INTO ext_event_subscription (id, subscription_id, installation_id, workspace_id, event_key, \
+         from_seq, created_at) SELECT {{1}}, {{2}}, i.id, w.id, 'platform.notification', {HEAD}, {now} \
+         {of_workspace} WHERE i.id = {{3}}"
+    );
+    let ids = [new_id(), new_id(), installation];
+    run(connection, &subscription, ids.map(Value::from).into()).await
+}
+
+async fn run(connection: &SchemaManagerConnection<'_>, sql: &str, values: Vec<Value>) -> Result<(), DbErr> {
     let backend = connection.get_database_backend();
-    let (installation, now) = (new_id(), now(backend));
-    let head = "(SELECT COALESCE(MAX(e.seq), 0) FROM platform_event e WHERE e.workspace_id = w.id)";
-    let id = "{1}";
-    let statements: [(String, Vec<Value>); 3] = [
-        (
-            format!(
-                "INSERT INTO ext_installation (id, workspace_id, key, name, delivery_type, signing_secret, headers, \
-                 enabled, paused, ordered, revision, installed_at, installed_seq, closed, available) \
-                 SELECT {id}, w.id, 'chat', 'Chat', 'IN_PROCESS', '', '', TRUE, FALSE, FALSE, 1, {now}, {head}, \
-                 FALSE, TRUE FROM workspace w WHERE w.id = {{2}}"
-            ),
-            vec![installation.into(), workspace.into()],
-        ),
-        (
-            format!(
-                "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) \
-                 SELECT {id}, w.id, {head}, 0 FROM workspace w WHERE w.id = {{2}}"
-            ),
-            vec![installation.into(), workspace.into()],
-        ),
-        (
-            format!(
-                "INSERT INTO ext_event_subscription (id, subscription_id, installation_id, workspace_id, event_key, \
-                 from_seq, created_at) SELECT {id}, {{2}}, {{3}}, w.id, 'platform.notification', {head}, {now} \
-                 FROM workspace w WHERE w.id = {{4}}"
-            ),
-            vec![
-                new_id().into(),
-                new_id().into(),
-                installation.into(),
-                workspace.into(),
-            ],
-        ),
-    ];
-    for (sql, values) in statements {
-        let sql = numbered(&sql, values.len(), backend);
-        connection
-            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
-            .await?;
-    }
-    Ok(())
+    let sql = numbered(sql, values.len(), backend);
+    connection
+        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .map(drop)
 }
 
 /// Milliseconds since 1970, as the database tells the time.

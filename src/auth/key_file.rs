@@ -2,10 +2,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+use fs4::fs_std::FileExt;
 
 use super::entropy;
 use crate::private_files;
@@ -29,6 +31,8 @@ pub enum KeyFileError {
 /// Reads the key, or makes one that only the owner may read (mode 0600). A key that is returned is on disk:
 /// what is sealed with it can be opened after a power loss.
 ///
+/// An empty file is what a process leaves that is killed while it makes the key: it gets one.
+///
 /// # Errors
 /// When the file cannot be read or written, or has another length. It is never replaced.
 pub fn load_or_create(path: &Path) -> Result<[u8; MASTER_KEY_BYTES], KeyFileError> {
@@ -37,17 +41,12 @@ pub fn load_or_create(path: &Path) -> Result<[u8; MASTER_KEY_BYTES], KeyFileErro
         source,
     };
     match fs::read(path) {
-        Ok(bytes) => checked(path, &bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => match create(path) {
-            Ok(key) => Ok(key),
-            // Another process was faster; its key is the one that counts.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                checked(path, &fs::read(path).map_err(failed)?)
-            }
-            Err(error) => Err(failed(error)),
-        },
-        Err(error) => Err(failed(error)),
+        Ok(bytes) if !bytes.is_empty() => return checked(path, &bytes),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        Ok(_) | Err(_) => {}
     }
+    let bytes = create(path).map_err(failed)?;
+    checked(path, &bytes)
 }
 
 fn checked(path: &Path, bytes: &[u8]) -> Result<[u8; MASTER_KEY_BYTES], KeyFileError> {
@@ -57,19 +56,29 @@ fn checked(path: &Path, bytes: &[u8]) -> Result<[u8; MASTER_KEY_BYTES], KeyFileE
     })
 }
 
-fn create(path: &Path) -> io::Result<[u8; MASTER_KEY_BYTES]> {
+/// Makes a key, unless another process was faster: then its key is the one that counts.
+fn create(path: &Path) -> io::Result<Vec<u8>> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     private_files::make_folder_of(path)?;
     let mut file = OpenOptions::new()
+        .read(true)
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(false)
         .mode(0o600)
         .open(path)?;
-    let key = entropy::bytes();
-    file.write_all(&key)?;
+    // Whoever has the lock is the only one who makes a key. It ends with the file, however the process ends.
+    FileExt::lock_exclusive(&file)?;
+    let mut key = Vec::new();
+    file.read_to_end(&mut key)?;
+    if key.is_empty() {
+        key = entropy::bytes::<MASTER_KEY_BYTES>().to_vec();
+        // In one write: a kill leaves all of it or nothing.
+        file.write_all(&key)?;
+    }
     file.sync_all()?;
     // The name of a new file is only durable with its folder.
     File::open(folder)?.sync_all()?;
@@ -117,6 +126,30 @@ mod tests {
         let error = load_or_create(&path).unwrap_err();
         assert!(error.to_string().contains("this one has 63"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), [1; 63]);
+    }
+
+    #[test]
+    fn an_empty_file_as_a_killed_process_leaves_it_gets_a_key() {
+        let folder = Folder::new();
+        let path = folder.0.join("master.key");
+        fs::write(&path, []).unwrap();
+        let key = load_or_create(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), key);
+        assert_eq!(load_or_create(&path).unwrap(), key);
+    }
+
+    #[test]
+    fn all_who_make_a_key_at_the_same_time_get_the_same() {
+        let folder = Folder::new();
+        let path = folder.0.join("master.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| load_or_create(&path).unwrap()))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(fs::read(&path).unwrap(), keys[0]);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn cookie_key(master_key: &[u8]) -> cookie::Key {
     cookie::Key::from(&key)
 }
 
-fn derive(master_key: &[u8], purpose: &[u8], key: &mut [u8]) {
+pub(super) fn derive(master_key: &[u8], purpose: &[u8], key: &mut [u8]) {
     Hkdf::<Sha256>::new(None, master_key)
         .expand(purpose, key)
         .expect("HKDF-SHA256 gives up to 8160 bytes");

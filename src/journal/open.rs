@@ -23,6 +23,7 @@ use super::{
     gather::Gathered,
     health::{Health, StorageTrouble},
     idempotency::KeysInProgress,
+    key_check::{self, MasterKey, Unreadable},
     notice::NoticeSink,
     reader::Reader,
     recovery,
@@ -45,6 +46,9 @@ pub struct JournalSettings {
     pub max_hold: Duration,
     /// Longest time of the writes of an effect.
     pub effect_timeout: Duration,
+    /// The key must be the one that the database was used with. None: nothing is sealed or opened, as in the commands
+    /// that only write what is not sealed.
+    pub master_key: Option<Arc<dyn MasterKey>>,
 }
 
 /// Why the database cannot be used.
@@ -54,6 +58,11 @@ pub enum OpenError {
     Claimed,
     #[error("the database has been migrated by a newer version of Pointsman ({0}); use that version")]
     Newer(String),
+    #[error(
+        "{0}: this is not the master key that the database was used with; restore that key from a backup, or, where \
+         it is lost, accept this one: pointsman accept-key"
+    )]
+    AnotherKey(String),
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
     #[error("the database cannot be opened: {0}")]
@@ -170,6 +179,9 @@ async fn start(
         url: settings.url,
     };
     let (connection, work_guard) = prepare(&parts).await?;
+    if let Some(key) = &settings.master_key {
+        key_check::check(&connection, &**key).await?;
+    }
     let last_generation = catch_up(&connection, &parts).await?;
     let parts = Parts {
         write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, parts.clock)),
@@ -210,10 +222,28 @@ impl Drop for Ended {
 /// # Errors
 /// See [`OpenError`].
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
+    alone(url, "pointsman migrate", async |_| Ok(())).await
+}
+
+/// Goes on with this key where the former is lost: `pointsman accept-key`. Nothing that was sealed is thrown away.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn accept_key(url: &DatabaseUrl, key: &dyn MasterKey) -> Result<Unreadable, OpenError> {
+    let accept = async |connection: &DatabaseConnection| key_check::accept(connection, key).await;
+    alone(url, "pointsman accept-key", accept).await
+}
+
+/// Does something with a database of this version while nobody else uses it.
+async fn alone<T>(
+    url: &DatabaseUrl,
+    owner: &str,
+    work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     let _claim = FileClaim::take(url)?;
     let parts = Parts {
         url: url.clone(),
-        owner: "pointsman migrate".into(),
+        owner: owner.into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
@@ -222,9 +252,10 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
         clock: Clock,
     };
     let (connection, _) = prepare(&parts).await?;
+    let done = work(&connection).await?;
     claim::release(&connection).await;
     connection.close().await?;
-    Ok(())
+    Ok(done)
 }
 
 /// A connection that holds the claim, to a database of this version.
@@ -232,9 +263,15 @@ async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenE
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     claim::take_on(&connection).await?;
-    refuse_newer(&connection).await?;
-    Migrator::up(&connection, None).await?;
+    migrate_on(&connection).await?;
     Ok((connection, work_guard))
+}
+
+/// Each migration is a transaction of its own, with its row in `seaql_migrations`: a process that is killed leaves
+/// all of one or nothing of it, and the next start goes on from there.
+pub(super) async fn migrate_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    refuse_newer(connection).await?;
+    Ok(Migrator::up(connection, None).await?)
 }
 
 /// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest

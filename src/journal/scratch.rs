@@ -93,6 +93,7 @@ impl Scratch {
             min_free_bytes: 0,
             max_hold: std::time::Duration::from_secs(86_400),
             effect_timeout: std::time::Duration::from_millis(250),
+            master_key: None,
         }
     }
 

@@ -12,8 +12,11 @@ use crate::{
         role::GlobalRole,
     },
     http,
-    journal::{ChangeError, Journal, OpenError},
-    server::{StartError, journal_settings},
+    journal::{ChangeError, Journal, OpenError, Unreadable},
+    server::{
+        StartError, journal_settings,
+        settings::{ConfiguredKey, master_key},
+    },
     store::{self, users::NewUser},
 };
 
@@ -41,6 +44,17 @@ pub enum AdminError {
 pub async fn migrate(config: &Config) -> Result<(), AdminError> {
     crate::journal::migrate(&journal_settings(config)?.url).await?;
     Ok(())
+}
+
+/// Goes on with the configured master key where the one that the database was used with is lost. Nothing is thrown
+/// away: what the key does not open is shown by the API until it is set anew.
+///
+/// # Errors
+/// See [`OpenError`] and [`StartError`].
+pub async fn accept_key(config: &Config) -> Result<Unreadable, AdminError> {
+    let journal = journal_settings(config)?;
+    let key = master_key(config)?;
+    Ok(crate::journal::accept_key(&journal.url, &ConfiguredKey::new(config, &key)).await?)
 }
 
 /// Adds a user who can sign in.

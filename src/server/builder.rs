@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Server, StartError,
     limits::Limits,
-    settings::{journal_settings, master_key, router_settings},
+    settings::{journal_settings, master_key, router_settings, with_key},
 };
 use crate::{
     chat::Chat,
@@ -134,6 +134,7 @@ impl RouterBuilder {
         let limits = Limits::raise(&self.config)?;
         let journal = journal_settings(&self.config)?;
         let key = master_key(&self.config)?;
+        let journal = with_key(journal, &self.config, &key);
         let settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
         Ok(EventRouter::start(settings, journal, self.clock).await?)
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{StartError, limits::Limits, preflight};
 use crate::{
-    auth::{bootstrap::Bootstrap, key_file, seal::Sealer},
+    auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
     clock::Clock,
     config::{Config, Delivery},
     domain::retry_schedule::RetrySchedule,
     extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
-    journal::{DatabaseUrl, JournalSettings},
+    journal::{DatabaseUrl, JournalSettings, MasterKey},
     router::{
         InProcessSettings, OpenSecret, RouterSettings,
         external::{ExternalClientConfig, TrustError, tls_config_with},
@@ -28,7 +28,55 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
         min_free_bytes: config.database.min_free_bytes,
         max_hold: config.retention.max_hold,
         effect_timeout: config.in_process.effect_timeout,
+        master_key: None,
     })
+}
+
+/// For who seals and opens with this key.
+pub(super) fn with_key(journal: JournalSettings, config: &Config, master_key: &[u8]) -> JournalSettings {
+    JournalSettings {
+        master_key: Some(Arc::new(ConfiguredKey::new(config, master_key))),
+        ..journal
+    }
+}
+
+/// The master key, as the journal has to know it.
+#[derive(Debug)]
+pub(super) struct ConfiguredKey {
+    origin: String,
+    check: KeyCheck,
+    sealer: Sealer,
+}
+
+impl ConfiguredKey {
+    pub(super) fn new(config: &Config, master_key: &[u8]) -> Self {
+        Self {
+            origin: match config.auth.cookie_key_bytes() {
+                Some(_) => "auth.cookie_key".to_owned(),
+                None => config.cookie_key_file().display().to_string(),
+            },
+            check: KeyCheck::new(master_key),
+            sealer: Sealer::new(master_key),
+        }
+    }
+}
+
+impl MasterKey for ConfiguredKey {
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn check_value(&self) -> Vec<u8> {
+        self.check.value().to_vec()
+    }
+
+    fn is_check_value(&self, value: &[u8]) -> bool {
+        self.check.is_value(value)
+    }
+
+    fn opens(&self, sealed: &str) -> bool {
+        self.sealer.open(sealed).is_ok()
+    }
 }
 
 /// The key from the configuration, else from its file, which is made where it is absent.
@@ -54,7 +102,7 @@ pub(super) fn router_settings(
     let open_secret: OpenSecret = Arc::new(move |sealed| {
         sealer
             .open(sealed)
-            .map_err(|_| "a secret cannot be opened with this server's key".to_owned())
+            .map_err(|_| "cannot be opened with this server's master key".to_owned())
     });
     let delivery = &config.delivery;
     Ok(RouterSettings {

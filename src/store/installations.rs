@@ -21,6 +21,8 @@ pub struct Installation {
     pub name: String,
     pub delivery_type: DeliveryType,
     pub service_base_url: Option<String>,
+    /// Sealed; empty where nothing is signed.
+    pub signing_secret: String,
     /// Sealed JSON object: header name to value.
     pub headers: String,
     pub enabled: bool,
@@ -46,6 +48,7 @@ impl From<Model> for Installation {
                 DeliveryType::ExternalService
             },
             service_base_url: row.service_base_url,
+            signing_secret: row.signing_secret,
             headers: row.headers,
             enabled: row.enabled,
             paused: row.paused,

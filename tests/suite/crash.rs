@@ -9,6 +9,7 @@ use crate::support::{
 on_both_engines! {
     ten_kills_at_random_moments_lose_nothing_and_repeat_at_most_the_windows,
     ordered_stops_under_load_lose_nothing_and_repeat_nothing,
+    kills_during_the_first_start_leave_a_database_that_serves,
 }
 
 async fn ten_kills_at_random_moments_lose_nothing_and_repeat_at_most_the_windows(engine: Engine) {
@@ -17,6 +18,10 @@ async fn ten_kills_at_random_moments_lose_nothing_and_repeat_at_most_the_windows
 
 async fn ordered_stops_under_load_lose_nothing_and_repeat_nothing(engine: Engine) {
     survive(engine, Ending::Terminate, 4).await;
+}
+
+async fn kills_during_the_first_start_leave_a_database_that_serves(engine: Engine) {
+    survive(engine, Ending::KillAtFirstStart, 8).await;
 }
 
 async fn survive(engine: Engine, ending: Ending, rounds: u32) {

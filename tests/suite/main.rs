@@ -18,6 +18,7 @@ mod extensions_limits;
 mod idempotency;
 mod in_process;
 mod lanes;
+mod master_key;
 mod neighbours;
 mod outage;
 mod overload;

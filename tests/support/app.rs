@@ -59,6 +59,18 @@ impl TestApp {
         Self::with_database(folder, database, choose).await
     }
 
+    /// As [`TestApp::start`], after starts on the same database that are killed after these times, ready or not.
+    pub(crate) async fn killed_while_starting(engine: Engine, after: &[Duration]) -> Self {
+        let folder = folder();
+        let database = TestDatabase::create(engine, &folder).await;
+        let settings = defaults(&database);
+        for after in after {
+            // Dropping a process kills it.
+            drop(timeout(*after, ServerProcess::start(&folder, &settings)).await);
+        }
+        Self::with_database(folder, database, |settings| settings).await
+    }
+
     /// With an SQLite file in this folder, which outlives the server.
     pub(crate) async fn in_folder(database: &Path, choose: impl FnOnce(Settings) -> Settings) -> Self {
         Self::with_database(folder(), TestDatabase::in_folder(database), choose).await

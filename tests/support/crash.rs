@@ -6,6 +6,7 @@
 //! seed; the scheduling of two processes does not, so that a seed makes a failure likely, not certain.
 
 mod audit;
+mod first_start;
 mod post;
 mod publishers;
 mod receivers;
@@ -43,6 +44,8 @@ pub(crate) enum Ending {
     Kill,
     /// SIGTERM.
     Terminate,
+    /// SIGKILL while it starts on an empty database.
+    KillAtFirstStart,
 }
 
 /// What is to be done.
@@ -90,6 +93,9 @@ pub(crate) async fn run(campaign: Campaign) -> Tally {
         "{campaign:?}; again with POINTSMAN_TEST_SEED={}",
         campaign.seed
     ));
+    if campaign.ending == Ending::KillAtFirstStart {
+        return first_start::run(campaign).await;
+    }
     let mut field = Field::set_up(campaign).await;
     for round in 1..=campaign.rounds {
         field.round(round).await;
@@ -206,7 +212,7 @@ impl Field {
 
 async fn end(app: &mut TestApp, ending: Ending) {
     match ending {
-        Ending::Kill => app.kill(),
+        Ending::Kill | Ending::KillAtFirstStart => app.kill(),
         Ending::Terminate => {
             let asked = Clock.instant();
             let status = app.stop().await;

@@ -31,11 +31,14 @@ use self::{
 const CAMPAIGN: u32 = 25;
 /// Rounds with SIGKILL for one with SIGTERM.
 const KILLS_PER_STOP: u32 = 10;
+/// Rounds with SIGKILL for one with SIGKILL during the first start.
+const KILLS_PER_FIRST_START: u32 = 4;
 
-/// Kills the server at random moments, under load, and looks whether anything was lost.
+/// Kills the server at random moments, under load and during its first start, and looks whether anything was lost.
 #[derive(Debug, Parser)]
 struct CommandLine {
-    /// Rounds with SIGKILL on each database; a tenth as many with SIGTERM come after them.
+    /// Rounds with SIGKILL on each database; a tenth as many with SIGTERM come after them, and a quarter as many with
+    /// SIGKILL during the first start.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     #[arg(long, value_enum, default_value = "both")]
@@ -68,7 +71,12 @@ fn main() -> ExitCode {
     let mut rows = Vec::new();
     for engine in asked.database.engines() {
         let stops = asked.rounds.div_ceil(KILLS_PER_STOP);
-        for (ending, rounds) in [(Ending::Kill, asked.rounds), (Ending::Terminate, stops)] {
+        let first_starts = asked.rounds.div_ceil(KILLS_PER_FIRST_START);
+        for (ending, rounds) in [
+            (Ending::KillAtFirstStart, first_starts),
+            (Ending::Kill, asked.rounds),
+            (Ending::Terminate, stops),
+        ] {
             rows.push(endure(*engine, ending, rounds, &mut next_seed));
         }
     }

@@ -66,6 +66,7 @@ impl Row {
             match self.ending {
                 Ending::Kill => "SIGKILL".to_owned(),
                 Ending::Terminate => "SIGTERM".to_owned(),
+                Ending::KillAtFirstStart => "SIGKILL, first start".to_owned(),
             },
             self.rounds.to_string(),
             total.kills.to_string(),

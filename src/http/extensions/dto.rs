@@ -6,10 +6,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp},
-    http::{
-        problem::Problem,
-        state::{AppState, Sealer},
-    },
+    http::state::{AppState, Sealer},
     store::installations::Installation,
 };
 
@@ -38,22 +35,44 @@ pub(super) struct ExtensionDto {
     /// Attempts per second.
     rate_limit: Option<u32>,
     installed_at: Timestamp,
+    /// What cannot be opened with the server's master key, since it was sealed with another. Deliveries fail as
+    /// `MISCONFIGURED` until it is set anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
+}
+
+/// What is sealed of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Unreadable {
+    /// Mended by `rotate-secret`.
+    SigningSecret,
+    /// Mended by `PATCH` with headers.
+    Headers,
 }
 
 impl ExtensionDto {
-    fn of(installation: Installation, is_available: bool, sealer: &Sealer) -> Result<Self, Problem> {
-        let headers = open_headers(&installation.headers, sealer)?;
+    fn of(installation: Installation, is_available: bool, sealer: &Sealer) -> Self {
+        let headers = open_headers(&installation.headers, sealer);
+        let secret = &installation.signing_secret;
+        let mut unreadable = Vec::new();
+        if !secret.is_empty() && sealer.open(secret).is_err() {
+            unreadable.push(Unreadable::SigningSecret);
+        }
+        if headers.is_none() {
+            unreadable.push(Unreadable::Headers);
+        }
         let available = match installation.delivery_type {
             DeliveryType::ExternalService => None,
             DeliveryType::InProcess => Some(is_available),
         };
-        Ok(Self {
+        Self {
             id: installation.id,
             key: installation.key,
             name: installation.name,
             delivery_type: installation.delivery_type,
             service_base_url: installation.service_base_url,
-            header_names: headers.into_keys().collect(),
+            header_names: headers.unwrap_or_default().into_keys().collect(),
             enabled: installation.enabled,
             available,
             paused: installation.paused,
@@ -65,16 +84,14 @@ impl ExtensionDto {
             ordered: installation.ordered,
             rate_limit: installation.rate_limit,
             installed_at: installation.installed_at,
-        })
+            unreadable,
+        }
     }
 }
 
 impl AppState {
-    /// How the extension is shown.
-    ///
-    /// # Errors
-    /// `INTERNAL` when the headers cannot be opened: they were sealed under another master key.
-    pub(super) fn extension_dto(&self, installation: Installation) -> Result<ExtensionDto, Problem> {
+    /// How the extension is shown. It cannot fail, so that a change that was written is never answered with an error.
+    pub(super) fn extension_dto(&self, installation: Installation) -> ExtensionDto {
         let is_available = self.router.extensions().get(&installation.key).is_some();
         ExtensionDto::of(installation, is_available, &self.sealer)
     }
@@ -86,12 +103,13 @@ pub(super) fn seal_headers(headers: &Headers, sealer: &Sealer) -> String {
     sealer.seal(&text)
 }
 
-fn open_headers(sealed: &str, sealer: &Sealer) -> Result<Headers, Problem> {
+/// None where they cannot be opened.
+fn open_headers(sealed: &str, sealer: &Sealer) -> Option<Headers> {
     if sealed.is_empty() {
-        return Ok(Headers::new());
+        return Some(Headers::new());
     }
-    let text = sealer.open(sealed).map_err(Problem::internal)?;
-    serde_json::from_str(&text).map_err(Problem::internal)
+    let text = sealer.open(sealed).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 #[cfg(test)]
@@ -104,10 +122,7 @@ mod tests {
         let headers = Headers::from([("x-api-key".to_owned(), "secret".to_owned())]);
         let sealed = seal_headers(&headers, &sealer);
         assert!(!sealed.contains("secret"));
-        assert_eq!(open_headers(&sealed, &sealer).unwrap(), headers);
-        assert_eq!(
-            open_headers(&sealed, &Sealer::new(&[8; 64])).unwrap_err().code(),
-            "INTERNAL"
-        );
+        assert_eq!(open_headers(&sealed, &sealer), Some(headers));
+        assert_eq!(open_headers(&sealed, &Sealer::new(&[8; 64])), None);
     }
 }

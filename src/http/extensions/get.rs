@@ -80,7 +80,7 @@ pub(super) async fn get(
     let installation = state.extension(workspace, &extension).await?;
     let health = health(&state, workspace, installation.id).await?;
     Ok(json::success_with(&ExtensionWithHealthDto {
-        extension: state.extension_dto(installation)?,
+        extension: state.extension_dto(installation),
         health,
     }))
 }

@@ -78,7 +78,7 @@ pub(super) async fn install(
     };
     let installed = state.router.install(workspace, new).await?;
     Ok(json::created(&InstalledDto {
-        extension: state.extension_dto(installed.into())?,
+        extension: state.extension_dto(installed.into()),
         signing_secret: secret,
     }))
 }

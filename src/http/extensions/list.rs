@@ -35,7 +35,7 @@ pub(super) async fn list(
         .await?
         .into_iter()
         .map(|installation| state.extension_dto(installation))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect();
     Ok(page(
         extensions,
         limit,

@@ -60,7 +60,7 @@ pub(super) async fn update(
             .into(),
         None => installation,
     };
-    Ok(json::success_with(&state.extension_dto(changed)?))
+    Ok(json::success_with(&state.extension_dto(changed)))
 }
 
 /// Nothing is sent to an in-process extension.

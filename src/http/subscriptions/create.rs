@@ -35,6 +35,7 @@ pub(super) async fn create(
     let pattern =
         EventPattern::parse(&event_key).map_err(|rule| Problem::validation("eventKey", rule.to_string()))?;
     let id = SubscriptionId::new(state.clock.new_uuid());
+    let asked_at = state.clock.now();
     let change = InstallationChange::Subscribe {
         subscription_id: id,
         pattern,
@@ -43,10 +44,15 @@ pub(super) async fn create(
         .router
         .change_installation(workspace, installation.id, change)
         .await?;
-    let created = store::subscriptions::list(state.router.reader(), workspace, installation.id)
-        .await?
+    // It is subscribed by now, whatever can be read of it.
+    let listed = store::subscriptions::list(state.router.reader(), workspace, installation.id).await;
+    let stored = listed
+        .unwrap_or_default()
         .into_iter()
-        .find(|subscription| subscription.id == id)
-        .ok_or_else(|| Problem::conflict("the subscription was ended again meanwhile"))?;
-    Ok(json::created(&SubscriptionDto::from(created)))
+        .find(|stored| stored.id == id);
+    Ok(json::created(&SubscriptionDto {
+        id,
+        event_key,
+        created_at: stored.map_or(asked_at, |stored| stored.created_at),
+    }))
 }

@@ -23,16 +23,14 @@ pub(super) fn prepare(
         .service_base_url
         .as_deref()
         .ok_or("the extension has no service URL")?;
-    let current = open_secret(&installation.signing_secret, shared)?;
-    let previous = previous_until.and(installation.previous_secret.as_ref());
-    let previous = previous.map(|sealed| open_secret(sealed, shared)).transpose()?;
-    let headers: BTreeMap<String, String> = match installation.headers.as_str() {
-        "" => BTreeMap::new(),
-        sealed => {
-            let opened = (shared.settings.open_secret)(sealed)?;
-            serde_json::from_str(&opened).map_err(|_| "the stored headers cannot be read")?
-        }
-    };
+    let current = open_secret(&installation.signing_secret, shared)
+        .map_err(|error| format!("the signing secret {error}; make a new one: POST …/rotate-secret"))?;
+    // One that cannot be opened is left out: the current one signs all the same.
+    let previous = previous_until
+        .and(installation.previous_secret.as_ref())
+        .and_then(|sealed| open_secret(sealed, shared).ok());
+    let headers = open_headers(&installation.headers, shared)
+        .map_err(|error| format!("the headers {error}; set them anew: PATCH with headers"))?;
     let keys = SigningKeys::new(&current, previous.as_ref());
     let headers = headers
         .iter()
@@ -54,5 +52,15 @@ pub(super) fn previous_secret_until(
 
 fn open_secret(sealed: &str, shared: &Shared) -> Result<SigningSecret, String> {
     let opened = (shared.settings.open_secret)(sealed)?;
-    SigningSecret::parse(&opened).map_err(|_| "the stored signing secret cannot be read".to_owned())
+    SigningSecret::parse(&opened).map_err(|_| UNREADABLE.to_owned())
 }
+
+fn open_headers(sealed: &str, shared: &Shared) -> Result<BTreeMap<String, String>, String> {
+    if sealed.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let opened = (shared.settings.open_secret)(sealed)?;
+    serde_json::from_str(&opened).map_err(|_| UNREADABLE.to_owned())
+}
+
+const UNREADABLE: &str = "cannot be read";

@@ -156,7 +156,7 @@ pub(super) fn audit(
                     violations.add("repeats without an end", || format!("{repeat:?} to {temper:?}"));
                 }
                 let allowed = match ending {
-                    Ending::Kill => WINDOW,
+                    Ending::Kill | Ending::KillAtFirstStart => WINDOW,
                     Ending::Terminate => 0,
                 };
                 if of_ends.len() > allowed {
