@@ -54,6 +54,11 @@ pub enum OpenError {
     Claimed,
     #[error("the database has been migrated by a newer version of Pointsman ({0}); use that version")]
     Newer(String),
+    #[error(
+        "the database keeps its texts in {0}, which not every event fits into; make one with \
+         CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+    )]
+    Encoding(String),
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
     #[error("the database cannot be opened: {0}")]
@@ -231,6 +236,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
 async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
+    refuse_encoding(&connection).await?;
     claim::take_on(&connection).await?;
     refuse_newer(&connection).await?;
     Migrator::up(&connection, None).await?;
@@ -248,6 +254,21 @@ async fn catch_up(connection: &DatabaseConnection, parts: &Parts) -> Result<i64,
     let last_generation = recovery::last_generation(connection).await?;
     guard(connection).await?;
     Ok(last_generation)
+}
+
+/// A database of PostgreSQL keeps all of its texts in one encoding. What has no place in that is refused by a
+/// statement that comes much later; `SQL_ASCII` keeps bytes, and knows no characters. The driver's side is UTF-8
+/// always, and SQLite's encodings hold the same characters.
+async fn refuse_encoding(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let statement = Statement::from_string(DbBackend::Postgres, "SHOW server_encoding");
+    let row = connection.query_one_raw(statement).await?;
+    match row.map(|row| row.try_get_by_index::<String>(0)).transpose()? {
+        Some(encoding) if encoding != "UTF8" => Err(OpenError::Encoding(encoding)),
+        _ => Ok(()),
+    }
 }
 
 async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> {

@@ -4,6 +4,7 @@ mod causes;
 mod corrupt;
 mod derived;
 mod effects;
+mod encoding;
 mod keys;
 mod migrations;
 mod outage;
