@@ -131,6 +131,7 @@ impl Journal {
             marked: HashSet::new(),
             keys: KeysInProgress::default(),
             outage: Outage::default(),
+            turn_began: clock.instant(),
             next_housekeeping: clock.instant() + engine_clock::EVERY,
             clock,
         };

@@ -2,9 +2,11 @@
 
 mod causes;
 mod corrupt;
+mod cut;
 mod derived;
 mod effects;
 mod encoding;
+mod history;
 mod keys;
 mod migrations;
 mod outage;
