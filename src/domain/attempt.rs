@@ -180,3 +180,17 @@ pub struct AttemptResult {
     /// Of this delivery alone, instead of the lane's.
     pub retry_schedule: Option<Arc<RetrySchedule>>,
 }
+
+impl AttemptResult {
+    /// With texts that every database can keep: PostgreSQL takes no NUL, and a handler, a panic or a service may say
+    /// anything. Whatever a lane, the history or a dead letter keeps of an attempt has passed here.
+    #[must_use]
+    pub fn storable(mut self) -> Self {
+        for text in [&mut self.error, &mut self.response].into_iter().flatten() {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+        self
+    }
+}

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
@@ -45,6 +46,8 @@ pub(crate) struct Batch {
     pub(crate) settlements: Vec<SettleCommand>,
     /// The installations of which effects are marked as done.
     pub(crate) marked: HashSet<InstallationId>,
+    /// It is written for the second time, and its publishers wait until then.
+    pub(super) again_until: Option<Instant>,
 }
 
 /// Where the cursor of an installation goes, and what became of the attempts that are settled with it.
@@ -93,15 +96,18 @@ impl Batch {
     pub(super) fn split(mut self) -> (Self, Self) {
         let appends = self.appends.split_off(self.appends.len() / 2);
         let settlements = self.settlements.split_off(self.settlements.len() / 2);
+        let again_until = self.again_until;
         if self.appends.is_empty() && self.settlements.is_empty() {
             // One of each at the most: part them by kind.
             return (
                 Self {
                     appends,
+                    again_until,
                     ..Self::default()
                 },
                 Self {
                     settlements,
+                    again_until,
                     ..Self::default()
                 },
             );
@@ -109,6 +115,7 @@ impl Batch {
         let rest = Self {
             appends,
             settlements,
+            again_until,
             ..Self::default()
         };
         (self, rest)

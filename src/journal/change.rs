@@ -10,14 +10,14 @@ use crate::domain::{
 };
 
 /// An admin's change of an installation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum InstallationWork {
     Install(NewInstallation),
     Change(InstallationId, InstallationChange),
 }
 
 /// A change that the router makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Change {
     /// Sets the letter `REPLAYING` and inserts its retry row, so that a restart resumes the replay.
     StartReplay {

@@ -24,6 +24,8 @@ use crate::domain::event::PlatformEvent;
 const ATTEMPT_ROW: &str = "ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
      handler, kind, number, outcome, http_status, duration_ms, error, response, attempted_at)";
 const ATTEMPT_COLUMNS: usize = 13;
+/// What was lost with its connection is written again, and may have been recorded.
+const ONCE: &str = "ON CONFLICT (event_id, installation_id, id) DO NOTHING";
 
 /// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
 pub(super) struct Express(Mutex<Option<Driver>>);
@@ -86,7 +88,10 @@ impl Express {
             Some(driver) => driver,
             none => match take(pool).await {
                 Ok(driver) => none.insert(driver),
-                Err(error) => return unknown(&error),
+                Err(error) => {
+                    log::error!(error:%; "a transaction failed");
+                    return Outcome::NotBegun;
+                }
             },
         };
         match write(driver).await {
@@ -124,15 +129,4 @@ fn unknown(error: &DbErr) -> Outcome<(), DbErr> {
 
 fn wrapped(error: SqlxError) -> DbErr {
     DbErr::Exec(RuntimeErr::SqlxError(error.into()))
-}
-
-/// PostgreSQL takes no NUL in a text, and a service may answer anything.
-fn without_nul(text: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
-    text.map(|text| {
-        if text.contains('\0') {
-            text.replace('\0', "\u{fffd}").into()
-        } else {
-            text.into()
-        }
-    })
 }

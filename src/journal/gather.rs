@@ -26,14 +26,26 @@ pub(super) struct Gathered {
     turns: VecDeque<WorkspaceId>,
     settlements: VecDeque<SettleCommand>,
     pub(super) effects: EffectQueue,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<QueuedJob>,
+    /// A batch that is known not to be recorded, to be written once more before everything else.
+    again: Option<Batch>,
     stop: Option<oneshot::Sender<()>>,
+}
+
+/// A job, and whether it was to be begun before.
+pub(super) struct QueuedJob {
+    pub(super) job: Job,
+    pub(super) again: bool,
 }
 
 impl Gathered {
     /// Whether nothing waits but effects, which may have to wait for their time.
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty() && self.settlements.is_empty() && self.jobs.is_empty() && self.stop.is_none()
+        self.again.is_none()
+            && self.turns.is_empty()
+            && self.settlements.is_empty()
+            && self.jobs.is_empty()
+            && self.stop.is_none()
     }
 
     pub(super) fn take(&mut self, command: Command) {
@@ -41,7 +53,7 @@ impl Gathered {
             Command::Append(append) => self.queue_append(append),
             Command::Effect(command) => self.effects.push(*command),
             Command::Settle(command) => self.settlements.push_back(*command),
-            Command::Job(job) => self.jobs.push_back(job),
+            Command::Job(job) => self.jobs.push_back(QueuedJob { job, again: false }),
             Command::Stop(reply) => self.stop = Some(reply),
         }
     }
@@ -54,9 +66,19 @@ impl Gathered {
         queue.push_back(append);
     }
 
-    /// One append of each workspace in turn until the transaction is full, and the settlements.
+    /// What is to be written once more, or else one append of each workspace in turn until the transaction is full;
+    /// and the settlements.
     pub(super) fn next_batch(&mut self) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = self.again.take().unwrap_or_default();
+        if batch.appends.is_empty() {
+            self.fill(&mut batch);
+        }
+        let settlements = self.settlements.len().min(MAX_SETTLEMENTS);
+        batch.settlements.extend(self.settlements.drain(..settlements));
+        batch
+    }
+
+    fn fill(&mut self, batch: &mut Batch) {
         let (mut events, mut bytes) = (0, 0);
         while let Some(workspace) = self.turns.pop_front() {
             let Some(queue) = self.appends.get_mut(&workspace) else {
@@ -79,14 +101,21 @@ impl Gathered {
                 break;
             }
         }
-        let settlements = self.settlements.len().min(MAX_SETTLEMENTS);
-        batch.settlements.extend(self.settlements.drain(..settlements));
-        batch
+    }
+
+    /// The appends of the batch are to be written once more, before all others. There is no other such batch.
+    pub(super) fn write_again(&mut self, batch: Batch) {
+        self.again = Some(batch);
     }
 
     /// The next job.
-    pub(super) fn next_job(&mut self) -> Option<Job> {
+    pub(super) fn next_job(&mut self) -> Option<QueuedJob> {
         self.jobs.pop_front()
+    }
+
+    /// The job has not been begun, and is to be done once more, before all others.
+    pub(super) fn begin_again(&mut self, job: Job) {
+        self.jobs.push_front(QueuedJob { job, again: true });
     }
 
     /// Puts an untried batch back, before what came later.
@@ -115,7 +144,8 @@ impl Gathered {
 
     /// The request to stop, once nothing else waits.
     pub(super) fn take_stop(&mut self) -> Option<oneshot::Sender<()>> {
-        if self.turns.is_empty()
+        if self.again.is_none()
+            && self.turns.is_empty()
             && self.settlements.is_empty()
             && self.jobs.is_empty()
             && self.effects.is_empty()

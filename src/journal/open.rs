@@ -63,6 +63,11 @@ pub enum OpenError {
          it is lost, accept this one: pointsman accept-key"
     )]
     AnotherKey(String),
+    #[error(
+        "the database keeps its texts in {0}, which not every event fits into; make one with \
+         CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+    )]
+    Encoding(String),
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
     #[error("the database cannot be opened: {0}")]
@@ -135,6 +140,7 @@ impl Journal {
             marked: HashSet::new(),
             keys: KeysInProgress::default(),
             outage: Outage::default(),
+            turn_began: clock.instant(),
             next_housekeeping: clock.instant() + engine_clock::EVERY,
             clock,
         };
@@ -262,6 +268,7 @@ async fn alone<T>(
 async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
+    refuse_encoding(&connection).await?;
     claim::take_on(&connection).await?;
     migrate_on(&connection).await?;
     Ok((connection, work_guard))
@@ -285,6 +292,21 @@ async fn catch_up(connection: &DatabaseConnection, parts: &Parts) -> Result<i64,
     let last_generation = recovery::last_generation(connection).await?;
     guard(connection).await?;
     Ok(last_generation)
+}
+
+/// A database of PostgreSQL keeps all of its texts in one encoding. What has no place in that is refused by a
+/// statement that comes much later; `SQL_ASCII` keeps bytes, and knows no characters. The driver's side is UTF-8
+/// always, and SQLite's encodings hold the same characters.
+async fn refuse_encoding(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let statement = Statement::from_string(DbBackend::Postgres, "SHOW server_encoding");
+    let row = connection.query_one_raw(statement).await?;
+    match row.map(|row| row.try_get_by_index::<String>(0)).transpose()? {
+        Some(encoding) if encoding != "UTF8" => Err(OpenError::Encoding(encoding)),
+        _ => Ok(()),
+    }
 }
 
 async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> {

@@ -92,8 +92,9 @@ impl Scratch {
             max_connections: 4,
             min_free_bytes: 0,
             max_hold: std::time::Duration::from_secs(86_400),
-            effect_timeout: std::time::Duration::from_millis(250),
             master_key: None,
+            // So long that no test depends on the speed of its machine.
+            effect_timeout: std::time::Duration::from_secs(60),
         }
     }
 
@@ -165,7 +166,7 @@ impl Scratch {
 /// Ends the sessions that hold a part of the claim.
 async fn end_sessions(journal: &Journal, which: &str) {
     let sql = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE locktype = 'advisory' AND \
          database = (SELECT oid FROM pg_database WHERE datname = current_database()) {which}"
     );
     // The connections of readers are spared, so that this one works.

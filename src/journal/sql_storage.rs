@@ -208,6 +208,7 @@ impl Connection for SqlConnection {
                 Outcome::RolledBack(_) => {
                     Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned()))
                 }
+                Outcome::NotBegun => Outcome::NotBegun,
                 Outcome::Unknown => Outcome::Unknown,
             }
         }

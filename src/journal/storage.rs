@@ -30,6 +30,8 @@ pub(crate) enum Outcome<T, E> {
     Committed(T),
     /// It was rolled back for a reason that lies in the work itself.
     RolledBack(E),
+    /// The connection is gone, and nothing of the work was begun: it may be done on another.
+    NotBegun,
     /// The connection is gone and with it the knowledge.
     Unknown,
 }

@@ -2,8 +2,11 @@
 
 mod causes;
 mod corrupt;
+mod cut;
 mod derived;
 mod effects;
+mod encoding;
+mod history;
 mod key_check;
 mod keys;
 mod killed_migrations;

@@ -64,7 +64,10 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     };
     let transaction = match connection.begin_with_options(options).await {
         Ok(transaction) => transaction,
-        Err(error) => return unknown("begin", &error),
+        Err(error) => {
+            log::error!(step = "begin", error:%; "a transaction failed");
+            return Outcome::NotBegun;
+        }
     };
     match work(&transaction).await {
         Ok(value) => match transaction.commit().await {

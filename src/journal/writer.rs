@@ -71,6 +71,8 @@ pub(super) struct Writer {
     /// The idempotency keys of all appends that are gathered, in the transaction or unresolved.
     pub(super) keys: KeysInProgress,
     pub(super) outage: Outage,
+    /// When the present turn began: whoever waits has waited since then at the least.
+    pub(super) turn_began: Instant,
     /// When the engine's time is to be written next.
     pub(super) next_housekeeping: Instant,
     pub(super) clock: Clock,
@@ -141,6 +143,7 @@ impl Writer {
 
     /// One batch, then what waits between batches.
     async fn turn(&mut self) {
+        self.turn_began = self.clock.instant();
         let batch = self.gathered.next_batch();
         if !batch.is_empty() {
             self.gathered.effects.others_wrote(self.clock.instant());
@@ -190,15 +193,24 @@ impl Writer {
             return;
         };
         let pause = match bounded(connection.keep_house(self.clock.now())).await {
-            Outcome::Committed(HouseKept::Partly) => HOUSEKEEPING_PAUSE,
-            Outcome::Committed(HouseKept::Done) => engine_clock::EVERY,
+            Outcome::Committed(kept) => {
+                self.outage.over();
+                match kept {
+                    HouseKept::Partly => HOUSEKEEPING_PAUSE,
+                    HouseKept::Done => engine_clock::EVERY,
+                }
+            }
             Outcome::RolledBack(error) => {
                 log::error!(error:%; "the housekeeping was refused");
                 engine_clock::EVERY
             }
-            Outcome::Unknown => {
+            Outcome::Unknown | Outcome::NotBegun => {
                 self.lose_connection("the housekeeping failed");
-                engine_clock::EVERY
+                // What it commits on the next connection tells that this was one loss and not the first of many.
+                match self.outage.is_first() {
+                    true => Duration::ZERO,
+                    false => engine_clock::EVERY,
+                }
             }
         };
         self.next_housekeeping = self.clock.instant() + pause;
@@ -210,16 +222,29 @@ impl Writer {
         let Some(connection) = self.connection.clone() else {
             return false;
         };
-        let rows = self.attempts.take();
-        if rows.is_empty() {
+        let Some(piece) = self.attempts.take() else {
             return false;
-        }
-        let outcome = bounded(connection.write_attempts(&rows)).await;
-        if !matches!(outcome, Outcome::Committed(())) {
-            log::warn!(rows = rows.len(); "attempts could not be recorded");
-        }
-        if matches!(outcome, Outcome::Unknown) {
-            self.lose_connection("the history could not be written");
+        };
+        match bounded(connection.write_attempts(&piece.rows)).await {
+            Outcome::Committed(()) => self.outage.over(),
+            Outcome::RolledBack(error) => match self.attempts.refused(piece).as_slice() {
+                [] => {}
+                [row] => {
+                    let (workspace, installation, event) =
+                        (row.workspace_id, row.installation_id, row.event_id);
+                    log::error!(workspace:%, installation:%, event:%, attempt = row.number, error:%;
+                        "the database refuses an attempt; it is left out of the history");
+                }
+                rows => log::error!(rows = rows.len(), error:%;
+                    "the database refuses many attempts; these are left out of the history unread"),
+            },
+            Outcome::Unknown | Outcome::NotBegun => {
+                let rows = self.attempts.lost(piece).len();
+                if rows > 0 {
+                    log::warn!(rows; "attempts could not be recorded");
+                }
+                self.lose_connection("the history could not be written");
+            }
         }
         true
     }

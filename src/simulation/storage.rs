@@ -126,7 +126,7 @@ impl Line {
         });
         sleep(before).await;
         match fate {
-            Fate::LostBefore => return Outcome::Unknown,
+            Fate::LostBefore => return Outcome::NotBegun,
             Fate::HangsBefore => return pending().await,
             Fate::HangsInDoubt => {
                 let doubtful = Box::new(move |state: &mut State| drop(work(state)));

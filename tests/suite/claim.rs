@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait as _;
 
-use crate::support::{Ended, Engine, TestApp, on_both_engines};
+use crate::support::{Ended, Engine, TestApp, TestDatabase, on_both_engines};
 
 on_both_engines! {
     a_second_process_on_the_same_database_is_refused,
@@ -62,6 +62,43 @@ async fn a_database_of_a_newer_version_is_refused(engine: Engine) {
         .expect("a row can be removed");
     database.close().await.expect("a connection can be closed");
     app.start_again().await;
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_database_that_is_not_utf8_is_refused_before_anything_is_written() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let database = TestDatabase::encoded(encoding).await;
+        for arguments in [
+            &["serve"][..],
+            &["migrate"],
+            &[
+                "user",
+                "add",
+                "--email",
+                "eve@pointsman.test",
+                "--password",
+                "long enough",
+            ],
+            &["workspace", "add", "--name", "globex"],
+        ] {
+            let ended = app
+                .run(arguments, |settings| settings.set("database.url", &database.url))
+                .await;
+            refused(&ended, &[encoding, "UTF8"]);
+        }
+        let connection = database.connect().await;
+        let tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public'";
+        let left = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, tables);
+        let left = connection
+            .query_all_raw(left)
+            .await
+            .expect("the catalog can be read");
+        assert!(left.is_empty(), "nothing was written");
+        connection.close().await.expect("a connection can be closed");
+        database.drop().await;
+    }
     app.finish().await;
 }
 

@@ -2,6 +2,7 @@
 //! to do anything.
 
 mod cluster;
+mod cut;
 mod disk;
 mod network;
 

@@ -29,8 +29,8 @@ pub(crate) enum Engine {
 }
 
 /// A database that nobody else uses.
-pub(super) struct TestDatabase {
-    pub(super) url: String,
+pub(crate) struct TestDatabase {
+    pub(crate) url: String,
     /// On PostgreSQL: the URL of the server's own database, and the name of ours.
     on_server: Option<(String, String)>,
 }
@@ -73,12 +73,24 @@ impl TestDatabase {
         }
     }
 
-    pub(super) async fn connect(&self) -> DatabaseConnection {
+    /// A new database on the PostgreSQL server whose texts are kept in this encoding.
+    pub(crate) async fn encoded(encoding: &str) -> Self {
+        let database = Self::create_on_postgres().await;
+        let Some((server, name)) = &database.on_server else {
+            unreachable!("it is on a server");
+        };
+        execute(server, &format!("DROP DATABASE {name}")).await;
+        let options = format!("TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
+        execute(server, &format!("CREATE DATABASE {name} {options}")).await;
+        database
+    }
+
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
         connect(&self.url).await
     }
 
     /// For the end of a test; a failed one leaves its database to whoever looks into it.
-    pub(super) async fn drop(self) {
+    pub(crate) async fn drop(self) {
         if let Some((server, name)) = self.on_server {
             execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }

@@ -34,7 +34,7 @@ pub(crate) use self::{
     app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
     client::{Answer, Caller},
     cluster::Cluster,
-    database::Engine,
+    database::{Engine, TestDatabase},
     disk::{ReadOnly, SmallDisk},
     eventually::{PATIENCE, eventually},
     example_service::ExampleService,

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chat::WELL_KNOWN_CHANNELS,
+    chat::{WELL_KNOWN_CHANNELS, check_channel},
     domain::timestamp::Timestamp,
     http::{
         access::Caller,
@@ -18,9 +18,22 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub(super) struct ListChannels {
     /// The last channel of the page before.
-    cursor: Option<Cursor<String>>,
+    cursor: Option<Cursor<ChannelName>>,
     #[serde(default)]
     limit: Limit,
+}
+
+/// A text that can name a channel. Any other is no cursor of this list, and PostgreSQL does not even compare with some.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct ChannelName(String);
+
+impl TryFrom<String> for ChannelName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        check_channel(&text).map(|()| Self(text))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +56,9 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let workspace = state.member(&caller, &workspace).await?;
     let ListChannels { cursor, limit } = query.read()?;
-    let after = cursor.as_ref().map(|Cursor(channel)| channel.as_str());
+    let after = cursor
+        .as_ref()
+        .map(|Cursor(ChannelName(channel))| channel.as_str());
     let found = chat::channels(state.router.reader(), workspace, after, limit.fetch()).await?;
     let mut channels: Vec<ChannelDto> = found.into_iter().map(ChannelDto::from).collect();
     add_well_known(&mut channels, after);

@@ -3,7 +3,7 @@
 
 use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
-use super::{ATTEMPT_ROW, Failed, without_nul, wrapped};
+use super::{ATTEMPT_ROW, Failed, ONCE, wrapped};
 use crate::{
     domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
@@ -81,7 +81,7 @@ pub(super) async fn write_attempts(
         "WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {ATTEMPT_ROW} \
          SELECT attempts.* FROM relaxed, UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], \
          $6::text[], $7::int[], $8::text[], $9::int[], $10::bigint[], $11::text[], $12::text[], $13::bigint[]) \
-         AS attempts"
+         AS attempts {ONCE}"
     );
     execute(
         bind_attempts(sqlx::query(sqlx::AssertSqlSafe(text)), rows),
@@ -146,8 +146,8 @@ fn bind_attempts(query: Bound, rows: &[AttemptRecord]) -> Bound {
         .bind(column(rows, |row| row.outcome.as_str()))
         .bind(column(rows, |row| row.http_status.map(i32::from)))
         .bind(column(rows, |row| row.duration_ms))
-        .bind(column(rows, |row| without_nul(row.error.as_deref())))
-        .bind(column(rows, |row| without_nul(row.response.as_deref())))
+        .bind(column(rows, |row| row.error.as_deref()))
+        .bind(column(rows, |row| row.response.as_deref()))
         .bind(column(rows, |row| row.attempted_at.millis()))
 }
 

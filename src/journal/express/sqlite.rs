@@ -7,7 +7,7 @@ use sea_orm::{
     sqlx::{self, AssertSqlSafe, SqliteConnection, query::Query, sqlite::SqliteArguments},
 };
 
-use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, without_nul, wrapped};
+use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, ONCE, Rows, wrapped};
 use crate::{
     domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
@@ -176,7 +176,7 @@ impl Shape {
         let (table, columns, conflict) = match self.kind {
             Kind::Events => (EVENT_ROW, EVENT_COLUMNS, ""),
             Kind::Cursors => (CURSOR_ROW, CURSOR_COLUMNS, MOVE_CURSORS),
-            Kind::Attempts => (ATTEMPT_ROW, ATTEMPT_COLUMNS, ""),
+            Kind::Attempts => (ATTEMPT_ROW, ATTEMPT_COLUMNS, ONCE),
         };
         let row = format!("({})", vec!["?"; columns].join(","));
         let rows = vec![row; self.rows].join(",");
@@ -240,8 +240,8 @@ fn bind_attempt(query: Bound, row: &AttemptRecord) -> Bound {
         .bind(row.outcome.as_str())
         .bind(row.http_status.map(i32::from))
         .bind(row.duration_ms)
-        .bind(without_nul(row.error.as_deref()))
-        .bind(without_nul(row.response.as_deref()))
+        .bind(row.error.as_deref())
+        .bind(row.response.as_deref())
         .bind(row.attempted_at.millis())
 }
 

@@ -28,7 +28,7 @@ impl Writer {
             if batch.is_empty() {
                 continue;
             }
-            match self.write_batch(&mut batch).await {
+            match self.write_in_time(&mut batch).await {
                 Outcome::Committed(()) => {}
                 Outcome::RolledBack(error) if batch.len() == 1 => self.refuse(batch, &error).await,
                 Outcome::RolledBack(_) => {
@@ -37,7 +37,7 @@ impl Writer {
                     batches.push(first);
                     continue;
                 }
-                Outcome::Unknown => {
+                Outcome::Unknown | Outcome::NotBegun => {
                     self.unresolved = Some(batch);
                     self.lose_connection("a transaction failed");
                     // What was split off has not been tried and has no place yet.
@@ -49,6 +49,16 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// A batch that is written once more has what is left of the time of its publishers.
+    async fn write_in_time(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
+        let Some(until) = batch.again_until else {
+            return self.write_batch(batch).await;
+        };
+        let left = until.saturating_duration_since(self.clock.instant());
+        let written = timeout(left, self.write_batch(batch)).await;
+        written.unwrap_or(Outcome::Unknown)
     }
 
     async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {

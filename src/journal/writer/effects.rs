@@ -28,21 +28,22 @@ impl Writer {
             }
         }
         let Some(connection) = self.connection.clone().filter(|_| !effects.is_empty()) else {
-            self.gathered
-                .effects
-                .put_back(effects.into_iter().map(|effect| effect.command));
-            return;
+            return self.not_run(effects);
         };
         let unknown = self.unknown_heads(&effects);
         if let Err(error) = self.read_heads(&*connection, unknown).await {
             log::error!(error:%; "reading the heads of the log failed");
-            self.refuse_effects(effects);
+            self.not_run(effects);
             return self.lose_connection("reading the heads of the log failed");
         }
         let mut heads = self.heads_of(&effects);
         match bounded(connection.run_effects(&mut effects, &mut heads)).await {
             Outcome::Committed(()) => self.effects_committed(effects, heads),
             Outcome::RolledBack(error) => self.effects_rolled_back(effects, &error),
+            Outcome::NotBegun => {
+                self.not_run(effects);
+                self.lose_connection("a transaction of effects could not begin");
+            }
             Outcome::Unknown => {
                 self.unresolved_effects = effects;
                 self.lose_connection("a transaction of effects failed");
@@ -135,11 +136,11 @@ impl Writer {
         self.gathered.effects.put_back(left.into_iter());
     }
 
-    /// There is no database.
-    pub(super) fn refuse_effects(&mut self, effects: Vec<StagedEffect>) {
-        for effect in effects {
-            effect.answer(EffectEnd::Unavailable);
-        }
+    /// Nothing of the effects was begun: they wait for their next turn.
+    fn not_run(&mut self, effects: Vec<StagedEffect>) {
+        self.gathered
+            .effects
+            .put_back(effects.into_iter().map(|effect| effect.command));
     }
 
     /// What is known of the effects in doubt by their marks: those done are answered so. Of the others nothing is

@@ -10,48 +10,95 @@ use crate::{
         change::Reply,
         command::{Attached, Job, JobEnd, StorageUnavailable},
         database::is_fault_of_the_data,
+        gather::QueuedJob,
         notice::Notice,
         storage::{Connection, Outcome},
     },
 };
 
+/// Why a lane is not attached.
+enum NotAttached {
+    /// The fault is its own.
+    Refused,
+    /// The connection is not to be used any more.
+    Lost(&'static str),
+}
+
 impl Writer {
-    pub(super) async fn run_job(&mut self, job: Job) {
+    /// Does the job. One of which nothing was begun because the connection is gone is done on the next, once.
+    pub(super) async fn run_job(&mut self, QueuedJob { job, again }: QueuedJob) {
         let Some(connection) = self.connection.clone() else {
+            return self.gathered.begin_again(job);
+        };
+        let Some(job) = self.try_job(&*connection, job).await else {
             return;
         };
+        if again {
+            job.refuse();
+        } else {
+            self.gathered.begin_again(job);
+        }
+        self.lose_connection("a change could not begin");
+    }
+
+    /// Does the job and answers it, or returns it where nothing of it was begun.
+    async fn try_job(&mut self, connection: &dyn Connection, job: Job) -> Option<Job> {
         match job {
             Job::Attach {
                 installation_id,
                 reply,
-            } => {
-                // Who asked may have gone.
-                let _ = reply.send(self.attach(&*connection, installation_id).await);
-            }
+            } => match self.attach(connection, installation_id).await {
+                Ok(attached) => {
+                    // Who asked may have gone.
+                    let _ = reply.send(Ok(attached));
+                }
+                Err(NotAttached::Refused) => {
+                    let _ = reply.send(Err(StorageUnavailable));
+                }
+                // It only reads.
+                Err(NotAttached::Lost(cause)) => {
+                    log::error!(installation:% = installation_id; "{cause}");
+                    return Some(Job::Attach {
+                        installation_id,
+                        reply,
+                    });
+                }
+            },
             Job::Installation {
                 workspace,
                 work,
                 reply,
             } => {
-                let outcome = bounded(connection.change_installation(workspace, *work)).await;
-                if let Outcome::Committed(view) = &outcome {
-                    (self.notices)(Notice::InstallationChanged(Box::new(view.clone())));
-                }
-                self.answer(outcome, reply);
-            }
-            Job::Change { change, reply } => {
-                let outcome = match bounded(connection.change(change)).await {
-                    Outcome::Committed(notice) => {
-                        notice.into_iter().for_each(&self.notices);
-                        Outcome::Committed(())
+                let changed = bounded(connection.change_installation(workspace, (*work).clone())).await;
+                match changed {
+                    Outcome::NotBegun => {
+                        return Some(Job::Installation {
+                            workspace,
+                            work,
+                            reply,
+                        });
                     }
-                    Outcome::RolledBack(error) => Outcome::RolledBack(error),
-                    Outcome::Unknown => Outcome::Unknown,
-                };
-                self.answer(outcome, reply);
+                    Outcome::Committed(view) => {
+                        let notice = Notice::InstallationChanged(Box::new(view.clone()));
+                        (self.notices)(notice);
+                        self.answer(Outcome::Committed(view), reply);
+                    }
+                    outcome => self.answer(outcome, reply),
+                }
             }
+            Job::Change { change, reply } => match bounded(connection.change(change.clone())).await {
+                Outcome::NotBegun => return Some(Job::Change { change, reply }),
+                Outcome::Committed(notice) => {
+                    notice.into_iter().for_each(&self.notices);
+                    self.answer(Outcome::Committed(()), reply);
+                }
+                Outcome::RolledBack(error) => self.answer(Outcome::RolledBack(error), reply),
+                Outcome::Unknown => self.answer(Outcome::Unknown, reply),
+            },
             Job::Write(mut job) => match bounded(connection.run(&mut *job)).await {
+                Outcome::NotBegun => return Some(Job::Write(job)),
                 Outcome::Committed(()) => {
+                    self.outage.over();
                     job.notices().into_iter().for_each(&self.notices);
                     job.finish(JobEnd::Committed);
                 }
@@ -62,13 +109,14 @@ impl Writer {
                 }
             },
         }
+        None
     }
 
     async fn attach(
         &mut self,
         connection: &dyn Connection,
         installation_id: InstallationId,
-    ) -> Result<Attached, StorageUnavailable> {
+    ) -> Result<Attached, NotAttached> {
         match timeout(TRANSACTION_TIMEOUT, connection.attach(installation_id)).await {
             Ok(Ok(attachment)) => {
                 self.last_generation += 1;
@@ -83,15 +131,14 @@ impl Writer {
             Ok(Err(error)) => {
                 log::error!(installation:% = installation_id, error:%; "attaching a lane failed");
                 // Its own rows are no reason to take the database from everybody.
-                if !is_fault_of_the_data(&error) {
-                    self.lose_connection("attaching a lane failed");
+                match is_fault_of_the_data(&error) {
+                    true => Err(NotAttached::Refused),
+                    false => Err(NotAttached::Lost(
+                        "the connection of a lane that attaches is lost",
+                    )),
                 }
-                Err(StorageUnavailable)
             }
-            Err(_) => {
-                self.lose_connection("attaching a lane took too long");
-                Err(StorageUnavailable)
-            }
+            Err(_) => Err(NotAttached::Lost("attaching a lane took too long")),
         }
     }
 
@@ -100,14 +147,11 @@ impl Writer {
         &mut self,
         connection: &dyn Connection,
         installation_id: InstallationId,
-    ) -> Result<(), StorageUnavailable> {
+    ) -> Result<(), NotAttached> {
         match timeout(TRANSACTION_TIMEOUT, connection.has_marks(installation_id)).await {
             Ok(Ok(true)) => drop(self.marked.insert(installation_id)),
             Ok(Ok(false)) => drop(self.marked.remove(&installation_id)),
-            Ok(Err(_)) | Err(_) => {
-                self.lose_connection("attaching a lane failed");
-                return Err(StorageUnavailable);
-            }
+            Ok(Err(_)) | Err(_) => return Err(NotAttached::Lost("the marks of a lane cannot be read")),
         }
         Ok(())
     }
@@ -116,9 +160,12 @@ impl Writer {
     fn answer<T>(&mut self, outcome: Outcome<T, ChangeError>, reply: Reply<T>) {
         // The caller may have gone; what is committed stays so.
         let _ = match outcome {
-            Outcome::Committed(value) => reply.send(Ok(value)),
+            Outcome::Committed(value) => {
+                self.outage.over();
+                reply.send(Ok(value))
+            }
             Outcome::RolledBack(error) => reply.send(Err(error)),
-            Outcome::Unknown => {
+            Outcome::Unknown | Outcome::NotBegun => {
                 self.lose_connection("a change failed");
                 reply.send(Err(ChangeError::StorageUnavailable))
             }

@@ -1,5 +1,9 @@
-//! Without a connection: what waits is refused at once, and a new connection is sought, each attempt after a
-//! longer pause.
+//! Without a connection: a new one is sought, each attempt after a longer pause.
+//!
+//! A connection that was cut while nobody used it, or that the database's restart has ended, is replaced by the first
+//! attempt. Nobody is to see that: what waits goes on waiting for it, what is known not to be recorded is written once
+//! more, and all of this within the time that publishers have. Once that attempt has failed the database is away, and
+//! what waits and what comes is refused at once.
 
 use std::{
     collections::HashMap,
@@ -29,7 +33,8 @@ use crate::{
 /// The first pause before an attempt that follows a failed one; doubled with each, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// How long publishers wait to hear what became of a batch whose outcome is unknown.
+/// How long publishers wait to hear what became of a batch whose outcome is unknown, its second writing included; and
+/// how long the first attempt at a new connection may take until what waits for it is refused.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a lasting outage is mentioned in the log.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
@@ -41,6 +46,8 @@ pub(in crate::journal) struct Outage {
     strikes: u32,
     since: Option<Instant>,
     told_at: Option<Instant>,
+    /// Until when the loss may be one that nobody is to see.
+    patient_until: Option<Instant>,
 }
 
 impl Outage {
@@ -57,6 +64,11 @@ impl Outage {
                 .saturating_mul(1 << (strikes - 2).min(8))
                 .min(LAST_PAUSE),
         }
+    }
+
+    /// Whether it is the first since something was committed.
+    pub(super) fn is_first(&self) -> bool {
+        self.strikes == 1
     }
 
     fn strike(&mut self, now: Instant) {
@@ -127,12 +139,17 @@ async fn restore(
 
 impl Writer {
     pub(super) fn lose_connection(&mut self, cause: &str) {
-        self.health
-            .set_writer(Some(StorageTrouble::Unreachable(cause.to_owned())));
+        let now = self.clock.instant();
         if self.outage.since.is_none() {
             log::error!("the writer connection is thrown away: {cause}");
         }
-        self.outage.strike(self.clock.instant());
+        self.outage.strike(now);
+        // Who waits has waited since the turn began.
+        let until = self.turn_began + UNKNOWN_PATIENCE;
+        self.outage.patient_until = (self.outage.is_first() && until > now).then_some(until);
+        if self.outage.patient_until.is_none() {
+            self.is_unreachable(cause);
+        }
         self.connection = None;
         self.heads.clear();
         // A new connection ends its session.
@@ -141,10 +158,21 @@ impl Writer {
         }
     }
 
+    fn is_unreachable(&self, cause: &str) {
+        let trouble = StorageTrouble::Unreachable(cause.to_owned());
+        self.health.set_writer(Some(trouble));
+    }
+
     /// Seeks a new connection until there is one. False where the journal is to end without.
     pub(super) async fn recover(&mut self) -> bool {
-        let mut patience = pin!(sleep(UNKNOWN_PATIENCE));
-        let mut waiting = self.unresolved.is_some();
+        let start = self.clock.instant();
+        let until = self.unresolved.as_ref().map(|batch| batch.again_until);
+        let mut doubt_until = until.map(|until| until.unwrap_or(start + UNKNOWN_PATIENCE));
+        let mut patient_until = self.outage.patient_until.take();
+        let from_now = |until: Option<Instant>| {
+            sleep(until.map_or(Duration::ZERO, |until| until.saturating_duration_since(start)))
+        };
+        let (mut doubt, mut patience) = (pin!(from_now(doubt_until)), pin!(from_now(patient_until)));
         while self.connection.is_none() {
             let unknown = self.unresolved.as_ref().map(Batch::event_ids).unwrap_or_default();
             let pause = self.outage.pause();
@@ -152,13 +180,19 @@ impl Writer {
             let connect = self.storage.connect();
             let mut attempt = pin!(restore(pause, connect, unknown, doubtful, self.clock));
             let restored = loop {
-                self.refuse_waiting();
+                if patient_until.is_none() {
+                    self.refuse_waiting();
+                }
                 tokio::select! {
                     biased;
                     restored = &mut attempt => break restored,
-                    () = &mut patience, if waiting => {
-                        waiting = false;
+                    () = &mut doubt, if doubt_until.is_some() => {
+                        doubt_until = None;
                         self.refuse_unresolved();
+                    }
+                    () = &mut patience, if patient_until.is_some() => {
+                        patient_until = None;
+                        self.is_unreachable("it does not answer");
                     }
                     command = self.commands.recv() => match command {
                         Some(command) => self.take(command),
@@ -167,8 +201,9 @@ impl Writer {
                 }
             };
             match restored {
-                Ok(restored) => self.resume(restored),
+                Ok(restored) => self.resume(restored, doubt_until),
                 Err(cause) => {
+                    patient_until = None;
                     self.still_down(&cause);
                     if self.gathered.is_stopping() {
                         return false;
@@ -183,8 +218,7 @@ impl Writer {
         let now = self.clock.instant();
         self.outage.strike(now);
         self.outage.tell(cause, now);
-        self.health
-            .set_writer(Some(StorageTrouble::Unreachable(cause.to_owned())));
+        self.is_unreachable(cause);
     }
 
     /// Publishers and admins are refused at once while there is no database; settlements wait for it.
@@ -196,8 +230,8 @@ impl Writer {
             // Who asked may have gone.
             let _ = effect.reply.send(EffectEnd::Unavailable);
         }
-        while let Some(job) = self.gathered.next_job() {
-            job.refuse();
+        while let Some(queued) = self.gathered.next_job() {
+            queued.job.refuse();
         }
     }
 
@@ -212,10 +246,11 @@ impl Writer {
         }
     }
 
-    /// There is a connection again: the batch in doubt is answered, and everything goes on.
-    fn resume(&mut self, restored: Restored) {
+    /// There is a connection again: the batch in doubt is answered or written once more, and everything goes on. Its
+    /// publishers wait until `doubt_until`, if they still do.
+    fn resume(&mut self, restored: Restored, doubt_until: Option<Instant>) {
         if let Some(batch) = self.unresolved.take() {
-            self.settle_doubt(batch, &restored.places);
+            self.settle_doubt(batch, &restored.places, doubt_until);
         }
         let effects = std::mem::take(&mut self.unresolved_effects);
         self.settle_doubtful_effects(effects, &restored.effects_done);
@@ -230,7 +265,12 @@ impl Writer {
         (self.notices)(Notice::Reconnected);
     }
 
-    fn settle_doubt(&mut self, batch: Batch, places: &HashMap<EventId, Seq>) {
+    fn settle_doubt(
+        &mut self,
+        mut batch: Batch,
+        places: &HashMap<EventId, Seq>,
+        doubt_until: Option<Instant>,
+    ) {
         let ids = batch.event_ids();
         if !ids.is_empty() && ids.iter().all(|id| places.contains_key(id)) {
             let heads = batch.heads_of(places);
@@ -240,13 +280,23 @@ impl Writer {
             self.outage.strikes = strikes;
             return;
         }
-        for staged in batch.appends {
-            self.refuse_append(staged.append, StorageUnavailable.into());
-        }
+        // Written twice they do no harm.
         self.gathered.put_back(Batch {
-            settlements: batch.settlements,
+            settlements: std::mem::take(&mut batch.settlements),
             ..Batch::default()
         });
+        let is_first = batch.again_until.is_none();
+        match doubt_until.filter(|_| is_first && !batch.appends.is_empty()) {
+            Some(_) => self.gathered.write_again(Batch {
+                again_until: doubt_until,
+                ..batch
+            }),
+            None => {
+                for staged in batch.appends {
+                    self.refuse_append(staged.append, StorageUnavailable.into());
+                }
+            }
+        }
     }
 }
 
@@ -263,6 +313,10 @@ mod tests {
             seen.push(outage.pause().as_millis());
         }
         assert_eq!(seen, [0, 200, 400, 800, 1000, 1000]);
+        assert!(!outage.is_first());
+        outage.over();
+        outage.strike(Clock.instant());
+        assert!(outage.is_first());
         outage.over();
         assert_eq!(outage.pause(), Duration::ZERO);
     }

@@ -49,6 +49,7 @@ impl<M: Means> DeliveryActor<M> {
     pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {
         let AttemptFinished { delivery, end } = finished;
         let AttemptEnd { attempted_at, result } = end;
+        let result = result.storable();
         self.running.remove(&delivery.key);
         self.release_publisher(&delivery.event, delivery.key);
         match result.outcome {

@@ -291,8 +291,7 @@ async fn read_excerpt(response: &mut ClientResponse) -> Option<String> {
     };
     // The verdict stands already; an unfinished body is no error.
     let _ = timeout(BODY_TIME, reading).await;
-    // PostgreSQL takes no NUL in a text.
-    (!kept.is_empty()).then(|| String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}"))
+    (!kept.is_empty()).then(|| String::from_utf8_lossy(&kept).into_owned())
 }
 
 fn result(

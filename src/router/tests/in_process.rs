@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
     kit::{Running, on_both_engines},
-    probe::{notes, with_old_probe, with_probe, with_probe_once},
+    probe::{notes, with_hurried_probe, with_old_probe, with_probe, with_probe_once},
     *,
 };
 use crate::domain::id::EventId;
@@ -84,7 +84,7 @@ on_both_engines!(
 );
 
 on_both_engines!(
-    async fn a_publisher_waits_no_longer_than_it_may(running: Running with with_probe_once) {
+    async fn a_publisher_waits_no_longer_than_it_may(running: Running with with_hurried_probe) {
         let (workspace, _) = running.probed().await;
         let event = running.order(workspace, "probe.sync", "hang").await;
         let letter = running.letter(event).await;
@@ -167,6 +167,31 @@ on_both_engines!(
         assert_eq!(outcome("second_of_both"), Some("DELIVERED"));
         let next = running.order(workspace, "probe.both", "nothing").await;
         assert_eq!(notes(workspace).called("first", 2).await[1].event, next);
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_nul_in_the_text_of_an_error_is_kept_as_a_replacement_character(running: Running with with_probe) {
+        let (workspace, _) = running.probed().await;
+        for (deed, expected) in [
+            ("fail_with_nul", "a\u{fffd}b"),
+            ("panic_with_nul", "panicked: a\u{fffd}b (src/router/tests/probe.rs:"),
+        ] {
+            // Parked three times, and then a letter, which is replayed and dead again.
+            let event = running.order(workspace, "probe.sync", deed).await;
+            let letter = running.letter(event).await;
+            let error = letter.last_error.unwrap();
+            assert!(error.starts_with(expected), "{error:?}");
+            let attempts = running.attempts(event, 4).await;
+            for attempt in attempts {
+                let error = attempt.error.unwrap();
+                assert!(error.starts_with(expected), "{error:?}");
+            }
+            let id = running.letter_of(event).await;
+            running.router.replay(workspace, id, None).await.unwrap();
+            running.eventually("it is dead again", async || running.letter(event).await.attempts > 4).await;
+        }
         running.stop().await;
     }
 );

@@ -134,7 +134,9 @@ async fn obey(name: &str, deed: &str, context: EventContext) -> Result<HandlerOu
         "fail" => return Err(HandlerError::new("it is refused")),
         "fail_once" if context.attempt() == 1 => return Err(HandlerError::new("not yet")),
         "fail_for_ever" => return Err(HandlerError::permanent("it can never be")),
+        "fail_with_nul" => return Err(HandlerError::new("a\0b")),
         "panic" => panic!("the probe panics"),
+        "panic_with_nul" => panic!("a\0b"),
         "hang" => std::future::pending::<()>().await,
         "wait" => notes(context.workspace_id()).gate.notified().await,
         "wait_and_publish" => {
@@ -166,6 +168,8 @@ pub(super) fn with_probe(settings: &mut RouterSettings) {
     let mut extensions = Extensions::default();
     extensions.register(Arc::new(Probe { is_new: true })).unwrap();
     settings.in_process.extensions = Arc::new(extensions);
+    // So long that no test depends on the speed of its machine.
+    settings.in_process.sync_timeout = Duration::from_secs(60);
 }
 
 /// A router of an earlier version, whose probe has one handler.
@@ -179,6 +183,11 @@ pub(super) fn with_old_probe(settings: &mut RouterSettings) {
 pub(super) fn with_probe_once(settings: &mut RouterSettings) {
     with_probe(settings);
     settings.schedule = settings.schedule.with_delays(Vec::new());
+}
+
+/// One whose handlers have little time, where a test is about that.
+pub(super) fn with_hurried_probe(settings: &mut RouterSettings) {
+    with_probe_once(settings);
     settings.in_process.sync_timeout = Duration::from_millis(200);
     settings.in_process.async_timeout = Duration::from_millis(200);
 }

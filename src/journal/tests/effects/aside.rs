@@ -1,19 +1,10 @@
 //! Slow effects beside the writer.
 
-use std::time::Duration;
-
 use super::*;
-
-/// Patience enough that no test depends on its time.
-const LONG: Duration = Duration::from_secs(60);
 
 /// With an installation that is known to have slow effects.
 async fn slowed(scratch: &Scratch) -> (Journal, Given) {
-    let settings = crate::journal::JournalSettings {
-        effect_timeout: LONG,
-        ..scratch.settings()
-    };
-    let journal = scratch.open_with(settings).await;
+    let journal = scratch.open().await;
     let given = Given::new(scratch, &journal).await;
     let (work, _entered, _release) = held("never");
     let end = given.run(&journal, (event_id(), 1), work, Vec::new());
@@ -57,8 +48,8 @@ async fn everybody_goes_on_beside_a_slow_effect() {
     // Publishers, effects of others, and lanes.
     publish(&journal, given.workspace).await;
     let other = Given::new(&scratch, &journal).await;
-    let beside = other.run(&journal, (event_id(), 1), enter("beside"), vec![new_event()]);
-    assert!(matches!(beside.await, Ok(EffectEnd::Committed { .. })));
+    let beside = other.end_of(&journal, (event_id(), 1), || enter("beside"), vec![new_event()]);
+    assert!(matches!(beside.await, EffectEnd::Committed { .. }));
     given.settle(&journal, 0).await;
     publish(&journal, given.workspace).await;
     assert_eq!(entries(&journal).await, ["beside"]);

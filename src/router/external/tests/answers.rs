@@ -63,7 +63,7 @@ async fn the_first_kibibyte_of_the_answer_is_kept() {
         .await
         .response
         .unwrap();
-    assert_eq!(kept, "a\u{fffd}b".to_owned() + &"x".repeat(1021));
+    assert_eq!(kept, "a\0b".to_owned() + &"x".repeat(1021));
 }
 
 #[actix_web::test]
