@@ -99,7 +99,7 @@ pub enum DeadLetterReason {
     Aborted,
     /// The extension was uninstalled before the event was delivered.
     Uninstalled,
-    /// It was held by the open breaker for longer than the whole retry schedule.
+    /// It was held by the open breaker for longer than the whole retry schedule, and at least ten minutes.
     BreakerOpen,
     /// It was held for longer than `retention.max_hold` while the extension was disabled or paused.
     Expired,
@@ -192,5 +192,70 @@ impl AttemptResult {
             }
         }
         self
+    }
+
+    /// Whether the service has shown that it lives: it took the delivery, gave a verdict on it that is final, or
+    /// refused it as one that cannot be taken. 408 (Request Timeout), 425 (Too Early) and 429 (Too Many Requests)
+    /// say that it is in trouble, as 5xx does.
+    pub fn shows_life(&self) -> bool {
+        match self.verdict {
+            Verdict::Delivered | Verdict::GiveUp(_) => true,
+            Verdict::Retry { .. } => {
+                self.outcome == AttemptOutcome::Http4xx && !matches!(self.http_status, Some(408 | 425 | 429))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(outcome: AttemptOutcome, http_status: Option<u16>, verdict: Verdict) -> AttemptResult {
+        AttemptResult {
+            outcome,
+            verdict,
+            http_status,
+            duration: Duration::ZERO,
+            error: None,
+            response: None,
+            disable: false,
+            retry_schedule: None,
+        }
+    }
+
+    #[test]
+    fn a_service_that_answers_for_good_or_refuses_a_delivery_lives() {
+        const RETRY: Verdict = Verdict::Retry { retry_after: None };
+        for (outcome, status, verdict, lives) in [
+            (AttemptOutcome::Delivered, Some(200), Verdict::Delivered, true),
+            (AttemptOutcome::Http4xx, Some(400), RETRY, true),
+            (AttemptOutcome::Http4xx, Some(401), RETRY, true),
+            (AttemptOutcome::Http4xx, Some(404), RETRY, true),
+            (AttemptOutcome::Http4xx, Some(422), RETRY, true),
+            (
+                AttemptOutcome::Http4xx,
+                Some(410),
+                Verdict::GiveUp(DeadLetterReason::Gone),
+                true,
+            ),
+            (
+                AttemptOutcome::Http5xx,
+                Some(500),
+                Verdict::GiveUp(DeadLetterReason::Aborted),
+                true,
+            ),
+            (AttemptOutcome::Http4xx, Some(408), RETRY, false),
+            (AttemptOutcome::Http4xx, Some(425), RETRY, false),
+            (AttemptOutcome::Http4xx, Some(429), RETRY, false),
+            (AttemptOutcome::Http3xx, Some(302), RETRY, false),
+            (AttemptOutcome::Http5xx, Some(500), RETRY, false),
+            (AttemptOutcome::Timeout, None, RETRY, false),
+            (AttemptOutcome::Connect, None, RETRY, false),
+            (AttemptOutcome::Misconfigured, None, RETRY, false),
+        ] {
+            let result = result(outcome, status, verdict);
+            assert_eq!(result.shows_life(), lives, "{result:?}");
+        }
     }
 }

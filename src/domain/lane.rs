@@ -22,9 +22,11 @@
 //!   are delivered or dead, durably so; only what a former lane, without order, left in flight or parked is
 //!   finished in the order in which it is met.
 //! - While the breaker is open at most one attempt is in flight that was started since, and none starts
-//!   before its pause is over. Never do more attempts start than the rate limit allows.
-//! - Whatever holds a delivery ends: an open breaker after the whole schedule (`BREAKER_OPEN`), a hold after
-//!   `max_hold` (`EXPIRED`), a success or a reset for all. What cannot be attempted is given up at once: an
+//!   before its pause is over: events have theirs and retries theirs, so that deliveries that fail again and again
+//!   do not hold the next event. Never do more attempts start than the rate limit allows.
+//! - Whatever holds a delivery ends: an open breaker after the whole schedule, at least ten minutes
+//!   (`BREAKER_OPEN`), a hold after `max_hold` (`EXPIRED`), a sign of life or a reset for all. The breaker gives up
+//!   nothing that was published after the service was well. What cannot be attempted is given up at once: an
 //!   event with a defect (`CORRUPT`), one that makes the actor panic (`POISON`). None of this takes more of
 //!   the log or of the retry table into memory than attempts do.
 //! - Every due event ends, if every command is answered and ticks come as asked for.
@@ -51,11 +53,11 @@ mod window;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use breaker::Breaker;
+use breaker::{Breaker, Source, Times};
 use ledger::Ledger;
 pub use protocol::{
-    Attachment, BreakerState, Command, Delivery, DeliveryKey, Due, GivenUp, Input, LaneConfig, LaneLimits,
-    LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
+    Attachment, BreakerCause, BreakerState, Command, Delivery, DeliveryKey, Due, GivenUp, Input, LaneConfig,
+    LaneLimits, LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
 };
 use queue::Queue;
 use rate::Rate;
@@ -136,7 +138,7 @@ impl Lane {
             retry_is_next: false,
             in_flight: 0,
             concurrency: config.initial_concurrency.clamp(1, config.concurrency),
-            breaker: Breaker::new(config.breaker_failures),
+            breaker: Breaker::new(config.breaker_failures, Times::of(&config)),
             rate: Rate::new(config.rate_limit, now),
             vigil: Vigil::new(suspicion, suspects_due_by),
             ledger: Ledger::new(attachment.settled, now),
@@ -173,7 +175,7 @@ impl Lane {
             Input::Tick => self.wake_at = None,
             Input::Mode(mode) => self.change_mode(mode, now),
             Input::Limits(limits) => self.change_limits(limits, now),
-            Input::ResetBreaker => self.breaker.reset(),
+            Input::ResetBreaker | Input::ServiceLives => self.breaker.reset(),
         }
         self.go_on(now, commands);
     }
@@ -207,7 +209,34 @@ impl Lane {
             queued_retries: self.retries.loaded(),
             window_used: self.window_used(),
             next_retry_at: self.retries.next_at(),
-            breaker: self.breaker.state(),
+            breaker: self.breaker_state(),
+        }
+    }
+
+    /// The failure that keeps the breaker open; `None` where it is closed.
+    pub fn breaker_cause(&self) -> Option<&BreakerCause> {
+        self.breaker.cause()
+    }
+
+    /// The next probe is of what waits; where nothing does, of what comes first.
+    fn breaker_state(&self) -> BreakerState {
+        let Some(since) = self.breaker.open_since() else {
+            return BreakerState::Closed;
+        };
+        let [events, retries] = [Source::Events, Source::Retries]
+            .map(|source| self.breaker.next_probe_at(source).unwrap_or(since));
+        let due_at = match self.retries.loaded() {
+            0 => self.retries.next_at(),
+            _ => Some(since),
+        };
+        let waiting = [
+            (!self.queue.is_empty()).then_some(events),
+            due_at.map(|at| at.max(retries)),
+        ];
+        let next_probe_at = waiting.into_iter().flatten().min();
+        BreakerState::Open {
+            since,
+            next_probe_at: next_probe_at.unwrap_or(events.min(retries)),
         }
     }
 

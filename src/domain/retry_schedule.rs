@@ -60,6 +60,13 @@ impl RetrySchedule {
             .fold(Duration::ZERO, Duration::saturating_add)
     }
 
+    /// How long all pauses take together at most, with jitter.
+    pub fn longest(&self) -> Duration {
+        let total = self.total();
+        Duration::try_from_secs_f64(total.as_secs_f64() * self.jitter)
+            .map_or(Duration::MAX, |extra| total.saturating_add(extra))
+    }
+
     /// The pause after the attempt with this number (1-based), or `None` when it was the last one.
     ///
     /// `random` is from `[0, 1)`; jitter only ever adds. `retry_after` is a minimum, itself at most
@@ -125,6 +132,15 @@ mod tests {
             RetrySchedule::new(vec![Duration::MAX, SECOND], 0.0).total(),
             Duration::MAX
         );
+    }
+
+    #[test]
+    fn with_jitter_a_schedule_takes_longer() {
+        let longest = |delays, jitter| RetrySchedule::new(delays, jitter).longest();
+        assert_eq!(longest(vec![SECOND, 3 * SECOND], 0.5), 6 * SECOND);
+        assert_eq!(longest(vec![], 0.5), Duration::ZERO);
+        assert_eq!(longest(vec![Duration::MAX, SECOND], 0.1), Duration::MAX);
+        assert_eq!(longest(vec![SECOND], f64::INFINITY), Duration::MAX);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Behavior {
     pub hang: bool,
     /// Answer the first so many events, counted from when this behaviour was set, with 500.
     pub fail_first: u64,
+    /// Answer the events whose body contains this text with this status.
+    pub fail_where: Option<(String, u16)>,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
 }
@@ -28,6 +30,7 @@ impl Default for Behavior {
             delay: Duration::ZERO,
             hang: false,
             fail_first: 0,
+            fail_where: None,
             headers: Vec::new(),
             body: Bytes::new(),
         }
@@ -59,6 +62,14 @@ impl Behavior {
         }
     }
 
+    /// Answers the events whose body contains `text` with this status, and takes all others.
+    pub fn fail_where(text: &str, status: u16) -> Self {
+        Self {
+            fail_where: Some((text.to_owned(), status)),
+            ..Self::default()
+        }
+    }
+
     /// Adds a header to every answer.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -80,12 +91,19 @@ impl Behavior {
         self
     }
 
-    /// The status for the event that is the `number`th, from 1, under this behaviour.
-    pub(super) fn status_of(&self, number: u64) -> u16 {
+    /// The status for the event with this body that is the `number`th, from 1, under this behaviour.
+    pub(super) fn status_of(&self, number: u64, body: &[u8]) -> u16 {
         if number <= self.fail_first {
-            500
-        } else {
-            self.status
+            return 500;
+        }
+        match &self.fail_where {
+            Some((text, status)) if contains(body, text.as_bytes()) => *status,
+            _ => self.status,
         }
     }
+}
+
+/// An empty text is in every body.
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
 }

@@ -206,11 +206,11 @@ impl State {
         }
     }
 
-    /// The behaviour for one more delivery, and the status it is answered with.
-    fn next_behavior(&self) -> (Arc<Behavior>, u16) {
+    /// The behaviour for one more delivery with this body, and the status it is answered with.
+    fn next_behavior(&self, body: &[u8]) -> (Arc<Behavior>, u16) {
         let mut current = lock(&self.behavior);
         current.1 += 1;
-        (Arc::clone(&current.0), current.0.status_of(current.1))
+        (Arc::clone(&current.0), current.0.status_of(current.1, body))
     }
 
     fn take(&self, request: &HttpRequest, body: Bytes, answer: Option<u16>) {
@@ -266,7 +266,7 @@ pub(super) fn bind(options: ReceiverOptions, signals: bool) -> io::Result<(Arc<S
 }
 
 async fn take_delivery(state: Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    let (behavior, status) = state.next_behavior();
+    let (behavior, status) = state.next_behavior(&body);
     state.take(&request, body, (!behavior.hang).then_some(status));
     if behavior.hang {
         std::future::pending::<()>().await;

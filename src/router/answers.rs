@@ -1,7 +1,10 @@
 //! What the router answers to those who publish, and to those who ask how it is.
 
 use crate::{
-    domain::{lane::BreakerState, timestamp::Timestamp},
+    domain::{
+        lane::{BreakerCause, BreakerState},
+        timestamp::Timestamp,
+    },
     journal::AppendError,
 };
 
@@ -50,6 +53,8 @@ pub struct LaneHealth {
     pub last_success_at: Option<Timestamp>,
     pub last_failure_at: Option<Timestamp>,
     pub breaker: BreakerState,
+    /// The failure that keeps the breaker open.
+    pub breaker_cause: Option<BreakerCause>,
     /// Its actor died too often and is not started again until an admin resets the installation.
     pub failed: bool,
 }

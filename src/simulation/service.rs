@@ -25,13 +25,29 @@ pub(super) enum Temper {
     Failing,
     Hanging,
     Gone,
+    /// Answers everything with 422.
+    Refusing,
+    /// Fails some events for reasons of theirs, and takes all others.
+    Choosy,
 }
 
 impl Temper {
     pub(super) fn draw(dice: &mut Dice) -> Self {
-        const ALL: [Temper; 4] = [Temper::Well, Temper::Failing, Temper::Hanging, Temper::Gone];
-        ALL[dice.weighted(&[6, 3, 2, 1])]
+        const ALL: [Temper; 6] = [
+            Temper::Well,
+            Temper::Failing,
+            Temper::Hanging,
+            Temper::Gone,
+            Temper::Refusing,
+            Temper::Choosy,
+        ];
+        ALL[dice.weighted(&[6, 3, 2, 1, 2, 3])]
     }
+}
+
+/// What a choosy service does not take.
+fn is_disliked(event: EventId) -> bool {
+    event.uuid().as_u128() % 3 == 0
 }
 
 /// Where the events of an installation go.
@@ -66,7 +82,7 @@ impl SimulatedService for Services {
             .expect("base_url puts the installation there");
         let (started, pause, end) = self.world.with(|state| {
             let kind = state.start(installation, event);
-            let (pause, end) = state.answer(installation);
+            let (pause, end) = state.answer(installation, event.id);
             (kind, pause, end)
         });
         let running = Running {
@@ -91,12 +107,22 @@ enum End {
     /// The service has the event, and nobody hears of it.
     AnswerLost,
     Failed,
+    Refused,
     Busy,
     Gone,
     Aborted,
     Disabled,
     TimedOut,
     Panicked,
+}
+
+impl End {
+    fn shows_life(self) -> bool {
+        match self {
+            Self::Delivered | Self::Refused | Self::Gone | Self::Aborted | Self::Disabled => true,
+            Self::AnswerLost | Self::Failed | Self::Busy | Self::TimedOut | Self::Panicked => false,
+        }
+    }
 }
 
 /// An attempt under way; it may be dropped at any time.
@@ -115,6 +141,7 @@ impl Running {
             state
                 .trace
                 .record(format_args!("{installation} {event} ends: {end:?}"));
+            state.witness.attempt_ended(installation, end.shows_life());
             match end {
                 End::Delivered => state.witness.delivered(installation, event, self.kind),
                 End::Panicked => state.witness.panics(installation),
@@ -147,6 +174,7 @@ fn result(end: End, duration: Duration) -> AttemptResult {
         End::Delivered => (AttemptOutcome::Delivered, Verdict::Delivered, Some(200)),
         End::AnswerLost => (AttemptOutcome::Protocol, retry(None), None),
         End::Failed | End::Panicked => (AttemptOutcome::Http5xx, retry(None), Some(500)),
+        End::Refused => (AttemptOutcome::Http4xx, retry(None), Some(422)),
         End::Busy => (
             AttemptOutcome::Http5xx,
             retry(Some(Duration::from_secs(7))),
@@ -187,10 +215,11 @@ impl State {
     }
 
     /// How the service will answer, and when.
-    fn answer(&mut self, installation: InstallationId) -> (Duration, End) {
-        const ODD: [End; 7] = [
+    fn answer(&mut self, installation: InstallationId, event: EventId) -> (Duration, End) {
+        const ODD: [End; 8] = [
             End::AnswerLost,
             End::Failed,
+            End::Refused,
             End::Busy,
             End::Aborted,
             End::Disabled,
@@ -199,9 +228,11 @@ impl State {
         ];
         let temper = self.tempers.get(&installation).copied().unwrap_or(Temper::Well);
         let end = match temper {
-            _ if self.dice.chance(self.faults.attempt) => ODD[self.dice.weighted(&[4, 8, 3, 2, 1, 4, 1])],
+            _ if self.dice.chance(self.faults.attempt) => ODD[self.dice.weighted(&[4, 8, 3, 3, 2, 1, 4, 1])],
             Temper::Well => End::Delivered,
-            Temper::Failing => End::Failed,
+            Temper::Choosy if !is_disliked(event) => End::Delivered,
+            Temper::Failing | Temper::Choosy => End::Failed,
+            Temper::Refusing => End::Refused,
             Temper::Hanging => End::TimedOut,
             Temper::Gone => End::Gone,
         };

@@ -2,6 +2,7 @@
 //!
 //! What is broken is kept as a sentence and not as a panic: the engine catches panics.
 
+mod breaker;
 mod end;
 mod start;
 
@@ -39,6 +40,8 @@ pub(super) struct Witness {
     published: BTreeMap<EventId, Published>,
     deliveries: BTreeMap<(InstallationId, EventId), Deliveries>,
     lanes: BTreeMap<InstallationId, LaneRecord>,
+    /// Failures in a row that open a breaker.
+    breaker_failures: u32,
     /// For those who look whether anything happens at all.
     pub(super) totals: Totals,
 }
@@ -108,6 +111,8 @@ struct LaneRecord {
     pace: Option<(Timestamp, Pace)>,
     /// The place of the last event that was started for the first time.
     last_first: Seq,
+    /// What the service has shown.
+    signs: breaker::Signs,
     started: BTreeSet<EventId>,
 }
 
@@ -122,6 +127,13 @@ pub(super) struct Pace {
 }
 
 impl Witness {
+    pub(super) fn new(breaker_failures: u32) -> Self {
+        Self {
+            breaker_failures,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn violated(&mut self, what: String) {
         // The first says what happened; the rest follows from it.
         if self.violations.len() < 10 {
@@ -205,6 +217,7 @@ impl Witness {
                 self.check_passed(installed, from, tables);
             }
         }
+        self.check_breaker(effects);
         for settled in &effects.settlements {
             let id = settled.installation;
             if tables

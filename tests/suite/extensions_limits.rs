@@ -85,7 +85,9 @@ async fn health_shows_a_closed_breaker_and_a_reset_changes_nothing(engine: Engin
         let health = crm.shown().await["health"].take();
         assert_eq!(
             health["breaker"],
-            json!({"state": "CLOSED", "since": null, "nextProbeAt": null})
+            json!({
+                "state": "CLOSED", "since": null, "nextProbeAt": null, "lastError": null, "lastStatus": null
+            })
         );
         assert_eq!(health["failed"], json!(false));
         let reset = app.api("POST", &crm.path("/reset"), None).await.expect(200);

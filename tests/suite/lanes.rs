@@ -162,6 +162,9 @@ async fn a_reset_closes_the_breaker_at_once(engine: Engine) {
 
 async fn what_an_open_breaker_holds_too_long_becomes_a_dead_letter(engine: Engine) {
     let app = TestApp::with(engine, |settings| {
+        // Nothing is held for long, so that the letters come soon.
+        let settings = settings.set("retention.max_hold", "1s");
+        let settings = settings.set("delivery.timeout", "1s");
         let settings = settings.set("delivery.breaker_failures", 3);
         settings.retrying_after(&["300ms", "300ms"])
     })

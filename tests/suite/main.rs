@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod backlog;
 mod bad_input;
+mod breaker;
 mod chat;
 mod claim;
 mod corrupt;

@@ -1,21 +1,64 @@
-//! The breaker: what a lane does about a service that fails again and again.
+//! The breaker: what a lane does about a service that shows no sign of life.
 
 use std::time::Duration;
 
-use super::BreakerState;
-use crate::domain::{retry_schedule::RetrySchedule, timestamp::Timestamp};
+use super::{BreakerCause, LaneConfig};
+use crate::domain::timestamp::Timestamp;
 
 /// The pause before the first probe; each probe that fails doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between two probes.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The longest pause between two probes, whatever the schedule.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// A delivery is held at least so long, however short the schedule.
+const SHORTEST_HOLD: Duration = Duration::from_secs(10 * 60);
+/// The pauses of so many probes fit into the time for which a delivery is held.
+const PROBES: u32 = 40;
+
+/// What probes are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Events that were not attempted yet.
+    Events,
+    /// The retry table.
+    Retries,
+}
+
+/// The times of a lane's breaker.
+///
+/// Whatever the schedule, a delivery is held for so long that probes come before it is given up: for the pause and
+/// the attempt that were under way when the service came back, and as long again. So nothing is given up that was
+/// published after the service was well. And the pauses are so short that some events that fail for reasons of
+/// their own, met one by one, do not use up the time of those behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// The longest pause between two probes of the same source.
+    pub(super) longest_pause: Duration,
+    /// How long a delivery may be held by an open breaker.
+    pub(super) longest_hold: Duration,
+}
+
+impl Times {
+    pub(super) fn of(config: &LaneConfig) -> Self {
+        let hold = config.schedule.longest().max(SHORTEST_HOLD.min(config.max_hold));
+        let longest_pause = (hold / PROBES).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let probe = longest_pause.saturating_add(config.attempt_timeout);
+        Self {
+            longest_pause,
+            longest_hold: hold.saturating_add(probe.saturating_mul(2)),
+        }
+    }
+}
 
 /// Counts failures in a row. Once there are enough it is open: one attempt at a time is let through, a probe,
-/// with growing pauses between them. Any success closes it.
+/// with growing pauses between them. Any sign of life closes it.
+///
+/// Events and retries are probed side by side, each with pauses of their own: that what has failed before fails
+/// again says little about the rest, so that it must not put off the next event, which may find the service well.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// Failures in a row that open it; `None` where there is no breaker.
     threshold: Option<u32>,
+    times: Times,
     failures: u32,
     open: Option<Open>,
 }
@@ -23,30 +66,30 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 struct Open {
     since: Timestamp,
+    cause: BreakerCause,
+    events: Pace,
+    retries: Pace,
+    /// Where the probe in flight comes from. Attempts that were in flight when the breaker opened are no probes:
+    /// that they fail is no news.
+    probing: Option<Source>,
+}
+
+/// The probes of one source.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     /// Between the last probe, or the opening, and the next.
     pause: Duration,
-    next_probe_at: Timestamp,
-    /// A probe is in flight. Attempts that were in flight when the breaker opened are no probes: that they
-    /// fail is no news.
-    probing: bool,
+    next_at: Timestamp,
 }
 
 impl Breaker {
     /// A threshold of 0 counts as 1.
-    pub(super) fn new(threshold: Option<u32>) -> Self {
+    pub(super) fn new(threshold: Option<u32>, times: Times) -> Self {
         Self {
             threshold: threshold.map(|failures| failures.max(1)),
+            times,
             failures: 0,
             open: None,
-        }
-    }
-
-    pub(super) fn state(&self) -> BreakerState {
-        match self.open {
-            None => BreakerState::Closed,
-            Some(Open {
-                since, next_probe_at, ..
-            }) => BreakerState::Open { since, next_probe_at },
         }
     }
 
@@ -58,165 +101,91 @@ impl Breaker {
         self.open.as_ref().map(|open| open.since)
     }
 
-    /// The time before which nothing may start; `None` when there is no such time.
-    pub(super) fn next_probe_at(&self) -> Option<Timestamp> {
-        self.open.as_ref().map(|open| open.next_probe_at)
+    /// The failure that opened it, or that of the latest probe.
+    pub(super) fn cause(&self) -> Option<&BreakerCause> {
+        self.open.as_ref().map(|open| &open.cause)
+    }
+
+    /// Whether a probe has failed and the next is not to come yet. Only then is it known that the service is still
+    /// not well: at other times a probe comes first, and may save what was held too long.
+    pub(super) fn is_pausing(&self, now: Timestamp) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            open.probing.is_none() && (open.events.next_at > now || open.retries.next_at > now)
+        })
+    }
+
+    pub(super) fn longest_hold(&self) -> Duration {
+        self.times.longest_hold
+    }
+
+    /// The time before which nothing of this source may start; `None` when there is no such time.
+    pub(super) fn next_probe_at(&self, of: Source) -> Option<Timestamp> {
+        self.open.as_ref().map(|open| match of {
+            Source::Events => open.events.next_at,
+            Source::Retries => open.retries.next_at,
+        })
+    }
+
+    /// Whether the next attempt may be of this source.
+    pub(super) fn lets_through(&self, source: Source, now: Timestamp) -> bool {
+        self.next_probe_at(source).is_none_or(|at| at <= now)
     }
 
     /// An attempt starts.
-    pub(super) fn started(&mut self) {
+    pub(super) fn started(&mut self, source: Source) {
         if let Some(open) = &mut self.open {
-            open.probing = true;
+            open.probing = Some(source);
         }
     }
 
-    /// An attempt was delivered.
-    pub(super) fn succeeded(&mut self) {
-        self.reset();
-    }
-
-    /// An attempt failed. True if that has opened the breaker.
-    pub(super) fn failed(&mut self, now: Timestamp) -> bool {
+    /// An attempt ended without a sign of life. True if that has opened the breaker.
+    pub(super) fn failed(&mut self, now: Timestamp, cause: impl FnOnce() -> BreakerCause) -> bool {
         self.failures = self.failures.saturating_add(1);
         if let Some(open) = &mut self.open {
-            if open.probing {
-                open.pause = open.pause.saturating_mul(2).min(LONGEST_PAUSE);
-                open.pause_from(now);
+            if let Some(source) = open.probing.take() {
+                open.cause = cause();
+                open.pace(source).grow(self.times.longest_pause, now);
             }
             return false;
         }
         if self.threshold.is_none_or(|threshold| self.failures < threshold) {
             return false;
         }
+        let pace = Pace {
+            pause: FIRST_PAUSE,
+            next_at: now + FIRST_PAUSE,
+        };
         self.open = Some(Open {
             since: now,
-            pause: FIRST_PAUSE,
-            next_probe_at: now + FIRST_PAUSE,
-            probing: false,
+            cause: cause(),
+            events: pace,
+            retries: pace,
+            probing: None,
         });
         true
     }
 
-    /// The service refused a delivery for good. It has answered, so that this is no failure, but it has
-    /// taken nothing either: an open breaker stays open and tries another delivery after the same pause.
-    pub(super) fn refused(&mut self, now: Timestamp) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.probing) {
-            open.pause_from(now);
-        }
-    }
-
-    /// Closes it and forgets the failures.
+    /// The service has shown that it lives, or an admin says so: closes it and forgets the failures.
     pub(super) fn reset(&mut self) {
         (self.failures, self.open) = (0, None);
     }
 }
 
 impl Open {
-    fn pause_from(&mut self, now: Timestamp) {
-        self.probing = false;
-        self.next_probe_at = now + self.pause;
+    fn pace(&mut self, of: Source) -> &mut Pace {
+        match of {
+            Source::Events => &mut self.events,
+            Source::Retries => &mut self.retries,
+        }
     }
 }
 
-/// How long a delivery may be held by an open breaker: as long as its whole schedule would take. Without a
-/// schedule there is no such time, and everything would be dead at once for one bad moment: then it is the
-/// longest pause between two probes, so that several probes come before.
-pub(super) fn longest_hold(schedule: &RetrySchedule) -> Duration {
-    let total = schedule.total();
-    if total.is_zero() { LONGEST_PAUSE } else { total }
+impl Pace {
+    fn grow(&mut self, longest: Duration, now: Timestamp) {
+        self.pause = self.pause.saturating_mul(2).min(longest);
+        self.next_at = now + self.pause;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_millis(0) + Duration::from_secs(seconds)
-    }
-
-    /// A breaker that has opened at 0 s.
-    fn opened() -> Breaker {
-        let mut breaker = Breaker::new(Some(3));
-        let opened: Vec<bool> = (0..3).map(|_| breaker.failed(at(0))).collect();
-        assert_eq!(opened, [false, false, true]);
-        breaker
-    }
-
-    fn probe_fails(breaker: &mut Breaker, now: Timestamp) {
-        breaker.started();
-        breaker.failed(now);
-    }
-
-    #[test]
-    fn it_opens_after_failures_in_a_row_and_a_success_between_them_starts_the_count_anew() {
-        let mut breaker = Breaker::new(Some(3));
-        breaker.failed(at(0));
-        breaker.failed(at(0));
-        breaker.succeeded();
-        breaker.failed(at(0));
-        breaker.failed(at(0));
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        breaker.failed(at(7));
-        let (since, next_probe_at) = (at(7), at(8));
-        assert_eq!(breaker.state(), BreakerState::Open { since, next_probe_at });
-    }
-
-    #[test]
-    fn without_a_threshold_it_never_opens() {
-        let mut breaker = Breaker::new(None);
-        (0..10_000).for_each(|_| assert!(!breaker.failed(at(0))));
-        assert!(!breaker.is_open());
-    }
-
-    #[test]
-    fn pauses_double_from_a_second_to_five_minutes() {
-        let mut breaker = opened();
-        let mut now = at(0);
-        let pauses: Vec<_> = (0..12)
-            .map(|_| {
-                let next = breaker.next_probe_at().unwrap();
-                let pause = next.since(now).as_secs();
-                now = next;
-                probe_fails(&mut breaker, now);
-                pause
-            })
-            .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        assert_eq!(breaker.open_since(), Some(at(0)));
-    }
-
-    #[test]
-    fn what_was_in_flight_when_it_opened_does_not_put_the_first_probe_off() {
-        let mut breaker = opened();
-        (0..60).for_each(|_| assert!(!breaker.failed(at(0))));
-        assert_eq!(breaker.next_probe_at(), Some(at(1)));
-    }
-
-    #[test]
-    fn a_refusal_neither_closes_it_nor_makes_the_pause_longer() {
-        let mut breaker = opened();
-        breaker.started();
-        breaker.refused(at(10));
-        assert_eq!(breaker.next_probe_at(), Some(at(11)));
-    }
-
-    #[test]
-    fn a_success_closes_it_and_the_next_opening_starts_with_short_pauses() {
-        let mut breaker = opened();
-        probe_fails(&mut breaker, at(1));
-        breaker.started();
-        breaker.succeeded();
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        (0..2).for_each(|_| assert!(!breaker.failed(at(50))));
-        assert!(breaker.failed(at(50)));
-        assert_eq!(breaker.next_probe_at(), Some(at(51)));
-    }
-
-    #[test]
-    fn it_holds_as_long_as_the_schedule_takes_and_without_one_for_five_minutes() {
-        let second = Duration::from_secs(1);
-        let hold = |delays| longest_hold(&RetrySchedule::new(delays, 0.5));
-        assert_eq!(hold(vec![second, 5 * second]), 6 * second);
-        assert_eq!(hold(vec![]), LONGEST_PAUSE);
-    }
-}
+mod tests;

@@ -167,7 +167,7 @@ impl Lane {
         let Some(at) = [retry, straggler, lazy, settlement, gate]
             .into_iter()
             .flatten()
-            .chain(self.hold_ends())
+            .chain(self.hold_ends(now))
             .filter(|at| *at > now)
             .min()
         else {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{DeliveryKey, Lane, LaneMode, breaker, start::Next};
+use super::{DeliveryKey, Lane, LaneMode, start::Next};
 use crate::domain::{attempt::DeadLetterReason, event::PlatformEvent, timestamp::Timestamp};
 
 /// What keeps deliveries waiting at present.
@@ -24,7 +24,7 @@ impl Lane {
     /// Takes what is to be given up now, if there is any: due retries and events at the front take turns.
     /// Without `room`, events alone.
     pub(super) fn next_doomed(&mut self, room: bool, now: Timestamp) -> Option<(Next, DeadLetterReason)> {
-        let hold = self.hold();
+        let hold = self.hold(now);
         let event = self.queue.front().and_then(|queued| {
             let key = queued.due.live_key();
             self.doom(hold.as_ref(), key, &queued.due.event, queued.waiting_since, now)
@@ -73,11 +73,12 @@ impl Lane {
         })
     }
 
-    fn hold(&self) -> Option<Hold> {
+    fn hold(&self, now: Timestamp) -> Option<Hold> {
         match self.mode {
+            LaneMode::Running if !self.breaker.is_pausing(now) => None,
             LaneMode::Running => self.breaker.open_since().map(|since| Hold {
                 since,
-                at_most: breaker::longest_hold(&self.config.schedule),
+                at_most: self.breaker.longest_hold(),
                 reason: DeadLetterReason::BreakerOpen,
             }),
             LaneMode::Held { since } => Some(Hold {
@@ -91,7 +92,7 @@ impl Lane {
 
     /// Whether a held lane has to read on: nothing read is left that is still allowed to wait.
     pub(super) fn expires_events(&self, now: Timestamp) -> bool {
-        self.hold().is_some_and(|hold| {
+        self.hold(now).is_some_and(|hold| {
             let front = self.queue.front();
             hold.ends_for(front.map_or(hold.since, |queued| queued.waiting_since)) <= now
         })
@@ -99,13 +100,13 @@ impl Lane {
 
     /// Where a held lane has to look for retries that have waited too long: those due at this time or before.
     pub(super) fn expires_retries(&self, now: Timestamp) -> Option<Timestamp> {
-        let hold = self.hold()?;
+        let hold = self.hold(now)?;
         (hold.ends_for(hold.since) <= now).then(|| now - hold.at_most)
     }
 
     /// When the next delivery that is known of has been held too long.
-    pub(super) fn hold_ends(&self) -> Option<Timestamp> {
-        let hold = self.hold()?;
+    pub(super) fn hold_ends(&self, now: Timestamp) -> Option<Timestamp> {
+        let hold = self.hold(now)?;
         let held = matches!(self.mode, LaneMode::Held { .. });
         let retries = self.retries.rows().map(|row| row.next_attempt_at);
         // What a held lane has not read may be older than the hold.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptResult, Command, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, SlotState, Stage,
-    retries::Busy,
+    AttemptResult, BreakerCause, Command, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, SlotState,
+    Stage, retries::Busy,
 };
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind, Verdict},
@@ -40,7 +40,6 @@ impl Lane {
         random: f64,
         commands: &mut Vec<Command>,
     ) {
-        let verdict = result.verdict.clone();
         if let Some(Busy {
             event,
             attempt,
@@ -57,7 +56,7 @@ impl Lane {
                 result,
             };
             let fate = self.fate(&ended, now, random);
-            self.attempt_ended(&verdict, now);
+            self.attempt_ended(&ended.result, now);
             self.retry_ended(ended, fate, commands);
         } else if let Some(slot) = self.live_slot(key)
             && matches!(slot.state, SlotState::InFlight { .. })
@@ -70,7 +69,7 @@ impl Lane {
                 result,
             };
             let fate = self.fate(&ended, now, random);
-            self.attempt_ended(&verdict, now);
+            self.attempt_ended(&ended.result, now);
             self.first_attempt_ended(ended, fate, commands);
         }
     }
@@ -96,20 +95,18 @@ impl Lane {
         }
     }
 
-    fn attempt_ended(&mut self, verdict: &Verdict, now: Timestamp) {
+    /// A refusal counts for no breaker, as the service lives, and lets no more attempts run at a time, as it took
+    /// nothing.
+    fn attempt_ended(&mut self, result: &AttemptResult, now: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        match verdict {
-            Verdict::Delivered => {
-                self.concurrency = (self.concurrency + 1).min(self.config.concurrency);
-                self.breaker.succeeded();
-            }
-            Verdict::Retry { .. } => {
-                // A service that comes back is met as gently as one that nobody has met yet.
-                if self.breaker.failed(now) {
-                    self.concurrency = self.config.initial_concurrency.clamp(1, self.config.concurrency);
-                }
-            }
-            Verdict::GiveUp(_) => self.breaker.refused(now),
+        if result.verdict == Verdict::Delivered {
+            self.concurrency = (self.concurrency + 1).min(self.config.concurrency);
+        }
+        if result.shows_life() {
+            self.breaker.reset();
+        } else if self.breaker.failed(now, || BreakerCause::of(result)) {
+            // A service that comes back is met as gently as one that nobody has met yet.
+            self.concurrency = self.config.initial_concurrency.clamp(1, self.config.concurrency);
         }
     }
 

@@ -31,8 +31,9 @@ pub struct LaneConfig {
     pub straggler_after: Duration,
     /// A cursor that only passes events that are not due is written at most once in this time.
     pub lazy_cursor_every: Duration,
-    /// Failures in a row that open the breaker; `None` where there is no breaker. What an open breaker holds
-    /// longer than the whole `schedule` takes (without one: 5 min) is given up.
+    /// Failures in a row, without a sign of life between them, that open the breaker; `None` where there is no
+    /// breaker. What an open breaker holds longer than the whole `schedule` takes, but at least 10 min (less where
+    /// `max_hold` is less), and for two probes more, is given up.
     pub breaker_failures: Option<u32>,
     /// How long a delivery may wait for an installation that is held. An event waits from when it was
     /// published, a retry from when it was due, both not longer than the hold lasts.
@@ -60,11 +61,28 @@ pub struct LaneLimits {
 pub enum BreakerState {
     #[default]
     Closed,
-    /// One delivery at a time goes through, the one due longest; the next not before `next_probe_at`.
+    /// One delivery at a time goes through; the next not before `next_probe_at`.
     Open {
         since: Timestamp,
         next_probe_at: Timestamp,
     },
+}
+
+/// The failure that keeps a breaker open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BreakerCause {
+    /// See [`AttemptResult::error`].
+    pub error: Option<String>,
+    pub status: Option<u16>,
+}
+
+impl BreakerCause {
+    pub(super) fn of(result: &AttemptResult) -> Self {
+        Self {
+            error: result.error.clone(),
+            status: result.http_status,
+        }
+    }
 }
 
 /// An event that is due to a handler.
@@ -189,6 +207,7 @@ pub struct GivenUp {
     pub reason: DeadLetterReason,
     /// Attempts made, with those that ended in a panic of the actor; 0 when it was never tried.
     pub attempts: u32,
+    /// Of the last attempt. Of what the breaker has held untried: of the failure that kept it open.
     pub last_status: Option<u16>,
     pub last_error: Option<String>,
     /// The letter that was being replayed and is dead again; `None` for a new letter.
@@ -231,6 +250,8 @@ pub enum Input {
     Limits(LaneLimits),
     /// An admin has reset the breaker.
     ResetBreaker,
+    /// The service has answered outside of the lane, in a way that shows that it lives.
+    ServiceLives,
     Mode(LaneMode),
 }
 

@@ -1,6 +1,8 @@
 //! What starts, what it has to wait for, and how a delivery is given up without an attempt.
 
-use super::{Command, Delivery, Due, GivenUp, Lane, LaneMode, RetryRow, SlotState, Stage, retries::Busy};
+use super::{
+    Command, Delivery, Due, GivenUp, Lane, LaneMode, RetryRow, SlotState, Source, Stage, retries::Busy,
+};
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     seq::Seq,
@@ -23,7 +25,7 @@ impl Lane {
                 break;
             }
             if self.may_attempt(now)
-                && let Some(next) = self.next_attempt(room)
+                && let Some(next) = self.next_attempt(room, now)
             {
                 commands.push(Command::Attempt(self.begin(next, now)));
             } else if let Some((next, reason)) = self.next_doomed(room, now) {
@@ -34,11 +36,9 @@ impl Lane {
         }
     }
 
-    /// The one gate for attempts, together with the room in the window.
+    /// The one gate for attempts, together with the room in the window and the breaker's pauses.
     fn may_attempt(&self, now: Timestamp) -> bool {
-        self.mode == LaneMode::Running
-            && self.in_flight < self.parallel()
-            && self.gate_opens_at(now).is_none_or(|at| at <= now)
+        self.mode == LaneMode::Running && self.in_flight < self.parallel() && self.rate.opens_at(now) <= now
     }
 
     /// How many attempts may be in flight.
@@ -69,32 +69,39 @@ impl Lane {
         next.is_some() && next == self.window.last()
     }
 
-    /// When the breaker and the rate limit let the next attempt through, if anything waits for it.
+    /// When the breaker and the rate limit next open the gate to something that waits for it.
     pub(super) fn gate_opens_at(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.queue.is_empty() && self.retries.loaded() == 0 {
-            return None;
-        }
         let rate = self.rate.opens_at(now);
-        Some(self.breaker.next_probe_at().map_or(rate, |probe| probe.max(rate)))
+        let waiting = [
+            (Source::Events, !self.queue.is_empty()),
+            (Source::Retries, self.retries.loaded() > 0),
+        ];
+        waiting
+            .into_iter()
+            .filter(|(_, waits)| *waits)
+            .map(|(source, _)| {
+                self.breaker
+                    .next_probe_at(source)
+                    .map_or(rate, |probe| probe.max(rate))
+            })
+            .filter(|at| *at > now)
+            .min()
     }
 
-    /// Due retries and new events take turns. An open breaker lets through what is due longest: of the
-    /// retries the one with the earliest time, and events when no retry is due, because they are younger.
-    /// Without `room`, an event alone.
-    fn next_attempt(&mut self, room: bool) -> Option<Next> {
-        let event_may_start = self.event_may_start();
+    /// Due retries and new events take turns, also as probes. Without `room`, an event alone.
+    fn next_attempt(&mut self, room: bool, now: Timestamp) -> Option<Next> {
+        let event_may_start = self.breaker.lets_through(Source::Events, now) && self.event_may_start();
         if room
-            && (self.retry_is_next || !event_may_start || self.breaker.is_open())
+            && self.breaker.lets_through(Source::Retries, now)
+            && (self.retry_is_next || !event_may_start)
             && let Some(row) = self.next_retry()
         {
             self.retry_is_next = false;
             return Some(Next::Retry(row));
         }
+        let event = event_may_start.then(|| self.queue.pop()).flatten()?;
         self.retry_is_next = true;
-        event_may_start
-            .then(|| self.queue.pop())
-            .flatten()
-            .map(Next::Event)
+        Some(Next::Event(event))
     }
 
     fn event_may_start(&self) -> bool {
@@ -135,9 +142,9 @@ impl Lane {
     fn begin(&mut self, next: Next, now: Timestamp) -> Delivery {
         self.in_flight += 1;
         self.rate.take(now);
-        self.breaker.started();
         match next {
             Next::Event(due) => {
+                self.breaker.started(Source::Events);
                 self.begun = Some(due.event.seq);
                 self.window
                     .push(due.clone(), SlotState::InFlight { started: now });
@@ -155,6 +162,7 @@ impl Lane {
                 dead_letter_id,
                 ..
             }) => {
+                self.breaker.started(Source::Retries);
                 let attempt = attempts.saturating_add(1);
                 self.retries.begin(
                     key,
@@ -204,7 +212,9 @@ impl Lane {
                 }
             }
         };
-        if let Some(defect) = &given_up.event.defect {
+        if reason == DeadLetterReason::BreakerOpen {
+            self.name_cause(&mut given_up);
+        } else if let Some(defect) = &given_up.event.defect {
             given_up.last_error = Some(defect.to_string());
         } else if let Some(panics) = self.vigil.verdict(given_up.key) {
             // Nobody has counted these attempts.
@@ -212,5 +222,21 @@ impl Lane {
             given_up.last_error = Some(format!("the delivery actor panicked {panics} times over it"));
         }
         given_up
+    }
+
+    /// A letter says what kept the breaker open, beside what came of the delivery's own attempts.
+    fn name_cause(&self, given_up: &mut GivenUp) {
+        let (Some(since), Some(cause)) = (self.breaker.open_since(), self.breaker.cause()) else {
+            return;
+        };
+        let mut error = format!("held by the open breaker since {}", since.to_rfc3339());
+        if let Some(cause) = &cause.error {
+            error = format!("{error}: {cause}");
+        }
+        match given_up.last_error.take() {
+            Some(own) => error = format!("{error}; its own last attempt: {own}"),
+            None => given_up.last_status = cause.status,
+        }
+        given_up.last_error = Some(error);
     }
 }

@@ -4,6 +4,7 @@ mod breaker;
 mod gate;
 mod handlers;
 mod hold;
+mod life;
 mod model;
 mod ordered;
 mod poison;
@@ -27,7 +28,7 @@ use crate::domain::{
 const DELIVERED: Verdict = Verdict::Delivered;
 const SECOND: Duration = Duration::from_secs(1);
 
-fn config(window: usize, concurrency: usize) -> LaneConfig {
+pub(super) fn config(window: usize, concurrency: usize) -> LaneConfig {
     LaneConfig {
         window,
         concurrency,

@@ -7,7 +7,7 @@ use super::dto::ExtensionDto;
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
-        lane::BreakerState,
+        lane::{BreakerCause, BreakerState},
         timestamp::Timestamp,
     },
     http::{access::Caller, json, problem::Problem, state::AppState},
@@ -42,7 +42,7 @@ struct HealthDto {
     failed: bool,
 }
 
-/// Whether deliveries go freely, or one at a time until one succeeds.
+/// Whether deliveries go freely, or one at a time until the service shows that it lives.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct BreakerDto {
@@ -50,21 +50,24 @@ struct BreakerDto {
     since: Option<Timestamp>,
     /// The next delivery is not attempted before this.
     next_probe_at: Option<Timestamp>,
+    /// Of the failure that opened it, or of the latest probe.
+    last_error: Option<String>,
+    last_status: Option<u16>,
 }
 
-impl From<BreakerState> for BreakerDto {
-    fn from(state: BreakerState) -> Self {
-        match state {
-            BreakerState::Closed => Self {
-                state: "CLOSED",
-                since: None,
-                next_probe_at: None,
-            },
-            BreakerState::Open { since, next_probe_at } => Self {
-                state: "OPEN",
-                since: Some(since),
-                next_probe_at: Some(next_probe_at),
-            },
+impl BreakerDto {
+    fn new(state: BreakerState, cause: Option<BreakerCause>) -> Self {
+        let (state, since, next_probe_at) = match state {
+            BreakerState::Closed => ("CLOSED", None, None),
+            BreakerState::Open { since, next_probe_at } => ("OPEN", Some(since), Some(next_probe_at)),
+        };
+        let BreakerCause { error, status } = cause.unwrap_or_default();
+        Self {
+            state,
+            since,
+            next_probe_at,
+            last_error: error,
+            last_status: status,
         }
     }
 }
@@ -109,7 +112,7 @@ async fn health(
         oldest_pending_age_ms: backlog.oldest_at.map(age),
         last_success_at: lane.last_success_at.max(last.success_at),
         last_failure_at: lane.last_failure_at.max(last.failure_at),
-        breaker: lane.breaker.into(),
+        breaker: BreakerDto::new(lane.breaker, lane.breaker_cause),
         failed: lane.failed,
     })
 }

@@ -54,6 +54,15 @@ async fn it_fails_the_first_deliveries_and_takes_those_after_them() {
 }
 
 #[actix_web::test]
+async fn it_refuses_the_deliveries_that_contain_a_text() {
+    let receiver = Receiver::start().await.unwrap();
+    receiver.behave(Behavior::fail_where("bad", 422));
+    for (body, status) in [("{}", 200), (r#"{"bad":1}"#, 422), (r#"{"good":1}"#, 200)] {
+        assert_eq!(post(&receiver, body).await.status(), status, "{body}");
+    }
+}
+
+#[actix_web::test]
 async fn without_recording_it_only_counts() {
     let options = ReceiverOptions {
         recording: false,

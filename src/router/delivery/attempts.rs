@@ -4,7 +4,7 @@ use actix::prelude::*;
 
 use super::{
     AttemptEnd, DeliveryActor, Means,
-    messages::{AttemptFinished, SendTest},
+    messages::{AttemptFinished, SendTest, ServiceLives},
 };
 use crate::{
     domain::{
@@ -84,10 +84,19 @@ impl<M: Means> DeliveryActor<M> {
 impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
     type Result = ResponseFuture<AttemptResult>;
 
-    /// Detached on purpose: a test does not wait for the lane, nor the lane for it.
-    fn handle(&mut self, test: SendTest, _: &mut Self::Context) -> Self::Result {
+    /// Detached on purpose: a test does not wait for the lane, nor the lane for it. Where its answer shows that
+    /// the service lives, the breaker is closed by the time that the asker hears of it.
+    fn handle(&mut self, test: SendTest, ctx: &mut Self::Context) -> Self::Result {
         self.idling.touch();
         let event = PlatformEvent::record(self.workspace_id(), Seq::ZERO, test.event);
-        Box::pin(self.means.test(event))
+        let (test, own) = (self.means.test(event), ctx.address());
+        Box::pin(async move {
+            let result = test.await;
+            if result.shows_life() {
+                // An actor that is gone has no breaker that is open.
+                let _ = own.send(ServiceLives).await;
+            }
+            result
+        })
     }
 }

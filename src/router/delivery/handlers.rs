@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     DeliveryActor, Drain, Events, GetHealth, Means, ResetBreaker, RetriesWait, STORAGE_PAUSE, ViewChanged,
-    messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, Settled},
+    messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, ServiceLives, Settled},
 };
 use crate::{
     domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode},
@@ -210,13 +210,11 @@ impl<M: Means> Handler<GetHealth> for DeliveryActor<M> {
     type Result = MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
+        let lane = self.lane.as_ref();
         MessageResult(LaneHealth {
             in_flight: self.running.len(),
-            breaker: self
-                .lane
-                .as_ref()
-                .map(|lane| lane.snapshot().breaker)
-                .unwrap_or_default(),
+            breaker: lane.map(|lane| lane.snapshot().breaker).unwrap_or_default(),
+            breaker_cause: lane.and_then(Lane::breaker_cause).cloned(),
             ..self.health.clone()
         })
     }
@@ -237,5 +235,13 @@ impl<M: Means> Handler<ResetBreaker> for DeliveryActor<M> {
     fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
         self.idling.touch();
         self.step(Input::ResetBreaker, ctx);
+    }
+}
+
+impl<M: Means> Handler<ServiceLives> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, _: ServiceLives, ctx: &mut Self::Context) {
+        self.step(Input::ServiceLives, ctx);
     }
 }

@@ -98,3 +98,8 @@ pub(super) struct Closed(pub(super) Result<(), ChangeError>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::router) struct ResetBreaker;
+
+/// The service has answered a test, and shown that it lives.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ServiceLives;

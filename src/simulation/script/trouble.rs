@@ -105,10 +105,10 @@ impl State {
         self.outage_until = Clock.now();
         let ids: Vec<InstallationId> = self.tempers.keys().copied().collect();
         for id in ids {
-            let temper = if self.dice.chance(100) {
-                Temper::Failing
-            } else {
-                Temper::Well
+            let temper = match self.dice.weighted(&[8, 1, 1]) {
+                0 => Temper::Well,
+                1 => Temper::Failing,
+                _ => Temper::Choosy,
             };
             self.tempers.insert(id, temper);
         }

@@ -12,6 +12,7 @@ use super::{Letter, LetterStatus, Retry, Tables};
 use crate::{
     clock::Clock,
     domain::{
+        attempt::DeadLetterReason,
         event::PlatformEvent,
         id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
         lane::{DeliveryKey, ParkedRetry},
@@ -83,6 +84,22 @@ enum LetterEffect {
 }
 
 impl Effects {
+    /// The deliveries that are given up for this reason.
+    pub(in crate::simulation) fn letters_as(
+        &self,
+        reason: DeadLetterReason,
+    ) -> impl Iterator<Item = (InstallationId, EventId)> {
+        self.settlements.iter().flat_map(move |settled| {
+            let letters = settled.letters.iter().filter_map(|letter| match letter {
+                LetterEffect::Write(letter) | LetterEffect::Return(_, letter) => Some(letter),
+                LetterEffect::Replayed(_) => None,
+            });
+            letters
+                .filter(move |letter| letter.reason == reason)
+                .map(|letter| (settled.installation, letter.event.id))
+        })
+    }
+
     pub(in crate::simulation) fn of(batch: &Batch, tables: &Tables) -> Self {
         Self {
             events: batch

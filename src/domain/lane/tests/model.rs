@@ -4,40 +4,26 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{FAILED, GONE, World};
+use super::world::{Answer, BUSY, FAILED, GONE, REFUSED, World};
 use crate::domain::{
-    attempt::Verdict,
+    attempt::{DeadLetterReason, Verdict},
     lane::{LaneConfig, LaneLimits, LaneMode},
     retry_schedule::RetrySchedule,
 };
 
 #[derive(Clone, Debug)]
-enum Step {
-    Publish {
-        handlers: usize,
-        times: usize,
-    },
+pub(super) enum Step {
+    Publish { handlers: usize, times: usize },
     PublishCorrupt,
-    AnswerRead {
-        page: usize,
-    },
+    AnswerRead { page: usize },
     SnapshotRetries,
     AnswerRetries,
-    Finish {
-        which: usize,
-        verdict: Verdict,
-    },
+    Finish { which: usize, answer: Answer },
     ApplySettlement,
     TellSettled,
-    ApplyLetter {
-        which: usize,
-    },
-    TellLetter {
-        which: usize,
-    },
-    Replay {
-        which: usize,
-    },
+    ApplyLetter { which: usize },
+    TellLetter { which: usize },
+    Replay { which: usize },
     TellReplay,
     Pass(Duration),
     Tick,
@@ -46,30 +32,30 @@ enum Step {
     Drain,
     Limit(LaneLimits),
     ResetBreaker,
-    Crash {
-        luck: u32,
-    },
-    Panic {
-        luck: u32,
-    },
-    PanicAtEnd {
-        which: usize,
-        verdict: Verdict,
-        luck: u32,
-    },
-    AnswerAll(Verdict),
+    ServiceLives,
+    Crash { luck: u32 },
+    Panic { luck: u32 },
+    PanicAtEnd { which: usize, answer: Answer, luck: u32 },
+    AnswerAll(Answer),
 }
 
-fn verdict() -> impl Strategy<Value = Verdict> {
+fn answer() -> impl Strategy<Value = Answer> {
+    let aborted = Answer {
+        verdict: Verdict::GiveUp(DeadLetterReason::Aborted),
+        status: 500,
+    };
     prop_oneof![
-        4 => Just(Verdict::Delivered),
-        3 => Just(FAILED),
-        1 => (0_u64..5).prop_map(|secs| Verdict::Retry { retry_after: Some(Duration::from_secs(secs)) }),
-        1 => Just(GONE),
+        4 => Just(Verdict::Delivered.into()),
+        4 => Just(FAILED.into()),
+        1 => (0_u64..5).prop_map(|secs| Verdict::Retry { retry_after: Some(Duration::from_secs(secs)) }.into()),
+        1 => Just(GONE.into()),
+        1 => Just(REFUSED),
+        1 => Just(BUSY),
+        1 => Just(aborted),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let which = 0_usize..64;
     prop_oneof![
         8 => (handlers(), 1_usize..8).prop_map(|(handlers, times)| Step::Publish { handlers, times }),
@@ -77,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1_usize..9).prop_map(|page| Step::AnswerRead { page }),
         2 => Just(Step::SnapshotRetries),
         4 => Just(Step::AnswerRetries),
-        16 => (which.clone(), verdict()).prop_map(|(which, verdict)| Step::Finish { which, verdict }),
+        16 => (which.clone(), answer()).prop_map(|(which, answer)| Step::Finish { which, answer }),
         3 => Just(Step::ApplySettlement),
         7 => Just(Step::TellSettled),
         2 => which.clone().prop_map(|which| Step::ApplyLetter { which }),
@@ -91,16 +77,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Drain),
         1 => limits().prop_map(Step::Limit),
         1 => Just(Step::ResetBreaker),
+        1 => Just(Step::ServiceLives),
         1 => any::<u32>().prop_map(|luck| Step::Crash { luck }),
         1 => any::<u32>().prop_map(|luck| Step::Panic { luck }),
-        1 => (which, verdict(), any::<u32>())
-            .prop_map(|(which, verdict, luck)| Step::PanicAtEnd { which, verdict, luck }),
-        1 => verdict().prop_map(Step::AnswerAll),
+        1 => (which, answer(), any::<u32>())
+            .prop_map(|(which, answer, luck)| Step::PanicAtEnd { which, answer, luck }),
+        1 => answer().prop_map(Step::AnswerAll),
     ]
 }
 
 /// Events are not due, due to the extension as a whole, or to several handlers.
-fn handlers() -> impl Strategy<Value = usize> {
+pub(super) fn handlers() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(0), 3 => Just(1), 2 => 2_usize..5]
 }
 
@@ -115,7 +102,7 @@ fn limits() -> impl Strategy<Value = LaneLimits> {
     })
 }
 
-fn config() -> impl Strategy<Value = LaneConfig> {
+pub(super) fn config() -> impl Strategy<Value = LaneConfig> {
     let delays = prop::collection::vec((100_u64..20_000).prop_map(Duration::from_millis), 0..4);
     let breaker = prop::option::of(1_u32..6);
     let parts = (
@@ -153,14 +140,14 @@ fn coin(mut bits: u32) -> impl FnMut() -> bool {
     }
 }
 
-fn take(world: &mut World, step: Step) {
+pub(super) fn take(world: &mut World, step: Step) {
     match step {
         Step::Publish { handlers, times } => (0..times).for_each(|_| world.publish_to(handlers)),
         Step::PublishCorrupt => world.publish_corrupt(),
         Step::AnswerRead { page } => drop(world.answer_read(page)),
         Step::SnapshotRetries => world.snapshot_retries(),
         Step::AnswerRetries => drop(world.answer_retries()),
-        Step::Finish { which, verdict } => drop(world.finish(which, verdict)),
+        Step::Finish { which, answer } => drop(world.finish(which, answer)),
         Step::ApplySettlement => world.apply_settlement(),
         Step::TellSettled => drop(world.tell_settled()),
         Step::ApplyLetter { which } => world.apply_letter(which),
@@ -175,10 +162,11 @@ fn take(world: &mut World, step: Step) {
         Step::Drain => world.set_mode(LaneMode::Draining),
         Step::Limit(limits) => world.limit(limits),
         Step::ResetBreaker => world.reset_breaker(),
+        Step::ServiceLives => world.service_lives(),
         Step::Crash { luck } => world.crash(coin(luck)),
         Step::Panic { luck } => world.panic(coin(luck)),
-        Step::PanicAtEnd { which, verdict, luck } => world.panic_at_end(which, verdict, coin(luck)),
-        Step::AnswerAll(verdict) => drop(world.answer_all(|| verdict.clone())),
+        Step::PanicAtEnd { which, answer, luck } => world.panic_at_end(which, answer, coin(luck)),
+        Step::AnswerAll(answer) => drop(world.answer_all(|| answer.clone())),
     }
     // A process that has drained stops and is started again.
     if world.drained {
@@ -194,7 +182,7 @@ fn is_death(step: &Step) -> bool {
 }
 
 /// Leaves every mode in which nothing new would start.
-fn run_again(world: &mut World) {
+pub(super) fn run_again(world: &mut World) {
     match world.mode {
         LaneMode::Running | LaneMode::Closing { .. } => {}
         LaneMode::Held { .. } => world.set_mode(LaneMode::Running),
@@ -213,7 +201,7 @@ proptest! {
     fn every_due_event_is_settled_once_whatever_happens(
         config in config(),
         steps in prop::collection::vec(step(), 0..250),
-        last in prop::collection::vec(verdict(), 1..8),
+        last in prop::collection::vec(answer(), 1..8),
     ) {
         let mut world = World::new(config);
         steps.into_iter().for_each(|step| take(&mut world, step));

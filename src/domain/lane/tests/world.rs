@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rules::Rules;
+use rules::{Rules, Source};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -48,18 +48,52 @@ fn event_at(seq: i64, occurred_at: Timestamp) -> PlatformEvent {
     PlatformEvent::record(WorkspaceId::new(Uuid::nil()), Seq::new(seq), new)
 }
 
-pub(super) fn result(verdict: Verdict) -> AttemptResult {
-    let delivered = verdict == Verdict::Delivered;
+/// How the service answers an attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) verdict: Verdict,
+    pub(super) status: u16,
+}
+
+impl From<Verdict> for Answer {
+    fn from(verdict: Verdict) -> Self {
+        let status = match verdict {
+            Verdict::Delivered => 200,
+            Verdict::Retry { retry_after: None } => 500,
+            Verdict::Retry { retry_after: Some(_) } => 503,
+            Verdict::GiveUp(_) => 410,
+        };
+        Self { verdict, status }
+    }
+}
+
+impl Answer {
+    fn is_sign_of_life(&self) -> bool {
+        match self.verdict {
+            Verdict::Delivered | Verdict::GiveUp(_) => true,
+            Verdict::Retry { .. } => {
+                (400..500).contains(&self.status) && ![408, 425, 429].contains(&self.status)
+            }
+        }
+    }
+
+    fn error(&self) -> Option<String> {
+        (self.verdict != Verdict::Delivered).then(|| format!("answered {}", self.status))
+    }
+}
+
+pub(super) fn result(answer: impl Into<Answer>) -> AttemptResult {
+    let answer = answer.into();
     AttemptResult {
-        outcome: if delivered {
-            AttemptOutcome::Delivered
-        } else {
-            AttemptOutcome::Http5xx
+        outcome: match answer.status {
+            ..400 => AttemptOutcome::Delivered,
+            400..500 => AttemptOutcome::Http4xx,
+            500.. => AttemptOutcome::Http5xx,
         },
-        verdict,
-        http_status: Some(if delivered { 200 } else { 500 }),
+        http_status: Some(answer.status),
         duration: Duration::from_millis(1),
-        error: (!delivered).then(|| "answered 500".to_owned()),
+        error: answer.error(),
+        verdict: answer.verdict,
         response: None,
         disable: false,
         retry_schedule: None,
@@ -68,6 +102,16 @@ pub(super) fn result(verdict: Verdict) -> AttemptResult {
 
 pub(super) const FAILED: Verdict = Verdict::Retry { retry_after: None };
 pub(super) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
+/// A 4xx that is tried again.
+pub(super) const REFUSED: Answer = Answer {
+    verdict: FAILED,
+    status: 422,
+};
+/// A 4xx that says that the service is in trouble.
+pub(super) const BUSY: Answer = Answer {
+    verdict: FAILED,
+    status: 429,
+};
 
 /// An event and a handler of it: what is received, or dead.
 pub(super) type Subject = (EventId, HandlerName);
@@ -275,6 +319,17 @@ impl World {
         self.input(Input::ResetBreaker);
     }
 
+    /// It has answered a test.
+    pub(super) fn service_lives(&mut self) {
+        self.rules.close_breaker();
+        self.input(Input::ServiceLives);
+    }
+
+    /// From now on the service takes everything.
+    pub(super) fn is_well(&mut self) {
+        self.rules.well_since = Some(self.now);
+    }
+
     pub(super) fn set_mode(&mut self, mode: LaneMode) {
         self.mode = mode;
         self.input(Input::Mode(mode));
@@ -310,33 +365,33 @@ impl World {
         true
     }
 
-    pub(super) fn finish(&mut self, which: usize, verdict: Verdict) -> bool {
+    pub(super) fn finish(&mut self, which: usize, answer: impl Into<Answer>) -> bool {
         if self.in_flight.is_empty() {
             return false;
         }
-        let input = self.end_attempt(which, verdict);
+        let input = self.end_attempt(which, answer.into());
         self.input(input);
         true
     }
 
-    fn end_attempt(&mut self, which: usize, verdict: Verdict) -> Input {
+    fn end_attempt(&mut self, which: usize, answer: Answer) -> Input {
         let delivery = self.in_flight.remove(which % self.in_flight.len());
         let key = delivery.key;
-        if verdict == Verdict::Delivered {
+        if answer.verdict == Verdict::Delivered {
             self.received.insert(subject(key));
         }
-        self.rules.attempt_ended(key, &verdict, self.now);
+        self.rules.attempt_ended(key, &answer, self.now);
         self.ended.push(delivery);
-        let result = result(verdict);
+        let result = result(answer);
         Input::AttemptFinished { key, result }
     }
 
-    pub(super) fn finish_seq(&mut self, seq: i64, verdict: Verdict) {
+    pub(super) fn finish_seq(&mut self, seq: i64, answer: impl Into<Answer>) {
         let which = self
             .in_flight
             .iter()
             .position(|delivery| delivery.event.seq == Seq::new(seq));
-        self.finish(which.expect("the event is in flight"), verdict);
+        self.finish(which.expect("the event is in flight"), answer);
     }
 
     pub(super) fn tell_settled(&mut self) -> bool {
@@ -385,8 +440,13 @@ impl World {
     }
 
     /// Answers everything there is, once. True if anything happened.
-    pub(super) fn step(&mut self, mut verdict: impl FnMut() -> Verdict) -> bool {
-        let attempt = !self.in_flight.is_empty() && self.finish(0, verdict());
+    pub(super) fn step<A: Into<Answer>>(&mut self, mut answer: impl FnMut() -> A) -> bool {
+        self.step_each(|_| answer().into())
+    }
+
+    fn step_each(&mut self, mut answer: impl FnMut(&Delivery) -> Answer) -> bool {
+        let first = self.in_flight.first().map(&mut answer);
+        let attempt = first.is_some_and(|answer| self.finish(0, answer));
         let answered = self.tell_settled() | self.tell_letter(0) | self.tell_replay();
         attempt | answered | self.answer_retries() | self.answer_read(usize::MAX)
     }
@@ -400,11 +460,16 @@ impl World {
     }
 
     /// Answers everything until the lane waits for time or for events alone. True if anything happened.
-    pub(super) fn answer_all(&mut self, mut verdict: impl FnMut() -> Verdict) -> bool {
+    pub(super) fn answer_all<A: Into<Answer>>(&mut self, mut answer: impl FnMut() -> A) -> bool {
+        self.answer_each(|_| answer().into())
+    }
+
+    /// Likewise, each delivery for itself.
+    pub(super) fn answer_each(&mut self, mut answer: impl FnMut(&Delivery) -> Answer) -> bool {
         let mut moved = false;
         for round in 0.. {
             assert!(round < 100_000, "the lane turns in circles: {:?}", self.lane);
-            if !self.step(&mut verdict) {
+            if !self.step_each(&mut answer) {
                 break;
             }
             moved = true;
@@ -413,10 +478,15 @@ impl World {
     }
 
     /// Goes on, time passing as the lane asks, until nothing is left to do.
-    pub(super) fn run_out(&mut self, mut verdict: impl FnMut() -> Verdict) {
+    pub(super) fn run_out<A: Into<Answer>>(&mut self, mut answer: impl FnMut() -> A) {
+        self.run_out_each(|_| answer().into());
+    }
+
+    /// Likewise, each delivery for itself.
+    pub(super) fn run_out_each(&mut self, mut answer: impl FnMut(&Delivery) -> Answer) {
         for round in 0.. {
             assert!(round < 10_000, "the lane comes to no end: {:?}", self.lane);
-            let moved = self.answer_all(&mut verdict);
+            let moved = self.answer_each(&mut answer);
             if !self.wake_up() && !moved {
                 break;
             }

@@ -92,8 +92,13 @@ impl World {
             self.attempts.insert((key, attempt)),
             "{key:?} repeats attempt {attempt} without need"
         );
-        self.check_rules(key, seq);
-        self.rules.attempt_started(key, self.now);
+        let source = if row.is_some() {
+            Source::Retries
+        } else {
+            Source::Events
+        };
+        self.check_rules(key, source, seq);
+        self.rules.attempt_started(key, source, self.now);
         self.in_flight.push(delivery);
         assert!(self.in_flight.len() <= self.config.concurrency);
         assert!(
@@ -167,6 +172,7 @@ impl World {
             "the lane believes in what is not durable"
         );
         assert_eq!(snapshot.in_flight, self.in_flight.len());
+        self.check_breaker(snapshot.breaker);
         // A read brings up to a window of events, each for as many handlers as it has.
         let most = self.log.iter().map(|(_, handlers)| handlers.len()).max();
         assert!(

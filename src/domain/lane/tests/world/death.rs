@@ -20,13 +20,13 @@ impl World {
     pub(in super::super) fn panic_at_end(
         &mut self,
         which: usize,
-        verdict: Verdict,
+        answer: impl Into<Answer>,
         luck: impl FnMut() -> bool,
     ) {
         if self.in_flight.is_empty() {
             return;
         }
-        let input = self.end_attempt(which, verdict);
+        let input = self.end_attempt(which, answer.into());
         let ended = self.ended.last().map(|delivery| delivery.key);
         let mut commands = Vec::new();
         self.lane.handle(input, self.now, 0.5, &mut commands);

@@ -1,17 +1,19 @@
 //! What narrows the lane's gate and what ends a hold, as seen from outside.
 
 use super::*;
-use crate::domain::lane::breaker;
+use crate::domain::lane::{BreakerState, breaker::Times};
 
 /// What a lane has to keep to, apart from the limits in its configuration.
 pub(super) struct Rules {
     breaker_failures: Option<u32>,
     /// Failures in a row.
     failures: u32,
-    /// When the breaker opened, how long it pauses, and when the last probe ended.
-    open: Option<(Timestamp, Duration, Timestamp)>,
+    times: Times,
+    open: Option<OpenBreaker>,
     /// Attempts started since it opened.
-    probes: BTreeSet<DeliveryKey>,
+    probes: BTreeMap<DeliveryKey, Source>,
+    /// Since when the service takes everything.
+    pub(super) well_since: Option<Timestamp>,
     /// When attempts were started under the present rate limit.
     starts: Vec<Timestamp>,
     /// The lane was ordered from the beginning.
@@ -22,13 +24,30 @@ pub(super) struct Rules {
     suspected_through: Seq,
 }
 
+struct OpenBreaker {
+    since: Timestamp,
+    /// What the letters say of it.
+    cause: Answer,
+    /// Of each source how long the breaker pauses, and when its last probe ended.
+    paces: BTreeMap<Source, (Duration, Timestamp)>,
+}
+
+/// What an attempt is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Events,
+    Retries,
+}
+
 impl Rules {
     pub(super) fn new(config: &LaneConfig) -> Self {
         Self {
             breaker_failures: config.breaker_failures,
             failures: 0,
+            times: Times::of(config),
             open: None,
-            probes: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            well_since: None,
             starts: Vec::new(),
             always_ordered: config.ordered,
             panics: BTreeMap::new(),
@@ -54,29 +73,38 @@ impl Rules {
         self.probes.clear();
     }
 
-    pub(super) fn attempt_started(&mut self, key: DeliveryKey, now: Timestamp) {
+    pub(super) fn attempt_started(&mut self, key: DeliveryKey, source: Source, now: Timestamp) {
         self.starts.push(now);
         if self.open.is_some() {
-            self.probes.insert(key);
+            self.probes.insert(key, source);
         }
     }
 
-    pub(super) fn attempt_ended(&mut self, key: DeliveryKey, verdict: &Verdict, now: Timestamp) {
-        let is_probe = self.probes.remove(&key);
-        let failed = matches!(verdict, Verdict::Retry { .. });
-        self.failures += u32::from(failed);
+    pub(super) fn attempt_ended(&mut self, key: DeliveryKey, answer: &Answer, now: Timestamp) {
+        let probe = self.probes.remove(&key);
+        if answer.is_sign_of_life() {
+            self.close_breaker();
+            return;
+        }
+        self.failures += 1;
         match &mut self.open {
-            _ if *verdict == Verdict::Delivered => self.close_breaker(),
-            Some((_, pause, last)) if is_probe => {
-                *last = now;
-                if failed {
-                    *pause = (*pause * 2).min(Duration::from_secs(300));
+            Some(open) => {
+                if let Some(source) = probe {
+                    let (pause, _) = open.paces[&source];
+                    let pause = (pause * 2).min(self.times.longest_pause);
+                    open.paces.insert(source, (pause, now));
+                    open.cause = answer.clone();
                 }
             }
-            None if failed && self.breaker_failures.is_some_and(|most| self.failures >= most) => {
-                self.open = Some((now, Duration::from_secs(1), now));
+            None if self.breaker_failures.is_some_and(|most| self.failures >= most) => {
+                let pace = |source| (source, (Duration::from_secs(1), now));
+                self.open = Some(OpenBreaker {
+                    since: now,
+                    cause: answer.clone(),
+                    paces: [Source::Events, Source::Retries].map(pace).into(),
+                });
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -96,9 +124,10 @@ impl Rules {
 
 impl World {
     /// Before an attempt starts.
-    pub(super) fn check_rules(&self, key: DeliveryKey, seq: Seq) {
+    pub(super) fn check_rules(&self, key: DeliveryKey, source: Source, seq: Seq) {
         let rules = &self.rules;
-        if let Some((_, pause, last)) = rules.open {
+        if let Some(open) = &rules.open {
+            let (pause, last) = open.paces[&source];
             assert!(self.in_flight.is_empty(), "{key:?} is a second probe");
             assert!(last + pause <= self.now, "{key:?} does not wait for its probe");
         }
@@ -127,6 +156,25 @@ impl World {
         self.check_rate();
     }
 
+    /// The breaker is open when it has to be, and never else.
+    pub(super) fn check_breaker(&self, shown: BreakerState) {
+        if self.closed || self.drained {
+            // It listens to nothing any more.
+            return;
+        }
+        let expected = self.rules.open.as_ref().map(|open| open.since);
+        let shown = match shown {
+            BreakerState::Closed => None,
+            BreakerState::Open { since, .. } => Some(since),
+        };
+        assert_eq!(shown, expected, "the breaker");
+        let cause = self.rules.open.as_ref().and_then(|open| open.cause.error());
+        assert_eq!(
+            self.lane.breaker_cause().and_then(|cause| cause.error.clone()),
+            cause
+        );
+    }
+
     fn check_rate(&self) {
         let Some(limit) = self.config.rate_limit else {
             return;
@@ -146,17 +194,30 @@ impl World {
     /// When a delivery is given up.
     pub(super) fn check_reason(&self, what: &GivenUp) {
         let GivenUp {
-            key, event, reason, ..
+            key,
+            event,
+            reason,
+            last_error,
+            ..
         } = what;
         let row = self.rows.get(key);
         let waits_since = row.map_or(event.occurred_at, |row| row.next_attempt_at);
         let held = |since: Timestamp, longest: Duration| waits_since.max(since) + longest <= self.now;
-        let may_be = match (reason, self.mode, self.rules.open) {
+        let may_be = match (reason, self.mode, &self.rules.open) {
             (DeadLetterReason::Corrupt, ..) => event.defect.is_some(),
             (DeadLetterReason::Uninstalled, mode, _) => matches!(mode, LaneMode::Closing { .. }),
             (DeadLetterReason::Expired, LaneMode::Held { since }, _) => held(since, self.config.max_hold),
-            (DeadLetterReason::BreakerOpen, LaneMode::Running, Some((since, ..))) => {
-                held(since, breaker::longest_hold(&self.config.schedule))
+            (DeadLetterReason::BreakerOpen, LaneMode::Running, Some(open)) => {
+                let named = open.cause.error().unwrap_or_default();
+                assert!(
+                    last_error.as_ref().is_some_and(|error| error.contains(&named)),
+                    "{what:?}"
+                );
+                let well = self.rules.well_since.is_some_and(|since| waits_since >= since);
+                assert!(!well, "{key:?} has waited for nothing but a service that is well");
+                let pauses = open.paces.values().any(|(pause, last)| *last + *pause > self.now);
+                let probes = !self.rules.probes.is_empty();
+                held(open.since, self.rules.times.longest_hold) && pauses && !probes
             }
             (DeadLetterReason::Expired | DeadLetterReason::BreakerOpen, ..) => false,
             (DeadLetterReason::Poison, ..) => self.rules.panics.get(key).is_some_and(|panics| *panics >= 3),
