@@ -24,6 +24,7 @@ pub mod domain;
 pub mod extension;
 pub mod http;
 pub mod journal;
+pub mod panics;
 pub mod receive;
 pub mod router;
 pub mod server;

@@ -76,11 +76,11 @@ impl Given {
 /// Runs the statements.
 fn sql(statements: impl Into<String>) -> Option<EffectWork> {
     let statements = statements.into();
-    Some(Box::new(move |transaction| {
+    Some(EffectWork::new(move |transaction| {
         async move {
             let done = transaction.execute_unprepared(&statements).await;
             done.map(drop)
-                .map_err(|error| Box::new(error.to_string()) as EffectFailure)
+                .map_err(|error| EffectFailure::new(error.to_string()))
         }
         .boxed()
     }))
@@ -102,20 +102,20 @@ fn slowly(journal: &Journal, entry: &str) -> Option<EffectWork> {
 }
 
 fn failing() -> Option<EffectWork> {
-    Some(Box::new(|transaction| {
+    Some(EffectWork::new(|transaction| {
         async move {
             transaction
                 .execute_unprepared("INSERT INTO ledger (entry) VALUES ('never')")
                 .await
-                .map_err(|error| Box::new(error) as EffectFailure)?;
-            Err(Box::new("the author says no") as EffectFailure)
+                .map_err(EffectFailure::new)?;
+            Err(EffectFailure::new("the author says no"))
         }
         .boxed()
     }))
 }
 
 fn panicking() -> Option<EffectWork> {
-    Some(Box::new(|_| {
+    Some(EffectWork::new(|_| {
         async { std::panic::resume_unwind(Box::new("silently")) }.boxed()
     }))
 }
@@ -196,7 +196,7 @@ on_both_engines!(
         let Ok(EffectEnd::Failed(failure)) = fails.await else {
             panic!("its author says so")
         };
-        assert_eq!(failure.downcast_ref::<&str>(), Some(&"the author says no"));
+        assert_eq!(failure.downcast::<&str>(), Some("the author says no"));
         assert!(matches!(panics.await, Ok(EffectEnd::Panicked)));
         assert!(matches!(breaks.await, Ok(EffectEnd::Failed(_))));
         assert!(matches!(last.await, Ok(EffectEnd::Committed { .. })));
