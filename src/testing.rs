@@ -70,7 +70,7 @@ use crate::{
     router::EventRouter,
     store::{
         backlog, dead_letters,
-        dead_letters::{DeadLetter, DeadLetterFilter},
+        dead_letters::{DeadLetter, DeadLetterFilter, Direction},
         events,
         events::EventFilter,
     },
@@ -276,10 +276,15 @@ impl TestRouter {
     /// What was given up, oldest first. Payloads are left out.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let filter = DeadLetterFilter::default();
-        let page = dead_letters::page(self.router.reader(), self.workspace, &filter, None, MOST).await;
-        let mut letters = read(page);
-        letters.reverse();
-        letters
+        let page = dead_letters::page(
+            self.router.reader(),
+            self.workspace,
+            &filter,
+            Direction::Ascending,
+            None,
+            MOST,
+        );
+        read(page.await)
     }
 
     /// Replays a dead letter, as an admin does.
