@@ -15,6 +15,7 @@ pub mod external;
 mod external_delivery;
 mod failed;
 mod in_process;
+mod lines;
 mod restarts;
 mod ring;
 mod settings;
@@ -447,6 +448,7 @@ impl EventRouter {
         if timeout(JOURNAL_GRACE, self.shared.journal.stop()).await.is_err() {
             log::error!("the journal did not stop in time");
         }
+        self.shared.lines.tell(true);
         self.shared.stop_arbiters();
     }
 }

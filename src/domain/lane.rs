@@ -196,6 +196,10 @@ impl Lane {
         )
     }
 
+    pub fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
     pub fn snapshot(&self) -> LaneSnapshot {
         LaneSnapshot {
             mode: self.mode,
