@@ -23,6 +23,7 @@ mod outage;
 mod overload;
 mod pages;
 mod patterns;
+mod receive;
 mod restart;
 mod retries;
 mod seed;

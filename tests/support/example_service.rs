@@ -44,8 +44,8 @@ impl ExampleService {
         let ready = service.printed().await;
         let address = ready
             .strip_prefix(READY_LINE)
-            .and_then(|rest| rest.strip_suffix("/events"))
-            .and_then(|address| address.parse().ok());
+            .and_then(|rest| rest.split_once("/events"))
+            .and_then(|(address, _)| address.parse().ok());
         service.address = address.unwrap_or_else(|| panic!("it says {ready:?}"));
         service
     }
