@@ -127,10 +127,7 @@ async fn run(command: Command, config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> ExitCode {
     match Server::builder(config).start().await {
-        Ok(server) => {
-            server.welcome().await;
-            finish(server.run().await)
-        }
+        Ok(server) => finish(server.run().await),
         Err(error) => cannot_start(&error),
     }
 }

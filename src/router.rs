@@ -33,6 +33,7 @@ use futures_util::future::join_all;
 use sea_orm::DbErr;
 use tokio::{sync::oneshot, time::timeout};
 
+pub(crate) use self::settings::{HandledCall, Watch};
 pub use self::{
     answers::{LaneHealth, NotReady, PublishError},
     settings::{InProcessSettings, OpenSecret, RouterSettings},

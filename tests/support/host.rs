@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use pointsman::{
     config::Config,
     extension::{Effect, EventContext, HandlerError, PlatformEvent, Publication, event_handler, extension},
-    server::{Server, logging},
+    server::Server,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Deserialize, Serialize};
@@ -189,15 +189,14 @@ async fn gate() -> std::io::Result<()> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(None)?;
     actix_web::rt::System::new().block_on(async {
-        logging::init(&config.log);
-        let server = Server::builder(config)
+        let mut server = Server::builder(config)
             .extension(Ledger)
             .extension(Cruncher)
             .extension(Quick)
-            .extension(Traps)
-            .start()
-            .await?;
-        server.welcome().await;
-        Ok(server.run().await?)
+            .extension(Traps);
+        if std::env::var_os("TEST_QUIET").is_some() {
+            server = server.without_logging().without_welcome();
+        }
+        Ok(server.start().await?.run().await?)
     })
 }
