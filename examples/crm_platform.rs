@@ -12,7 +12,7 @@ use pointsman::{
     domain::{id::WorkspaceId, installation::NewInstallation},
     extension::{EventContext, HandlerError, event_handler, extension},
     router::ChangeError,
-    server::{Server, logging},
+    server::Server,
     store::workspaces,
 };
 use schemars::JsonSchema;
@@ -58,7 +58,6 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     actix_web::rt::System::new().block_on(async {
-        logging::init(&config.log);
         match run(config).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&*error),
@@ -69,7 +68,6 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder(config).extension(Crm).start().await?;
     install_in_demo(&server).await?;
-    server.welcome().await;
     server.run().await?;
     Ok(())
 }

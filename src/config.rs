@@ -11,6 +11,7 @@ mod error;
 mod in_process;
 mod layers;
 mod log;
+mod no_effect;
 mod publish;
 mod retention;
 mod router;
@@ -32,6 +33,7 @@ pub use self::{
     error::ConfigError,
     in_process::InProcess,
     log::{Log, LogFormat, LogLevel},
+    no_effect::NoEffect,
     publish::Publish,
     retention::Retention,
     router::Router,

@@ -14,6 +14,7 @@ mod dead_letters;
 mod events;
 mod extensions;
 mod field_path;
+mod head;
 mod health;
 mod held_body;
 pub mod intake;

@@ -24,6 +24,7 @@ pub mod domain;
 pub mod extension;
 pub mod http;
 pub mod journal;
+pub mod panics;
 mod private_files;
 pub mod receive;
 pub mod router;

@@ -147,10 +147,7 @@ fn accepted(left: Unreadable) -> String {
 
 async fn serve(config: Config) -> ExitCode {
     match Server::builder(config).start().await {
-        Ok(server) => {
-            server.welcome().await;
-            finish(server.run().await)
-        }
+        Ok(server) => finish(server.run().await),
         Err(error) => cannot_start(&error),
     }
 }

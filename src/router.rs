@@ -15,6 +15,7 @@ pub mod external;
 mod external_delivery;
 mod failed;
 mod in_process;
+mod lines;
 mod restarts;
 mod ring;
 mod settings;
@@ -32,6 +33,7 @@ use futures_util::future::join_all;
 use sea_orm::DbErr;
 use tokio::{sync::oneshot, time::timeout};
 
+pub(crate) use self::settings::{HandledCall, Watch};
 pub use self::{
     answers::{LaneHealth, NotReady, PublishError},
     settings::{InProcessSettings, OpenSecret, RouterSettings},
@@ -447,6 +449,7 @@ impl EventRouter {
         if timeout(JOURNAL_GRACE, self.shared.journal.stop()).await.is_err() {
             log::error!("the journal did not stop in time");
         }
+        self.shared.lines.tell(true);
         self.shared.stop_arbiters();
     }
 }

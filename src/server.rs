@@ -12,6 +12,7 @@ use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -30,7 +31,9 @@ pub use self::builder::{RouterBuilder, ServerBuilder};
 pub(crate) use self::settings::journal_settings;
 use self::{
     limits::{Limits, LimitsError},
-    settings::{connection_settings, http_settings, master_key, router_settings, wanted, with_key},
+    settings::{
+        connection_settings, http_settings, master_key, router_settings, wanted, warn_of_no_effect, with_key,
+    },
 };
 use crate::{
     auth::{
@@ -94,6 +97,8 @@ pub struct Server {
     task: JoinHandle<io::Result<()>>,
     stop_signals: StopSignals,
     grace: Duration,
+    /// The welcome is still to be printed.
+    welcomes: AtomicBool,
 }
 
 impl std::fmt::Debug for Server {
@@ -130,11 +135,19 @@ impl Server {
             http_settings(config),
             clock,
         ));
-        let bootstrapped = bootstrap::ensure(&router, &state.passwords, clock, wanted(config)).await?;
+        let bootstrapped = bootstrap::ensure(
+            &router,
+            &state.passwords,
+            clock,
+            wanted(config),
+            welcome::announce,
+        )
+        .await?;
         let connections = Connections::new(connection_settings(config, &limits), clock);
         let served =
             serve(config, listener, state, &connections).map_err(|source| listen_error(config, source))?;
         limits.log(config);
+        warn_of_no_effect(config);
         let http = served.handle();
         let task = actix_web::rt::spawn(served);
         let grace = config.server.shutdown_grace;
@@ -147,6 +160,7 @@ impl Server {
             task,
             stop_signals,
             grace,
+            welcomes: AtomicBool::new(true),
         })
     }
 
@@ -160,18 +174,22 @@ impl Server {
         self.address
     }
 
-    /// Tells on standard output where the server is and how to try it.
+    /// Tells on standard output where the server is and how to try it, if that has not been told yet and the builder
+    /// allows it. [`Server::run`] begins with it.
     pub async fn welcome(&self) {
-        welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
+        if self.welcomes.swap(false, Ordering::SeqCst) {
+            welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
+        }
     }
 
-    /// Runs until SIGTERM or SIGINT, also one that came since [`ServerBuilder::start`] began, then stops in order:
+    /// Tells where the server is, as [`Server::welcome`] does, and runs until SIGTERM or SIGINT, also one that came since [`ServerBuilder::start`] began, then stops in order:
     /// no more publishes, no more connections, what is in flight finished and durable.
     ///
     /// # Errors
     /// When nothing can be accepted any longer, or the journal has ended by itself: then only a new process can
     /// go on. It stops in order then too.
     pub async fn run(mut self) -> io::Result<()> {
+        self.welcome().await;
         let ended = tokio::select! {
             () = self.stop_signals.received() => Ok(()),
             ended = &mut self.task => Err(why_it_ended(ended)),

@@ -48,16 +48,13 @@
 mod calls;
 mod folder;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::timeout;
 
 pub use self::calls::Handled;
-use self::{
-    calls::{Calls, Watched},
-    folder::Folder,
-};
+use self::{calls::Calls, folder::Folder};
 use crate::{
     clock::Clock,
     config::Config,
@@ -68,9 +65,10 @@ use crate::{
     },
     extension::{Extension, Publication},
     router::EventRouter,
+    server::RouterBuilder,
     store::{
         backlog, dead_letters,
-        dead_letters::{DeadLetter, DeadLetterFilter},
+        dead_letters::{DeadLetter, DeadLetterFilter, Direction},
         events,
         events::EventFilter,
     },
@@ -96,19 +94,27 @@ pub struct TestRouter {
 }
 
 /// Builds a [`TestRouter`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TestRouterBuilder {
-    extensions: Vec<Watched>,
-    calls: Arc<Calls>,
+    extensions: Vec<Box<dyn FnOnce(RouterBuilder) -> RouterBuilder + Send>>,
     settings: String,
+}
+
+impl fmt::Debug for TestRouterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestRouterBuilder")
+            .field("extensions", &self.extensions.len())
+            .field("settings", &self.settings)
+            .finish()
+    }
 }
 
 impl TestRouterBuilder {
     /// Registers an extension.
     #[must_use]
     pub fn extension(mut self, extension: impl Extension) -> Self {
-        let calls = Arc::clone(&self.calls);
-        self.extensions.push(Watched::new(extension, calls));
+        self.extensions
+            .push(Box::new(|builder| builder.extension(extension)));
         self
     }
 
@@ -130,9 +136,13 @@ impl TestRouterBuilder {
         let config = Config::from_sources(Some(&self.settings), [database]);
         let config = config.unwrap_or_else(|error| panic!("the settings are not allowed: {error}"));
         let clock = Clock::turnable();
-        let mut builder = EventRouter::builder(config).bare().clock(clock);
+        let calls = Arc::<Calls>::default();
+        let mut builder = EventRouter::builder(config)
+            .bare()
+            .clock(clock)
+            .watch(calls.watch());
         for extension in self.extensions {
-            builder = builder.extension(extension);
+            builder = extension(builder);
         }
         let router = builder.start().await;
         let router = router.unwrap_or_else(|error| panic!("the router does not start: {error}"));
@@ -140,7 +150,7 @@ impl TestRouterBuilder {
             router,
             workspace: WorkspaceId::new(clock.new_uuid()),
             installations: Vec::new(),
-            calls: self.calls,
+            calls,
             clock,
             _folder: folder,
         };
@@ -244,7 +254,8 @@ impl TestRouter {
         }
     }
 
-    /// What handlers have handled, in the order in which they ended.
+    /// What handlers have handled, in the order in which they ended. An effect is part of it: what was handled is
+    /// durable, and a handler whose effect failed has handled nothing.
     pub fn handled(&self) -> Vec<Handled> {
         self.calls.handled()
     }
@@ -276,10 +287,15 @@ impl TestRouter {
     /// What was given up, oldest first. Payloads are left out.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let filter = DeadLetterFilter::default();
-        let page = dead_letters::page(self.router.reader(), self.workspace, &filter, None, MOST).await;
-        let mut letters = read(page);
-        letters.reverse();
-        letters
+        let page = dead_letters::page(
+            self.router.reader(),
+            self.workspace,
+            &filter,
+            Direction::Ascending,
+            None,
+            MOST,
+        );
+        read(page.await)
     }
 
     /// Replays a dead letter, as an admin does.

@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("private_files", &[]),
     ("config", &["domain"]),
-    ("extension", &["domain"]),
+    // Code of others, wherever it is run.
+    ("panics", &[]),
+    ("extension", &["domain", "panics"]),
     ("chat", &["domain", "clock", "extension", "store"]),
     (
         "journal",
@@ -23,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "clock",
             "config",
+            "panics",
             "private_files",
             "entity",
             "migration",
@@ -31,7 +34,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["domain", "clock", "entity", "migration"]),
     (
         "router",
-        &["domain", "clock", "config", "extension", "journal", "entity"],
+        &[
+            "domain",
+            "clock",
+            "config",
+            "panics",
+            "extension",
+            "journal",
+            "entity",
+        ],
     ),
     (
         "auth",

@@ -7,10 +7,7 @@ mod seen;
 use std::{io::BufRead as _, sync::Arc};
 
 use anyhow::Result;
-use pointsman::{
-    config::Config,
-    server::{Server, logging},
-};
+use pointsman::{config::Config, server::Server};
 
 pub(crate) use self::seen::{HandlerFigures, HandlersSeen};
 use self::{
@@ -37,7 +34,6 @@ pub(crate) const SLOW_EVENT: &str = "bench.slow";
 pub(crate) fn run() -> Result<()> {
     let config = Config::load(None)?;
     actix_web::rt::System::new().block_on(async {
-        logging::init(&config.log);
         let seen = Arc::<Seen>::default();
         let server = Server::builder(config)
             .extension(Counter(Arc::clone(&seen)))
@@ -45,7 +41,6 @@ pub(crate) fn run() -> Result<()> {
             .extension(Slow(Arc::clone(&seen)))
             .start()
             .await?;
-        server.welcome().await;
         std::thread::spawn(move || answer(&seen));
         Ok(server.run().await?)
     })

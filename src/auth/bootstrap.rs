@@ -1,5 +1,7 @@
 //! The first user and the first workspace of an empty database.
 
+use std::io;
+
 use sea_orm::DatabaseTransaction;
 
 use super::{
@@ -67,6 +69,11 @@ pub enum BootstrapError {
     Email(#[from] email::EmailError),
     #[error("bootstrap.admin_password: {0}")]
     Password(#[from] PasswordError),
+    #[error(
+        "the password of the first admin cannot be printed, so that no admin was made: {0}; set \
+         bootstrap.admin_password, or give the server a standard output"
+    )]
+    Announcement(io::Error),
     #[error(transparent)]
     Storage(#[from] ChangeError),
 }
@@ -74,13 +81,17 @@ pub enum BootstrapError {
 /// On a database without any user, makes the admin and the demo workspace in one transaction. Otherwise
 /// `None`, and nothing is written.
 ///
+/// `announce` is told the email and a password that is made here, before there is an admin with it: nobody else ever
+/// learns it, and an admin whom nobody can sign in as could not be mended.
+///
 /// # Errors
-/// When the email or the password is not acceptable, or the database fails.
+/// When the email or the password is not acceptable, the password cannot be announced, or the database fails.
 pub async fn ensure(
     router: &EventRouter,
     passwords: &Passwords,
     clock: Clock,
     wanted: Bootstrap,
+    announce: impl FnOnce(&str, &str) -> io::Result<()>,
 ) -> Result<Option<Bootstrapped>, BootstrapError> {
     if store::users::any(router.reader())
         .await
@@ -98,6 +109,9 @@ pub async fn ensure(
         role: GlobalRole::Admin,
         created_at: clock.wall(),
     };
+    if let Some(password) = &generated {
+        announce(email.as_str(), password).map_err(BootstrapError::Announcement)?;
+    }
     let demo = wanted.demo.then(|| WorkspaceId::new(clock.new_uuid()));
     let chat = demo.and_then(|_| built_in(router, CHAT, clock));
     router

@@ -209,7 +209,7 @@ impl Lane {
             queued_retries: self.retries.loaded(),
             window_used: self.window_used(),
             next_retry_at: self.retries.next_at(),
-            breaker: self.breaker_state(),
+            breaker: self.breaker(),
         }
     }
 
@@ -219,7 +219,7 @@ impl Lane {
     }
 
     /// The next probe is of what waits; where nothing does, of what comes first.
-    fn breaker_state(&self) -> BreakerState {
+    pub fn breaker(&self) -> BreakerState {
         let Some(since) = self.breaker.open_since() else {
             return BreakerState::Closed;
         };

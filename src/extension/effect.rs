@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
 use super::{HandlerError, Publication};
+use crate::panics::Guarded;
 
 /// The database writes of an effect.
 pub(crate) type EffectWork = Box<
@@ -21,7 +22,7 @@ pub(crate) type EffectWork = Box<
 /// constraint refuses only at the commit is a failed attempt, too.
 #[must_use = "an effect is done only if the handler returns it"]
 pub struct Effect {
-    pub(crate) work: Option<EffectWork>,
+    pub(crate) work: Option<Guarded<EffectWork>>,
     pub(crate) publications: Vec<Publication>,
 }
 
@@ -34,7 +35,7 @@ impl Effect {
             + 'static,
     {
         Self {
-            work: Some(Box::new(work)),
+            work: Some(Guarded::new(Box::new(work))),
             publications: Vec::new(),
         }
     }

@@ -2,10 +2,12 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use crate::panics::Guarded;
+
 /// A handler's failure. Every error converts into one with `?`, and is then tried again by the schedule.
 pub struct HandlerError {
     failure: Failure,
-    source: Box<dyn Error + Send + Sync>,
+    source: Guarded<Box<dyn Error + Send + Sync>>,
 }
 
 /// What is to be done about it.
@@ -24,7 +26,7 @@ impl HandlerError {
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Retry { after: None },
-            source: error.into(),
+            source: Guarded::new(error.into()),
         }
     }
 
@@ -32,7 +34,7 @@ impl HandlerError {
     pub fn retry_after(pause: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Retry { after: Some(pause) },
-            source: error.into(),
+            source: Guarded::new(error.into()),
         }
     }
 
@@ -40,14 +42,14 @@ impl HandlerError {
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Permanent,
-            source: error.into(),
+            source: Guarded::new(error.into()),
         }
     }
 
     pub(super) fn invalid_payload(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::InvalidPayload,
-            source: error.into(),
+            source: Guarded::new(error.into()),
         }
     }
 
@@ -59,8 +61,8 @@ impl HandlerError {
 /// The error and its causes, joined by colons.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
-        let mut cause = self.source.source();
+        write!(f, "{}", self.source.get())?;
+        let mut cause = self.source.get().source();
         while let Some(error) = cause {
             write!(f, ": {error}")?;
             cause = error.source();
@@ -73,7 +75,7 @@ impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlerError")
             .field("failure", &self.failure)
-            .field("source", &self.source)
+            .field("source", self.source.get())
             .finish()
     }
 }

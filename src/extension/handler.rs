@@ -113,24 +113,6 @@ impl EventHandler {
         Some(schedule)
     }
 
-    /// The same handler, with `around` in place of its calls; it is given the call itself.
-    pub(crate) fn with_calls<F>(self, around: F) -> Self
-    where
-        F: Fn(
-                EventContext,
-                LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>>,
-            ) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>>
-            + Send
-            + Sync
-            + 'static,
-    {
-        let invoke = self.invoke;
-        Self {
-            invoke: Arc::new(move |context| around(context.clone(), invoke(context))),
-            ..self
-        }
-    }
-
     pub(crate) fn invoke(
         &self,
         context: EventContext,

@@ -14,13 +14,13 @@ use actix_web::{
 };
 
 use super::{
-    auth, channels, connections, dead_letters, events, extensions, health, members, problem::Problem,
+    auth, channels, connections, dead_letters, events, extensions, head, health, members, problem::Problem,
     request_id, state::AppState, subscriptions, users, workspaces,
 };
 use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
-/// One worker's application. From the outside in: whose turn it is on the connection, request ids and problem bodies, then (not for the health
-/// routes) sessions, then the routes.
+/// One worker's application. From the outside in: HEAD as GET, whose turn it is on the connection, request ids and
+/// problem bodies, then (not for the health routes) sessions, then the routes.
 pub fn app(
     state: web::Data<AppState>,
 ) -> App<
@@ -40,6 +40,7 @@ pub fn app(
             request_id::layer(clock, request, next)
         }))
         .wrap(from_fn(connections::layer))
+        .wrap(from_fn(head::layer))
         .configure(events::publish_route_of_known_callers)
         .configure(health::routes)
         .service(

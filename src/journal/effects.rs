@@ -25,20 +25,51 @@ pub(super) use self::{
     sql::{Bounds, Failed, are_done, has_marks, run, sweep},
     threads::EffectThread,
 };
-use crate::domain::{
-    event::{NewEvent, PlatformEvent},
-    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-    lane::DeliveryKey,
-    seq::Seq,
+use crate::{
+    domain::{
+        event::{NewEvent, PlatformEvent},
+        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+        lane::DeliveryKey,
+        seq::Seq,
+    },
+    panics::Guarded,
 };
 
 /// The author's error, for whoever knows its type.
-pub type EffectFailure = Box<dyn Any + Send>;
+#[derive(Debug)]
+pub struct EffectFailure(Guarded<Box<dyn Any + Send>>);
+
+impl EffectFailure {
+    pub fn new(error: impl Any + Send) -> Self {
+        Self(Guarded::new(Box::new(error)))
+    }
+
+    /// The error, where it is of this type.
+    pub fn downcast<T: Any>(self) -> Option<T> {
+        self.0.into_inner().downcast().map(|error| *error).ok()
+    }
+}
 
 /// Writes of an effect.
-pub type EffectWork = Box<
-    dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), EffectFailure>> + Send + 'static,
->;
+#[derive(Debug)]
+pub struct EffectWork(Guarded<Box<Work>>);
+
+type Work = dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), EffectFailure>> + Send;
+
+impl EffectWork {
+    pub fn new<F>(work: F) -> Self
+    where
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), EffectFailure>>
+            + Send
+            + 'static,
+    {
+        Self(Guarded::new(Box::new(work)))
+    }
+
+    async fn run(self, transaction: &DatabaseTransaction) -> Result<(), EffectFailure> {
+        (self.0.into_inner())(transaction).await
+    }
+}
 
 /// Work to be done in one transaction with events, and with the end of a delivery.
 pub struct EffectCommand {

@@ -36,6 +36,7 @@ use crate::{
         seq::Seq,
         timestamp::Timestamp,
     },
+    panics::discard,
 };
 
 /// The database, for the writer.
@@ -261,7 +262,8 @@ impl Connection for SqlConnection {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
                 let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
-                run.unwrap_or_else(|_| {
+                run.unwrap_or_else(|thrown| {
+                    discard(thrown);
                     log::error!("a change has panicked; it is rolled back");
                     Err(JobError::Refused)
                 })

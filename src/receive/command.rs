@@ -28,7 +28,8 @@ pub struct ReceiveArgs {
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 9000)]
     pub port: u16,
-    /// Signing secret of the installation (whsec_…); with it every signature is checked
+    /// Signing secret of the installation (whsec_…); with it every signature is checked, and what is not signed
+    /// with it within the last 5 minutes is answered 401
     #[arg(long, value_name = "SECRET")]
     pub secret: Option<SigningSecret>,
     /// Status to answer with
@@ -81,6 +82,7 @@ fn options(args: ReceiveArgs) -> io::Result<ReceiverOptions> {
         workers: 1,
         behavior,
         recording: false,
+        refuse_unsigned: args.secret.is_some(),
         secret: args.secret,
         observer: Some(Arc::new(|received, answer| {
             println!("{}", describe(received, answer))
@@ -142,8 +144,8 @@ fn describe_signature(check: SignatureCheck) -> String {
     match check {
         SignatureCheck::Valid => "valid".to_owned(),
         SignatureCheck::NotChecked => "not checked".to_owned(),
-        SignatureCheck::Missing => "none".to_owned(),
-        SignatureCheck::Invalid(error) => format!("INVALID: {error}"),
+        SignatureCheck::Missing => "MISSING: refused".to_owned(),
+        SignatureCheck::Invalid(error) => format!("INVALID: {error}; refused"),
     }
 }
 
@@ -231,7 +233,7 @@ mod tests {
     fn a_stranger_cannot_drive_the_terminal() {
         let block = describe(&received("\u{1b}[2Jhello", SignatureCheck::Missing), None);
         assert!(block.contains("body       \u{fffd}[2Jhello"), "{block}");
-        assert!(block.contains("signature  none"), "{block}");
+        assert!(block.contains("signature  MISSING"), "{block}");
     }
 
     #[test]

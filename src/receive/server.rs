@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::{
     behavior::Behavior,
-    received::{Received, check_signature},
+    received::{Received, SignatureCheck, check_signature},
 };
 use crate::{
     clock::Clock,
@@ -45,6 +45,8 @@ pub struct ReceiverOptions {
     pub recording: bool,
     /// Check signatures with this secret.
     pub secret: Option<SigningSecret>,
+    /// Answer 401 to what is not signed as it should be, as a service has to. Tests take note of it instead.
+    pub refuse_unsigned: bool,
     pub observer: Option<Arc<Observer>>,
 }
 
@@ -57,6 +59,7 @@ impl Default for ReceiverOptions {
             behavior: Behavior::default(),
             recording: true,
             secret: None,
+            refuse_unsigned: false,
             observer: None,
         }
     }
@@ -170,6 +173,7 @@ pub(super) struct State {
     behavior: Mutex<(Arc<Behavior>, u64)>,
     keys: Mutex<Option<Arc<SigningKeys>>>,
     recording: bool,
+    refuse_unsigned: bool,
     observer: Option<Arc<Observer>>,
     recorded: Mutex<Vec<Received>>,
     count: AtomicU64,
@@ -186,6 +190,7 @@ impl State {
             behavior: Mutex::new((Arc::new(options.behavior), 0)),
             keys: Mutex::new(keys),
             recording: options.recording,
+            refuse_unsigned: options.refuse_unsigned,
             observer: options.observer,
             recorded: Mutex::new(Vec::new()),
             count: AtomicU64::new(0),
@@ -213,11 +218,24 @@ impl State {
         (Arc::clone(&current.0), current.0.status_of(current.1, body))
     }
 
-    fn take(&self, request: &HttpRequest, body: Bytes, answer: Option<u16>) {
-        if self.recording || self.observer.is_some() {
+    /// Whether anybody asks what the signature is worth, and what it is.
+    fn check(&self, request: &HttpRequest, body: &[u8]) -> Option<SignatureCheck> {
+        let asked = self.recording || self.observer.is_some() || self.refuse_unsigned;
+        asked.then(|| {
             let keys = lock(&self.keys).clone();
+            check_signature(keys.as_deref(), request.headers(), body, self.clock.wall())
+        })
+    }
+
+    fn take(
+        &self,
+        request: &HttpRequest,
+        body: Bytes,
+        signature: Option<SignatureCheck>,
+        answer: Option<u16>,
+    ) {
+        if let Some(signature) = signature {
             let headers = request.headers().clone();
-            let signature = check_signature(keys.as_deref(), &headers, &body, self.clock.wall());
             let mut recorded = lock(&self.recorded);
             let number = self.count.fetch_add(1, Ordering::AcqRel) + 1;
             let received = Received {
@@ -266,8 +284,13 @@ pub(super) fn bind(options: ReceiverOptions, signals: bool) -> io::Result<(Arc<S
 }
 
 async fn take_delivery(state: Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let signature = state.check(&request, &body);
+    if let Some(why) = signature.filter(|_| state.refuse_unsigned).and_then(refusal) {
+        state.take(&request, body, signature, Some(StatusCode::UNAUTHORIZED.as_u16()));
+        return HttpResponse::Unauthorized().body(why);
+    }
     let (behavior, status) = state.next_behavior(&body);
-    state.take(&request, body, (!behavior.hang).then_some(status));
+    state.take(&request, body, signature, (!behavior.hang).then_some(status));
     if behavior.hang {
         std::future::pending::<()>().await;
     }
@@ -280,6 +303,17 @@ async fn take_delivery(state: Data<State>, request: HttpRequest, body: Bytes) ->
         answer.append_header((name.as_str(), value.as_str()));
     }
     answer.body(behavior.body.clone())
+}
+
+/// Why a delivery is not taken.
+fn refusal(signature: SignatureCheck) -> Option<String> {
+    match signature {
+        SignatureCheck::NotChecked | SignatureCheck::Valid => None,
+        SignatureCheck::Missing => {
+            Some("webhook-id, webhook-timestamp and webhook-signature are needed, once each".to_owned())
+        }
+        SignatureCheck::Invalid(error) => Some(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
+    lines::{Line, Lines},
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     shared::locked,
 };
 use crate::{
     clock::Clock,
     domain::{
+        attempt::DeadLetterReason,
+        event::PlatformEvent,
         id::{DeadLetterId, InstallationId, WorkspaceId},
         lane::{DeliveryKey, GivenUp},
         seq::Seq,
@@ -28,6 +31,7 @@ pub(super) struct DeadLetterActor {
     pub(super) clock: Clock,
     /// Its own and those of its predecessors.
     pub(super) deaths: Arc<Mutex<Deaths>>,
+    pub(super) lines: Arc<Lines>,
 }
 
 /// A lane has given up a delivery, or delivered a replay. Answered when it is durable.
@@ -95,40 +99,105 @@ impl Handler<GiveUp> for DeadLetterActor {
 
     fn handle(&mut self, give_up: GiveUp, _: &mut Self::Context) {
         let now = self.clock.now();
-        let (settled, letter) = match give_up.letter {
+        let GiveUp {
+            workspace_id,
+            installation_id,
+            ..
+        } = give_up;
+        let (settled, letter, reply) = match give_up.letter {
             Letter::Replayed { key, dead_letter_id } => {
+                let letter = LetterCommand::Replayed {
+                    id: dead_letter_id,
+                    key,
+                    at: now,
+                };
                 // A settlement at zero moves no cursor.
-                (
-                    Seq::ZERO,
-                    LetterCommand::Replayed {
-                        id: dead_letter_id,
-                        key,
-                        at: now,
-                    },
-                )
+                (Seq::ZERO, letter, give_up.reply)
             }
-            Letter::GivenUp(given_up) => (given_up.settled, self.letter(given_up, give_up.extension_key)),
+            Letter::GivenUp(given_up) => {
+                let id = given_up
+                    .dead_letter_id
+                    .unwrap_or_else(|| DeadLetterId::new(self.clock.new_uuid()));
+                let told = Told {
+                    workspace_id,
+                    installation_id,
+                    extension_key: Arc::clone(&give_up.extension_key),
+                    letter: id,
+                    event: Arc::clone(&given_up.event),
+                    reason: given_up.reason,
+                    attempts: given_up.attempts,
+                };
+                let reply = told.once_durable(give_up.reply, Arc::clone(&self.lines));
+                let settled = given_up.settled;
+                (settled, self.letter(id, given_up, give_up.extension_key), reply)
+            }
         };
-        // The journal answers the lane; where this actor dies before, the lane sees its reply dropped.
+        // Where the journal dies before, the lane sees its reply dropped.
         self.journal.settle(SettleCommand {
-            workspace_id: give_up.workspace_id,
-            installation_id: give_up.installation_id,
+            workspace_id,
+            installation_id,
             generation: give_up.generation,
             settled,
             park: Vec::new(),
             remove: Vec::new(),
             letters: vec![letter],
             attempts: give_up.attempts,
-            reply: give_up.reply,
+            reply,
         });
     }
 }
 
+/// What the log says of a letter.
+struct Told {
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    extension_key: Arc<str>,
+    letter: DeadLetterId,
+    event: Arc<PlatformEvent>,
+    reason: DeadLetterReason,
+    attempts: u32,
+}
+
+impl Told {
+    /// Where the journal is to answer: what it says goes on to the lane, and if the letter is durable into the log. A
+    /// task of its own, so that the lane is answered though the actor may have died.
+    fn once_durable(
+        self,
+        lane: oneshot::Sender<Result<(), SettleError>>,
+        lines: Arc<Lines>,
+    ) -> oneshot::Sender<Result<(), SettleError>> {
+        let (reply, answer) = oneshot::channel::<Result<(), SettleError>>();
+        actix::spawn(async move {
+            // A journal that has stopped drops it, and so is the lane's dropped.
+            let Ok(written) = answer.await else { return };
+            if written.is_ok() {
+                self.tell(&lines);
+            }
+            // The lane may have gone.
+            let _ = lane.send(written);
+        });
+        reply
+    }
+
+    fn tell(&self, lines: &Arc<Lines>) {
+        let (workspace, installation) = (self.workspace_id, self.installation_id);
+        let Some(left_out) = lines.may_say(Line::DeadLetter, workspace, installation) else {
+            return;
+        };
+        log::warn!(
+            workspace:%, installation:%, extension = &*self.extension_key, event:% = self.event.id,
+            event_key = self.event.event_key.as_str(), letter:% = self.letter, reason = self.reason.as_str(),
+            attempts = self.attempts, left_out;
+            "a delivery has become a dead letter"
+        );
+    }
+}
+
 impl DeadLetterActor {
-    fn letter(&self, given_up: GivenUp, extension_key: Arc<str>) -> LetterCommand {
+    fn letter(&self, id: DeadLetterId, given_up: GivenUp, extension_key: Arc<str>) -> LetterCommand {
         let failed_at = self.clock.now();
-        match given_up.dead_letter_id {
-            Some(id) => LetterCommand::Return(Box::new(ReturnedLetter {
+        if given_up.dead_letter_id.is_some() {
+            return LetterCommand::Return(Box::new(ReturnedLetter {
                 id,
                 attempts: given_up.attempts,
                 key: given_up.key,
@@ -136,19 +205,19 @@ impl DeadLetterActor {
                 last_status: given_up.last_status,
                 last_error: given_up.last_error,
                 failed_at,
-            })),
-            None => LetterCommand::Write(Box::new(NewLetter {
-                id: DeadLetterId::new(self.clock.new_uuid()),
-                extension_key,
-                event: given_up.event,
-                key: given_up.key,
-                reason: given_up.reason,
-                attempts: given_up.attempts,
-                last_status: given_up.last_status,
-                last_error: given_up.last_error,
-                failed_at,
-            })),
+            }));
         }
+        LetterCommand::Write(Box::new(NewLetter {
+            id,
+            extension_key,
+            event: given_up.event,
+            key: given_up.key,
+            reason: given_up.reason,
+            attempts: given_up.attempts,
+            last_status: given_up.last_status,
+            last_error: given_up.last_error,
+            failed_at,
+        }))
     }
 }
 

@@ -27,12 +27,15 @@ pub(super) use self::{
 use super::{
     LaneHealth, Shared,
     dead_letters::{GiveUp, Letter},
+    lines::Line,
     workspace::{ChildEnd, ReadAfter, WorkspaceActor},
 };
 use crate::{
     domain::{
         id::{InstallationId, WorkspaceId},
-        lane::{Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
+        lane::{
+            BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion,
+        },
         seq::Seq,
         timestamp::Timestamp,
     },
@@ -176,10 +179,36 @@ impl<M: Means> DeliveryActor<M> {
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let Some(lane) = &mut self.lane else { return };
         let clock = self.shared.clock;
+        let before = lane.breaker();
         lane.handle(input, clock.now(), clock.random(), &mut self.commands);
+        let after = lane.breaker();
+        self.tell_of_breaker(before, after);
         self.obey(ctx);
         if let Some(lane) = &mut self.lane {
             lane.obeyed();
+        }
+    }
+
+    /// Into the log, where the step has opened or closed it.
+    fn tell_of_breaker(&self, before: BreakerState, after: BreakerState) {
+        let line = match (before, after) {
+            (BreakerState::Closed, BreakerState::Open { .. }) => Line::BreakerOpened,
+            (BreakerState::Open { .. }, BreakerState::Closed) => Line::BreakerClosed,
+            _ => return,
+        };
+        let (workspace, installation) = (self.workspace_id(), self.installation_id());
+        let Some(left_out) = self.shared.lines.may_say(line, workspace, installation) else {
+            return;
+        };
+        let extension = self.view.installation.key.as_str();
+        if line == Line::BreakerOpened {
+            let failures = self.shared.settings.breaker_failures;
+            log::warn!(
+                workspace:%, installation:%, extension, failures, left_out;
+                "a breaker has opened: the service fails again and again, and is sent one delivery at a time"
+            );
+        } else {
+            log::info!(workspace:%, installation:%, extension, left_out; "a breaker has closed: deliveries go on");
         }
     }
 

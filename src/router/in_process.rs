@@ -4,11 +4,11 @@ mod effect;
 mod executor;
 mod invocation;
 mod means;
-mod panics;
 mod publisher;
 
 pub(super) use self::{executor::EventExecutor, means::InProcessMeans};
 use super::delivery::DeliveryActor;
+use crate::panics;
 
 /// The actor of one in-process installation.
 pub(super) type InProcessHandlerActor = DeliveryActor<InProcessMeans>;

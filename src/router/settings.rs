@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    domain::retry_schedule::RetrySchedule, extension::Extensions, router::external::ExternalClientConfig,
+    domain::retry_schedule::RetrySchedule,
+    extension::{Extensions, PlatformEvent},
+    router::external::ExternalClientConfig,
 };
 
 /// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
@@ -42,6 +44,28 @@ pub struct InProcessSettings {
     /// Of an event that a handler publishes; as much as a request may bring.
     pub max_payload_bytes: usize,
     pub max_causation_depth: u32,
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Is told of each event that a handler has handled, its effect included, before the lane hears of it.
+#[derive(Clone)]
+pub(crate) struct Watch(pub(crate) Arc<dyn Fn(HandledCall<'_>) + Send + Sync>);
+
+/// A call of a handler that ended well, with all that it wanted done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandledCall<'a> {
+    /// The key of its extension.
+    pub(crate) extension: &'a str,
+    pub(crate) handler: &'a str,
+    pub(crate) event: &'a PlatformEvent,
+    /// From 1.
+    pub(crate) attempt: u32,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
 }
 
 impl Default for InProcessSettings {
@@ -55,6 +79,7 @@ impl Default for InProcessSettings {
             concurrency: 64,
             max_payload_bytes: 256 * 1024,
             max_causation_depth: 16,
+            watch: None,
         }
     }
 }

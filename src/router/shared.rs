@@ -14,6 +14,7 @@ use super::{
     directory::{Directory, Entry},
     failed::FailedInstallations,
     in_process::{self, EventExecutor},
+    lines::Lines,
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
     supervisor::{LookBy, RouterSupervisor, WorkspaceStopped},
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) directory: Arc<Directory>,
     pub(super) admission: Admission,
     pub(super) failed: FailedInstallations,
+    /// Lines of the log that are bounded in rate.
+    pub(super) lines: Arc<Lines>,
     pub(super) clock: Clock,
     /// Permits to read a workspace's installations.
     pub(super) loads: Semaphore,
@@ -75,6 +78,7 @@ impl Shared {
             journal,
             directory,
             failed: FailedInstallations::default(),
+            lines: Arc::new(Lines::new(clock)),
             clock,
             loads: Semaphore::new(LOADS_AT_ONCE),
             dead_letters: Mutex::default(),
@@ -198,11 +202,12 @@ impl Shared {
             return address.clone();
         }
         let (journal, clock) = (self.journal.clone(), self.clock);
-        let deaths = Arc::clone(&self.dead_letter_deaths);
+        let (deaths, lines) = (Arc::clone(&self.dead_letter_deaths), Arc::clone(&self.lines));
         let started = DeadLetterActor::start_in_arbiter(&self.arbiter(0), move |_| DeadLetterActor {
             journal,
             clock,
             deaths,
+            lines,
         });
         *address = Some(started.clone());
         started

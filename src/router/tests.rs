@@ -6,6 +6,7 @@ mod news;
 mod passivation;
 mod probe;
 mod restarts;
+mod traps;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::{
         id::{EventId, WorkspaceId},
         installation::NewInstallation,
     },
-    journal::{EffectCommand, EffectEnd, EffectFailure, Journal},
+    journal::{EffectCommand, EffectEnd, EffectFailure, EffectWork, Journal},
 };
 
 impl EventRouter {
@@ -54,9 +54,9 @@ impl EventRouter {
         self.shared.journal.run_effect(EffectCommand {
             workspace_id: workspace,
             settles: None,
-            work: Some(Box::new(move |transaction| {
+            work: Some(EffectWork::new(move |transaction| {
                 let work = work(transaction);
-                Box::pin(async move { work.await.map_err(|error| Box::new(error) as EffectFailure) })
+                Box::pin(async move { work.await.map_err(EffectFailure::new) })
             })),
             events,
             reply,
@@ -66,7 +66,7 @@ impl EventRouter {
             Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
                 failure
                     .downcast::<DbErr>()
-                    .map_or_else(|_| "no reason given".to_owned(), |error| error.to_string()),
+                    .map_or_else(|| "no reason given".to_owned(), |error| error.to_string()),
             )),
             Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
                 Err(PublishError::Refused("the database refuses it".to_owned()))

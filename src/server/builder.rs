@@ -1,18 +1,19 @@
 //! How a host puts its extensions into the server, or into a router of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     Server, StartError,
     limits::Limits,
-    settings::{journal_settings, master_key, router_settings, with_key},
+    logging,
+    settings::{journal_settings, master_key, router_settings, warn_of_no_effect, with_key},
 };
 use crate::{
     chat::Chat,
     clock::Clock,
     config::Config,
     extension::{Extension, Extensions, RegistrationError},
-    router::EventRouter,
+    router::{EventRouter, Watch},
 };
 
 /// The extensions of this process, as far as they have been told.
@@ -57,6 +58,8 @@ impl Registration {
 pub struct ServerBuilder {
     config: Config,
     registration: Registration,
+    logs: bool,
+    welcomes: bool,
 }
 
 impl ServerBuilder {
@@ -64,6 +67,8 @@ impl ServerBuilder {
         Self {
             config,
             registration: Registration::built_in(),
+            logs: true,
+            welcomes: true,
         }
     }
 
@@ -74,12 +79,34 @@ impl ServerBuilder {
         self
     }
 
-    /// Opens the database, fills an empty one, starts the actors and listens. Call it within an actix `System`.
+    /// Leaves the process's logger alone, for a host that sets its own after the start. One that is set already is
+    /// kept in any case. The section `log` of the configuration means nothing then.
+    #[must_use]
+    pub fn without_logging(mut self) -> Self {
+        self.logs = false;
+        self
+    }
+
+    /// Does not tell on standard output where the server is and how to try it. The password of the first admin is
+    /// printed nevertheless, where one has to be made: give one as `bootstrap.admin_password` to avoid that.
+    #[must_use]
+    pub fn without_welcome(mut self) -> Self {
+        self.welcomes = false;
+        self
+    }
+
+    /// Sets the process's logger, unless there is one, opens the database, fills an empty one, starts the actors and
+    /// listens. Call it within an actix `System`.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running.
     pub async fn start(self) -> Result<Server, StartError> {
-        Server::start(&self.config, self.registration.finish()?, Clock).await
+        if self.logs {
+            logging::init(&self.config.log);
+        }
+        let server = Server::start(&self.config, self.registration.finish()?, Clock).await?;
+        server.welcomes.store(self.welcomes, Ordering::SeqCst);
+        Ok(server)
     }
 }
 
@@ -89,6 +116,7 @@ pub struct RouterBuilder {
     config: Config,
     clock: Clock,
     registration: Registration,
+    watch: Option<Watch>,
 }
 
 impl EventRouter {
@@ -99,6 +127,7 @@ impl EventRouter {
             config,
             clock: Clock,
             registration: Registration::built_in(),
+            watch: None,
         }
     }
 }
@@ -124,6 +153,14 @@ impl RouterBuilder {
         Self { clock, ..self }
     }
 
+    /// Is told of what handlers have handled.
+    pub(crate) fn watch(self, watch: Watch) -> Self {
+        Self {
+            watch: Some(watch),
+            ..self
+        }
+    }
+
     /// Opens the database and starts the actors. Call it within an actix `System`; end it with
     /// [`EventRouter::stop`].
     ///
@@ -135,7 +172,9 @@ impl RouterBuilder {
         let journal = journal_settings(&self.config)?;
         let key = master_key(&self.config)?;
         let journal = with_key(journal, &self.config, &key);
-        let settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
+        let mut settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
+        settings.in_process.watch = self.watch;
+        warn_of_no_effect(&self.config);
         Ok(EventRouter::start(settings, journal, self.clock).await?)
     }
 }

@@ -6,7 +6,7 @@ use super::{StartError, limits::Limits, preflight};
 use crate::{
     auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
     clock::Clock,
-    config::{Config, Delivery},
+    config::{Config, Delivery, NoEffect},
     domain::retry_schedule::RetrySchedule,
     extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
@@ -126,6 +126,7 @@ pub(super) fn router_settings(
             concurrency: config.in_process.concurrency,
             max_payload_bytes: config.publish.max_body_bytes,
             max_causation_depth: config.router.max_causation_depth,
+            watch: None,
         },
     })
 }
@@ -154,6 +155,13 @@ pub(super) fn connection_settings(config: &Config, limits: &Limits) -> Connectio
         limit: limits.client_connections,
         client_timeout: config.server.client_timeout,
         keep_alive: config.server.keep_alive,
+    }
+}
+
+/// Says of each setting that somebody has changed and that changes nothing that it does not.
+pub(super) fn warn_of_no_effect(config: &Config) {
+    for NoEffect { key, why } in config.without_effect() {
+        log::warn!(key; "a setting has no effect: {why}");
     }
 }
 

@@ -47,7 +47,7 @@ impl Temper {
 
 /// What a choosy service does not take.
 fn is_disliked(event: EventId) -> bool {
-    event.uuid().as_u128() % 3 == 0
+    event.uuid().as_u128().is_multiple_of(3)
 }
 
 /// Where the events of an installation go.

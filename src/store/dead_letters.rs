@@ -2,7 +2,7 @@
 
 use entity::dead_letter_event::{Column, Entity, Model};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable, Order, QueryFilter,
     QueryOrder, QuerySelect, Select, sea_query::Expr,
 };
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,20 @@ pub struct DeadLetterFilter {
 /// A place in the list: letters are ordered by when they failed, then by id.
 pub type Place = (Timestamp, DeadLetterId);
 
-/// The letters of a workspace that pass the filter, newest first, at most `limit` of those before `before`,
-/// without their payloads.
+/// From which end a list begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Oldest first.
+    #[serde(rename = "asc")]
+    Ascending,
+    /// Newest first.
+    #[default]
+    #[serde(rename = "desc")]
+    Descending,
+}
+
+/// The letters of a workspace that pass the filter, in this direction, at most `limit` of those that come after
+/// `after`, without their payloads.
 ///
 /// # Errors
 /// When the database fails.
@@ -127,11 +139,19 @@ pub async fn page(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     filter: &DeadLetterFilter,
-    before: Option<Place>,
+    direction: Direction,
+    after: Option<Place>,
     limit: u64,
 ) -> Result<Vec<DeadLetter>, DbErr> {
-    let query = Entity::find().filter(Column::WorkspaceId.eq(workspace.uuid()));
-    newest(conn, query, filter, before, limit).await
+    read(
+        conn,
+        select(of_workspace(workspace), filter, direction, after, limit),
+    )
+    .await
+}
+
+fn of_workspace(workspace: WorkspaceId) -> Select<Entity> {
+    Entity::find().filter(Column::WorkspaceId.eq(workspace.uuid()))
 }
 
 /// As [`page`], of every workspace.
@@ -141,42 +161,62 @@ pub async fn page(
 pub async fn page_across_workspaces(
     conn: &impl ConnectionTrait,
     filter: &DeadLetterFilter,
-    before: Option<Place>,
+    direction: Direction,
+    after: Option<Place>,
     limit: u64,
 ) -> Result<Vec<DeadLetter>, DbErr> {
-    newest(conn, Entity::find(), filter, before, limit).await
+    read(conn, select(Entity::find(), filter, direction, after, limit)).await
 }
 
-async fn newest(
-    conn: &impl ConnectionTrait,
+fn select(
     query: Select<Entity>,
     filter: &DeadLetterFilter,
-    before: Option<Place>,
+    direction: Direction,
+    after: Option<Place>,
     limit: u64,
-) -> Result<Vec<DeadLetter>, DbErr> {
+) -> Select<Entity> {
     let mut query = query.filter(condition(filter));
-    if let Some((failed_at, id)) = before {
-        let earlier = Condition::any().add(Column::FailedAt.lt(failed_at.millis())).add(
-            Condition::all()
-                .add(Column::FailedAt.eq(failed_at.millis()))
-                .add(Column::Id.lt(id.uuid())),
-        );
-        // Said once more without the alternative, so that the index on the time is used.
-        query = query
-            .filter(Column::FailedAt.lte(failed_at.millis()))
-            .filter(earlier);
+    if let Some(place) = after {
+        query = query.filter(beyond(direction, place));
     }
+    let order = match direction {
+        Direction::Ascending => Order::Asc,
+        Direction::Descending => Order::Desc,
+    };
     // Lists show no payloads, and two hundred of them are too much to read for nothing.
     let shown = Column::iter().filter(|column| !matches!(column, Column::Payload));
-    let rows = query
+    query
         .select_only()
         .columns(shown)
         .expr_as(Expr::cust("''"), Column::Payload.as_str())
-        .order_by_desc(Column::FailedAt)
-        .order_by_desc(Column::Id)
+        .order_by(Column::FailedAt, order.clone())
+        .order_by(Column::Id, order)
         .limit(limit)
-        .all(conn)
-        .await?;
+}
+
+/// What comes after the place. The time is said once more without the alternative, so that its index is used.
+fn beyond(direction: Direction, (failed_at, id): Place) -> Condition {
+    let (at, id) = (failed_at.millis(), id.uuid());
+    let (bound, later, next) = match direction {
+        Direction::Ascending => (
+            Column::FailedAt.gte(at),
+            Column::FailedAt.gt(at),
+            Column::Id.gt(id),
+        ),
+        Direction::Descending => (
+            Column::FailedAt.lte(at),
+            Column::FailedAt.lt(at),
+            Column::Id.lt(id),
+        ),
+    };
+    let same = Condition::all().add(Column::FailedAt.eq(at)).add(next);
+    Condition::all()
+        .add(bound)
+        .add(Condition::any().add(later).add(same))
+}
+
+async fn read(conn: &impl ConnectionTrait, query: Select<Entity>) -> Result<Vec<DeadLetter>, DbErr> {
+    let rows = query.all(conn).await?;
     rows.into_iter().map(DeadLetter::try_from).collect()
 }
 
@@ -234,6 +274,8 @@ pub async fn of_event(
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::QueryTrait;
+
     use super::*;
     use crate::store::fixture::Fixture;
 
@@ -246,15 +288,43 @@ mod tests {
             db.letter(ours, crm, seq, "DEAD", 7000).await;
         }
         let filter = DeadLetterFilter::default();
-        let mut seen = Vec::new();
-        let mut before = None;
-        loop {
-            let letters = page(&db.conn, ours, &filter, before, 2).await.unwrap();
-            let Some(last) = letters.last() else { break };
-            before = Some((last.failed_at, last.id));
-            seen.extend(letters.iter().map(|letter| letter.seq.get()));
+        for (direction, expected) in [
+            (Direction::Descending, [5, 4, 3, 2, 1]),
+            (Direction::Ascending, [1, 2, 3, 4, 5]),
+        ] {
+            let mut seen = Vec::new();
+            let mut after = None;
+            loop {
+                let letters = page(&db.conn, ours, &filter, direction, after, 2).await.unwrap();
+                let Some(last) = letters.last() else { break };
+                after = Some((last.failed_at, last.id));
+                seen.extend(letters.iter().map(|letter| letter.seq.get()));
+            }
+            assert_eq!(seen, expected);
         }
-        assert_eq!(seen, [5, 4, 3, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn pages_are_read_along_an_index_in_both_directions() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let filter = DeadLetterFilter::default();
+        let after = Some((Timestamp::from_millis(7), DeadLetterId::new(uuid::Uuid::nil())));
+        for direction in [Direction::Ascending, Direction::Descending] {
+            for (query, index) in [
+                (of_workspace(ours), "dead_letter_event_workspace"),
+                (Entity::find(), "dead_letter_event_time"),
+            ] {
+                let query = select(query, &filter, direction, after, 9);
+                let mut statement = query.build(db.conn.get_database_backend());
+                statement.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+                let steps = db.conn.query_all_raw(statement).await.unwrap();
+                let steps = steps.iter().map(|step| step.try_get("", "detail").unwrap());
+                let plan = steps.collect::<Vec<String>>().join("\n");
+                assert!(plan.starts_with("SEARCH ") && plan.contains(index), "{plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+            }
+        }
     }
 
     #[tokio::test]
@@ -267,9 +337,14 @@ mod tests {
 
         assert!(find(&db.conn, ours, letter).await.unwrap().is_some());
         assert!(find(&db.conn, theirs, letter).await.unwrap().is_none());
-        assert!(page(&db.conn, theirs, &filter, None, 9).await.unwrap().is_empty());
+        assert!(
+            page(&db.conn, theirs, &filter, Direction::Descending, None, 9)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(
-            page_across_workspaces(&db.conn, &filter, None, 9)
+            page_across_workspaces(&db.conn, &filter, Direction::Descending, None, 9)
                 .await
                 .unwrap()
                 .len(),
@@ -326,7 +401,9 @@ mod tests {
             ),
         ];
         for (filter, expected) in cases {
-            let letters = page(&db.conn, ours, &filter, None, 9).await.unwrap();
+            let letters = page(&db.conn, ours, &filter, Direction::Descending, None, 9)
+                .await
+                .unwrap();
             let seqs: Vec<_> = letters.iter().map(|letter| letter.seq.get()).collect();
             assert_eq!(seqs, expected, "{filter:?}");
         }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::TestRouter;
-use crate::extension::{EventContext, HandlerError, PlatformEvent, event_handler, extension};
+use crate::extension::{Effect, EventContext, HandlerError, PlatformEvent, event_handler, extension};
 
 #[derive(Deserialize)]
 struct Order {
@@ -35,6 +36,46 @@ impl Shop {
     fn everything(&self, _: PlatformEvent) -> Result<(), HandlerError> {
         Ok(())
     }
+}
+
+/// Counts in an effect.
+struct Counter;
+
+#[extension(key = "counter", name = "Counter")]
+impl Counter {
+    #[event_handler(event_key = "counter.up", retry = "10s")]
+    async fn up(&self, order: Order, cx: EventContext) -> Result<Effect, HandlerError> {
+        let fails = cx.attempt() <= order.fail_until;
+        Ok(Effect::new(move |_| {
+            async move {
+                match fails {
+                    true => Err(HandlerError::new("the effect fails")),
+                    false => Ok(()),
+                }
+            }
+            .boxed()
+        }))
+    }
+}
+
+#[actix::test]
+async fn an_effect_that_failed_is_not_handled() {
+    let test = TestRouter::with(Counter).await;
+    let event = test.publish("counter.up", json!({"fail_until": 1})).await;
+    test.settled().await;
+    assert!(test.handled().is_empty(), "its first attempt has failed");
+    test.turn_clock(Duration::from_secs(20)).await;
+    test.settled().await;
+    let handled = test.handled();
+    assert_eq!((handled.len(), handled[0].attempt), (1, 2));
+    assert_eq!(handled[0].event.id, event);
+    test.publish("counter.up", json!({"fail_until": 9})).await;
+    test.settled().await;
+    test.turn_clock(Duration::from_secs(20)).await;
+    test.settled().await;
+    assert_eq!(test.dead_letters().await.len(), 1);
+    assert_eq!(test.handled().len(), 1, "a letter is not handled");
+    test.stop().await;
 }
 
 #[actix::test]

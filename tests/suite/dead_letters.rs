@@ -3,7 +3,7 @@
 use pointsman::receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
+use crate::support::{Caller, Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     a_replay_delivers_the_copy_to_the_one_that_failed,
@@ -14,6 +14,7 @@ on_both_engines! {
     a_replay_may_name_the_next_installation_of_the_extension,
     a_replay_goes_on_after_a_kill,
     letters_are_filtered_and_paged,
+    letters_are_listed_oldest_first_on_request,
     letters_of_all_workspaces_are_listed_for_global_admins,
 }
 
@@ -261,17 +262,65 @@ async fn letters_are_filtered_and_paged(engine: Engine) {
         let expected: Vec<String> = expected.iter().map(|number| letters[*number].clone()).collect();
         assert_eq!(found(&workspace, &filter).await, expected, "{filter}");
     }
-    let paged = pages(&workspace, "/events/dead-letters?limit=3").await;
+    let paged = pages_of(&app.admin, &workspace.path("/events/dead-letters?limit=3")).await;
     let newest_first: Vec<String> = letters.iter().rev().cloned().collect();
     assert_eq!(paged, [&newest_first[..3], &newest_first[3..]]);
     app.finish().await;
 }
 
+async fn letters_are_listed_oldest_first_on_request(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    let service = Service::behaving(Behavior::status(410)).await;
+    let crm = workspace
+        .install_external("crm", &service)
+        .subscribed_to(&["crm.**"])
+        .await;
+    let mut letters = Vec::new();
+    for _ in 0..5 {
+        let event = workspace.publish("crm.deal.closed", json!({})).await;
+        let delivery = workspace.becomes(&event, &crm, "DEAD").await;
+        letters.push(delivery["deadLetterId"].as_str().unwrap_or_default().to_owned());
+    }
+    let across = format!("/api/dead-letters?workspaceId={}", workspace.id);
+    let lists = [
+        workspace.path("/events/dead-letters?status=DEAD"),
+        "/api/dead-letters?status=DEAD".to_owned(),
+        across,
+    ];
+    for list in lists {
+        let oldest_first = pages_of(&app.admin, &format!("{list}&order=asc&limit=2")).await;
+        assert_eq!(
+            oldest_first,
+            [&letters[..2], &letters[2..4], &letters[4..]],
+            "{list}"
+        );
+        let newest_first: Vec<String> = letters.iter().rev().cloned().collect();
+        for order in ["", "&order=desc"] {
+            let pages = pages_of(&app.admin, &format!("{list}{order}&limit=5")).await;
+            assert_eq!(pages, [newest_first.as_slice()], "{list}{order}");
+        }
+        for (order, other) in [("asc", "desc"), ("desc", "asc")] {
+            let page = app.admin.get(&format!("{list}&order={order}&limit=2")).await;
+            let cursor = page.json()["nextCursor"].as_str().unwrap_or_default().to_owned();
+            let wrong = app
+                .admin
+                .get(&format!("{list}&order={other}&cursor={cursor}"))
+                .await
+                .expect_problem(400, "VALIDATION_FAILED");
+            assert_eq!(wrong.wrong_fields(), ["cursor"], "{list}");
+        }
+        let wrong = app.admin.get(&format!("{list}&order=up")).await;
+        assert_eq!(wrong.wrong_fields(), ["order"], "{list}");
+    }
+    app.finish().await;
+}
+
 /// The ids of each page of a list, from the first to the last.
-async fn pages(workspace: &Workspace, list: &str) -> Vec<Vec<String>> {
+async fn pages_of(caller: &Caller, list: &str) -> Vec<Vec<String>> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = workspace.get(&format!("{list}{cursor}")).await.expect(200);
+        let page = caller.get(&format!("{list}{cursor}")).await.expect(200);
         pages.push(page.rows().iter().map(id_of).collect());
         match page.json()["nextCursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),

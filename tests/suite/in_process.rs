@@ -10,6 +10,7 @@ on_both_engines! {
     an_effect_that_is_done_is_not_repeated_where_the_cursor_could_not_pass_it,
     effects_are_done_once_whenever_the_server_is_killed,
     a_handler_that_computes_delays_nobody_else,
+    every_attempt_that_panics_somewhere_ends,
 }
 
 /// A server whose handlers stop at a gate.
@@ -185,5 +186,49 @@ async fn a_handler_that_computes_delays_nobody_else(engine: Engine) {
         }
     }
     gate.open();
+    app.finish().await;
+}
+
+async fn every_attempt_that_panics_somewhere_ends(engine: Engine) {
+    let app = TestApp::with(engine, |settings| {
+        settings
+            .example("test_host")
+            .retrying_after(&[])
+            .set("in_process.async_timeout", "200ms")
+    })
+    .await;
+    let workspace = app.workspace("acme").await;
+    let traps = workspace.path(&format!("/extensions/{}", install(&workspace, "traps").await));
+    let ordered = json!({"ordered": true, "concurrency": 1});
+    app.api("PATCH", &traps, Some(&ordered)).await.expect(200);
+    for (number, (key, deed, error)) in [
+        ("traps.sync", "display", "Display panics"),
+        ("traps.async", "display", "Display panics"),
+        ("traps.sync", "source", "source panics"),
+        ("traps.sync", "panic", "panicked: no message ("),
+        ("traps.sync", "thread", "the thread of the handler has ended"),
+        ("traps.async", "thread", "the thread of the handler has ended"),
+        ("traps.async", "hang", "the handler did not finish within 200 ms"),
+        ("traps.sync", "effect", "Display panics"),
+        ("traps.async", "effect panics", "panicked: no message ("),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        workspace.publish(key, json!({"do": deed})).await;
+        let letter = workspace.dead_letters_become(number + 1, "").await.remove(0);
+        let told = letter["lastError"].as_str().unwrap_or_default();
+        assert!(told.contains(error), "{deed}: {letter}");
+    }
+    // In an ordered lane it waits for all of them.
+    let behind = workspace.publish("traps.async", json!({"do": "nothing"})).await;
+    eventually("what is behind them is handled", async || {
+        let deliveries = workspace.event(&behind).await["deliveries"].take();
+        match deliveries[0]["status"] == "DELIVERED" {
+            true => Ok(()),
+            false => Err(deliveries),
+        }
+    })
+    .await;
     app.finish().await;
 }

@@ -1,12 +1,14 @@
 //! What every answer has in common, and lists.
 
+use pointsman::receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, TestApp, on_both_engines};
+use crate::support::{Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     a_server_that_runs_is_healthy_and_ready,
     an_unknown_route_and_a_wrong_method_are_problems,
+    head_is_answered_as_get_is_without_the_body,
     every_answer_has_a_request_id,
     events_are_listed_newest_first_in_pages,
     secrets_are_shown_once,
@@ -54,10 +56,62 @@ async fn an_unknown_route_and_a_wrong_method_are_problems(engine: Engine) {
             .api(method, &path, None)
             .await
             .expect_problem(405, "METHOD_NOT_ALLOWED");
-        assert!(
-            answer.header("allow").is_some_and(|allow| !allow.is_empty()),
-            "{method} {path}: {answer:?}"
-        );
+        let allow = answer.header("allow").unwrap_or_default();
+        let has = |method: &str| allow.split(", ").any(|one| one == method);
+        assert!(!allow.is_empty(), "{method} {path}: {answer:?}");
+        assert_eq!(has("HEAD"), has("GET"), "{method} {path}: {allow}");
+    }
+    app.finish().await;
+}
+
+async fn head_is_answered_as_get_is_without_the_body(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    let service = Service::behaving(Behavior::status(410)).await;
+    let crm = workspace
+        .install_external("crm", &service)
+        .subscribed_to(&["crm.**"])
+        .await;
+    let event = workspace.publish("crm.deal.closed", json!({})).await;
+    let letter = workspace.dead_letters_become(1, "").await.remove(0);
+    let letter = letter["id"].as_str().expect("a letter has an id").to_owned();
+    let stranger = app.user("bob").await;
+    let paths = [
+        "/healthz".to_owned(),
+        "/readyz".to_owned(),
+        "/api/auth/me".to_owned(),
+        "/api/users".to_owned(),
+        "/api/workspaces".to_owned(),
+        "/api/dead-letters".to_owned(),
+        "/api/dead-letters?limit=0".to_owned(),
+        "/api/extensions/available".to_owned(),
+        "/api/nothing".to_owned(),
+        workspace.path(""),
+        workspace.path("/members"),
+        workspace.path("/extensions"),
+        workspace.path("/channels"),
+        workspace.path("/channels/deals/messages"),
+        workspace.path("/events"),
+        workspace.path(&format!("/events/{event}")),
+        workspace.path("/events/none"),
+        workspace.path("/events/dead-letters"),
+        workspace.path(&format!("/events/dead-letters/{letter}")),
+        crm.path(""),
+        crm.path("/subscriptions"),
+        // These have no GET.
+        workspace.path("/events/publish"),
+        "/api/auth/login".to_owned(),
+    ];
+    for caller in [&app.admin, &stranger.caller, &app.anonymous()] {
+        for path in &paths {
+            let (get, head) = (caller.get(path).await, caller.head(path).await);
+            assert_eq!(head.status, get.status, "{path}");
+            assert!(head.body.is_empty(), "{path}: {}", head.shown());
+            assert_eq!(head.length, Some(get.body.len()), "{path}: {}", get.shown());
+            for name in ["content-type", "allow", "cache-control", "retry-after"] {
+                assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+            }
+        }
     }
     app.finish().await;
 }

@@ -59,6 +59,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// What `Content-Length` says.
+    pub(crate) length: Option<usize>,
 }
 
 impl Caller {
@@ -99,6 +101,10 @@ impl Caller {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Bytes::new()).await
+    }
+
+    pub(crate) async fn head(&self, path: &str) -> Answer {
+        self.send("HEAD", path, &[], Bytes::new()).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -148,9 +154,12 @@ impl Caller {
         }
         let mut response = request.send_body(body).await.map_err(|error| error.to_string())?;
         let body = response.body().limit(MAX_ANSWER_BYTES).await;
+        let length = response.headers().get("content-length");
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
+            length,
             body: body.map_err(|error| error.to_string())?,
         })
     }

@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{client::Caller, eventually::PATIENCE};
 
 const READY_LINE: &str = "Receiving events at http://";
+const SERVER_LINE: &str = "Pointsman listens on http://";
 
 /// A running example. It is killed when dropped.
 pub(crate) struct ExampleService {
@@ -22,6 +23,34 @@ pub(crate) struct ExampleService {
 impl ExampleService {
     /// Starts the command, and returns when it says where it listens.
     pub(crate) async fn start(command: &mut Command) -> Self {
+        let mut service = Self::spawn(command);
+        let ready = service.printed().await;
+        let address = ready
+            .strip_prefix(READY_LINE)
+            .and_then(|rest| rest.split_once("/events"))
+            .and_then(|(address, _)| address.parse().ok());
+        service.address = address.unwrap_or_else(|| panic!("it says {ready:?}"));
+        service
+    }
+
+    /// Starts a server, and returns when it says where it listens, with all that it has said by then.
+    pub(crate) async fn start_server(command: &mut Command) -> (Self, Vec<String>) {
+        let mut server = Self::spawn(command);
+        let mut printed = Vec::new();
+        loop {
+            let line = server.printed().await;
+            let address = line
+                .strip_prefix(SERVER_LINE)
+                .and_then(|address| address.parse().ok());
+            printed.push(line);
+            if let Some(address) = address {
+                server.address = address;
+                return (server, printed);
+            }
+        }
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -36,18 +65,11 @@ impl ExampleService {
                 let _ = line.send(printed);
             }
         });
-        let mut service = Self {
+        Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             lines,
-        };
-        let ready = service.printed().await;
-        let address = ready
-            .strip_prefix(READY_LINE)
-            .and_then(|rest| rest.strip_suffix("/events"))
-            .and_then(|address| address.parse().ok());
-        service.address = address.unwrap_or_else(|| panic!("it says {ready:?}"));
-        service
+        }
     }
 
     pub(crate) fn url(&self) -> String {

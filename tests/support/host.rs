@@ -2,6 +2,7 @@
 //! the service at `TEST_GATE`, which answers when the test lets it go on.
 
 use std::{
+    fmt,
     io::{Read as _, Write as _},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use futures_util::FutureExt;
 use pointsman::{
     config::Config,
     extension::{Effect, EventContext, HandlerError, PlatformEvent, Publication, event_handler, extension},
-    server::{Server, logging},
+    server::Server,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,83 @@ impl Quick {
     }
 }
 
+/// Does what the payload says, and that is wrong.
+struct Traps;
+
+#[derive(Deserialize)]
+struct Trap {
+    #[serde(rename = "do")]
+    deed: String,
+}
+
+/// Panics when it is dropped, with another one.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(Self);
+    }
+}
+
+/// An error that panics when it is asked what it is, or what its cause is.
+#[derive(Debug)]
+enum Wrong {
+    Display,
+    Source,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Display => panic!("Display panics"),
+            Self::Source => f.write_str("wrong"),
+        }
+    }
+}
+
+impl std::error::Error for Wrong {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        panic!("source panics")
+    }
+}
+
+#[extension(key = "traps")]
+impl Traps {
+    #[event_handler(event_key = "traps.sync")]
+    async fn on_sync(&self, trap: Trap, _: EventContext) -> Result<Option<Effect>, HandlerError> {
+        trap.spring().await
+    }
+
+    #[event_handler(event_key = "traps.async", async = true)]
+    async fn on_async(&self, trap: Trap, _: EventContext) -> Result<Option<Effect>, HandlerError> {
+        trap.spring().await
+    }
+}
+
+impl Trap {
+    async fn spring(self) -> Result<Option<Effect>, HandlerError> {
+        match self.deed.as_str() {
+            "display" => Err(Wrong::Display.into()),
+            "source" => Err(Wrong::Source.into()),
+            "panic" => std::panic::panic_any(Bomb),
+            "thread" => {
+                actix::Arbiter::current().stop();
+                std::future::pending().await
+            }
+            "hang" => {
+                let _bomb = Bomb;
+                std::future::pending().await
+            }
+            "effect" => Ok(Some(Effect::new(|_| {
+                async { Err(Wrong::Display.into()) }.boxed()
+            }))),
+            "effect panics" => Ok(Some(Effect::new(|_| std::panic::panic_any(Bomb)))),
+            _ => Ok(None),
+        }
+    }
+}
+
 const ASKING: &[u8] = b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
 
 fn gate_address() -> std::io::Result<String> {
@@ -111,14 +189,14 @@ async fn gate() -> std::io::Result<()> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(None)?;
     actix_web::rt::System::new().block_on(async {
-        logging::init(&config.log);
-        let server = Server::builder(config)
+        let mut server = Server::builder(config)
             .extension(Ledger)
             .extension(Cruncher)
             .extension(Quick)
-            .start()
-            .await?;
-        server.welcome().await;
-        Ok(server.run().await?)
+            .extension(Traps);
+        if std::env::var_os("TEST_QUIET").is_some() {
+            server = server.without_logging().without_welcome();
+        }
+        Ok(server.start().await?.run().await?)
     })
 }

@@ -13,7 +13,8 @@ use crate::{
     store::dead_letters,
 };
 
-/// The dead letters of every workspace, or of the one that the query names, newest first. For global admins.
+/// The dead letters of every workspace, or of the one that the query names, newest first where no order
+/// is asked for. For global admins.
 pub(super) async fn list(
     state: web::Data<AppState>,
     caller: Caller,
@@ -21,16 +22,16 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     state.admin(&caller)?;
     let query = query.read()?;
-    let (db, filter, before, limit) = (
-        state.router.reader(),
-        query.filter(),
-        query.before(),
-        query.limit.fetch(),
-    );
+    let (db, filter, order) = (state.router.reader(), query.filter(), query.order);
+    let (after, limit) = (query.after()?, query.limit.fetch());
     let letters = match query.workspace_id {
-        Some(workspace) => dead_letters::page(db, workspace, &filter, before, limit).await?,
-        None => dead_letters::page_across_workspaces(db, &filter, before, limit).await?,
+        Some(workspace) => dead_letters::page(db, workspace, &filter, order, after, limit).await?,
+        None => dead_letters::page_across_workspaces(db, &filter, order, after, limit).await?,
     };
-    let place = |letter: &dead_letters::DeadLetter| (letter.failed_at.millis(), letter.id);
-    Ok(page(letters, query.limit, place, DeadLetterDto::from))
+    Ok(page(
+        letters,
+        query.limit,
+        |letter| query.place(letter),
+        DeadLetterDto::from,
+    ))
 }

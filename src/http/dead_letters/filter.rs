@@ -6,14 +6,15 @@ use crate::{
     domain::{
         attempt::DeadLetterReason,
         event_key::EventKey,
-        id::{InstallationId, WorkspaceId},
+        id::{DeadLetterId, InstallationId, WorkspaceId},
         timestamp::Timestamp,
     },
     http::{
         page::{Cursor, Limit},
         parameters,
+        problem::Problem,
     },
-    store::dead_letters::{DeadLetterFilter, DeadLetterStatus, Place},
+    store::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, Place},
 };
 
 #[derive(Debug, Deserialize)]
@@ -30,13 +31,16 @@ pub(super) struct ListDeadLetters {
     from: Option<Timestamp>,
     /// Failed before this time.
     to: Option<Timestamp>,
+    /// `asc` or `desc`, newest first.
+    #[serde(default)]
+    pub(super) order: Direction,
     cursor: Option<Cursor<PlaceKey>>,
     #[serde(default)]
     pub(super) limit: Limit,
 }
 
-/// A [`Place`] on the wire: the time in milliseconds, so that it is exact, and the id.
-pub(super) type PlaceKey = (i64, crate::domain::id::DeadLetterId);
+/// A [`Place`] on the wire, in the list of one direction: the time in milliseconds, so that it is exact, and the id.
+type PlaceKey = (Direction, i64, DeadLetterId);
 
 impl ListDeadLetters {
     pub(super) fn filter(&self) -> DeadLetterFilter {
@@ -50,16 +54,30 @@ impl ListDeadLetters {
         }
     }
 
-    pub(super) fn before(&self) -> Option<Place> {
-        self.cursor
-            .map(|Cursor((failed_at, id))| (Timestamp::from_millis(failed_at), id))
+    /// Where the page begins.
+    ///
+    /// # Errors
+    /// `VALIDATION_FAILED` for a cursor of the list in the other direction.
+    pub(super) fn after(&self) -> Result<Option<Place>, Problem> {
+        match self.cursor {
+            Some(Cursor((direction, ..))) if direction != self.order => {
+                Err(Problem::validation("cursor", "is of the list in the other order"))
+            }
+            Some(Cursor((_, failed_at, id))) => Ok(Some((Timestamp::from_millis(failed_at), id))),
+            None => Ok(None),
+        }
+    }
+
+    /// The cursor after a letter.
+    pub(super) fn place(&self, letter: &DeadLetter) -> PlaceKey {
+        (self.order, letter.failed_at.millis(), letter.id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{page::Query, problem::Problem};
+    use crate::http::page::Query;
 
     fn wrong_parameter(query: &str) -> Option<String> {
         let request = actix_web::test::TestRequest::with_uri(&format!("/?{query}")).to_http_request();
@@ -75,7 +93,9 @@ mod tests {
     #[test]
     fn every_parameter_is_checked_under_its_name() {
         let id = uuid::Uuid::nil();
-        let good = format!("extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&workspaceId={id}&limit=9");
+        let good = format!(
+            "extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&workspaceId={id}&limit=9&order=asc"
+        );
         assert_eq!(wrong_parameter(&good), None);
         for reason in [
             "RETRIES_EXHAUSTED",
@@ -97,6 +117,7 @@ mod tests {
             ("from=1", "from"),
             ("to=now", "to"),
             ("limit=201", "limit"),
+            ("order=ASC", "order"),
             ("cursor=NQ", "cursor"),
         ] {
             assert_eq!(wrong_parameter(query).as_deref(), Some(expected), "{query}");

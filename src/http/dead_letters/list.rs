@@ -13,7 +13,7 @@ use crate::{
     store::dead_letters,
 };
 
-/// The dead letters of the workspace, newest first.
+/// The dead letters of the workspace, newest first where no order is asked for.
 pub(super) async fn list(
     state: web::Data<AppState>,
     caller: Caller,
@@ -26,10 +26,15 @@ pub(super) async fn list(
         state.router.reader(),
         workspace,
         &query.filter(),
-        query.before(),
+        query.order,
+        query.after()?,
         query.limit.fetch(),
     )
     .await?;
-    let place = |letter: &dead_letters::DeadLetter| (letter.failed_at.millis(), letter.id);
-    Ok(page(letters, query.limit, place, DeadLetterDto::from))
+    Ok(page(
+        letters,
+        query.limit,
+        |letter| query.place(letter),
+        DeadLetterDto::from,
+    ))
 }

@@ -200,7 +200,7 @@ mod tests {
             lane::DeliveryKey,
             seq::Seq,
         },
-        journal::{EffectEnd, EffectOf},
+        journal::{EffectEnd, EffectOf, EffectWork},
     };
 
     const NEVER: Beside = Beside::Never;
@@ -220,7 +220,7 @@ mod tests {
                 seq: Seq::new(1),
                 dead_letter_id: None,
             }),
-            work: Some(Box::new(|_| Box::pin(async { Ok(()) }))),
+            work: Some(EffectWork::new(|_| Box::pin(async { Ok(()) }))),
             events: Vec::new(),
             reply,
         };

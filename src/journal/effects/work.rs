@@ -1,12 +1,13 @@
 //! The author's part of an effect, which has a limited time.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::AbortHandle, future::Abortable};
 use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{EffectEnd, EffectWork, sql::Bounds};
+use crate::panics::Caught;
 
 /// Until work is given up that its statements' time-out has not ended: it waits for something else. And then once
 /// more until it has given its thread back.
@@ -33,7 +34,7 @@ pub(super) async fn work(
     let (done, ended) = oneshot::channel();
     let theirs = Arc::clone(savepoint);
     let task = async move {
-        let run = AssertUnwindSafe(async { work(&theirs).await }).catch_unwind();
+        let run = Caught::new(work.run(&theirs));
         let end = Abortable::new(run, registration).await;
         drop(theirs);
         // The writer may have given up.
@@ -68,7 +69,10 @@ pub(super) async fn work(
         // A statement that was ended by its time-out is an error of the work.
         Some(Ok(Ok(_))) if is_late => too_long(),
         Some(Ok(Ok(Ok(Err(failure))))) => Worked::Ended(EffectEnd::Failed(failure)),
-        Some(Ok(Ok(Err(_)))) => Worked::Ended(EffectEnd::Panicked),
+        Some(Ok(Ok(Err(panic)))) => {
+            log::error!(panic:%; "the work of an effect panicked");
+            Worked::Ended(EffectEnd::Panicked)
+        }
         _ => too_long(),
     }
 }

@@ -103,11 +103,11 @@ impl Given {
 /// Runs the statements.
 fn sql(statements: impl Into<String>) -> Option<EffectWork> {
     let statements = statements.into();
-    Some(Box::new(move |transaction| {
+    Some(EffectWork::new(move |transaction| {
         async move {
             let done = transaction.execute_unprepared(&statements).await;
             done.map(drop)
-                .map_err(|error| Box::new(error.to_string()) as EffectFailure)
+                .map_err(|error| EffectFailure::new(error.to_string()))
         }
         .boxed()
     }))
@@ -129,20 +129,20 @@ fn slowly(journal: &Journal, entry: &str) -> Option<EffectWork> {
 }
 
 fn failing() -> Option<EffectWork> {
-    Some(Box::new(|transaction| {
+    Some(EffectWork::new(|transaction| {
         async move {
             transaction
                 .execute_unprepared("INSERT INTO ledger (entry) VALUES ('never')")
                 .await
-                .map_err(|error| Box::new(error) as EffectFailure)?;
-            Err(Box::new("the author says no") as EffectFailure)
+                .map_err(EffectFailure::new)?;
+            Err(EffectFailure::new("the author says no"))
         }
         .boxed()
     }))
 }
 
 fn panicking() -> Option<EffectWork> {
-    Some(Box::new(|_| {
+    Some(EffectWork::new(|_| {
         async { std::panic::resume_unwind(Box::new("silently")) }.boxed()
     }))
 }
@@ -221,7 +221,7 @@ on_both_engines!(
         let EffectEnd::Failed(failure) = fails else {
             panic!("its author says so: {fails:?}")
         };
-        assert_eq!(failure.downcast_ref::<&str>(), Some(&"the author says no"));
+        assert_eq!(failure.downcast::<&str>(), Some("the author says no"));
         assert!(matches!(panics, EffectEnd::Panicked), "{panics:?}");
         assert!(matches!(breaks, EffectEnd::Failed(_)), "{breaks:?}");
         assert!(matches!(last, EffectEnd::Committed { .. }), "{last:?}");

@@ -1,19 +1,28 @@
 //! Attempts of a lane's deliveries.
 
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
 use actix::prelude::*;
+use futures_util::FutureExt;
 
 use super::{
     AttemptEnd, DeliveryActor, Means,
     messages::{AttemptFinished, SendTest, ServiceLives},
 };
 use crate::{
+    clock::Clock,
     domain::{
-        attempt::{AttemptOutcome, AttemptResult},
+        attempt::{AttemptOutcome, AttemptResult, Verdict},
         event::PlatformEvent,
         lane::{Delivery, DeliveryKey, Input},
         seq::Seq,
+        timestamp::Timestamp,
     },
     journal::AttemptRecord,
+    panics::discard,
 };
 
 /// The task of an attempt; it ends when this is dropped.
@@ -25,17 +34,82 @@ impl Drop for RunningAttempt {
     }
 }
 
+/// Tells the lane how an attempt has ended, and that it has failed where its task ends without an end of it: by a
+/// panic that was caught nowhere else, or with its thread. A lane that does not hear of an end keeps the slot for
+/// ever, and one in order stops.
+struct Reported<M: Means> {
+    own: Addr<DeliveryActor<M>>,
+    /// None once it is told.
+    delivery: Option<Delivery>,
+    clock: Clock,
+    attempted_at: Timestamp,
+    start: Instant,
+}
+
+impl<M: Means> Reported<M> {
+    fn end(mut self, end: AttemptEnd) {
+        self.tell(end);
+    }
+
+    fn tell(&mut self, end: AttemptEnd) {
+        if let Some(delivery) = self.delivery.take() {
+            self.own.do_send(AttemptFinished { delivery, end });
+        }
+    }
+}
+
+impl<M: Means> Drop for Reported<M> {
+    /// Runs while a panic unwinds, too: nothing here can panic. An actor that is gone hears nothing.
+    fn drop(&mut self) {
+        if self.delivery.is_some() {
+            self.tell(AttemptEnd {
+                attempted_at: self.attempted_at,
+                result: AttemptResult {
+                    duration: self.clock.elapsed(self.start),
+                    ..without_end("the attempt ended without a result")
+                },
+            });
+        }
+    }
+}
+
+fn without_end(error: &str) -> AttemptResult {
+    AttemptResult {
+        outcome: AttemptOutcome::Panic,
+        verdict: Verdict::Retry { retry_after: None },
+        http_status: None,
+        duration: Duration::ZERO,
+        error: Some(error.to_owned()),
+        response: None,
+        disable: false,
+        retry_schedule: None,
+    }
+}
+
+/// The end of a test, whatever becomes of it.
+async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
+    let tested = AssertUnwindSafe(test).catch_unwind().await;
+    tested.unwrap_or_else(|thrown| {
+        discard(thrown);
+        without_end("the attempt panicked")
+    })
+}
+
 impl<M: Means> DeliveryActor<M> {
     /// Runs beside the actor as a task of its own: the actor's own futures are all polled at each of its
     /// wake-ups, which would cost each attempt the price of all.
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
         let key = delivery.key;
         let attempt = self.means.attempt(&delivery, self.generation);
-        let own = ctx.address();
-        let task = actix::spawn(async move {
-            let end = attempt.await;
-            own.do_send(AttemptFinished { delivery, end });
-        });
+        let clock = self.shared.clock;
+        let reported = Reported {
+            own: ctx.address(),
+            delivery: Some(delivery),
+            clock,
+            attempted_at: clock.wall(),
+            start: clock.instant(),
+        };
+        let task = actix::spawn(async move { reported.end(attempt.await) });
         self.running.insert(key, RunningAttempt(task));
     }
 
@@ -89,7 +163,7 @@ impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
     fn handle(&mut self, test: SendTest, ctx: &mut Self::Context) -> Self::Result {
         self.idling.touch();
         let event = PlatformEvent::record(self.workspace_id(), Seq::ZERO, test.event);
-        let (test, own) = (self.means.test(event), ctx.address());
+        let (test, own) = (tested(self.means.test(event)), ctx.address());
         Box::pin(async move {
             let result = test.await;
             if result.shows_life() {
@@ -98,5 +172,17 @@ impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
             }
             result
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_test_that_panics_is_answered() {
+        let result = tested(async { std::panic::resume_unwind(Box::new("silently")) }).await;
+        assert_eq!(result.outcome, AttemptOutcome::Panic);
+        assert_eq!(result.error.as_deref(), Some("the attempt panicked"));
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 
 /// How the deliveries of one installation are attempted.
 ///
-/// The futures run beside the actor and borrow nothing of it. None of them may panic, as nobody would hear of
-/// the attempt any more: whatever goes wrong with it is its result.
+/// The futures run beside the actor and borrow nothing of it. Whatever goes wrong with an attempt is its result; one
+/// that panics nevertheless is reported as failed, without saying why.
 pub(in crate::router) trait Means: Sized + Unpin + 'static {
     fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self;
 

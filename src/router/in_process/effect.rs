@@ -3,11 +3,15 @@
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::{invocation::Failed, means::Call, panics::Caught};
+use super::{
+    invocation::{Failed, Told},
+    means::Call,
+};
 use crate::{
-    domain::id::EventId,
-    extension::{Effect, HandlerError, PlatformEvent},
+    domain::{event::NewEvent, id::EventId},
+    extension::{Effect, PlatformEvent, PublishError},
     journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
+    panics::{Caught, Guarded},
 };
 
 impl Call {
@@ -15,7 +19,7 @@ impl Call {
     pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), Failed>> {
         let events = match self.events(&effect).await {
             Ok(events) => events,
-            Err(error) => return Some(Err(Failed::Error(error))),
+            Err(error) => return Some(Err(Failed::Error(error.into()))),
         };
         let (reply, answer) = oneshot::channel();
         let delivery = &self.delivery;
@@ -32,34 +36,30 @@ impl Call {
             events,
             reply,
         });
+        let failed = |text| Some(Err(Failed::Error(Told::new(text))));
         match answer.await {
             Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
-            Ok(EffectEnd::Failed(failure)) => Some(Err(failed(failure))),
+            Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
             Ok(EffectEnd::Panicked) => Some(Err(Failed::Panic("the effect panicked".to_owned()))),
             Ok(EffectEnd::TimedOut) => Some(Err(Failed::EffectTimedOut)),
             Ok(EffectEnd::Refused) => {
-                let error =
-                    HandlerError::new("the database refuses the effect, or an event of it; its log says why");
-                Some(Err(Failed::Error(error)))
+                failed("the database refuses the effect, or an event of it; its log says why")
             }
             Ok(EffectEnd::EndedTransaction) => {
-                let error = HandlerError::new(
-                    "the effect ended the transaction that it is part of; nothing of it was done",
-                );
-                Some(Err(Failed::Error(error)))
+                failed("the effect ended the transaction that it is part of; nothing of it was done")
             }
             Ok(EffectEnd::Again) => None,
             Ok(EffectEnd::Unavailable) => {
-                let error =
-                    HandlerError::new("the database could not be reached; nothing of the effect was done");
-                Some(Err(Failed::Error(error)))
+                failed("the database could not be reached; nothing of the effect was done")
             }
-            // A successor of this lane has the delivery now, or the server is stopping: nobody asks any more.
-            Ok(EffectEnd::Fenced) | Err(_) => std::future::pending().await,
+            // A successor of this lane has the delivery now, or the journal has ended. What this lane makes of it is
+            // refused or written nowhere, but it is not left waiting.
+            Ok(EffectEnd::Fenced) => failed("a newer lane has taken over"),
+            Err(_) => failed("nobody knows what became of the effect; it is not done twice"),
         }
     }
 
-    async fn events(&self, effect: &Effect) -> Result<Vec<crate::domain::event::NewEvent>, HandlerError> {
+    async fn events(&self, effect: &Effect) -> Result<Vec<NewEvent>, PublishError> {
         let cause = PlatformEvent(self.delivery.event.clone());
         let mut events = Vec::with_capacity(effect.publications.len());
         for publication in &effect.publications {
@@ -75,23 +75,25 @@ impl Call {
     }
 }
 
-/// The writes, with their panics caught.
-fn work(work: crate::extension::EffectWork) -> EffectWork {
-    Box::new(move |transaction| {
+/// The writes, with their panics caught and their errors told on the thread of effects.
+fn work(work: Guarded<crate::extension::EffectWork>) -> EffectWork {
+    EffectWork::new(move |transaction| {
         async move {
-            let ended = Caught::new(async move { work(transaction).await }).await;
+            let ended = Caught::new(async move {
+                let ended = work.into_inner()(transaction).await;
+                ended.map_err(Told::from)
+            });
             ended
+                .await
                 .map_err(Failed::Panic)
                 .and_then(|ended| ended.map_err(Failed::Error))
-                .map_err(|failed| Box::new(failed) as EffectFailure)
+                .map_err(EffectFailure::new)
         }
         .boxed()
     })
 }
 
-fn failed(failure: EffectFailure) -> Failed {
-    match failure.downcast::<Failed>() {
-        Ok(failed) => *failed,
-        Err(_) => Failed::Panic("no message".to_owned()),
-    }
+fn why_of(failure: EffectFailure) -> Failed {
+    let failed = failure.downcast::<Failed>();
+    failed.unwrap_or_else(|| Failed::Panic("no message".to_owned()))
 }

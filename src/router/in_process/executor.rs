@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,7 @@ pub(in crate::router) struct EventExecutor {
     /// Handlers of one extension at a time, over all workspaces, for each way of running.
     concurrency: usize,
     pools: Mutex<HashMap<(String, Running), Arc<Pool>>>,
+    stopped: AtomicBool,
 }
 
 /// The threads of one extension for one way of running.
@@ -48,7 +49,8 @@ struct Pool {
 }
 
 struct Worker {
-    arbiter: Arbiter,
+    /// Another one where a handler has ended the last.
+    arbiter: Mutex<Arbiter>,
     /// Handlers that run, or wait, on it.
     busy: Arc<AtomicUsize>,
 }
@@ -58,6 +60,8 @@ struct Worker {
 pub(in crate::router) enum NotDone {
     /// Its thread did not get to it, or is blocked by it.
     Stuck,
+    /// Its thread has ended while it ran, which only a handler can do to it. Another one has taken its place.
+    ThreadEnded,
     /// The threads of the extension have stopped: the server is shutting down.
     Stopped,
 }
@@ -68,6 +72,7 @@ impl EventExecutor {
             threads: threads.max(1),
             concurrency: concurrency.max(1),
             pools: Mutex::default(),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -90,7 +95,7 @@ impl EventExecutor {
         let _guard = AbortOnDrop(abort);
         let worker = pool.least_busy();
         let busy = Busy::new(&worker.busy);
-        let sent = worker.arbiter.spawn_fn(move || {
+        let sent = self.send(worker, move || {
             let work = async move {
                 let _busy = busy;
                 // Built only when its turn has come: by then nobody may wait for it any more.
@@ -106,9 +111,31 @@ impl EventExecutor {
             return Err(NotDone::Stopped);
         }
         match timeout(patience, answer).await {
-            Ok(answer) => answer.map_err(|_| NotDone::Stopped),
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) if self.has_stopped() => Err(NotDone::Stopped),
+            Ok(Err(_)) => Err(NotDone::ThreadEnded),
             Err(_) => Err(NotDone::Stuck),
         }
+    }
+
+    /// Has the worker's thread run this, on a new thread where the last has ended. False once all have stopped.
+    fn send(&self, worker: &Worker, run: impl FnOnce() + Send + 'static) -> bool {
+        let mut arbiter = locked(&worker.arbiter);
+        // A thread that has ended drops what it is sent, so that it is given no more than a way to it.
+        let run = Arc::new(Mutex::new(Some(run)));
+        if self.has_stopped() {
+            return false;
+        }
+        if arbiter.spawn_fn(way_to(&run)) {
+            return true;
+        }
+        log::error!("a handler has ended its thread; another one takes its place");
+        *arbiter = Arbiter::new();
+        arbiter.spawn_fn(way_to(&run))
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     fn pool(&self, extension: &str, running: Running) -> Arc<Pool> {
@@ -120,9 +147,11 @@ impl EventExecutor {
 
     /// Stops the threads. Work that blocks its thread is left behind.
     pub(in crate::router) fn stop(&self) {
+        // First: a thread that ends from here on is not replaced.
+        self.stopped.store(true, Ordering::SeqCst);
         for pool in locked(&self.pools).values() {
             for worker in &pool.workers {
-                worker.arbiter.stop();
+                locked(&worker.arbiter).stop();
             }
         }
     }
@@ -140,7 +169,7 @@ impl fmt::Debug for EventExecutor {
 impl Pool {
     fn start(threads: usize, concurrency: usize) -> Self {
         let worker = |_| Worker {
-            arbiter: Arbiter::new(),
+            arbiter: Mutex::new(Arbiter::new()),
             busy: Arc::default(),
         };
         Self {
@@ -155,6 +184,19 @@ impl Pool {
             .iter()
             .min_by_key(|worker| worker.busy.load(Ordering::Relaxed))
             .expect("a pool has at least one thread")
+    }
+}
+
+/// Runs it, if nobody else has.
+fn way_to<F: FnOnce() + Send + 'static>(
+    run: &Arc<Mutex<Option<F>>>,
+) -> impl FnOnce() + Send + 'static + use<F> {
+    let run = Arc::clone(run);
+    move || {
+        let run = locked(&run).take();
+        if let Some(run) = run {
+            run();
+        }
     }
 }
 

@@ -5,23 +5,19 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::{
-    executor::{EventExecutor, NotDone, Running},
-    panics::Caught,
-};
+use super::executor::{EventExecutor, NotDone, Running};
 use crate::{
     domain::{
         attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
         lane::Delivery,
         retry_schedule::RetrySchedule,
     },
-    extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome},
+    extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome, PublishError},
+    panics::{Caught, shortened, text_of},
 };
 
 /// Until a handler is given up that does not let its thread go when its time is over.
 const GRACE: Duration = Duration::from_secs(1);
-/// What is kept of an error, in bytes.
-const MAX_ERROR_BYTES: usize = 2048;
 
 /// A handler and what it is called with.
 pub(super) struct Invocation {
@@ -38,18 +34,55 @@ pub(super) enum Handled {
     Failed(Failed),
 }
 
-/// Why an attempt has failed.
+/// Why an attempt has failed. Nothing of an author's is in it: what is said of their errors is said where these come
+/// from, on the author's own thread and within the author's own time.
 #[derive(Debug)]
 pub(super) enum Failed {
-    Error(HandlerError),
+    Error(Told),
     Panic(String),
     TimedOut(Duration),
     /// The writes of its effect took too long.
     EffectTimedOut,
+    /// Its thread has ended while it ran.
+    ThreadEnded,
+}
+
+/// What a handler's error says.
+#[derive(Debug)]
+pub(super) struct Told {
+    failure: Failure,
+    text: String,
+}
+
+impl Told {
+    /// Of ours, to be tried again.
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            failure: Failure::Retry { after: None },
+            text: text.to_owned(),
+        }
+    }
+}
+
+impl From<HandlerError> for Told {
+    /// Runs code of the author, whose panics become part of the text.
+    fn from(error: HandlerError) -> Self {
+        Self {
+            failure: error.failure(),
+            text: text_of(&error),
+        }
+    }
+}
+
+impl From<PublishError> for Told {
+    fn from(error: PublishError) -> Self {
+        Self::new(&error.to_string())
+    }
 }
 
 impl Invocation {
-    /// Never ends where the threads have stopped with the server: nothing is known of the attempt then.
+    /// Never ends where the threads have stopped with the server: nothing is known of the attempt then, and nobody
+    /// asks for it any more.
     pub(super) async fn run(self, executor: &EventExecutor) -> Handled {
         let Self {
             extension,
@@ -60,10 +93,10 @@ impl Invocation {
         let running = Running::of(&handler);
         let call = move || {
             async move {
-                let call = Caught::new(async move { handler.invoke(context).await });
+                let call = Caught::new(async move { handler.invoke(context).await.map_err(Told::from) });
                 match timeout(limit, call).await {
                     Ok(Ok(Ok(outcome))) => Handled::Done(outcome),
-                    Ok(Ok(Err(error))) => Handled::Failed(Failed::Error(error)),
+                    Ok(Ok(Err(told))) => Handled::Failed(Failed::Error(told)),
                     Ok(Err(panic)) => Handled::Failed(Failed::Panic(panic)),
                     Err(_) => Handled::Failed(Failed::TimedOut(limit)),
                 }
@@ -73,6 +106,7 @@ impl Invocation {
         match executor.run(&extension, running, limit + GRACE, call).await {
             Ok(handled) => handled,
             Err(NotDone::Stuck) => Handled::Failed(Failed::TimedOut(limit)),
+            Err(NotDone::ThreadEnded) => Handled::Failed(Failed::ThreadEnded),
             Err(NotDone::Stopped) => std::future::pending().await,
         }
     }
@@ -92,8 +126,8 @@ impl Failed {
     fn classify(self) -> (AttemptOutcome, Verdict, String) {
         let retry = Verdict::Retry { retry_after: None };
         match self {
-            Self::Error(error) => {
-                let (outcome, verdict) = match error.failure() {
+            Self::Error(told) => {
+                let (outcome, verdict) = match told.failure {
                     Failure::Retry { after } => (
                         AttemptOutcome::HandlerError,
                         Verdict::Retry { retry_after: after },
@@ -107,7 +141,11 @@ impl Failed {
                         (AttemptOutcome::InvalidPayload, Verdict::GiveUp(reason))
                     }
                 };
-                (outcome, verdict, error.to_string())
+                (outcome, verdict, told.text)
+            }
+            Self::ThreadEnded => {
+                let error = "the thread of the handler has ended while it ran".to_owned();
+                (AttemptOutcome::Panic, retry, error)
             }
             Self::Panic(panic) => (AttemptOutcome::Panic, retry, format!("panicked: {panic}")),
             Self::EffectTimedOut => {
@@ -133,7 +171,7 @@ pub(super) fn result(
         Ok(()) => (AttemptOutcome::Delivered, Verdict::Delivered, None),
         Err(failed) => {
             let (outcome, verdict, error) = failed.classify();
-            (outcome, verdict, Some(shortened(error)))
+            (outcome, verdict, Some(shortened(&error)))
         }
     };
     AttemptResult {
@@ -173,14 +211,4 @@ pub(super) fn failed(outcome: AttemptOutcome, error: String) -> AttemptResult {
         disable: false,
         retry_schedule: None,
     }
-}
-
-/// Cut at a character's border.
-fn shortened(mut error: String) -> String {
-    if error.len() > MAX_ERROR_BYTES {
-        let end = (0..=MAX_ERROR_BYTES).rfind(|end| error.is_char_boundary(*end));
-        error.truncate(end.unwrap_or(0));
-        error.push('…');
-    }
-    error
 }

@@ -16,7 +16,7 @@ use crate::{
     extension::{ContextParts, EventContext, EventHandler, PlatformEvent, Registered},
     journal::InstallationView,
     router::{
-        RouterSettings, Shared,
+        HandledCall, RouterSettings, Shared,
         delivery::{AttemptEnd, Means},
     },
 };
@@ -149,6 +149,14 @@ impl Call {
     async fn run(self, handler: EventHandler) -> AttemptResult {
         let start = self.shared.clock.instant();
         let ended = self.invoke(&handler).await;
+        if let (Ok(()), Some(watch)) = (&ended, &self.shared.settings.in_process.watch) {
+            (watch.0)(HandledCall {
+                extension: &self.extension,
+                handler: handler.name(),
+                event: &PlatformEvent(Arc::clone(&self.delivery.event)),
+                attempt: self.delivery.attempt,
+            });
+        }
         let (schedule, clock) = (&self.shared.settings.schedule, self.shared.clock);
         result(ended, &handler, schedule, clock.elapsed(start))
     }

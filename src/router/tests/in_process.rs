@@ -12,7 +12,7 @@ use crate::domain::id::EventId;
 
 impl Running {
     /// The only letter about the event, once there is one.
-    async fn letter(&self, event: EventId) -> dead_letter_event::Model {
+    pub(super) async fn letter(&self, event: EventId) -> dead_letter_event::Model {
         self.every_one_is_dead(&[event]).await;
         let letters =
             dead_letter_event::Entity::find().filter(dead_letter_event::Column::EventId.eq(event.uuid()));
@@ -20,7 +20,7 @@ impl Running {
     }
 
     /// The attempts at the event, once there are so many, oldest first.
-    async fn attempts(&self, event: EventId, count: usize) -> Vec<ext_delivery_attempt::Model> {
+    pub(super) async fn attempts(&self, event: EventId, count: usize) -> Vec<ext_delivery_attempt::Model> {
         let read = async || {
             let attempts = ext_delivery_attempt::Entity::find()
                 .filter(ext_delivery_attempt::Column::EventId.eq(event.uuid()))

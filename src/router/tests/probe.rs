@@ -69,7 +69,7 @@ impl Notes {
 #[derive(Debug, Deserialize)]
 pub(super) struct Order {
     #[serde(rename = "do")]
-    deed: String,
+    pub(super) deed: String,
 }
 
 /// With all its handlers, or as it was when it had one.

@@ -316,6 +316,7 @@ async fn bad_queries_name_their_parameter(engine: Engine) {
         ("/events/dead-letters", "status=LOST", "status"),
         ("/events/dead-letters", "reason=NONE", "reason"),
         ("/events/dead-letters", "limit=-1", "limit"),
+        ("/events/dead-letters", "order=oldest", "order"),
         ("/extensions", "cursor=%7B%7D", "cursor"),
         ("/members", "limit=1&limit=2", "limit"),
         ("/channels", &cursor("\"\\u0000\""), "cursor"),

@@ -17,10 +17,10 @@ fn held(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sen
     let (entered, has_entered) = oneshot::channel();
     let (release, released) = oneshot::channel::<()>();
     let sql = format!("INSERT INTO ledger (entry) VALUES ('{entry}')");
-    let work: EffectWork = Box::new(move |transaction| {
+    let work = EffectWork::new(move |transaction| {
         async move {
             let done = transaction.execute_unprepared(&sql).await;
-            done.map_err(|error| Box::new(error) as EffectFailure)?;
+            done.map_err(EffectFailure::new)?;
             // The test may have seen enough.
             let _ = entered.send(());
             let _ = released.await;

@@ -132,7 +132,7 @@ on_both_engines!(
         let journal = scratch.open_with(settings).await;
         let given = Given::new(&scratch, &journal).await;
         let (release, blocked) = std::sync::mpsc::channel::<()>();
-        let blocking: EffectWork = Box::new(move |_| {
+        let blocking = EffectWork::new(move |_| {
             async move {
                 // Until the test is over: the sender is dropped then.
                 let _ = blocked.recv();

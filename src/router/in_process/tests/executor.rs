@@ -151,3 +151,35 @@ async fn after_a_stop_nothing_runs() {
         Err(NotDone::Stopped)
     );
 }
+
+#[actix::test]
+async fn a_thread_that_a_handler_has_ended_is_replaced() {
+    let executor = EventExecutor::new(1, 1);
+    let end = || {
+        async {
+            actix::Arbiter::current().stop();
+            std::future::pending::<()>().await;
+        }
+        .boxed_local()
+    };
+    for _ in 0..2 {
+        let ended = executor.run("crm", Running::Asynchronous, HOUR, end).await;
+        assert_eq!(ended, Err(NotDone::ThreadEnded));
+    }
+    let next = executor.run("crm", Running::Asynchronous, HOUR, thread).await;
+    assert!(next.is_ok(), "{next:?}");
+    executor.stop();
+}
+
+#[actix::test]
+async fn work_that_panics_is_told_and_gives_its_permit_and_its_thread_back() {
+    let executor = EventExecutor::new(1, 1);
+    let panics = || async { std::panic::resume_unwind(Box::new("silently")) }.boxed_local();
+    let ended = executor
+        .run::<()>("crm", Running::Asynchronous, HOUR, panics)
+        .await;
+    assert_eq!(ended, Err(NotDone::ThreadEnded));
+    let next = executor.run("crm", Running::Asynchronous, HOUR, thread).await;
+    assert!(next.is_ok(), "{next:?}");
+    executor.stop();
+}
