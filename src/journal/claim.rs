@@ -15,6 +15,7 @@ use crate::private_files;
 /// The lock file beside an embedded database; held as long as this value lives.
 #[derive(Debug)]
 pub(super) struct FileClaim {
+    database: PathBuf,
     _file: File,
 }
 
@@ -38,16 +39,19 @@ impl FileClaim {
         }
         // SQLite gives its other files the permissions of this one.
         private_files::make(&database).map_err(at(&database))?;
-        for file in [
-            &database,
-            &path,
-            &beside(&database, "-wal"),
-            &beside(&database, "-shm"),
-        ] {
-            private_files::warn_if_shared(file);
+        Ok(Some(Self {
+            database,
+            _file: file,
+        }))
+    }
+
+    /// Says in the log which of the files, or their folder, other local users may use.
+    pub(super) fn warn_if_shared(&self) {
+        private_files::warn_if_shared(&self.database);
+        for ending in ["-wal", "-shm", ".lock"] {
+            private_files::warn_if_shared(&beside(&self.database, ending));
         }
-        private_files::warn_if_folder_shared(&database);
-        Ok(Some(Self { _file: file }))
+        private_files::warn_if_folder_shared(&self.database);
     }
 }
 

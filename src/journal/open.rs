@@ -189,6 +189,8 @@ async fn start(
         key_check::check(&connection, &**key).await?;
     }
     let last_generation = catch_up(&connection, &parts).await?;
+    // Only now: a start that is refused says why in one line.
+    claim.iter().for_each(FileClaim::warn_if_shared);
     let parts = Parts {
         write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, parts.clock)),
         ..parts

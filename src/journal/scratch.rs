@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
@@ -48,11 +49,16 @@ macro_rules! on_both_engines {
 }
 pub(super) use on_both_engines;
 
+/// So long that no test depends on the speed of its machine.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A database that nobody else uses, and what its journal told the router.
 pub(crate) struct Scratch {
     url: String,
     folder: PathBuf,
     notices: Arc<Mutex<Vec<Notice>>>,
+    /// See [`JournalSettings`].
+    pub(crate) effect_timeout: Duration,
 }
 
 impl Scratch {
@@ -63,6 +69,7 @@ impl Scratch {
             url,
             folder,
             notices: Arc::default(),
+            effect_timeout: EFFECT_TIMEOUT,
         }
     }
 
@@ -83,6 +90,7 @@ impl Scratch {
             url: format!("{base}/{name}"),
             folder: PathBuf::new(),
             notices: Arc::default(),
+            effect_timeout: EFFECT_TIMEOUT,
         }
     }
 
@@ -91,10 +99,9 @@ impl Scratch {
             url: DatabaseUrl::parse(&self.url).unwrap(),
             max_connections: 4,
             min_free_bytes: 0,
-            max_hold: std::time::Duration::from_secs(86_400),
+            max_hold: Duration::from_secs(86_400),
             master_key: None,
-            // So long that no test depends on the speed of its machine.
-            effect_timeout: std::time::Duration::from_secs(60),
+            effect_timeout: self.effect_timeout,
         }
     }
 
@@ -240,7 +247,7 @@ pub(crate) async fn append_when_it_is_back(journal: &Journal, workspace: Workspa
             tokio::task::yield_now().await;
         }
     };
-    let patience = std::time::Duration::from_secs(30);
+    let patience = Duration::from_secs(30);
     tokio::time::timeout(patience, recovered).await.unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -316,7 +317,9 @@ async fn until_settled(connection: &DatabaseConnection) {
 /// A new one for the server of a test.
 fn folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Clock.new_uuid()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made for the test");
+    // As the server makes its own: a wider one would be told of in its log.
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+    made.expect("a folder can be made for the test");
     folder
 }
 

@@ -90,6 +90,13 @@ impl Running {
         }
     }
 
+    /// Stops, and starts again with this limit for effects.
+    pub(super) async fn with_effect_timeout(mut self, limit: Duration) -> Self {
+        self.router.stop(Duration::from_secs(20)).await;
+        self.scratch.effect_timeout = limit;
+        self.start_again().await
+    }
+
     pub(super) fn workspace(&self) -> WorkspaceId {
         self.scratch.workspace()
     }

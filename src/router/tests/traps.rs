@@ -142,7 +142,7 @@ fn with_traps(settings: &mut RouterSettings) {
 }
 
 /// What is done, and what is told of it.
-const SYNC: [(&str, &str, &str); 12] = [
+const SYNC: [(&str, &str, &str); 11] = [
     ("display", "RETRIES_EXHAUSTED", "Display panics"),
     ("permanent display", "PERMANENT_ERROR", "Display panics"),
     ("source", "RETRIES_EXHAUSTED", "source panics"),
@@ -162,7 +162,6 @@ const SYNC: [(&str, &str, &str); 12] = [
     ),
     ("effect", "RETRIES_EXHAUSTED", "Display panics"),
     ("effect panics", "RETRIES_EXHAUSTED", "panicked: no message ("),
-    ("effect hangs", "RETRIES_EXHAUSTED", "the effect took longer than"),
 ];
 
 on_both_engines!(
@@ -177,6 +176,21 @@ on_both_engines!(
         let hanging = running.order(workspace, "traps.async", "hang").await;
         let error = "the handler did not finish within 100 ms";
         running.is_dead_with(hanging, "hang", "RETRIES_EXHAUSTED", error).await;
+        let behind = running.order(workspace, "traps.sync", "nothing").await;
+        assert_eq!(running.attempts(behind, 1).await[0].outcome, "DELIVERED");
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_lane_and_a_publisher_hear_of_an_effect_that_hangs(running: Running with with_traps) {
+        let running = running.with_effect_timeout(Duration::from_millis(100)).await;
+        let workspace = running.ordered_traps().await;
+        let hanging = running.order(workspace, "traps.sync", "effect hangs").await;
+        let error = "the effect took longer than";
+        running
+            .is_dead_with(hanging, "effect hangs", "RETRIES_EXHAUSTED", error)
+            .await;
         let behind = running.order(workspace, "traps.sync", "nothing").await;
         assert_eq!(running.attempts(behind, 1).await[0].outcome, "DELIVERED");
         running.stop().await;
