@@ -7,9 +7,12 @@ use pointsman::{
     clock::Clock,
     config::Config,
     domain::role::GlobalRole,
-    journal::Unreadable,
     receive::{ReceiveArgs, run_receive},
-    server::{Server, admin, logging},
+    server::{
+        Server,
+        admin::{self, AcceptedKey},
+        logging,
+    },
 };
 
 #[global_allocator]
@@ -132,15 +135,17 @@ async fn run(command: Command, config: Config) -> ExitCode {
     }
 }
 
-fn accepted(left: Unreadable) -> String {
+fn accepted(AcceptedKey { origin, unreadable }: AcceptedKey) -> String {
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    match left.extensions {
-        0 => "the master key is accepted; it opens every secret and header that is stored".to_owned(),
+    match unreadable.extensions {
+        0 => {
+            format!("the master key of {origin} is accepted; it opens every secret and header that is stored")
+        }
         extensions => format!(
-            "the master key is accepted; {} in {} have secrets or headers that it does not open. Set them anew: \
+            "the master key of {origin} is accepted. It does not open the secrets or headers of {} in {}. Set them anew: \
              POST …/extensions/{{id}}/rotate-secret, and PATCH with headers",
             plural(extensions, "extension"),
-            plural(left.workspaces, "workspace"),
+            plural(unreadable.workspaces, "workspace"),
         ),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The permissions of a file: its owner reads and writes.
@@ -14,6 +14,8 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// The permissions of everybody but the owner.
 const OTHERS: u32 = 0o077;
+/// Who may write to a folder may still remove only files of their own.
+const STICKY: u32 = 0o1000;
 
 /// Makes the folder of this file, and the folders above it that are missing, for the owner alone. One that exists is
 /// left as it is.
@@ -59,23 +61,65 @@ pub(crate) fn make(path: &Path) -> io::Result<()> {
 
 /// Says in the log where other accounts may use the file. Permissions that an admin has chosen are not changed.
 pub(crate) fn warn_if_shared(file: &Path) {
-    warn(file, FILE_MODE);
-}
-
-/// Says in the log where other accounts may use the folder of this file.
-pub(crate) fn warn_if_folder_shared(file: &Path) {
-    warn(folder_of(file).unwrap_or(Path::new(".")), FOLDER_MODE);
-}
-
-fn warn(path: &Path, wanted: u32) {
-    let mode = path.metadata().map_or(0, |found| found.mode() & 0o7777);
-    if mode & OTHERS != 0 {
-        let path = path.display();
+    if let Some((path, mode)) = shared(file) {
+        let path = quoted(&path);
         log::warn!(path:%, mode:% = format_args!("{mode:04o}");
-            "other local users may use this: chmod {wanted:04o} {path}");
+            "other local users may use this file: chmod {FILE_MODE:04o} {path}");
+    }
+}
+
+/// Says in the log where other accounts may use the folder of this file. A folder with the sticky bit, as `/tmp`, is
+/// there to be shared.
+pub(crate) fn warn_if_folder_shared(file: &Path) {
+    let folder = folder_of(file).unwrap_or(Path::new("."));
+    if let Some((path, mode)) = shared(folder).filter(|(_, mode)| mode & STICKY == 0) {
+        let path = quoted(&path);
+        log::warn!(path:%, mode:% = format_args!("{mode:04o}");
+            "other local users may use the folder of the database; if it is for the database alone: \
+             chmod {FOLDER_MODE:04o} {path}");
+    }
+}
+
+/// The whole path and the permissions of what more accounts than the owner's may use.
+fn shared(path: &Path) -> Option<(PathBuf, u32)> {
+    let mode = path.metadata().ok()?.mode() & 0o7777;
+    (mode & OTHERS != 0).then(|| (path.canonicalize().unwrap_or_else(|_| path.to_owned()), mode))
+}
+
+/// As a shell takes it, whatever is in it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@:".contains(letter);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
 fn folder_of(file: &Path) -> Option<&Path> {
     file.parent().filter(|folder| !folder.as_os_str().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        for (path, word) in [
+            ("/data/pointsman.db-wal", "/data/pointsman.db-wal"),
+            ("/my data/x", "'/my data/x'"),
+            ("/it's $HOME", "'/it'\\''s $HOME'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), word);
+        }
+    }
+
+    #[test]
+    fn who_may_use_a_file_is_told_by_its_mode() {
+        assert_eq!(shared(Path::new("/nowhere/at/all")), None);
+        let (path, mode) = shared(Path::new("/tmp")).unwrap();
+        assert_eq!((path, mode & STICKY), ("/tmp".into(), STICKY), "{mode:o}");
+    }
 }

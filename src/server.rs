@@ -32,7 +32,8 @@ pub(crate) use self::settings::journal_settings;
 use self::{
     limits::{Limits, LimitsError},
     settings::{
-        connection_settings, http_settings, master_key, router_settings, wanted, warn_of_no_effect, with_key,
+        connection_settings, http_settings, master_key, router_settings, wanted, warn_of_no_effect,
+        warn_of_shared_key, with_key,
     },
 };
 use crate::{
@@ -129,6 +130,7 @@ impl Server {
         let journal = with_key(journal, config, &master_key);
         let settings = router_settings(config, &limits, &master_key, extensions, clock)?;
         let router = EventRouter::start(settings, journal, clock).await?;
+        warn_of_shared_key(config);
         let state = web::Data::new(AppState::new(
             router.clone(),
             &master_key,

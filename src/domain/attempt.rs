@@ -194,6 +194,12 @@ impl AttemptResult {
         self
     }
 
+    /// Whether the attempt may have failed because of its event: the service itself has answered 500 or the like. 502,
+    /// 503 and 504 say that it is away or overloaded.
+    pub fn may_be_of_the_event(&self) -> bool {
+        self.outcome == AttemptOutcome::Http5xx && !matches!(self.http_status, Some(502..=504))
+    }
+
     /// Whether the service has shown that it lives: it took the delivery, gave a verdict on it that is final, or
     /// refused it as one that cannot be taken. 408 (Request Timeout), 425 (Too Early) and 429 (Too Many Requests)
     /// say that it is in trouble, as 5xx does.

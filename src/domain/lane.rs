@@ -16,8 +16,8 @@
 //! - An event that is due to several handlers is one delivery for each; the cursor passes it with the last.
 //! - A delivery has at most one attempt in flight, and once its end is durable it is not attempted again.
 //! - Deliveries that were started and are not durably settled never number more than the window, but for the
-//!   other handlers of the event begun last: that is how many a crash can repeat. What a lane holds in memory is bounded by a small multiple of it, and of
-//!   events not started it reads no more once their payloads exceed 8 MiB.
+//!   other handlers of the event begun last: that is how many a crash can repeat. What a lane holds in memory is
+//!   bounded by a small multiple of it, and of events not started it reads no more once their payloads exceed 8 MiB.
 //! - Events are started in the order of the log. With `ordered`, an event is started only when all before it
 //!   are delivered or dead, durably so; only what a former lane, without order, left in flight or parked is
 //!   finished in the order in which it is met.
@@ -103,9 +103,9 @@ pub struct Lane {
     rate: Rate,
     vigil: Vigil,
     ledger: Ledger,
-    /// The time last asked for and not yet come.
     /// Since when there is something delivered that no settlement was issued for.
     settleable_since: Option<Timestamp>,
+    /// The time last asked for and not yet come.
     wake_at: Option<Timestamp>,
     /// `Drained` or `Closed` was said.
     ended: bool,

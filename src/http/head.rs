@@ -38,18 +38,22 @@ pub(super) async fn layer(
     })
 }
 
-/// What allows GET allows HEAD.
+/// What allows GET allows HEAD, and each method is named once.
 fn allow_head(headers: &mut header::HeaderMap) {
     let allow = headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-    let methods: Vec<&str> = allow.unwrap_or_default().split(", ").collect();
-    if let Some(get) = methods.iter().position(|method| *method == "GET")
-        && !methods.contains(&"HEAD")
-    {
-        let mut methods = methods;
-        methods.insert(get + 1, "HEAD");
-        if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
-            headers.insert(header::ALLOW, allow);
+    let mut methods: Vec<&str> = Vec::new();
+    for method in allow.unwrap_or_default().split(", ") {
+        if !methods.contains(&method) {
+            methods.push(method);
         }
+        if method == "GET" && !methods.contains(&"HEAD") {
+            methods.push("HEAD");
+        }
+    }
+    if let Ok(allow) = HeaderValue::from_str(&methods.join(", "))
+        && !allow.is_empty()
+    {
+        headers.insert(header::ALLOW, allow);
     }
 }
 
@@ -71,7 +75,7 @@ impl MessageBody for NoBody {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{App, HttpResponse, body::to_bytes, middleware::from_fn, test, web};
+    use actix_web::{App, HttpResponse, body::to_bytes, guard, middleware::from_fn, test, web};
 
     use super::*;
 
@@ -83,7 +87,11 @@ mod tests {
                     .route(web::get().to(async || HttpResponse::Ok().body("text")))
                     .route(web::put().to(HttpResponse::Ok)),
             )
-            .service(web::resource("/other").route(web::post().to(HttpResponse::Ok)));
+            .service(
+                web::resource("/other")
+                    .route(web::post().guard(guard::Header("a", "b")).to(HttpResponse::Ok))
+                    .route(web::post().to(HttpResponse::Ok)),
+            );
         let app = test::init_service(app).await;
         let request = test::TestRequest::with_uri(path).method(method).to_request();
         test::call_service(&app, request).await

@@ -59,10 +59,6 @@ pub(super) async fn accept(
     connection: &DatabaseConnection,
     key: &dyn MasterKey,
 ) -> Result<Unreadable, OpenError> {
-    let transaction = connection.begin().await?;
-    master_key_check::Entity::delete_many().exec(&transaction).await?;
-    store(&transaction, key).await?;
-    transaction.commit().await?;
     let mut extensions = 0;
     let mut workspaces = HashSet::new();
     let mut pages = Pages::default();
@@ -75,6 +71,10 @@ pub(super) async fn accept(
             workspaces.insert(row.workspace_id);
         }
     }
+    let transaction = connection.begin().await?;
+    master_key_check::Entity::delete_many().exec(&transaction).await?;
+    store(&transaction, key).await?;
+    transaction.commit().await?;
     Ok(Unreadable {
         extensions,
         workspaces: workspaces.len(),

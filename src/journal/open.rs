@@ -60,7 +60,7 @@ pub enum OpenError {
     Newer(String),
     #[error(
         "{0}: this is not the master key that the database was used with; restore that key from a backup, or, where \
-         it is lost, accept this one: pointsman accept-key"
+         it is lost, accept this one: pointsman accept-key, with the same --config and environment"
     )]
     AnotherKey(String),
     #[error(

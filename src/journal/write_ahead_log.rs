@@ -28,6 +28,10 @@ const COPY_EVERY: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Until the writer tries again where a snapshot was in the way.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(250);
+/// Until the writer looks again after a look that did not end in time.
+const SLOW_PAUSE: Duration = Duration::from_secs(10);
+/// How long the writer waits for the task to end its copying.
+const COPY_PATIENCE: Duration = Duration::from_millis(500);
 /// How often trouble with the log is told.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
@@ -118,6 +122,8 @@ impl WriteAheadLog {
         let Some(copier) = &self.copier else {
             return;
         };
+        // Also where this does not end in time.
+        *locked(&self.next_look) = Some(self.clock.instant() + SLOW_PAUSE);
         let pause = match self.shorten(&copier.shared, writer).await {
             Ok(pause) => pause,
             Err(error) => {
@@ -140,13 +146,13 @@ impl WriteAheadLog {
             return Ok(LOOK_EVERY);
         }
         // Else two copy at once, of which SQLite refuses one.
-        let _copying = if used.bytes >= HUGE_BYTES {
-            shared.copying.lock().await
+        let patience = if used.bytes >= HUGE_BYTES {
+            COPY_PATIENCE
         } else {
-            match shared.copying.try_lock() {
-                Ok(copying) => copying,
-                Err(_) => return Ok(LOOK_EVERY),
-            }
+            Duration::ZERO
+        };
+        let Ok(_copying) = tokio::time::timeout(patience, shared.copying.lock()).await else {
+            return Ok(LOOK_EVERY);
         };
         let used = checkpoint(writer, "PASSIVE").await?;
         Ok(if used.left == 0 {

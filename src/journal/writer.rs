@@ -96,7 +96,10 @@ impl Writer {
             if self.gathered.is_stopping() {
                 self.end_slow_effects().await;
             }
-            if let Some(reply) = self.gathered.take_stop() {
+            // Without a connection there may be a batch in doubt, which is resolved first.
+            if self.connection.is_some()
+                && let Some(reply) = self.gathered.take_stop()
+            {
                 stopped = Some(reply);
                 break;
             }
@@ -181,9 +184,10 @@ impl Writer {
         let Some(connection) = self.connection.clone() else {
             return;
         };
-        // One that does not end has the connection.
+        // What does not end keeps the connection, of which the next transaction tells.
         if timeout(TRANSACTION_TIMEOUT, connection.tend()).await.is_err() {
-            self.lose_connection("the write-ahead log could not be copied in time");
+            let seconds = TRANSACTION_TIMEOUT.as_secs();
+            log::warn!(seconds; "the storage is slow: what is due between two transactions does not end in time");
         }
     }
 
@@ -204,12 +208,13 @@ impl Writer {
                 log::error!(error:%; "the housekeeping was refused");
                 engine_clock::EVERY
             }
-            Outcome::Unknown | Outcome::NotBegun => {
+            outcome @ (Outcome::Unknown | Outcome::NotBegun) => {
                 self.lose_connection("the housekeeping failed");
-                // What it commits on the next connection tells that this was one loss and not the first of many.
-                match self.outage.is_first() {
-                    true => Duration::ZERO,
-                    false => engine_clock::EVERY,
+                // Where it could not begin, what it commits on the next connection tells that this was one loss and
+                // not the first of many. Where it has failed itself it may fail again, and take seconds for it.
+                match outcome {
+                    Outcome::NotBegun if self.outage.is_first() => Duration::ZERO,
+                    _ => engine_clock::EVERY,
                 }
             }
         };

@@ -189,6 +189,13 @@ impl<M: Means> DeliveryActor<M> {
         }
     }
 
+    /// A successor begins with a breaker that is closed: what comes due then is attempted at once.
+    fn tell_of_end(&self) {
+        if let (Some(lane), ChildEnd::Idle(_) | ChildEnd::Closed) = (&self.lane, &self.end) {
+            self.tell_of_breaker(lane.breaker(), BreakerState::Closed);
+        }
+    }
+
     /// Into the log, where the step has opened or closed it.
     fn tell_of_breaker(&self, before: BreakerState, after: BreakerState) {
         let line = match (before, after) {

@@ -1,5 +1,7 @@
 //! What the command line does to a database while no server uses it.
 
+use std::io;
+
 use crate::{
     auth::{
         email::{Email, EmailError},
@@ -12,7 +14,7 @@ use crate::{
         role::GlobalRole,
     },
     http,
-    journal::{ChangeError, Journal, OpenError, Unreadable},
+    journal::{ChangeError, Journal, MasterKey as _, OpenError, Unreadable},
     server::{
         StartError, journal_settings,
         settings::{ConfiguredKey, master_key},
@@ -50,11 +52,32 @@ pub async fn migrate(config: &Config) -> Result<(), AdminError> {
 /// away: what the key does not open is shown by the API until it is set anew.
 ///
 /// # Errors
-/// See [`OpenError`] and [`StartError`].
-pub async fn accept_key(config: &Config) -> Result<Unreadable, AdminError> {
+/// See [`OpenError`] and [`StartError`]; where there is no database nothing is made.
+pub async fn accept_key(config: &Config) -> Result<AcceptedKey, AdminError> {
     let journal = journal_settings(config)?;
-    let key = master_key(config)?;
-    Ok(crate::journal::accept_key(&journal.url, &ConfiguredKey::new(config, &key)).await?)
+    if let Some(path) = journal.url.file().filter(|path| !path.exists()) {
+        return Err(StartError::File {
+            what: "there is no database",
+            path,
+            source: io::Error::other("give the command the server's own --config and environment"),
+        }
+        .into());
+    }
+    let key = ConfiguredKey::new(config, &master_key(config)?);
+    let unreadable = crate::journal::accept_key(&journal.url, &key).await?;
+    Ok(AcceptedKey {
+        origin: key.origin().to_owned(),
+        unreadable,
+    })
+}
+
+/// A master key that the database is used with from now on.
+#[derive(Clone, Debug)]
+pub struct AcceptedKey {
+    /// The setting or the file that it comes from.
+    pub origin: String,
+    /// What it does not open.
+    pub unreadable: Unreadable,
 }
 
 /// Adds a user who can sign in.

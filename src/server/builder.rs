@@ -6,7 +6,9 @@ use super::{
     Server, StartError,
     limits::Limits,
     logging,
-    settings::{journal_settings, master_key, router_settings, warn_of_no_effect, with_key},
+    settings::{
+        journal_settings, master_key, router_settings, warn_of_no_effect, warn_of_shared_key, with_key,
+    },
 };
 use crate::{
     chat::Chat,
@@ -175,6 +177,8 @@ impl RouterBuilder {
         let mut settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
         settings.in_process.watch = self.watch;
         warn_of_no_effect(&self.config);
-        Ok(EventRouter::start(settings, journal, self.clock).await?)
+        let router = EventRouter::start(settings, journal, self.clock).await?;
+        warn_of_shared_key(&self.config);
+        Ok(router)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
     journal::{DatabaseUrl, JournalSettings, MasterKey},
+    private_files,
     router::{
         InProcessSettings, OpenSecret, RouterSettings,
         external::{ExternalClientConfig, TrustError, tls_config_with},
@@ -76,6 +77,13 @@ impl MasterKey for ConfiguredKey {
 
     fn opens(&self, sealed: &str) -> bool {
         self.sealer.open(sealed).is_ok()
+    }
+}
+
+/// Says in the log where other local users may read the key's file.
+pub(super) fn warn_of_shared_key(config: &Config) {
+    if config.auth.cookie_key_bytes().is_none() {
+        private_files::warn_if_shared(&config.cookie_key_file());
     }
 }
 

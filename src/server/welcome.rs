@@ -47,10 +47,10 @@ fn first_steps(
     let mut text = format!("Pointsman listens on http://{address}\n\n");
     let password = match &made.generated_password {
         Some(password) => password.as_str(),
-        // As the shell that set it would write it; a password that was given is not repeated here.
+        // A password that was given is not repeated here.
         None => {
             text.push_str(&format!("The database was empty. An admin was made: {email}\n\n"));
-            "'\"$POINTSMAN__BOOTSTRAP__ADMIN_PASSWORD\"'"
+            "<bootstrap.admin_password>"
         }
     };
     // Writing to a String cannot fail.

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::{BreakerCause, LaneConfig};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{attempt::AttemptResult, timestamp::Timestamp};
 
 /// The pause before the first probe; each probe that fails doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two probes, whatever the schedule.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The pause after a probe that the service itself failed on, see [`AttemptResult::may_be_of_the_event`]: the
+/// next delivery may well be taken, and there may be hundreds of such events before it.
+const ANSWERED_PAUSE: Duration = FIRST_PAUSE;
 /// A delivery is held at least so long, however short the schedule.
 const SHORTEST_HOLD: Duration = Duration::from_secs(10 * 60);
 /// The pauses of so many probes fit into the time for which a delivery is held.
@@ -139,12 +142,17 @@ impl Breaker {
     }
 
     /// An attempt ended without a sign of life. True if that has opened the breaker.
-    pub(super) fn failed(&mut self, now: Timestamp, cause: impl FnOnce() -> BreakerCause) -> bool {
+    pub(super) fn failed(&mut self, result: &AttemptResult, now: Timestamp) -> bool {
         self.failures = self.failures.saturating_add(1);
         if let Some(open) = &mut self.open {
             if let Some(source) = open.probing.take() {
-                open.cause = cause();
-                open.pace(source).grow(self.times.longest_pause, now);
+                open.cause = BreakerCause::of(result);
+                let longest = if result.may_be_of_the_event() {
+                    ANSWERED_PAUSE
+                } else {
+                    self.times.longest_pause
+                };
+                open.pace(source).grow(longest, now);
             }
             return false;
         }
@@ -157,7 +165,7 @@ impl Breaker {
         };
         self.open = Some(Open {
             since: now,
-            cause: cause(),
+            cause: BreakerCause::of(result),
             events: pace,
             retries: pace,
             probing: None,

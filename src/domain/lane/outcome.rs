@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptResult, BreakerCause, Command, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, SlotState,
-    Stage, retries::Busy,
+    AttemptResult, Command, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, SlotState, Stage,
+    retries::Busy,
 };
 use crate::domain::{
     attempt::{DeadLetterReason, DeliveryKind, Verdict},
@@ -104,7 +104,7 @@ impl Lane {
         }
         if result.shows_life() {
             self.breaker.reset();
-        } else if self.breaker.failed(now, || BreakerCause::of(result)) {
+        } else if self.breaker.failed(result, now) {
             // A service that comes back is met as gently as one that nobody has met yet.
             self.concurrency = self.config.initial_concurrency.clamp(1, self.config.concurrency);
         }

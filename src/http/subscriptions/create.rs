@@ -47,6 +47,7 @@ pub(super) async fn create(
     // It is subscribed by now, whatever can be read of it.
     let listed = store::subscriptions::list(state.router.reader(), workspace, installation.id).await;
     let stored = listed
+        .inspect_err(|error| log::warn!(error:%; "a subscription that was made cannot be read"))
         .unwrap_or_default()
         .into_iter()
         .find(|stored| stored.id == id);

@@ -83,3 +83,21 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+on_both_engines!(
+    async fn a_stop_that_comes_with_the_loss_waits_for_what_is_written_once_more(scratch: Scratch) {
+        let workspace = scratch.workspace();
+        for round in 1..=3 {
+            let journal = scratch.open().await;
+            scratch.cut_connections(&journal).await;
+            let event = new_event();
+            // Both are there when the writer wakes up.
+            let answer = kit::append(&journal, workspace, vec![event.clone()]);
+            journal.stop().await;
+            assert_eq!(answer.await.unwrap(), recorded(&event), "round {round}");
+        }
+        let journal = scratch.open().await;
+        assert_eq!(kit::places(&journal, workspace).await, [1, 2, 3]);
+        journal.stop().await;
+    }
+);

@@ -1,6 +1,9 @@
 //! One batch: from what was gathered to its answers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use sea_orm::DbErr;
 use tokio::time::timeout;
@@ -18,6 +21,9 @@ use crate::{
         storage::{Connection, Outcome},
     },
 };
+
+/// What must be left of the time of publishers for their batch to be written once more.
+const ENOUGH_TO_WRITE: Duration = Duration::from_millis(500);
 
 impl Writer {
     /// Commits the batch, halving it around a culprit where the database refuses some of its data.
@@ -51,14 +57,20 @@ impl Writer {
         }
     }
 
-    /// A batch that is written once more has what is left of the time of its publishers.
+    /// A batch is written once more only while there is time for that; its publishers are refused else, of whose events
+    /// it is known that they are not recorded.
     async fn write_in_time(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
-        let Some(until) = batch.again_until else {
-            return self.write_batch(batch).await;
-        };
-        let left = until.saturating_duration_since(self.clock.instant());
-        let written = timeout(left, self.write_batch(batch)).await;
-        written.unwrap_or(Outcome::Unknown)
+        let now = self.clock.instant();
+        if batch
+            .again_until
+            .is_some_and(|until| until.saturating_duration_since(now) < ENOUGH_TO_WRITE)
+        {
+            for staged in std::mem::take(batch).appends {
+                self.refuse_append(staged.append, StorageUnavailable.into());
+            }
+            return Outcome::Committed(());
+        }
+        self.write_batch(batch).await
     }
 
     async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {

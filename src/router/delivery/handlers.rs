@@ -34,6 +34,9 @@ impl<M: Means> Actor for DeliveryActor<M> {
     fn stopped(&mut self, _: &mut Self::Context) {
         // Runs while a panic unwinds, too: nothing here can panic.
         let panicked = std::thread::panicking();
+        if !panicked {
+            self.tell_of_end();
+        }
         self.origin.parent.do_send(ChildStopped {
             installation_id: self.view.id(),
             incarnation: self.origin.incarnation,

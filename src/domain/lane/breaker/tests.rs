@@ -1,5 +1,8 @@
 use super::*;
-use crate::domain::retry_schedule::RetrySchedule;
+use crate::domain::{
+    attempt::{AttemptOutcome, Verdict},
+    retry_schedule::RetrySchedule,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -12,8 +15,21 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(0) + Duration::from_secs(seconds)
 }
 
+fn failure(status: u16) -> AttemptResult {
+    AttemptResult {
+        outcome: AttemptOutcome::Http5xx,
+        verdict: Verdict::Retry { retry_after: None },
+        http_status: Some(status),
+        duration: Duration::ZERO,
+        error: None,
+        response: None,
+        disable: false,
+        retry_schedule: None,
+    }
+}
+
 fn fail(breaker: &mut Breaker, now: Timestamp) -> bool {
-    breaker.failed(now, BreakerCause::default)
+    breaker.failed(&failure(503), now)
 }
 
 /// A breaker that has opened at 0 s.
@@ -98,22 +114,40 @@ fn it_pauses_from_a_failed_probe_until_the_next() {
 }
 
 #[test]
-fn it_remembers_the_failure_that_opened_it_and_then_that_of_the_latest_probe() {
-    let cause = |status| {
-        move || BreakerCause {
-            status: Some(status),
-            error: None,
+fn a_probe_that_the_service_itself_fails_on_is_soon_followed_by_the_next() {
+    for (status, pauses) in [
+        (500, [1, 1, 1]),
+        (502, [2, 4, 8]),
+        (503, [2, 4, 8]),
+        (504, [2, 4, 8]),
+        (599, [1, 1, 1]),
+    ] {
+        let mut breaker = opened();
+        for pause in pauses {
+            breaker.started(Source::Events);
+            breaker.failed(&failure(status), at(100));
+            assert_eq!(next(&breaker)[0], Some(at(100 + pause)), "{status}");
         }
-    };
-    let mut breaker = Breaker::new(Some(2), TIMES);
-    breaker.failed(at(0), cause(500));
-    assert_eq!(breaker.cause(), None);
-    breaker.failed(at(0), cause(501));
-    breaker.failed(at(0), cause(502));
-    assert_eq!(breaker.cause(), Some(&cause(501)()));
+    }
+    let mut breaker = opened();
+    (0..5).for_each(|_| probe_fails(&mut breaker, Source::Events, at(100)));
     breaker.started(Source::Events);
-    breaker.failed(at(1), cause(503));
-    assert_eq!(breaker.cause(), Some(&cause(503)()));
+    breaker.failed(&failure(500), at(200));
+    assert_eq!(next(&breaker)[0], Some(at(201)), "it answers again");
+}
+
+#[test]
+fn it_remembers_the_failure_that_opened_it_and_then_that_of_the_latest_probe() {
+    let cause = |status| BreakerCause::of(&failure(status));
+    let mut breaker = Breaker::new(Some(2), TIMES);
+    breaker.failed(&failure(500), at(0));
+    assert_eq!(breaker.cause(), None);
+    breaker.failed(&failure(501), at(0));
+    breaker.failed(&failure(502), at(0));
+    assert_eq!(breaker.cause(), Some(&cause(501)));
+    breaker.started(Source::Events);
+    breaker.failed(&failure(503), at(1));
+    assert_eq!(breaker.cause(), Some(&cause(503)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     model::{self, Step},
-    world::{Answer, BUSY, REFUSED},
+    world::{Answer, BROKEN, BUSY, REFUSED},
     *,
 };
 use crate::domain::{attempt::DeadLetterReason, lane::BreakerState};
@@ -40,8 +40,11 @@ fn live(world: &mut World, time: Duration, bad: i64) {
 }
 
 fn answer(seq: Seq, bad: i64) -> Answer {
-    let verdict = if seq <= Seq::new(bad) { FAILED } else { DELIVERED };
-    verdict.into()
+    if seq <= Seq::new(bad) {
+        BROKEN
+    } else {
+        DELIVERED.into()
+    }
 }
 
 /// The breaker is open, and something is left to probe with.
@@ -125,7 +128,7 @@ fn the_letter_of_a_held_delivery_names_the_cause() {
     let error = untried.last_error.unwrap();
     assert_eq!(
         error,
-        "held by the open breaker since 1970-01-01T00:16:40.000Z: answered 500"
+        "held by the open breaker since 1970-01-01T00:16:40.000Z: answered 503"
     );
     let tried = world
         .letters
@@ -133,7 +136,7 @@ fn the_letter_of_a_held_delivery_names_the_cause() {
         .find(|letter| letter.reason == DeadLetterReason::BreakerOpen && letter.attempts == 1);
     let error = tried.unwrap().last_error.clone().unwrap();
     assert!(
-        error.ends_with(": answered 500; its own last attempt: answered 500"),
+        error.ends_with(": answered 503; its own last attempt: answered 503"),
         "{error}"
     );
 }
@@ -170,6 +173,24 @@ fn with_a_short_schedule_no_good_event_dies_of_those_that_fail() {
         .map(|letter| letter.reason.as_str())
         .collect();
     assert_eq!((world.letters.len(), reasons), (25, ["RETRIES_EXHAUSTED"].into()));
+}
+
+/// Far more than are in flight when the breaker opens, so that most of them are probes.
+#[test]
+fn hundreds_of_events_that_fail_in_a_row_kill_no_good_one_behind_them() {
+    let mut world = breaking(20, &[1, 2, 4]);
+    publish(&mut world, 300);
+    live(&mut world, SECOND, 300);
+    assert!(is_open(&world));
+    publish(&mut world, 30);
+    live(&mut world, 610 * SECOND, 300);
+    assert_eq!(world.received.len(), 30);
+    let reasons: BTreeSet<_> = world
+        .letters
+        .values()
+        .map(|letter| letter.reason.as_str())
+        .collect();
+    assert!(reasons.is_subset(&["RETRIES_EXHAUSTED"].into()), "{reasons:?}");
 }
 
 /// Nothing but retries that fail again has come for long, so that the breaker's pause for them is long.
@@ -272,7 +293,7 @@ proptest! {
     fn a_few_events_that_fail_kill_no_other(
         config in model::config(),
         moments in prop::collection::vec((moment(), prop::bool::weighted(0.4)), 1..60),
-        answer in prop_oneof![Just(Answer::from(FAILED)), Just(REFUSED), Just(BUSY)],
+        answer in prop_oneof![Just(Answer::from(FAILED)), Just(BROKEN), Just(REFUSED), Just(BUSY)],
     ) {
         let mut world = World::new(LaneConfig {
             ordered: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{Answer, BUSY, FAILED, GONE, REFUSED, World};
+use super::world::{Answer, BROKEN, BUSY, FAILED, GONE, REFUSED, World};
 use crate::domain::{
     attempt::{DeadLetterReason, Verdict},
     lane::{LaneConfig, LaneLimits, LaneMode},
@@ -51,6 +51,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         1 => Just(GONE.into()),
         1 => Just(REFUSED),
         1 => Just(BUSY),
+        1 => Just(BROKEN),
         1 => Just(aborted),
     ]
 }

@@ -59,8 +59,7 @@ impl From<Verdict> for Answer {
     fn from(verdict: Verdict) -> Self {
         let status = match verdict {
             Verdict::Delivered => 200,
-            Verdict::Retry { retry_after: None } => 500,
-            Verdict::Retry { retry_after: Some(_) } => 503,
+            Verdict::Retry { .. } => 503,
             Verdict::GiveUp(_) => 410,
         };
         Self { verdict, status }
@@ -74,6 +73,14 @@ impl Answer {
             Verdict::Retry { .. } => {
                 (400..500).contains(&self.status) && ![408, 425, 429].contains(&self.status)
             }
+        }
+    }
+
+    /// The longest pause of a breaker after a probe with this answer.
+    pub(super) fn longest_pause(&self, of: Duration) -> Duration {
+        match self.status {
+            500 | 501 | 505.. => of.min(Duration::from_secs(1)),
+            _ => of,
         }
     }
 
@@ -102,6 +109,11 @@ pub(super) fn result(answer: impl Into<Answer>) -> AttemptResult {
 
 pub(super) const FAILED: Verdict = Verdict::Retry { retry_after: None };
 pub(super) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
+/// The service itself fails, perhaps on this event alone.
+pub(super) const BROKEN: Answer = Answer {
+    verdict: FAILED,
+    status: 500,
+};
 /// A 4xx that is tried again.
 pub(super) const REFUSED: Answer = Answer {
     verdict: FAILED,

@@ -91,7 +91,7 @@ impl Rules {
             Some(open) => {
                 if let Some(source) = probe {
                     let (pause, _) = open.paces[&source];
-                    let pause = (pause * 2).min(self.times.longest_pause);
+                    let pause = (pause * 2).min(answer.longest_pause(self.times.longest_pause));
                     open.paces.insert(source, (pause, now));
                     open.cause = answer.clone();
                 }
