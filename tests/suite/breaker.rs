@@ -114,7 +114,7 @@ async fn failing_events_do_not_stop_the_rest(engine: Engine) {
 async fn what_is_published_after_the_recovery_arrives_however_short_the_schedule(engine: Engine) {
     let app = TestApp::with(engine, |settings| settings.retrying_after(&["500ms", "500ms"])).await;
     let workspace = app.workspace("acme").await;
-    let service = Service::behaving(Behavior::status(500)).await;
+    let service = Service::behaving(Behavior::status(503)).await;
     let crm = install(&workspace, &service).await;
     workspace.publish_many(GOOD, 40).await;
     // Until the pause has grown longer than the schedule takes there is always something to probe with.
