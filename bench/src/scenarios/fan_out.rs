@@ -23,9 +23,9 @@ const CONNECTIONS: usize = 64;
 const DELIVERIES_PER_SECOND: u64 = 12_000;
 /// Events of a run in which nothing is delivered. They are published by one connection: what is written for an event
 /// depends on how many share its commit.
-const HELD_EVENTS: u64 = 500;
+const HELD_EVENTS: u64 = 100;
 /// SQLite begins its log anew now and then; what was measured then is measured again.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
 const SETTLED: Duration = Duration::from_millis(500);
 
 const EVENTS: &str = "events/s";
