@@ -142,8 +142,8 @@ fn accepted(AcceptedKey { origin, unreadable }: AcceptedKey) -> String {
             format!("the master key of {origin} is accepted; it opens every secret and header that is stored")
         }
         extensions => format!(
-            "the master key of {origin} is accepted. It does not open the secrets or headers of {} in {}. Set them anew: \
-             POST …/extensions/{{id}}/rotate-secret, and PATCH with headers",
+            "the master key of {origin} is accepted. It does not open the secrets or headers of {} in {}. Set them \
+             anew: POST …/extensions/{{id}}/rotate-secret, and PATCH with headers",
             plural(extensions, "extension"),
             plural(unreadable.workspaces, "workspace"),
         ),

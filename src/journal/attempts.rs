@@ -90,7 +90,8 @@ impl AttemptBuffer {
         (!rows.is_empty()).then_some(Piece { rows, was_lost })
     }
 
-    /// The database refuses a row of the piece. Halves it, until the culprit stands alone, and returns what is given up.
+    /// The database refuses a row of the piece. Halves it, until the culprit stands alone, and returns what is
+    /// given up.
     pub(super) fn refused(&mut self, mut piece: Piece) -> Vec<AttemptRecord> {
         self.refusals += 1;
         if piece.rows.len() == 1 || self.refusals > MOST_REFUSALS {
