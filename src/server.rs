@@ -185,7 +185,8 @@ impl Server {
     }
 
     /// Tells where the server is, as [`Server::welcome`] does, and runs until SIGTERM or SIGINT, also one that came
-    /// since [`ServerBuilder::start`] began, then stops in order: no more publishes, no more connections, what is in flight finished and durable.
+    /// since [`ServerBuilder::start`] began, then stops in order: no more publishes, no more connections, what is in
+    /// flight finished and durable.
     ///
     /// # Errors
     /// When nothing can be accepted any longer, or the journal has ended by itself: then only a new process can
