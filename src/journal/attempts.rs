@@ -38,7 +38,7 @@ pub(super) struct AttemptBuffer {
 pub(super) struct Piece {
     pub(super) rows: Vec<AttemptRecord>,
     /// It was lost with a connection before.
-    was_lost: bool,
+    pub(super) was_lost: bool,
 }
 
 impl AttemptBuffer {

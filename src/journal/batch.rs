@@ -107,7 +107,6 @@ impl Batch {
                 },
                 Self {
                     settlements,
-                    again_until,
                     ..Self::default()
                 },
             );

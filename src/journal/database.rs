@@ -15,7 +15,12 @@ use sea_orm::{
     },
 };
 
-use super::{claim::Part, reader::Reader, work_guard::WorkGuard, write_ahead_log::BOUND_BYTES};
+use super::{
+    claim::Part,
+    reader::{Gate, Reader},
+    work_guard::WorkGuard,
+    write_ahead_log::BOUND_BYTES,
+};
 
 /// Prepared statements of a connection that are kept: the writer has some 50 texts for each table that it fills.
 const STATEMENTS: usize = 256;
@@ -89,8 +94,8 @@ impl DatabaseUrl {
         }
     }
 
-    /// The pool for reads.
-    pub(super) fn reader(&self, max_connections: u32) -> Reader {
+    /// The pool for reads, which go through the gate.
+    pub(super) fn reader(&self, max_connections: u32, gate: Gate) -> Reader {
         let pool = match self {
             Self::Sqlite(options) => SqlitePoolOptions::new()
                 .max_connections(max_connections)
@@ -104,7 +109,7 @@ impl DatabaseUrl {
                 .connect_lazy_with((**options).clone().options(SESSION).options(READER_SESSION))
                 .into(),
         };
-        Reader::over(pool)
+        Reader::over(pool, gate)
     }
 
     /// The connection that copies SQLite's write-ahead log into the database file.

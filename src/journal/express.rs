@@ -17,6 +17,7 @@ use super::{
     command::AttemptRecord,
     database::is_fault_of_the_data,
     storage::Outcome,
+    write_ahead_log::{Frames, Mode},
 };
 use crate::domain::event::PlatformEvent;
 
@@ -24,7 +25,7 @@ use crate::domain::event::PlatformEvent;
 const ATTEMPT_ROW: &str = "ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
      handler, kind, number, outcome, http_status, duration_ms, error, response, attempted_at)";
 const ATTEMPT_COLUMNS: usize = 13;
-/// What was lost with its connection is written again, and may have been recorded.
+/// For what was lost with its connection and is written again: it may have been recorded.
 const ONCE: &str = "ON CONFLICT (event_id, installation_id, id) DO NOTHING";
 
 /// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
@@ -40,7 +41,27 @@ enum Driver {
 enum Rows<'a> {
     Events(&'a [&'a PlatformEvent]),
     Cursors(&'a [Cursor]),
-    Attempts(&'a [AttemptRecord]),
+    Attempts(&'a [AttemptRecord], Writing),
+}
+
+/// Whether rows of the history are written for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Writing {
+    First,
+    Again,
+}
+
+impl Writing {
+    pub(super) fn of(is_again: bool) -> Self {
+        if is_again { Self::Again } else { Self::First }
+    }
+
+    fn conflict(self) -> &'static str {
+        match self {
+            Self::First => "",
+            Self::Again => ONCE,
+        }
+    }
 }
 
 impl Express {
@@ -70,12 +91,28 @@ impl Express {
         &self,
         pool: &DatabaseConnection,
         rows: &[AttemptRecord],
+        writing: Writing,
     ) -> Outcome<(), DbErr> {
         self.run(pool, async |driver| match driver {
-            Driver::Sqlite(connection, texts) => sqlite::write_attempts(connection, texts, rows).await,
-            Driver::Postgres(connection) => postgres::write_attempts(connection, rows).await,
+            Driver::Sqlite(connection, texts) => {
+                sqlite::write_attempts(connection, texts, rows, writing).await
+            }
+            Driver::Postgres(connection) => postgres::write_attempts(connection, rows, writing).await,
         })
         .await
+    }
+
+    /// Runs a checkpoint of SQLite's write-ahead log in this mode.
+    pub(super) async fn checkpoint(&self, pool: &DatabaseConnection, mode: Mode) -> Result<Frames, DbErr> {
+        let mut held = self.0.lock().await;
+        let driver = match &mut *held {
+            Some(driver) => driver,
+            none => none.insert(take(pool).await?),
+        };
+        match driver {
+            Driver::Sqlite(connection, _) => sqlite::checkpoint(connection, mode).await,
+            Driver::Postgres(_) => Err(DbErr::Custom("PostgreSQL looks after its own log".to_owned())),
+        }
     }
 
     async fn run(

@@ -35,14 +35,42 @@ const ID: i32 = 1;
 /// Installations that are held in memory at a time.
 const PAGE: u64 = 500;
 
-/// Refuses another key than that of the stored check value. Where none is stored, as in a database of an earlier
-/// version, the key must open one of the sealed texts, if there are any, and its value is stored.
-pub(super) async fn check(connection: &DatabaseConnection, key: &dyn MasterKey) -> Result<(), OpenError> {
-    let is_right = match stored(connection).await? {
-        Some(value) => return known(key.is_check_value(&value), key),
-        None => opens_any(connection, key).await?,
-    };
-    known(is_right, key)?;
+/// What the tables of a database, perhaps of an earlier version, tell of a key that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The stored check value is its own.
+    Stored,
+    /// None is stored; it opens what is sealed, if anything is.
+    Fitting,
+    /// There are no such tables.
+    Nothing,
+}
+
+/// Looks before the migrations. Refuses another key than that of the stored check value; where none is stored, as in
+/// a database of an earlier version, the key must open one of the sealed texts, if there are any.
+pub(super) async fn look(connection: &DatabaseConnection, key: &dyn MasterKey) -> Result<Found, OpenError> {
+    // An error is a table that is not there yet, or will be told by the migrations.
+    if let Ok(Some(value)) = stored(connection).await {
+        known(key.is_check_value(&value), key)?;
+        return Ok(Found::Stored);
+    }
+    match opens_any(connection, key).await {
+        Ok(is_right) => known(is_right, key).map(|()| Found::Fitting),
+        Err(_) => Ok(Found::Nothing),
+    }
+}
+
+/// Ends after the migrations what [`look`] has begun: a value that is not stored yet is.
+pub(super) async fn check(
+    connection: &DatabaseConnection,
+    key: &dyn MasterKey,
+    found: Found,
+) -> Result<(), OpenError> {
+    match found {
+        Found::Stored => return Ok(()),
+        Found::Fitting => {}
+        Found::Nothing => known(opens_any(connection, key).await?, key)?,
+    }
     Ok(store(connection, key).await?)
 }
 

@@ -25,7 +25,7 @@ use super::{
     idempotency::KeysInProgress,
     key_check::{self, MasterKey, Unreadable},
     notice::NoticeSink,
-    reader::Reader,
+    reader::{Gate, Reader},
     recovery,
     sql_storage::{Parts, SqlReader, SqlStorage, guard},
     storage::{Connection, LogReader, Storage},
@@ -184,18 +184,16 @@ async fn start(
         clock,
         url: settings.url,
     };
-    let (connection, work_guard) = prepare(&parts).await?;
-    if let Some(key) = &settings.master_key {
-        key_check::check(&connection, &**key).await?;
-    }
+    let (connection, work_guard) = prepare(&parts, settings.master_key.as_deref()).await?;
     let last_generation = catch_up(&connection, &parts).await?;
     // Only now: a start that is refused says why in one line.
     claim.iter().for_each(FileClaim::warn_if_shared);
+    let gate = Gate::default();
     let parts = Parts {
-        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, parts.clock)),
+        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, gate.clone(), parts.clock)),
         ..parts
     };
-    let reader = parts.url.reader(settings.max_connections);
+    let reader = parts.url.reader(settings.max_connections, gate);
     let log = Arc::new(SqlReader {
         database: reader.clone(),
         corrupt: Arc::clone(&parts.corrupt),
@@ -259,28 +257,41 @@ async fn alone<T>(
         aside: None,
         clock: Clock,
     };
-    let (connection, _) = prepare(&parts).await?;
+    let (connection, _) = prepare(&parts, None).await?;
     let done = work(&connection).await?;
     claim::release(&connection).await;
     connection.close().await?;
     Ok(done)
 }
 
-/// A connection that holds the claim, to a database of this version.
-async fn prepare(parts: &Parts) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
+/// A connection that holds the claim, to a database of this version that is used with this key.
+async fn prepare(
+    parts: &Parts,
+    key: Option<&dyn MasterKey>,
+) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     refuse_encoding(&connection).await?;
     claim::take_on(&connection).await?;
-    migrate_on(&connection).await?;
+    migrate_on(&connection, key).await?;
     Ok((connection, work_guard))
 }
 
 /// Each migration is a transaction of its own, with its row in `seaql_migrations`: a process that is killed leaves
 /// all of one or nothing of it, and the next start goes on from there.
-pub(super) async fn migrate_on(connection: &DatabaseConnection) -> Result<(), OpenError> {
+///
+/// Where the database is used with another key nothing is migrated: the version that was there before can go on.
+pub(super) async fn migrate_on(
+    connection: &DatabaseConnection,
+    key: Option<&dyn MasterKey>,
+) -> Result<(), OpenError> {
     refuse_newer(connection).await?;
-    Ok(Migrator::up(connection, None).await?)
+    let Some(key) = key else {
+        return Ok(Migrator::up(connection, None).await?);
+    };
+    let found = key_check::look(connection, key).await?;
+    Migrator::up(connection, None).await?;
+    key_check::check(connection, key, found).await
 }
 
 /// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest

@@ -1,12 +1,15 @@
 //! The pool for reads, with a bound on every read: a server that has stopped answering leaves nobody waiting.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult,
     Statement, prelude::async_trait::async_trait,
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::timeout,
+};
 
 /// The longest that a read takes, the wait for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,44 +17,100 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read. Every statement ends within 5 s, with [`DbErr::ConnectionAcquire`] where the
 /// database does not answer.
 #[derive(Clone, Debug)]
-pub struct Reader(DatabaseConnection);
+pub struct Reader {
+    pool: DatabaseConnection,
+    gate: Gate,
+}
+
+/// What every read goes through. Closed for a moment, it keeps new reads waiting until those under way have ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate(Arc<RwLock<()>>);
+
+impl Gate {
+    async fn pass(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.read().await
+    }
+
+    /// Waits until nobody reads, and keeps new reads waiting as long as what it returns lives. None where reads under
+    /// way take longer than `patience`; then all go on.
+    pub(super) async fn close(&self, patience: Duration) -> Option<RwLockWriteGuard<'_, ()>> {
+        timeout(patience, self.0.write()).await.ok()
+    }
+}
 
 impl Reader {
-    pub(super) const fn over(pool: DatabaseConnection) -> Self {
-        Self(pool)
+    pub(super) const fn over(pool: DatabaseConnection, gate: Gate) -> Self {
+        Self { pool, gate }
     }
 
     pub(super) async fn close(&self) -> Result<(), DbErr> {
-        bounded(self.0.clone().close()).await
+        self.bounded(self.pool.clone().close()).await
+    }
+
+    async fn bounded<T>(&self, read: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let read = async {
+            let _passed = self.gate.pass().await;
+            read.await
+        };
+        match timeout(READ_TIMEOUT, read).await {
+            Ok(result) => result,
+            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+        }
     }
 }
 
 #[async_trait]
 impl ConnectionTrait for Reader {
     fn get_database_backend(&self) -> DbBackend {
-        self.0.get_database_backend()
+        self.pool.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        bounded(self.0.execute_raw(statement)).await
+        self.bounded(self.pool.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        bounded(self.0.execute_unprepared(sql)).await
+        self.bounded(self.pool.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        bounded(self.0.query_one_raw(statement)).await
+        self.bounded(self.pool.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        bounded(self.0.query_all_raw(statement)).await
+        self.bounded(self.pool.query_all_raw(statement)).await
     }
 }
 
-async fn bounded<T>(read: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-    match timeout(READ_TIMEOUT, read).await {
-        Ok(result) => result,
-        Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_to_a_closed_gate_waits_until_it_is_open() {
+        let gate = Gate::default();
+        let closed = gate.close(PATIENCE).await.unwrap();
+        let mut read = std::pin::pin!(gate.pass());
+        assert!(read.as_mut().now_or_never().is_none());
+        drop(closed);
+        assert!(read.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_takes_its_time_keeps_others_waiting_no_longer_than_the_patience() {
+        let gate = Gate::default();
+        let _long = gate.pass().await;
+        let closing = gate.close(PATIENCE);
+        let others = async {
+            tokio::task::yield_now().await;
+            timeout(PATIENCE, gate.pass()).await.is_ok()
+        };
+        let (closed, passed) = tokio::join!(closing, others);
+        assert!(closed.is_none());
+        assert!(passed);
     }
 }

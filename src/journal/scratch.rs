@@ -94,6 +94,15 @@ impl Scratch {
         }
     }
 
+    /// Another database of the same engine.
+    pub(crate) async fn another(&self) -> Self {
+        if self.folder.as_os_str().is_empty() {
+            Self::postgres().await
+        } else {
+            Self::sqlite()
+        }
+    }
+
     pub(crate) fn settings(&self) -> JournalSettings {
         JournalSettings {
             url: DatabaseUrl::parse(&self.url).unwrap(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
 
-use super::{Journal, NoticeSink, Reader, open::Writing};
+use super::{Journal, NoticeSink, Reader, open::Writing, reader::Gate};
 pub(crate) use super::{
     batch::Batch,
     change::{Change, InstallationWork},
@@ -38,7 +38,7 @@ impl Journal {
         };
         let (journal, writer) = Self::over(
             writing,
-            Reader::over(DatabaseConnection::default()),
+            Reader::over(DatabaseConnection::default(), Gate::default()),
             opened.log,
             notices,
             clock,

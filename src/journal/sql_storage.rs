@@ -15,7 +15,7 @@ use super::{
     database::DatabaseUrl,
     effects::{self, Aside, EffectOf, EffectThread, StagedEffect},
     engine_clock,
-    express::Express,
+    express::{Express, Writing},
     idempotency::{self, KeyName, StoredKey},
     installations::{self, InstallationView},
     letters,
@@ -282,15 +282,23 @@ impl Connection for SqlConnection {
         async move { recovery::places_of(self.connection().await, &ids).await }.boxed()
     }
 
-    fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>> {
-        self.express.write_attempts(&self.connection, rows).boxed()
+    fn write_attempts<'a>(
+        &'a self,
+        rows: &'a [AttemptRecord],
+        is_again: bool,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let writing = Writing::of(is_again);
+        self.express
+            .write_attempts(&self.connection, rows, writing)
+            .boxed()
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {
         async {
             let log = &self.parts.write_ahead_log;
             if log.is_due() {
-                log.tend(self.connection().await).await;
+                log.tend(|mode| self.express.checkpoint(&self.connection, mode).boxed())
+                    .await;
             }
         }
         .boxed()

@@ -112,8 +112,13 @@ pub(crate) trait Connection: Send + Sync {
     /// The places of those of the events that are in the log.
     fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
 
-    /// Writes rows of the history, in a transaction that need not wait for the disk.
-    fn write_attempts<'a>(&'a self, rows: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>>;
+    /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again`: they were lost with a
+    /// connection, and may have been recorded.
+    fn write_attempts<'a>(
+        &'a self,
+        rows: &'a [AttemptRecord],
+        is_again: bool,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>>;
 
     /// What is to be done between two batches to keep the storage in shape.
     fn tend(&self) -> BoxFuture<'_, ()>;

@@ -13,6 +13,7 @@ mod killed_migrations;
 mod migrations;
 mod outage;
 mod plans;
+mod scripted;
 mod settlements;
 mod time;
 

@@ -4,34 +4,56 @@
 //! the log anew once all of it is copied and no reader needs it. A task with a connection of its own copies; it blocks
 //! neither the writer nor readers. Under a load that never pauses the writer appends while the task copies, so that
 //! the task alone never has all of it copied. The writer therefore looks at the log between batches and, where it has
-//! become large, copies the little that is left itself. It never waits for a reader: while somebody keeps an old
-//! snapshot the log grows, and what bounds it then is the room on the disk (see `disk_watch`).
+//! become large, copies the little that is left itself.
+//!
+//! Reads that overlap without a pause would keep the log for ever, each as it was when it began. Where a log is
+//! kept so the task closes the [`Gate`] for a moment: the reads under way end, the writer copies what is left, and new
+//! reads need the log no longer. The writer itself never waits for a reader. While another process keeps an old
+//! snapshot, or reads of this one take longer than [`READERS_PATIENCE`] without a pause, the log grows, and what bounds
+//! it then is the room on the disk (see `disk_watch`).
 //!
 //! The file is written over, not cut off: pages within a file are on the disk sooner than those that make it longer.
 //! Only what is beyond [`BOUND_BYTES`] is cut off, with the first commit after the log was started anew.
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use tokio::sync::Notify;
 
-use super::database::DatabaseUrl;
+use super::{database::DatabaseUrl, reader::Gate};
 use crate::clock::Clock;
 
 /// How often the task copies where nobody asks for it.
 const COPY_EVERY: Duration = Duration::from_millis(500);
 /// How often the writer looks while it writes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Until the writer tries again where a snapshot was in the way.
-const SNAPSHOT_PAUSE: Duration = Duration::from_millis(250);
+/// Until the writer copies again where somebody has kept the log.
+const KEPT_PAUSE: Duration = Duration::from_millis(250);
+/// How long reads under way may take until new ones wait no longer for them.
+const READERS_PATIENCE: Duration = Duration::from_millis(200);
+/// The same where the log is beyond its bound.
+const READERS_LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the gate stays closed for the writer's look.
+const LOOK_PATIENCE: Duration = Duration::from_millis(100);
+/// Until the gate is closed again where that was in vain.
+const GATE_PAUSE: Duration = Duration::from_millis(500);
 /// Until the writer looks again after a look that did not end in time.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
 /// How long the writer waits for the task to end its copying.
-const COPY_PATIENCE: Duration = Duration::from_millis(500);
+const COPY_PATIENCE: Duration = Duration::from_millis(50);
+/// Until the writer tries again where that was in vain. With the patience less than [`TASK_PAUSE`], so that its turn
+/// comes once the task has ended what it copies.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How long the task rests where the writer has waited for it in vain.
+const TASK_PAUSE: Duration = Duration::from_millis(300);
 /// How often trouble with the log is told.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
@@ -42,6 +64,8 @@ const WORTHWHILE_BYTES: u64 = 4 * MIB;
 const LARGE_BYTES: u64 = 16 * MIB;
 /// What the writer copies of a large log: a few milliseconds of its time.
 const LITTLE_BYTES: u64 = 8 * MIB;
+/// For a log larger than this new reads wait for a moment: those under way may be what keeps it.
+const KEPT_BYTES: u64 = 24 * MIB;
 /// For a log larger than this the writer copies more, up to [`MUCH_BYTES`], and waits for the task's copying.
 const HUGE_BYTES: u64 = 32 * MIB;
 /// The most that the writer copies; more than [`HUGE_BYTES`], so that the bound holds whatever the task does. There is
@@ -58,6 +82,8 @@ pub(super) struct WriteAheadLog {
     clock: Clock,
     copier: Option<Copier>,
     next_look: Mutex<Option<Instant>>,
+    /// What was in the log when the writer had copied all of it; 0 where it has not.
+    copied_bytes: AtomicU64,
 }
 
 /// The task that copies, and how to reach it.
@@ -74,12 +100,33 @@ struct Shared {
     wanted: Notify,
     /// Held while pages are copied: SQLite lets one at a time, and refuses the other.
     copying: tokio::sync::Mutex<()>,
+    /// The writer has waited for the task in vain, and is to come before it.
+    is_writers_turn: AtomicBool,
+    /// The writer writes to a log that readers may keep.
+    is_long: AtomicBool,
+    /// Nobody reads: what the writer copies now is all that anybody needs of the log.
+    is_quiet: AtomicBool,
+    /// The writer has used the quiet.
+    used_quiet: Notify,
     told_at: Mutex<Option<Instant>>,
 }
 
+/// How SQLite is asked to copy the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Not at all: it only tells what is there.
+    Noop,
+    /// As much as no reader needs, without waiting for anybody.
+    Passive,
+}
+
+/// What SQLite answers: whether somebody else was at it, the frames of the log, and those copied; -1 where there is no
+/// log (sqlite.org/pragma.html).
+pub(super) type FramesRow = (i64, i64, i64);
+
 /// What is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Used {
+pub(super) struct Frames {
     bytes: u64,
     /// What of it is not copied.
     left: u64,
@@ -87,7 +134,7 @@ struct Used {
 
 impl WriteAheadLog {
     /// Starts the task where the engine is SQLite. Call it on the journal's runtime.
-    pub(super) fn keep(url: &DatabaseUrl, clock: Clock) -> Self {
+    pub(super) fn keep(url: &DatabaseUrl, gate: Gate, clock: Clock) -> Self {
         let (Some(file), Some(connection)) = (url.file(), url.checkpointer()) else {
             return Self::default();
         };
@@ -95,11 +142,18 @@ impl WriteAheadLog {
             clock,
             ..Shared::default()
         });
-        let task = tokio::spawn(copy_pages(connection, log_of(file), Arc::clone(&shared)));
+        let task = Task {
+            connection,
+            log: log_of(file),
+            gate,
+            next_closing: clock.instant(),
+            shared: Arc::clone(&shared),
+        };
+        let task = tokio::spawn(task.run());
         Self {
             clock,
             copier: Some(Copier { task, shared }),
-            next_look: Mutex::default(),
+            ..Self::default()
         }
     }
 
@@ -114,17 +168,21 @@ impl WriteAheadLog {
     /// on it.
     pub(super) fn is_due(&self) -> bool {
         let now = self.clock.instant();
-        self.copier.is_some() && locked(&self.next_look).is_none_or(|at| now >= at)
+        self.copier.as_ref().is_some_and(|copier| {
+            copier.shared.is_quiet.load(Ordering::Acquire)
+                || locked(&self.next_look).is_none_or(|at| now >= at)
+        })
     }
 
-    /// Looks at the log and sees to it that the next write starts a large one anew.
-    pub(super) async fn tend(&self, writer: &DatabaseConnection) {
+    /// Looks at the log and sees to it that the next write starts a large one anew. `checkpoint` runs one on the
+    /// writer's connection.
+    pub(super) async fn tend<'a>(&self, checkpoint: impl Fn(Mode) -> BoxFuture<'a, Result<Frames, DbErr>>) {
         let Some(copier) = &self.copier else {
             return;
         };
         // Also where this does not end in time.
         *locked(&self.next_look) = Some(self.clock.instant() + SLOW_PAUSE);
-        let pause = match self.shorten(&copier.shared, writer).await {
+        let pause = match self.shorten(&copier.shared, checkpoint).await {
             Ok(pause) => pause,
             Err(error) => {
                 copier
@@ -137,29 +195,49 @@ impl WriteAheadLog {
     }
 
     /// Returns when to look again.
-    async fn shorten(&self, shared: &Shared, writer: &DatabaseConnection) -> Result<Duration, DbErr> {
-        let used = checkpoint(writer, "NOOP").await?;
-        if used.left >= WORTHWHILE_BYTES {
+    async fn shorten<'a>(
+        &self,
+        shared: &Shared,
+        checkpoint: impl Fn(Mode) -> BoxFuture<'a, Result<Frames, DbErr>>,
+    ) -> Result<Duration, DbErr> {
+        let found = checkpoint(Mode::Noop).await?;
+        // It has grown since all of it was copied, instead of being started anew.
+        let copied = self.copied_bytes.swap(0, Ordering::Relaxed);
+        let is_kept = (1..=found.bytes).contains(&copied);
+        let is_long = is_kept || found.bytes >= KEPT_BYTES;
+        shared.is_long.store(is_long, Ordering::Relaxed);
+        if is_long || found.left >= WORTHWHILE_BYTES {
             shared.wanted.notify_one();
         }
-        if !used.is_for_the_writer() {
+        let is_quiet = shared.is_quiet.load(Ordering::Acquire);
+        if !found.is_for_the_writer(is_quiet) {
             return Ok(LOOK_EVERY);
         }
+        if is_kept && !is_quiet {
+            return Ok(KEPT_PAUSE);
+        }
         // Else two copy at once, of which SQLite refuses one.
-        let patience = if used.bytes >= HUGE_BYTES {
+        let patience = if found.bytes >= HUGE_BYTES {
             COPY_PATIENCE
         } else {
             Duration::ZERO
         };
         let Ok(_copying) = tokio::time::timeout(patience, shared.copying.lock()).await else {
-            return Ok(LOOK_EVERY);
+            if patience.is_zero() {
+                return Ok(LOOK_EVERY);
+            }
+            shared.is_writers_turn.store(true, Ordering::Relaxed);
+            return Ok(BUSY_PAUSE);
         };
-        let used = checkpoint(writer, "PASSIVE").await?;
-        Ok(if used.left == 0 {
-            LOOK_EVERY
-        } else {
-            SNAPSHOT_PAUSE
-        })
+        let copied = checkpoint(Mode::Passive).await?;
+        if shared.is_quiet.swap(false, Ordering::AcqRel) {
+            shared.used_quiet.notify_one();
+        }
+        if copied.left > 0 {
+            return Ok(KEPT_PAUSE);
+        }
+        self.copied_bytes.store(copied.bytes, Ordering::Relaxed);
+        Ok(LOOK_EVERY)
     }
 }
 
@@ -169,11 +247,30 @@ impl Drop for Copier {
     }
 }
 
-impl Used {
-    /// Whether the writer is to copy what is left: the log is large, and publishers do not wait long for it.
-    const fn is_for_the_writer(self) -> bool {
+impl Mode {
+    pub(super) const fn sql(self) -> &'static str {
+        match self {
+            Self::Noop => "PRAGMA wal_checkpoint(NOOP)",
+            Self::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        }
+    }
+}
+
+impl Frames {
+    pub(super) fn of((_, frames, copied): FramesRow) -> Self {
+        let bytes = |frames: i64| u64::try_from(frames).unwrap_or(0) * FRAME_BYTES;
+        Self {
+            bytes: bytes(frames),
+            left: bytes(frames - copied),
+        }
+    }
+
+    /// Whether the writer is to copy what is left: the log is large, and publishers do not wait long for it; or
+    /// readers wait.
+    const fn is_for_the_writer(self, is_quiet: bool) -> bool {
         let most = match self.bytes {
             HUGE_BYTES.. => MUCH_BYTES,
+            _ if is_quiet => MUCH_BYTES,
             LARGE_BYTES.. => LITTLE_BYTES,
             _ => return false,
         };
@@ -192,36 +289,71 @@ impl Shared {
     }
 }
 
-async fn copy_pages(connection: DatabaseConnection, log: PathBuf, shared: Arc<Shared>) {
-    loop {
-        // Whichever comes first.
-        let _ = tokio::time::timeout(COPY_EVERY, shared.wanted.notified()).await;
-        let size = tokio::fs::metadata(&log).await.map_or(0, |log| log.len());
-        if size < WORTHWHILE_BYTES {
-            continue;
+/// What the task that copies has.
+struct Task {
+    connection: DatabaseConnection,
+    log: PathBuf,
+    gate: Gate,
+    next_closing: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            // Whichever comes first.
+            let _ = tokio::time::timeout(COPY_EVERY, self.shared.wanted.notified()).await;
+            let size = tokio::fs::metadata(&self.log).await.map_or(0, |log| log.len());
+            if size < WORTHWHILE_BYTES {
+                continue;
+            }
+            self.copy().await;
+            if self.shared.is_writers_turn.swap(false, Ordering::Relaxed) {
+                tokio::time::sleep(TASK_PAUSE).await;
+            }
+            let is_time = self.shared.clock.instant() >= self.next_closing;
+            if is_time && self.shared.is_long.swap(false, Ordering::Relaxed) {
+                self.keep_readers_away(size).await;
+            }
         }
-        let _copying = shared.copying.lock().await;
-        if let Err(error) = checkpoint(&connection, "PASSIVE").await {
-            shared.tell("the write-ahead log could not be copied", &error);
+    }
+
+    async fn copy(&self) {
+        let _copying = self.shared.copying.lock().await;
+        if let Err(error) = checkpoint(&self.connection, Mode::Passive).await {
+            self.shared
+                .tell("the write-ahead log could not be copied", &error);
+        }
+    }
+
+    /// Until the writer has copied what is left.
+    async fn keep_readers_away(&mut self, size: u64) {
+        let patience = if size > BOUND_BYTES {
+            READERS_LAST_PATIENCE
+        } else {
+            READERS_PATIENCE
+        };
+        let mut is_used = false;
+        if let Some(_closed) = self.gate.close(patience).await {
+            self.shared.is_quiet.store(true, Ordering::Release);
+            let used = self.shared.used_quiet.notified();
+            is_used = tokio::time::timeout(LOOK_PATIENCE, used).await.is_ok();
+            self.shared.is_quiet.store(false, Ordering::Release);
+        }
+        if !is_used {
+            self.next_closing = self.shared.clock.instant() + GATE_PAUSE;
         }
     }
 }
 
-/// Runs a checkpoint of this mode, of which `NOOP` does nothing; returns what is in the log then.
-async fn checkpoint(connection: &DatabaseConnection, mode: &str) -> Result<Used, DbErr> {
-    let pragma = format!("PRAGMA wal_checkpoint({mode})");
-    let statement = Statement::from_string(connection.get_database_backend(), pragma);
+/// Runs a checkpoint on this connection.
+async fn checkpoint(connection: &DatabaseConnection, mode: Mode) -> Result<Frames, DbErr> {
+    let statement = Statement::from_string(connection.get_database_backend(), mode.sql());
     let Some(row) = connection.query_one_raw(statement).await? else {
         return Err(DbErr::Custom("SQLite has no write-ahead log".to_owned()));
     };
-    // Whether somebody else was at it, the frames of the log, and those copied (sqlite.org/pragma.html); -1 where
-    // there is no log.
-    let bytes = |frames: i64| u64::try_from(frames).unwrap_or(0) * FRAME_BYTES;
-    let (frames, copied): (i64, i64) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
-    Ok(Used {
-        bytes: bytes(frames),
-        left: bytes(frames - copied),
-    })
+    let frames = |index| row.try_get_by_index(index);
+    Ok(Frames::of((frames(0)?, frames(1)?, frames(2)?)))
 }
 
 fn log_of(database: PathBuf) -> PathBuf {
@@ -237,13 +369,14 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use sea_orm::TransactionTrait as _;
 
     use super::*;
     use crate::journal::{scratch::Scratch, work_guard::WorkGuard};
 
-    fn used(mib: u64, left: u64) -> Used {
-        Used {
+    fn used(mib: u64, left: u64) -> Frames {
+        Frames {
             bytes: mib * MIB,
             left: left * MIB,
         }
@@ -262,7 +395,7 @@ mod tests {
             (used(1_500, 0), true),
         ];
         for (used, expected) in cases {
-            assert_eq!(used.is_for_the_writer(), expected, "{used:?}");
+            assert_eq!(used.is_for_the_writer(false), expected, "{used:?}");
         }
     }
 
@@ -303,17 +436,27 @@ mod tests {
             Self { scratch, writer, log }
         }
 
+        async fn tend(&self) {
+            self.log.tend(|mode| checkpoint(&self.writer, mode).boxed()).await;
+        }
+
         /// Writes `mib` MiB, one by one, and looks after each; returns the most that was in the log.
         async fn write(&self, mib: usize) -> u64 {
             let mut most = 0;
             for _ in 0..mib {
                 let insert = "INSERT INTO filler VALUES (randomblob(1000000))";
                 self.writer.execute_unprepared(insert).await.unwrap();
-                most = most.max(checkpoint(&self.writer, "NOOP").await.unwrap().bytes);
-                self.log.tend(&self.writer).await;
+                most = most.max(checkpoint(&self.writer, Mode::Noop).await.unwrap().bytes);
+                self.tend().await;
             }
             most
         }
+    }
+
+    #[test]
+    fn while_readers_wait_the_writer_copies_more() {
+        assert!(used(17, 17).is_for_the_writer(true));
+        assert!(!used(64, 49).is_for_the_writer(true));
     }
 
     #[tokio::test]
@@ -321,6 +464,34 @@ mod tests {
         let tended = Tended::new().await;
         let most = tended.write(150).await;
         assert!((HUGE_BYTES..HUGE_BYTES + 2 * MIB).contains(&most), "{most} bytes");
+    }
+
+    #[tokio::test]
+    async fn the_writer_does_not_wait_for_a_copy_that_takes_its_time() {
+        let tended = Tended::new().await;
+        let copier = tended.log.copier.as_ref().unwrap();
+        let copying = copier.shared.copying.lock().await;
+        let written = tokio::time::timeout(Duration::from_secs(60), tended.write(40)).await;
+        assert!(written.expect("it goes on without") > HUGE_BYTES);
+        drop(copying);
+        assert!(tended.write(1).await > HUGE_BYTES);
+        let left = checkpoint(&tended.writer, Mode::Noop).await.unwrap().left;
+        assert_eq!(left, 0, "and copies all once it can");
+    }
+
+    #[tokio::test]
+    async fn after_a_look_that_did_not_end_the_next_one_waits() {
+        let tended = Tended::new().await;
+        assert!(tended.log.is_due());
+        // It has the one connection.
+        let transaction = tended.writer.begin().await.unwrap();
+        let look = tended.tend();
+        let ended = tokio::time::timeout(Duration::from_millis(20), look).await;
+        assert!(ended.is_err());
+        transaction.rollback().await.unwrap();
+        let next_look = locked(&tended.log.next_look).unwrap();
+        let pause = next_look.saturating_duration_since(Clock.instant());
+        assert!(pause > SLOW_PAUSE / 2, "{pause:?}");
     }
 
     #[tokio::test]
@@ -336,7 +507,7 @@ mod tests {
         assert!(written.expect("it does not wait for the reader") > BOUND_BYTES);
         snapshot.rollback().await.unwrap();
         // In the place of the task, which copies what is more than the writer may.
-        checkpoint(&tended.writer, "PASSIVE").await.unwrap();
+        checkpoint(&tended.writer, Mode::Passive).await.unwrap();
         tended.write(1).await;
         let file = std::fs::metadata(log_of(tended.scratch.settings().url.file().unwrap())).unwrap();
         assert!(

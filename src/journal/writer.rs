@@ -169,7 +169,10 @@ impl Writer {
             };
             self.run_job(job).await;
         }
-        self.tend().await;
+        // What does not end has the connection, which nothing else of this turn is to wait for.
+        if !self.tend().await {
+            return;
+        }
         let now = self.clock.instant();
         if self.attempts.is_due(now) {
             self.write_attempts().await;
@@ -179,16 +182,17 @@ impl Writer {
         }
     }
 
-    /// Keeps what the storage needs between two batches in order.
-    async fn tend(&mut self) {
+    /// Keeps what the storage needs between two batches in order. False where that does not end in time.
+    async fn tend(&mut self) -> bool {
         let Some(connection) = self.connection.clone() else {
-            return;
+            return true;
         };
-        // What does not end keeps the connection, of which the next transaction tells.
-        if timeout(TRANSACTION_TIMEOUT, connection.tend()).await.is_err() {
+        let ended = timeout(TRANSACTION_TIMEOUT, connection.tend()).await.is_ok();
+        if !ended {
             let seconds = TRANSACTION_TIMEOUT.as_secs();
             log::warn!(seconds; "the storage is slow: what is due between two transactions does not end in time");
         }
+        ended
     }
 
     /// Writes the engine's time and deletes some of what has expired.
@@ -230,7 +234,7 @@ impl Writer {
         let Some(piece) = self.attempts.take() else {
             return false;
         };
-        match bounded(connection.write_attempts(&piece.rows)).await {
+        match bounded(connection.write_attempts(&piece.rows, piece.was_lost)).await {
             Outcome::Committed(()) => self.outage.over(),
             Outcome::RolledBack(error) => match self.attempts.refused(piece).as_slice() {
                 [] => {}

@@ -274,7 +274,7 @@ impl Connection for Line {
             .boxed()
     }
 
-    fn write_attempts<'a>(&'a self, _: &'a [AttemptRecord]) -> BoxFuture<'a, Outcome<(), DbErr>> {
+    fn write_attempts<'a>(&'a self, _: &'a [AttemptRecord], _: bool) -> BoxFuture<'a, Outcome<(), DbErr>> {
         self.transact("write_attempts", |_| Ok(())).boxed()
     }
 

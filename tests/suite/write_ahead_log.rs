@@ -8,12 +8,25 @@ use crate::support::{BOUND, Engine, LogWatch, MIB, PATIENCE, TestApp};
 
 /// In each of six workspaces: together they would fill the bound three times.
 const EVENTS: usize = 2_000;
+/// As many as the server reads with at a time.
+const READERS: usize = 16;
 
 #[actix_web::test]
 async fn the_log_stays_within_its_bound_under_a_load_that_never_pauses() {
     let app = TestApp::start(Engine::Sqlite).await;
     let log = LogWatch::of(&app);
     log.under_load(&app, EVENTS).await;
+    let largest = log.largest();
+    assert!(largest > MIB, "the log was looked at: {largest} bytes");
+    assert!(largest <= BOUND, "the log has grown to {} MiB", largest / MIB);
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn the_log_stays_within_its_bound_beside_reads_that_overlap() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let log = LogWatch::of(&app);
+    log.under_load_beside(&app, EVENTS, READERS).await;
     let largest = log.largest();
     assert!(largest > MIB, "the log was looked at: {largest} bytes");
     assert!(largest <= BOUND, "the log has grown to {} MiB", largest / MIB);

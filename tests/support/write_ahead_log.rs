@@ -2,10 +2,16 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     path::{Path, PathBuf},
+    pin::pin,
 };
 
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{Either, join_all, select},
+    stream,
+};
 use serde_json::json;
 
 use super::{app::TestApp, workspace::Workspace};
@@ -16,6 +22,11 @@ pub(crate) const BOUND: u64 = 64 * MIB;
 const WORKSPACES: usize = 6;
 /// Publishes at once, in one workspace.
 const PUBLISHERS: usize = 8;
+
+async fn tenants(app: &TestApp) -> Vec<Workspace> {
+    let names: Vec<String> = (0..WORKSPACES).map(|number| format!("tenant {number}")).collect();
+    join_all(names.iter().map(|name| app.workspace(name))).await
+}
 
 /// The file of the log, and how large it was seen.
 pub(crate) struct LogWatch {
@@ -46,10 +57,26 @@ impl LogWatch {
 
     /// Publishes so many events of 1.5 KiB in each of six workspaces, without a pause. Each makes some 16 KiB of log.
     pub(crate) async fn under_load(&self, app: &TestApp, events: usize) -> Vec<Workspace> {
-        let names: Vec<String> = (0..WORKSPACES).map(|number| format!("tenant {number}")).collect();
-        let workspaces = join_all(names.iter().map(|name| app.workspace(name))).await;
+        let workspaces = tenants(app).await;
         join_all(workspaces.iter().map(|workspace| self.publish(workspace, events))).await;
         workspaces
+    }
+
+    /// The same, while so many others read lists of events without a pause.
+    pub(crate) async fn under_load_beside(&self, app: &TestApp, events: usize, readers: usize) {
+        let workspaces = tenants(app).await;
+        let load = join_all(workspaces.iter().map(|workspace| self.publish(workspace, events)));
+        let read = async |number: usize| -> Infallible {
+            loop {
+                let workspace = &workspaces[number % WORKSPACES];
+                workspace.get("/events?limit=200").await.expect(200);
+            }
+        };
+        let readers = join_all((0..readers).map(read));
+        match select(pin!(load), pin!(readers)).await {
+            Either::Left(_) => {}
+            Either::Right((ends, _)) => assert!(ends.is_empty(), "readers do not end"),
+        }
     }
 
     async fn publish(&self, workspace: &Workspace, events: usize) {

@@ -3,7 +3,7 @@
 
 use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
-use super::{ATTEMPT_ROW, Failed, ONCE, wrapped};
+use super::{ATTEMPT_ROW, Failed, Writing, wrapped};
 use crate::{
     domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
@@ -75,13 +75,15 @@ pub(super) async fn write_batch(
 pub(super) async fn write_attempts(
     connection: &mut PgConnection,
     rows: &[AttemptRecord],
+    writing: Writing,
 ) -> Result<(), Failed> {
+    let conflict = writing.conflict();
     // The setting holds for this statement's transaction, its commit included.
     let text = format!(
         "WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO {ATTEMPT_ROW} \
          SELECT attempts.* FROM relaxed, UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], \
          $6::text[], $7::int[], $8::text[], $9::int[], $10::bigint[], $11::text[], $12::text[], $13::bigint[]) \
-         AS attempts {ONCE}"
+         AS attempts {conflict}"
     );
     execute(
         bind_attempts(sqlx::query(sqlx::AssertSqlSafe(text)), rows),

@@ -3,16 +3,17 @@
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use sea_orm::{
-    SqlxError,
+    DbErr, SqlxError,
     sqlx::{self, AssertSqlSafe, SqliteConnection, query::Query, sqlite::SqliteArguments},
 };
 
-use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, ONCE, Rows, wrapped};
+use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, Writing, wrapped};
 use crate::{
     domain::{event::PlatformEvent, timestamp::Timestamp},
     journal::{
         batch::{CURSOR_COLUMNS, CURSOR_ROW, Cursor, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS, count},
         command::AttemptRecord,
+        write_ahead_log::{Frames, FramesRow, Mode},
     },
 };
 
@@ -43,7 +44,7 @@ struct Shape {
 enum Kind {
     Events,
     Cursors,
-    Attempts,
+    Attempts(Writing),
 }
 
 const ALONE: &str = "INSERT INTO";
@@ -91,8 +92,9 @@ pub(super) async fn write_attempts(
     connection: &mut SqliteConnection,
     texts: &mut Texts,
     rows: &[AttemptRecord],
+    writing: Writing,
 ) -> Result<(), Failed> {
-    let statements: Vec<Rows<'_>> = pieces(rows).map(Rows::Attempts).collect();
+    let statements: Vec<Rows<'_>> = pieces(rows).map(|rows| Rows::Attempts(rows, writing)).collect();
     let written = write(connection, texts, &statements, &RELAXED).await;
     if written.is_err() {
         // Never commit an event on a connection that may not wait for the disk.
@@ -100,6 +102,13 @@ pub(super) async fn write_attempts(
         restored.map_err(|error| Failed::Unknown(wrapped(error)))?;
     }
     written
+}
+
+pub(super) async fn checkpoint(connection: &mut SqliteConnection, mode: Mode) -> Result<Frames, DbErr> {
+    let query = sqlx::query_as(mode.sql());
+    let row: Option<FramesRow> = query.fetch_optional(connection).await.map_err(wrapped)?;
+    row.map(Frames::of)
+        .ok_or_else(|| DbErr::Custom("SQLite has no write-ahead log".to_owned()))
 }
 
 async fn write(
@@ -158,7 +167,7 @@ impl Texts {
         let (kind, rows) = match rows {
             Rows::Events(rows) => (Kind::Events, rows.len()),
             Rows::Cursors(rows) => (Kind::Cursors, rows.len()),
-            Rows::Attempts(rows) => (Kind::Attempts, rows.len()),
+            Rows::Attempts(rows, writing) => (Kind::Attempts(writing), rows.len()),
         };
         let shape = Shape {
             kind,
@@ -176,7 +185,7 @@ impl Shape {
         let (table, columns, conflict) = match self.kind {
             Kind::Events => (EVENT_ROW, EVENT_COLUMNS, ""),
             Kind::Cursors => (CURSOR_ROW, CURSOR_COLUMNS, MOVE_CURSORS),
-            Kind::Attempts => (ATTEMPT_ROW, ATTEMPT_COLUMNS, ONCE),
+            Kind::Attempts(writing) => (ATTEMPT_ROW, ATTEMPT_COLUMNS, writing.conflict()),
         };
         let row = format!("({})", vec!["?"; columns].join(","));
         let rows = vec![row; self.rows].join(",");
@@ -196,7 +205,7 @@ impl Rows<'_> {
         match self {
             Self::Events(rows) => rows.iter().fold(query, |query, event| bind_event(query, event)),
             Self::Cursors(rows) => rows.iter().fold(query, bind_cursor),
-            Self::Attempts(rows) => rows.iter().fold(query, bind_attempt),
+            Self::Attempts(rows, _) => rows.iter().fold(query, bind_attempt),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
+use migration::{Migrator, MigratorTrait as _};
 use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
 use super::{
-    migrations::{execute, read},
+    migrations::{database, execute, read},
     *,
 };
 use crate::journal::{MasterKey, Unreadable, accept_key};
@@ -108,6 +109,26 @@ on_both_engines!(
         assert_eq!((stored(&scratch).await, ours.asked()), (1, 2 * 1201 - 1));
         open(&scratch, &ours).await.unwrap().stop().await;
         assert_eq!(ours.asked(), 2 * 1201 - 1, "the value is enough");
+    }
+);
+
+on_both_engines!(
+    async fn another_key_migrates_nothing(scratch: Scratch) {
+        let migrations = u32::try_from(Migrator::migrations().len()).unwrap();
+        for left in 1..migrations {
+            let scratch = scratch.another().await;
+            let connection = database(&scratch, migrations - left).await;
+            connection.close().await.unwrap();
+            installed_with(&scratch, &["ours"]).await;
+            let refused = open(&scratch, &Named::new("other")).await;
+            assert!(matches!(refused, Err(OpenError::AnotherKey(_))), "{refused:?}");
+            let client = scratch.client().await;
+            let done = read(&client, "SELECT version AS it FROM seaql_migrations").await;
+            assert_eq!(done.len(), (migrations - left) as usize);
+            client.close().await.unwrap();
+            open(&scratch, &Named::new("ours")).await.unwrap().stop().await;
+            assert_eq!(stored(&scratch).await, 1);
+        }
     }
 );
 

@@ -150,7 +150,7 @@ async fn a_kill_between_any_two_statements_of_the_first_start_leaves_a_database_
     let scratch = Scratch::sqlite();
     let connection = database_of_nothing(&scratch).await;
     let kills = Kills::watch(&connection, &scratch).await;
-    open::migrate_on(&connection).await.unwrap();
+    open::migrate_on(&connection, None).await.unwrap();
     let states = kills.states(connection).await;
     // Nothing yet, the table of the migrations, and each migration on its own.
     assert!(
@@ -230,7 +230,7 @@ async fn a_table_of_somebody_elses_is_not_taken_for_ours_and_nothing_is_added_to
         .execute_unprepared("CREATE TABLE workspace (id INTEGER PRIMARY KEY, title TEXT)")
         .await
         .unwrap();
-    let refused = open::migrate_on(&connection).await.unwrap_err();
+    let refused = open::migrate_on(&connection, None).await.unwrap_err();
     assert!(
         refused.to_string().contains("table workspace already exists"),
         "{refused}"

@@ -57,18 +57,21 @@ impl Writer {
         }
     }
 
-    /// A batch is written once more only while there is time for that; its publishers are refused else, of whose events
-    /// it is known that they are not recorded.
+    /// What is written for the second time has what is left of the time of its publishers. Where that is too little,
+    /// they are refused, of whose events it is known that they are not recorded; settlements that have come to the
+    /// batch are written all the same.
     async fn write_in_time(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
-        let now = self.clock.instant();
-        if batch
-            .again_until
-            .is_some_and(|until| until.saturating_duration_since(now) < ENOUGH_TO_WRITE)
-        {
-            for staged in std::mem::take(batch).appends {
-                self.refuse_append(staged.append, StorageUnavailable.into());
-            }
-            return Outcome::Committed(());
+        let Some(until) = batch.again_until else {
+            return self.write_batch(batch).await;
+        };
+        let left = until.saturating_duration_since(self.clock.instant());
+        if left >= ENOUGH_TO_WRITE {
+            let written = timeout(left, self.write_batch(batch)).await;
+            return written.unwrap_or(Outcome::Unknown);
+        }
+        batch.again_until = None;
+        for staged in std::mem::take(&mut batch.appends) {
+            self.refuse_append(staged.append, StorageUnavailable.into());
         }
         self.write_batch(batch).await
     }
