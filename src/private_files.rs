@@ -3,7 +3,7 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind},
+    io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -42,20 +42,16 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the file, empty and for the owner alone, unless it exists. An existing one is not opened: where SQLite has it
-/// open in this process, closing another handle would give up SQLite's locks.
+/// Makes the file, empty and for the owner alone, unless it exists; also where the path is a link to it. An existing
+/// one is not opened: where SQLite has it open in this process, closing another handle would give up SQLite's locks.
 ///
 /// # Errors
 /// When the file cannot be made.
 pub(crate) fn make(path: &Path) -> io::Result<()> {
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path);
-    match made {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    if path.try_exists()? {
+        Ok(())
+    } else {
+        open(path).map(drop)
     }
 }
 
@@ -114,6 +110,22 @@ mod tests {
         ] {
             assert_eq!(quoted(Path::new(path)), word);
         }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_made_for_the_owner_alone() {
+        use crate::clock::Clock;
+
+        let folder = std::env::temp_dir().join(format!("pointsman-files-{}", Clock.new_uuid()));
+        make_folder_of(&folder.join("link")).unwrap();
+        let (link, file) = (folder.join("link"), folder.join("file"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        make(&link).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, FILE_MODE);
+        std::fs::write(&file, "kept").unwrap();
+        make(&link).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"kept");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const PER_WORKSPACE: usize = 64;
 /// Subjects in all; three more are shared by everybody else.
 const IN_ALL: usize = 4096;
-/// Between two looks for subjects that can be forgotten, while there are [`IN_ALL`].
+/// Between two looks for subjects that can be forgotten, while there are [`IN_ALL`], or for what is to be told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a line is about.
@@ -148,8 +148,10 @@ impl Rate {
         told
     }
 
-    fn has_left_out(&self) -> bool {
-        self.subjects.values().any(|quiet| quiet.left_out > 0)
+    /// When the first minute is over in which something was left out.
+    fn next_left_out(&self) -> Option<Instant> {
+        let left_out = self.subjects.values().filter(|quiet| quiet.left_out > 0);
+        left_out.map(|quiet| quiet.until).min()
     }
 }
 
@@ -188,14 +190,20 @@ impl Lines {
         said
     }
 
-    /// Tells every minute what is left out, as long as there is something.
+    /// Tells what is left out, each when its minute is over, as long as there is something.
     async fn watch(self: Arc<Self>) {
         loop {
-            actix::clock::sleep(EVERY).await;
-            self.tell(false);
+            let next = locked(&self.rate).next_left_out();
+            if let Some(next) = next {
+                let pause = next.saturating_duration_since(self.clock.instant());
+                // Not oftener than once a second, however many minutes end.
+                actix::clock::sleep(pause.max(LOOK_EVERY)).await;
+                self.tell(false);
+                continue;
+            }
             // In this order: what is left out after the look finds nobody who watches.
             self.is_watched.store(false, Ordering::SeqCst);
-            let more = locked(&self.rate).has_left_out();
+            let more = locked(&self.rate).next_left_out().is_some();
             if !more || self.is_watched.swap(true, Ordering::SeqCst) {
                 return;
             }
@@ -279,8 +287,10 @@ mod tests {
         minute.say((1, 1), 0);
         minute.say((1, 2), 0);
         assert_eq!(minute.say((1, 1), 1), None);
+        assert_eq!(minute.0.next_left_out(), Some(minute.1 + EVERY));
         assert!(minute.left_out(59).is_empty());
         assert_eq!(minute.left_out(60), [1]);
+        assert_eq!(minute.0.next_left_out(), None);
         assert_eq!(minute.say((1, 1), 61), None, "that was the line of this minute");
         assert_eq!(minute.left_out(120), [1]);
         assert!(minute.left_out(180).is_empty());

@@ -8,6 +8,7 @@ use crate::support::{Engine, Service, TestApp, eventually, on_both_engines};
 on_both_engines! {
     dead_letters_are_told_once_a_minute_with_their_number,
     a_breaker_that_opens_and_closes_is_told,
+    a_breaker_that_goes_with_its_actor_is_told,
     a_setting_that_does_nothing_is_told,
 }
 
@@ -87,6 +88,29 @@ async fn a_breaker_that_opens_and_closes_is_told(engine: Engine) {
             assert!(line.contains(part), "{part} in {line}");
         }
     }
+    app.finish().await;
+}
+
+async fn a_breaker_that_goes_with_its_actor_is_told(engine: Engine) {
+    let app = TestApp::with(engine, |settings| {
+        settings
+            .set("delivery.breaker_failures", 2)
+            .set("router.passivate_after", "50ms")
+            .retrying_after(&["10ms", "1h"])
+    })
+    .await;
+    let workspace = app.workspace("acme").await;
+    let service = Service::behaving(Behavior::status(503)).await;
+    let crm = workspace
+        .install_external("crm", &service)
+        .subscribed_to(&["crm.**"])
+        .await;
+    workspace.publish("crm.deal.closed", json!({})).await;
+    line(&app, "a breaker has opened").await;
+    let closed = line(&app, "a breaker has closed").await;
+    assert!(closed.contains(&format!("installation={}", crm.id)), "{closed}");
+    assert_eq!(service.received(2).await.len(), 2, "and not since it was probed");
+    crm.uninstall().await;
     app.finish().await;
 }
 

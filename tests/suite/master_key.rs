@@ -321,6 +321,22 @@ async fn accepting_the_right_key_changes_nothing(engine: Engine) {
     app.finish().await;
 }
 
+#[actix_web::test]
+async fn accepting_a_key_makes_no_database() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let elsewhere = app.folder().join("elsewhere.db");
+    let url = format!("sqlite://{}", elsewhere.display());
+    let ended = app
+        .run(&["accept-key"], |settings| settings.set("database.url", url))
+        .await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    for part in ["there is no database", "elsewhere.db", "--config"] {
+        assert!(ended.stderr.contains(part), "{part} in {ended:?}");
+    }
+    assert!(!elsewhere.exists());
+    app.finish().await;
+}
+
 async fn a_host_of_its_own_is_refused_another_key_too(engine: Engine) {
     let mut app = TestApp::with(engine, |settings| settings.example("test_host")).await;
     let key = key_file(&app, engine);

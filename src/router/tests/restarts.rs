@@ -1,6 +1,7 @@
 //! How often actors are replaced, and what becomes of those that are not.
 
 use super::{
+    heard,
     kit::{Running, on_both_engines},
     *,
 };
@@ -53,8 +54,12 @@ async fn is_failed(running: &Running, workspace: WorkspaceId, installation_id: I
 
 on_both_engines!(
     async fn an_installation_whose_actor_dies_again_and_again_waits_until_it_is_reset(running: Running) {
+        heard::listen();
         let (workspace, installation) = running.installed().await;
         assert_eq!(given_up(&running, workspace, installation).await, 8);
+        let told = heard::lines("its installation has failed", installation);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(&format!("workspace={workspace}")), "{told:?}");
         let sent = running.publish(workspace, 3).await;
         let notice = Notice::RetriesAdded {
             workspace_id: workspace,
