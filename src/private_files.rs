@@ -114,9 +114,7 @@ mod tests {
 
     #[test]
     fn what_a_link_leads_to_is_made_for_the_owner_alone() {
-        use crate::clock::Clock;
-
-        let folder = std::env::temp_dir().join(format!("pointsman-files-{}", Clock.new_uuid()));
+        let folder = std::env::temp_dir().join(format!("pointsman-files-{}", std::process::id()));
         make_folder_of(&folder.join("link")).unwrap();
         let (link, file) = (folder.join("link"), folder.join("file"));
         std::os::unix::fs::symlink(&file, &link).unwrap();

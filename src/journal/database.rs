@@ -1,6 +1,10 @@
 //! Connections to the database, on both engines.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
@@ -53,14 +57,31 @@ pub enum DatabaseUrl {
     Postgres(Box<PgConnectOptions>),
 }
 
+/// Where the links lead, whether that exists or not. SQLite names the files beside a database after it, so that the
+/// lock and whoever looks at the log must, too.
+fn followed(path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        // An error where it is no link.
+        let Ok(target) = std::fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
 impl DatabaseUrl {
     /// # Errors
     /// When the URL cannot be read, in words for a person.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+            let file = followed(options.get_filename());
             Ok(Self::Sqlite(Box::new(
                 options
+                    .filename(file)
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)

@@ -41,6 +41,21 @@ async fn a_second_process_on_the_same_database_is_refused(engine: Engine) {
     app.finish().await;
 }
 
+#[actix_web::test]
+async fn a_link_to_the_database_is_the_same_database() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let (folder, elsewhere) = (app.folder(), app.folder().join("elsewhere"));
+    std::fs::create_dir(&elsewhere).expect("a folder can be made");
+    let link = elsewhere.join("link.db");
+    std::os::unix::fs::symlink(folder.join("pointsman.db"), &link).expect("a link can be made");
+    let url = format!("sqlite://{}", link.display());
+    let second = app
+        .run(&["migrate"], |settings| settings.set("database.url", url))
+        .await;
+    refused(&second, &["another process is using this database"]);
+    app.finish().await;
+}
+
 async fn a_database_of_a_newer_version_is_refused(engine: Engine) {
     let mut app = TestApp::start(engine).await;
     assert!(app.stop().await.success());
