@@ -93,6 +93,7 @@ pub struct Server {
     address: SocketAddr,
     router: EventRouter,
     bootstrapped: Option<Bootstrapped>,
+    secure_cookies: bool,
     connections: Connections,
     http: ServerHandle,
     task: JoinHandle<io::Result<()>>,
@@ -157,6 +158,7 @@ impl Server {
             address,
             router,
             bootstrapped,
+            secure_cookies: config.auth.secure_cookies,
             connections,
             http,
             task,
@@ -180,7 +182,11 @@ impl Server {
     /// allows it. [`Server::run`] begins with it.
     pub async fn welcome(&self) {
         if self.welcomes.swap(false, Ordering::SeqCst) {
-            welcome::print(self.address, &self.router, self.bootstrapped.as_ref()).await;
+            let door = welcome::Door {
+                address: self.address,
+                secure_cookies: self.secure_cookies,
+            };
+            welcome::print(door, &self.router, self.bootstrapped.as_ref()).await;
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Received {
 pub enum SignatureCheck {
     /// The receiver has no secret.
     NotChecked,
-    /// One of the three `webhook-` headers is missing.
+    /// One of the three `webhook-` headers is missing, or is there more than once.
     Missing,
     Valid,
     Invalid(SignatureError),
@@ -58,7 +58,11 @@ pub(super) fn check_signature(
     let Some(keys) = keys else {
         return SignatureCheck::NotChecked;
     };
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name| {
+        let mut values = headers.get_all(name);
+        let only = values.next().filter(|_| values.next().is_none());
+        only.and_then(|value| value.to_str().ok())
+    };
     let (Some(id), Some(timestamp), Some(signature)) = (
         header("webhook-id"),
         header("webhook-timestamp"),

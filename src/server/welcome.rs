@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use crate::{
@@ -22,8 +22,33 @@ pub(super) fn announce(email: &str, password: &str) -> io::Result<()> {
     ))
 }
 
+/// Where clients find the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Door {
+    pub(super) address: SocketAddr,
+    /// Sessions are for HTTPS alone, which a proxy in front of the server speaks.
+    pub(super) secure_cookies: bool,
+}
+
+impl Door {
+    /// What the paths of the API follow. Who listens on every interface is found on this machine's own.
+    fn base(self) -> String {
+        if self.secure_cookies {
+            return "https://<your proxy>".to_owned();
+        }
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("http://{address}")
+    }
+}
+
 /// Prints the address, and the two commands that publish the first event.
-pub(super) async fn print(address: SocketAddr, router: &EventRouter, bootstrapped: Option<&Bootstrapped>) {
+pub(super) async fn print(door: Door, router: &EventRouter, bootstrapped: Option<&Bootstrapped>) {
+    let address = door.address;
     let text = match bootstrapped {
         None => format!("Pointsman listens on http://{address}\nHealth: http://{address}/readyz\n"),
         Some(made) => {
@@ -31,19 +56,16 @@ pub(super) async fn print(address: SocketAddr, router: &EventRouter, bootstrappe
                 Some(demo) => Some(demo),
                 None => find_demo(router).await,
             };
-            first_steps(address, made, demo)
+            first_steps(door, made, demo)
         }
     };
     // The server works whether or not anybody reads it.
     let _ = write(&text);
 }
 
-fn first_steps(
-    address: SocketAddr,
-    made: &Bootstrapped,
-    demo: Option<crate::domain::id::WorkspaceId>,
-) -> String {
+fn first_steps(door: Door, made: &Bootstrapped, demo: Option<crate::domain::id::WorkspaceId>) -> String {
     let email = &made.admin_email;
+    let (address, base) = (door.address, door.base());
     let mut text = format!("Pointsman listens on http://{address}\n\n");
     let password = match &made.generated_password {
         Some(password) => password.as_str(),
@@ -56,14 +78,18 @@ fn first_steps(
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "Sign in, and publish a first event:\n\n\
-         curl -c cookies.txt http://{address}/api/auth/login -H 'Content-Type: application/json' \\\n  \
-         -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}'\n"
+        "{}:\n\n\
+         curl -c cookies.txt {base}/api/auth/login -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}'\n",
+        match demo {
+            Some(_) => "Sign in, and publish a first event",
+            None => "Sign in",
+        }
     );
     if let Some(demo) = demo {
         let _ = write!(
             text,
-            "\ncurl -b cookies.txt http://{address}/api/workspaces/{demo}/events/publish \\\n  \
+            "\ncurl -b cookies.txt {base}/api/workspaces/{demo}/events/publish \\\n  \
              -H 'Content-Type: application/json' \\\n  -d '{FIRST_EVENT}'\n"
         );
     }
@@ -86,4 +112,46 @@ async fn find_demo(router: &EventRouter) -> Option<crate::domain::id::WorkspaceI
         .ok()
         .flatten()
         .map(|workspace| crate::domain::id::WorkspaceId::new(workspace.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::WorkspaceId;
+
+    fn told(address: &str, secure_cookies: bool, demo: bool) -> String {
+        let door = Door {
+            address: address.parse().unwrap(),
+            secure_cookies,
+        };
+        let made = Bootstrapped {
+            admin_email: "admin@pointsman.local".to_owned(),
+            generated_password: None,
+            demo: None,
+        };
+        let demo = demo.then(|| WorkspaceId::new(uuid::Uuid::nil()));
+        first_steps(door, &made, demo)
+    }
+
+    #[test]
+    fn the_commands_work_where_they_are_pasted() {
+        for (address, base) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080/api/"),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080/api/"),
+            ("[::]:8080", "http://[::1]:8080/api/"),
+            ("10.0.0.7:80", "http://10.0.0.7:80/api/"),
+        ] {
+            assert_eq!(told(address, false, true).matches(base).count(), 2, "{address}");
+        }
+    }
+
+    #[test]
+    fn sessions_that_are_for_https_begin_at_the_proxy() {
+        let text = told("0.0.0.0:8080", true, false);
+        assert!(
+            text.contains("curl -c cookies.txt https://<your proxy>/api/auth/login"),
+            "{text}"
+        );
+        assert!(text.contains("Sign in:") && !text.contains("publish"), "{text}");
+    }
 }

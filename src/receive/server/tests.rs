@@ -86,6 +86,23 @@ async fn an_unsigned_delivery_is_noticed() {
 }
 
 #[actix_web::test]
+async fn a_header_of_the_signature_that_comes_twice_counts_as_missing() {
+    let receiver = Receiver::start().await.unwrap();
+    receiver.expect_signed_with(&SigningSecret::from_random([1; 32]));
+    let deliver = awc::Client::default()
+        .post(format!("http://{}/events", receiver.address()))
+        .append_header(("webhook-id", "a"))
+        .append_header(("webhook-timestamp", "1"))
+        .append_header(("webhook-signature", "v1,AAAA"))
+        .append_header(("webhook-signature", "v1,BBBB"));
+    deliver.send_body("{}").await.unwrap();
+    assert_eq!(
+        receiver.received_one().await.unwrap().signature,
+        SignatureCheck::Missing
+    );
+}
+
+#[actix_web::test]
 async fn a_stopped_receiver_frees_its_port_for_the_next() {
     let receiver = Receiver::start().await.unwrap();
     receiver.behave(Behavior::hang());
