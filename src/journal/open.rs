@@ -273,7 +273,11 @@ async fn prepare(
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     refuse_encoding(&connection).await?;
     claim::take_on(&connection).await?;
-    migrate_on(&connection, key).await?;
+    if let Err(refused) = migrate_on(&connection, key).await {
+        // So that SQLite leaves no log behind; why it is refused is worth more than what fails now.
+        let _ = connection.close().await;
+        return Err(refused);
+    }
     Ok((connection, work_guard))
 }
 

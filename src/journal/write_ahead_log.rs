@@ -39,12 +39,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const KEPT_PAUSE: Duration = Duration::from_millis(250);
 /// How long reads under way may take until new ones wait no longer for them.
 const READERS_PATIENCE: Duration = Duration::from_millis(200);
-/// The same where the log is beyond its bound.
+/// The same where the log is huge.
 const READERS_LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the gate stays closed for the writer's look.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
 /// Until the gate is closed again where that was in vain.
-const GATE_PAUSE: Duration = Duration::from_millis(500);
+const GATE_PAUSE: Duration = Duration::from_millis(250);
 /// Until the writer looks again after a look that did not end in time.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
 /// How long the writer waits for the task to end its copying.
@@ -307,28 +307,31 @@ impl Task {
             if size < WORTHWHILE_BYTES {
                 continue;
             }
-            self.copy().await;
+            let found = self.copy().await;
             if self.shared.is_writers_turn.swap(false, Ordering::Relaxed) {
                 tokio::time::sleep(TASK_PAUSE).await;
             }
             let is_time = self.shared.clock.instant() >= self.next_closing;
             if is_time && self.shared.is_long.swap(false, Ordering::Relaxed) {
-                self.keep_readers_away(size).await;
+                self.keep_readers_away(found).await;
             }
         }
     }
 
-    async fn copy(&self) {
+    /// None where it could not.
+    async fn copy(&self) -> Option<Frames> {
         let _copying = self.shared.copying.lock().await;
-        if let Err(error) = checkpoint(&self.connection, Mode::Passive).await {
-            self.shared
-                .tell("the write-ahead log could not be copied", &error);
-        }
+        let copied = checkpoint(&self.connection, Mode::Passive).await;
+        copied
+            .inspect_err(|error| {
+                self.shared.tell("the write-ahead log could not be copied", error);
+            })
+            .ok()
     }
 
     /// Until the writer has copied what is left.
-    async fn keep_readers_away(&mut self, size: u64) {
-        let patience = if size > BOUND_BYTES {
+    async fn keep_readers_away(&mut self, found: Option<Frames>) {
+        let patience = if found.is_some_and(|found| found.bytes >= HUGE_BYTES) {
             READERS_LAST_PATIENCE
         } else {
             READERS_PATIENCE

@@ -210,8 +210,11 @@ impl<M: Means> DeliveryActor<M> {
         let extension = self.view.installation.key.as_str();
         if line == Line::BreakerOpened {
             let failures = self.shared.settings.breaker_failures;
+            let cause = self.lane.as_ref().and_then(Lane::breaker_cause);
+            let status = cause.and_then(|cause| cause.status);
+            let error = cause.and_then(|cause| cause.error.as_deref()).map(in_one_line);
             log::warn!(
-                workspace:%, installation:%, extension, failures, left_out;
+                workspace:%, installation:%, extension, failures, status, error, left_out;
                 "a breaker has opened: the service fails again and again, and is sent one delivery at a time"
             );
         } else {
@@ -342,6 +345,15 @@ impl<M: Means> DeliveryActor<M> {
         };
         self.end_as(end, ctx);
     }
+}
+
+/// The beginning of a text that may be a stranger's, for the log.
+fn in_one_line(text: &str) -> String {
+    const MOST_CHARS: usize = 200;
+    text.chars()
+        .take(MOST_CHARS)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 fn stopped<T>() -> Result<T, SettleError> {

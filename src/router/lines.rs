@@ -35,6 +35,17 @@ pub(super) enum Line {
     BreakerClosed,
 }
 
+impl Line {
+    /// What ends what this line tells.
+    fn opposite(self) -> Option<Self> {
+        match self {
+            Self::DeadLetter => None,
+            Self::BreakerOpened => Some(Self::BreakerClosed),
+            Self::BreakerClosed => Some(Self::BreakerOpened),
+        }
+    }
+}
+
 /// Whose lines are counted together: of one installation, of the rest of a workspace, of everybody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
@@ -47,6 +58,16 @@ struct Subject {
 struct Quiet {
     until: Instant,
     left_out: u64,
+    /// The opposite has come since.
+    is_over: bool,
+}
+
+/// What was left out of the lines of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LeftOut {
+    subject: Subject,
+    count: u64,
+    is_over: bool,
 }
 
 /// Decides; pure.
@@ -66,10 +87,16 @@ impl Rate {
         now: Instant,
     ) -> Option<u64> {
         let subject = self.subject(line, workspace, installation, now);
+        let opposite = line.opposite().map(|line| Subject { line, ..subject });
+        if let Some(quiet) = opposite.and_then(|opposite| self.subjects.get_mut(&opposite)) {
+            quiet.is_over = true;
+        }
         let quiet = self.subjects.entry(subject).or_insert(Quiet {
             until: now,
             left_out: 0,
+            is_over: false,
         });
+        quiet.is_over = false;
         if now < quiet.until {
             quiet.left_out += 1;
             return None;
@@ -132,7 +159,7 @@ impl Rate {
     }
 
     /// What was left out of the lines whose minute is over, and of all where `all` says so.
-    fn left_out(&mut self, now: Instant, all: bool) -> Vec<(Subject, u64)> {
+    fn left_out(&mut self, now: Instant, all: bool) -> Vec<LeftOut> {
         let mut told = Vec::new();
         self.subjects.retain(|subject, quiet| {
             if now < quiet.until && !all {
@@ -141,7 +168,11 @@ impl Rate {
             if quiet.left_out == 0 {
                 return false;
             }
-            told.push((*subject, std::mem::take(&mut quiet.left_out)));
+            told.push(LeftOut {
+                subject: *subject,
+                count: std::mem::take(&mut quiet.left_out),
+                is_over: quiet.is_over && subject.installation.is_some(),
+            });
             quiet.until = now + EVERY;
             true
         });
@@ -213,22 +244,33 @@ impl Lines {
     /// Tells what is left out; all of it where the router stops.
     pub(super) fn tell(&self, all: bool) {
         let told = locked(&self.rate).left_out(self.clock.instant(), all);
-        for (subject, left_out) in told {
+        for LeftOut {
+            subject,
+            count: left_out,
+            is_over,
+        } in told
+        {
             let workspace = subject
                 .workspace
                 .map_or("several".to_owned(), |id| id.to_string());
             let installation = subject
                 .installation
                 .map_or("several".to_owned(), |id| id.to_string());
-            match subject.line {
-                Line::DeadLetter => {
+            match (subject.line, is_over) {
+                (Line::DeadLetter, _) => {
                     log::warn!(workspace, installation, left_out; "more deliveries became dead letters");
                 }
-                Line::BreakerOpened => {
+                (Line::BreakerOpened, false) => {
                     log::warn!(workspace, installation, left_out; "a breaker has opened again");
                 }
-                Line::BreakerClosed => {
+                (Line::BreakerOpened, true) => {
+                    log::info!(workspace, installation, left_out; "a breaker has opened again, and closed since");
+                }
+                (Line::BreakerClosed, false) => {
                     log::info!(workspace, installation, left_out; "a breaker has closed again");
+                }
+                (Line::BreakerClosed, true) => {
+                    log::warn!(workspace, installation, left_out; "a breaker has closed again, and opened since");
                 }
             }
         }
@@ -264,7 +306,7 @@ mod tests {
 
         fn left_out(&mut self, seconds: u64) -> Vec<u64> {
             let told = self.0.left_out(self.1 + Duration::from_secs(seconds), false);
-            told.into_iter().map(|(_, count)| count).collect()
+            told.into_iter().map(|left_out| left_out.count).collect()
         }
     }
 
@@ -295,6 +337,25 @@ mod tests {
         assert_eq!(minute.left_out(120), [1]);
         assert!(minute.left_out(180).is_empty());
         assert!(minute.0.subjects.is_empty());
+    }
+
+    #[test]
+    fn a_breaker_that_is_told_late_is_told_as_it_is_now() {
+        let mut minute = Minute::new();
+        let mut change = |line, seconds| {
+            let at = minute.1 + Duration::from_secs(seconds);
+            minute.0.may_say(line, workspace(1), installation(1), at)
+        };
+        assert_eq!(change(Line::BreakerOpened, 0), Some(0));
+        assert_eq!(change(Line::BreakerClosed, 1), Some(0));
+        assert_eq!(change(Line::BreakerOpened, 2), None);
+        assert_eq!(change(Line::BreakerClosed, 3), None);
+        let told = minute.0.left_out(minute.1 + EVERY, true);
+        let told = told
+            .iter()
+            .map(|left_out| (left_out.subject.line, left_out.is_over));
+        let expected = [(Line::BreakerOpened, true), (Line::BreakerClosed, false)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -71,6 +71,14 @@ pub async fn accept_key(config: &Config) -> Result<AcceptedKey, AdminError> {
     })
 }
 
+/// Whoever gives a command in the wrong folder would not know otherwise.
+fn warn_of_new_database(config: &Config) -> Result<(), AdminError> {
+    if let Some(path) = journal_settings(config)?.url.file().filter(|path| !path.exists()) {
+        log::warn!(path:% = path.display(); "there was no database here: a new one is made");
+    }
+    Ok(())
+}
+
 /// A master key that the database is used with from now on.
 #[derive(Clone, Debug)]
 pub struct AcceptedKey {
@@ -148,5 +156,6 @@ pub async fn add_workspace(config: &Config, name: String, clock: Clock) -> Resul
 
 /// The journal alone, without actors: nothing is delivered meanwhile.
 async fn open(config: &Config, clock: Clock) -> Result<Journal, AdminError> {
+    warn_of_new_database(config)?;
     Ok(Journal::open(journal_settings(config)?, Box::new(|_| ()), clock).await?)
 }

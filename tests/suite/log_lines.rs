@@ -78,6 +78,7 @@ async fn a_breaker_that_opens_and_closes_is_told(engine: Engine) {
     service.behave(Behavior::default());
     workspace.becomes(&event, &crm, "DELIVERED").await;
     let closed = line(&app, "a breaker has closed").await;
+    assert!(opened.contains("status=503"), "{opened}");
     for (line, level) in [(opened, "WARN"), (closed, "INFO")] {
         for part in [
             level,

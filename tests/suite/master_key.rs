@@ -94,6 +94,10 @@ async fn another_key_ends_the_start_with_what_to_do(engine: Engine) {
     let kept = lose(&key);
     refused(&serve(&app).await, &key);
     refused(&serve(&app).await, &key);
+    if engine == Engine::Sqlite {
+        let log = app.folder().join("pointsman.db-wal");
+        assert!(!log.exists(), "a start that is refused leaves what there was");
+    }
 
     fs::write(&key, &kept).expect("the key can be put back");
     app.start_again().await;
