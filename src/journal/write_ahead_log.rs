@@ -38,9 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Until the writer copies again where somebody has kept the log.
 const KEPT_PAUSE: Duration = Duration::from_millis(250);
 /// How long reads under way may take until new ones wait no longer for them.
-const READERS_PATIENCE: Duration = Duration::from_millis(200);
-/// The same where the log is huge.
-const READERS_LAST_PATIENCE: Duration = Duration::from_secs(1);
+const READERS_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the gate stays closed for the writer's look.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
 /// Until the gate is closed again where that was in vain.
@@ -307,37 +305,29 @@ impl Task {
             if size < WORTHWHILE_BYTES {
                 continue;
             }
-            let found = self.copy().await;
+            self.copy().await;
             if self.shared.is_writers_turn.swap(false, Ordering::Relaxed) {
                 tokio::time::sleep(TASK_PAUSE).await;
             }
             let is_time = self.shared.clock.instant() >= self.next_closing;
             if is_time && self.shared.is_long.swap(false, Ordering::Relaxed) {
-                self.keep_readers_away(found).await;
+                self.keep_readers_away().await;
             }
         }
     }
 
-    /// None where it could not.
-    async fn copy(&self) -> Option<Frames> {
+    async fn copy(&self) {
         let _copying = self.shared.copying.lock().await;
-        let copied = checkpoint(&self.connection, Mode::Passive).await;
-        copied
-            .inspect_err(|error| {
-                self.shared.tell("the write-ahead log could not be copied", error);
-            })
-            .ok()
+        if let Err(error) = checkpoint(&self.connection, Mode::Passive).await {
+            self.shared
+                .tell("the write-ahead log could not be copied", &error);
+        }
     }
 
     /// Until the writer has copied what is left.
-    async fn keep_readers_away(&mut self, found: Option<Frames>) {
-        let patience = if found.is_some_and(|found| found.bytes >= HUGE_BYTES) {
-            READERS_LAST_PATIENCE
-        } else {
-            READERS_PATIENCE
-        };
+    async fn keep_readers_away(&mut self) {
         let mut is_used = false;
-        if let Some(_closed) = self.gate.close(patience).await {
+        if let Some(_closed) = self.gate.close(READERS_PATIENCE).await {
             self.shared.is_quiet.store(true, Ordering::Release);
             let used = self.shared.used_quiet.notified();
             is_used = tokio::time::timeout(LOOK_PATIENCE, used).await.is_ok();

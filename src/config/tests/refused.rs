@@ -86,6 +86,12 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "DATABASE__URL",
+        "sqlite://file:/tmp/a.db",
+        "database.url = (not shown)",
+        "sqlite://PATH",
+    ),
+    (
+        "DATABASE__URL",
         "sqlite://",
         "database.url = (not shown)",
         "sqlite://PATH",

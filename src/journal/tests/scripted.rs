@@ -54,6 +54,7 @@ impl Turn {
 #[derive(Debug, Default)]
 struct State {
     writes: VecDeque<Turn>,
+    changes: VecDeque<Turn>,
     /// What becomes of every housekeeping.
     house: Option<Turn>,
     tending_hangs: bool,
@@ -178,7 +179,17 @@ impl Connection for Script {
         _: WorkspaceId,
         _: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
-        async { Outcome::Unknown }.boxed()
+        let turn = self.with(|state| state.changes.pop_front());
+        async move {
+            match turn {
+                Some(Turn::NotBegun(_)) => Outcome::NotBegun,
+                Some(Turn::Refused(_)) => {
+                    Outcome::RolledBack(ChangeError::Conflict("it is there".to_owned()))
+                }
+                _ => Outcome::Unknown,
+            }
+        }
+        .boxed()
     }
 
     fn change(&self, _: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
@@ -274,6 +285,18 @@ fn publish(
     journal: &Journal,
 ) -> tokio::sync::oneshot::Receiver<Result<crate::domain::idempotency::Recorded, AppendError>> {
     kit::append(journal, workspace(), vec![new_event()])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_answered_is_well_whatever_it_said() {
+    let script = Script::default();
+    let journal = script.open();
+    for _ in 0..3 {
+        script.with(|state| state.changes = [Turn::NotBegun(0), Turn::Refused(0)].into());
+        let refused = journal.install(workspace(), kit::new_installation("crm")).await;
+        assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
+    }
+    assert_eq!(script.with(|state| state.connected), 3);
 }
 
 /// Publishes until that works. Time passes only while somebody sleeps.

@@ -73,6 +73,9 @@ impl Writer {
         for staged in std::mem::take(&mut batch.appends) {
             self.refuse_append(staged.append, StorageUnavailable.into());
         }
+        if batch.is_empty() {
+            return Outcome::Committed(());
+        }
         self.write_batch(batch).await
     }
 
@@ -93,6 +96,8 @@ impl Writer {
             return Outcome::Unknown;
         }
         if batch.is_empty() {
+            // All of it is answered by what is there.
+            self.outage.over();
             return Outcome::Committed(());
         }
         batch.marked = self.marked_of(batch);

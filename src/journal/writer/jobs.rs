@@ -102,7 +102,10 @@ impl Writer {
                     job.notices().into_iter().for_each(&self.notices);
                     job.finish(JobEnd::Committed);
                 }
-                Outcome::RolledBack(_) => job.finish(JobEnd::RolledBack),
+                Outcome::RolledBack(_) => {
+                    self.outage.over();
+                    job.finish(JobEnd::RolledBack);
+                }
                 Outcome::Unknown => {
                     job.finish(JobEnd::Unavailable);
                     self.lose_connection("a change failed");
@@ -164,7 +167,10 @@ impl Writer {
                 self.outage.over();
                 reply.send(Ok(value))
             }
-            Outcome::RolledBack(error) => reply.send(Err(error)),
+            Outcome::RolledBack(error) => {
+                self.outage.over();
+                reply.send(Err(error))
+            }
             Outcome::Unknown | Outcome::NotBegun => {
                 self.lose_connection("a change failed");
                 reply.send(Err(ChangeError::StorageUnavailable))

@@ -42,7 +42,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(30);
 /// How long it has lasted and what was said of it.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Outage {
-    /// Losses and failed attempts since something was committed.
+    /// Losses and failed attempts since the connection was last well.
     strikes: u32,
     since: Option<Instant>,
     told_at: Option<Instant>,
@@ -51,7 +51,7 @@ pub(in crate::journal) struct Outage {
 }
 
 impl Outage {
-    /// Something was committed.
+    /// Something was committed, or answered without: the connection is well.
     pub(super) fn over(&mut self) {
         self.strikes = 0;
     }
@@ -66,7 +66,7 @@ impl Outage {
         }
     }
 
-    /// Whether it is the first since something was committed.
+    /// Whether it is the first since the connection was well.
     pub(super) fn is_first(&self) -> bool {
         self.strikes == 1
     }
