@@ -56,8 +56,11 @@ const TASK_PAUSE: Duration = Duration::from_millis(300);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 const MIB: u64 = 1024 * 1024;
-/// A file smaller than this is left alone, and so is what the task has not copied yet.
+/// A file smaller than this is left alone.
 const WORTHWHILE_BYTES: u64 = 4 * MIB;
+/// What the task copies at once where the writer finds so much. The more it is, the oftener a page that is written
+/// again and again is copied only once.
+const WANTED_BYTES: u64 = 12 * MIB;
 /// A log larger than this is to be started anew.
 const LARGE_BYTES: u64 = 16 * MIB;
 /// What the writer copies of a large log: a few milliseconds of its time.
@@ -204,7 +207,7 @@ impl WriteAheadLog {
         let is_kept = (1..=found.bytes).contains(&copied);
         let is_long = is_kept || found.bytes >= KEPT_BYTES;
         shared.is_long.store(is_long, Ordering::Relaxed);
-        if is_long || found.left >= WORTHWHILE_BYTES {
+        if is_long || found.left >= WANTED_BYTES {
             shared.wanted.notify_one();
         }
         let is_quiet = shared.is_quiet.load(Ordering::Acquire);
