@@ -60,13 +60,13 @@ const MIB: u64 = 1024 * 1024;
 const WORTHWHILE_BYTES: u64 = 4 * MIB;
 /// What the task copies at once where the writer finds so much. The more it is, the oftener a page that is written
 /// again and again is copied only once.
-const WANTED_BYTES: u64 = 12 * MIB;
+const WANTED_BYTES: u64 = 16 * MIB;
 /// A log larger than this is to be started anew.
-const LARGE_BYTES: u64 = 16 * MIB;
+const LARGE_BYTES: u64 = 22 * MIB;
 /// What the writer copies of a large log: a few milliseconds of its time.
 const LITTLE_BYTES: u64 = 8 * MIB;
 /// For a log larger than this new reads wait for a moment: those under way may be what keeps it.
-const KEPT_BYTES: u64 = 24 * MIB;
+const KEPT_BYTES: u64 = 28 * MIB;
 /// For a log larger than this the writer copies more, up to [`MUCH_BYTES`], and waits for the task's copying.
 const HUGE_BYTES: u64 = 32 * MIB;
 /// The most that the writer copies; more than [`HUGE_BYTES`], so that the bound holds whatever the task does. There is
@@ -381,9 +381,9 @@ mod tests {
     #[test]
     fn the_writer_copies_little_of_a_large_log_and_more_only_of_a_huge_one() {
         let cases = [
-            (used(15, 0), false),
-            (used(16, 8), true),
-            (used(16, 9), false),
+            (used(21, 0), false),
+            (used(22, 8), true),
+            (used(22, 9), false),
             (used(31, 9), false),
             (used(32, 32), true),
             (used(1_500, 48), true),
