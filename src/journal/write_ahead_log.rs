@@ -41,8 +41,10 @@ const KEPT_PAUSE: Duration = Duration::from_millis(250);
 const READERS_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the gate stays closed for the writer's look.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
-/// Until the gate is closed again where that was in vain.
+/// From one closing of the gate to the next; doubled with each that did not let the log be started anew, up to the
+/// longest: then it is another process that keeps the log.
 const GATE_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_GATE_PAUSE: Duration = Duration::from_secs(5);
 /// Until the writer looks again after a look that did not end in time.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
 /// How long the writer waits for the task to end its copying.
@@ -109,6 +111,8 @@ struct Shared {
     is_quiet: AtomicBool,
     /// The writer has used the quiet.
     used_quiet: Notify,
+    /// The log was started anew since the gate was closed.
+    is_anew: AtomicBool,
     told_at: Mutex<Option<Instant>>,
 }
 
@@ -148,6 +152,7 @@ impl WriteAheadLog {
             log: log_of(file),
             gate,
             next_closing: clock.instant(),
+            gate_pause: GATE_PAUSE,
             shared: Arc::clone(&shared),
         };
         let task = tokio::spawn(task.run());
@@ -205,6 +210,9 @@ impl WriteAheadLog {
         // It has grown since all of it was copied, instead of being started anew.
         let copied = self.copied_bytes.swap(0, Ordering::Relaxed);
         let is_kept = (1..=found.bytes).contains(&copied);
+        if copied > found.bytes {
+            shared.is_anew.store(true, Ordering::Relaxed);
+        }
         let is_long = is_kept || found.bytes >= KEPT_BYTES;
         shared.is_long.store(is_long, Ordering::Relaxed);
         if is_long || found.left >= WANTED_BYTES {
@@ -296,6 +304,7 @@ struct Task {
     log: PathBuf,
     gate: Gate,
     next_closing: Instant,
+    gate_pause: Duration,
     shared: Arc<Shared>,
 }
 
@@ -329,16 +338,19 @@ impl Task {
 
     /// Until the writer has copied what is left.
     async fn keep_readers_away(&mut self) {
-        let mut is_used = false;
+        self.gate_pause = if self.shared.is_anew.swap(false, Ordering::Relaxed) {
+            GATE_PAUSE
+        } else {
+            self.gate_pause.saturating_mul(2).min(LONGEST_GATE_PAUSE)
+        };
         if let Some(_closed) = self.gate.close(READERS_PATIENCE).await {
             self.shared.is_quiet.store(true, Ordering::Release);
             let used = self.shared.used_quiet.notified();
-            is_used = tokio::time::timeout(LOOK_PATIENCE, used).await.is_ok();
+            // The writer looks at once, if it writes at all.
+            let _ = tokio::time::timeout(LOOK_PATIENCE, used).await;
             self.shared.is_quiet.store(false, Ordering::Release);
         }
-        if !is_used {
-            self.next_closing = self.shared.clock.instant() + GATE_PAUSE;
-        }
+        self.next_closing = self.shared.clock.instant() + self.gate_pause;
     }
 }
 
