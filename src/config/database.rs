@@ -79,8 +79,8 @@ impl<'de> Deserialize<'de> for DatabaseUrl {
 }
 
 /// A database in memory would break the promise that an acknowledged event survives; connection options are the
-/// journal's own business, so there is no query and no `file:` of SQLite's own; and a path that is never decoded has one
-/// meaning only.
+/// journal's own business, so there is no query and no `file:` of SQLite's own; and a path that is never decoded has
+/// one meaning only.
 fn is_sqlite_file(path: &str) -> bool {
     let names_a_file = Path::new(path).file_name().is_some() && !path.ends_with('/');
     let is_uri = path.to_ascii_lowercase().starts_with("file:");

@@ -1,6 +1,6 @@
 //! What the command line does to a database while no server uses it.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use crate::{
     auth::{
@@ -14,7 +14,7 @@ use crate::{
         role::GlobalRole,
     },
     http,
-    journal::{ChangeError, Journal, MasterKey as _, OpenError, Unreadable},
+    journal::{ChangeError, DatabaseUrl, Journal, MasterKey as _, OpenError, Unreadable},
     server::{
         StartError, journal_settings,
         settings::{ConfiguredKey, master_key},
@@ -55,7 +55,7 @@ pub async fn migrate(config: &Config) -> Result<(), AdminError> {
 /// See [`OpenError`] and [`StartError`]; where there is no database nothing is made.
 pub async fn accept_key(config: &Config) -> Result<AcceptedKey, AdminError> {
     let journal = journal_settings(config)?;
-    if let Some(path) = journal.url.file().filter(|path| !path.exists()) {
+    if let Some(path) = missing_database(&journal.url) {
         return Err(StartError::File {
             what: "there is no database",
             path,
@@ -71,9 +71,14 @@ pub async fn accept_key(config: &Config) -> Result<AcceptedKey, AdminError> {
     })
 }
 
+/// The file of an embedded database that is not there.
+fn missing_database(url: &DatabaseUrl) -> Option<PathBuf> {
+    url.file().filter(|path| !path.exists())
+}
+
 /// Whoever gives a command in the wrong folder would not know otherwise.
 fn warn_of_new_database(config: &Config) -> Result<(), AdminError> {
-    if let Some(path) = journal_settings(config)?.url.file().filter(|path| !path.exists()) {
+    if let Some(path) = missing_database(&journal_settings(config)?.url) {
         log::warn!(path:% = path.display(); "there was no database here: a new one is made");
     }
     Ok(())

@@ -3,13 +3,25 @@
 use pointsman::receive::Behavior;
 use serde_json::json;
 
-use crate::support::{Engine, Service, TestApp, eventually, on_both_engines};
+use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     dead_letters_are_told_once_a_minute_with_their_number,
     a_breaker_that_opens_and_closes_is_told,
     a_breaker_that_goes_with_its_actor_is_told,
     a_setting_that_does_nothing_is_told,
+}
+
+/// An extension `crm` whose service is away, and what is published for it.
+async fn away(app: &TestApp) -> (Workspace, Service, Extension, String) {
+    let workspace = app.workspace("acme").await;
+    let service = Service::behaving(Behavior::status(503)).await;
+    let crm = workspace
+        .install_external("crm", &service)
+        .subscribed_to(&["crm.**"])
+        .await;
+    let event = workspace.publish("crm.deal.closed", json!({})).await;
+    (workspace, service, crm, event)
 }
 
 /// The lines with this text.
@@ -67,13 +79,7 @@ async fn a_breaker_that_opens_and_closes_is_told(engine: Engine) {
             .retrying_after(&["10ms", "10ms", "1h"])
     })
     .await;
-    let workspace = app.workspace("acme").await;
-    let service = Service::behaving(Behavior::status(503)).await;
-    let crm = workspace
-        .install_external("crm", &service)
-        .subscribed_to(&["crm.**"])
-        .await;
-    let event = workspace.publish("crm.deal.closed", json!({})).await;
+    let (workspace, service, crm, event) = away(&app).await;
     let opened = line(&app, "a breaker has opened").await;
     service.behave(Behavior::default());
     workspace.becomes(&event, &crm, "DELIVERED").await;
@@ -100,13 +106,7 @@ async fn a_breaker_that_goes_with_its_actor_is_told(engine: Engine) {
             .retrying_after(&["10ms", "1h"])
     })
     .await;
-    let workspace = app.workspace("acme").await;
-    let service = Service::behaving(Behavior::status(503)).await;
-    let crm = workspace
-        .install_external("crm", &service)
-        .subscribed_to(&["crm.**"])
-        .await;
-    workspace.publish("crm.deal.closed", json!({})).await;
+    let (_, service, crm, _) = away(&app).await;
     line(&app, "a breaker has opened").await;
     let closed = line(&app, "a breaker has closed").await;
     assert!(closed.contains(&format!("installation={}", crm.id)), "{closed}");

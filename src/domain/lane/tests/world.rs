@@ -2,6 +2,7 @@
 //! the service that takes the deliveries, and what is on its way between them. Each step can be taken at
 //! any time, and each step checks what a lane guarantees.
 
+mod answer;
 mod checks;
 mod death;
 mod journal;
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use answer::{Answer, BROKEN, BUSY, FAILED, GONE, REFUSED, result};
 use rules::{Rules, Source};
 use uuid::Uuid;
 
@@ -47,83 +49,6 @@ fn event_at(seq: i64, occurred_at: Timestamp) -> PlatformEvent {
     };
     PlatformEvent::record(WorkspaceId::new(Uuid::nil()), Seq::new(seq), new)
 }
-
-/// How the service answers an attempt.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) verdict: Verdict,
-    pub(super) status: u16,
-}
-
-impl From<Verdict> for Answer {
-    fn from(verdict: Verdict) -> Self {
-        let status = match verdict {
-            Verdict::Delivered => 200,
-            Verdict::Retry { .. } => 503,
-            Verdict::GiveUp(_) => 410,
-        };
-        Self { verdict, status }
-    }
-}
-
-impl Answer {
-    fn is_sign_of_life(&self) -> bool {
-        match self.verdict {
-            Verdict::Delivered | Verdict::GiveUp(_) => true,
-            Verdict::Retry { .. } => {
-                (400..500).contains(&self.status) && ![408, 425, 429].contains(&self.status)
-            }
-        }
-    }
-
-    /// The longest pause of a breaker after a probe with this answer.
-    pub(super) fn longest_pause(&self, of: Duration) -> Duration {
-        match self.status {
-            500 | 501 | 505.. => of.min(Duration::from_secs(1)),
-            _ => of,
-        }
-    }
-
-    fn error(&self) -> Option<String> {
-        (self.verdict != Verdict::Delivered).then(|| format!("answered {}", self.status))
-    }
-}
-
-pub(super) fn result(answer: impl Into<Answer>) -> AttemptResult {
-    let answer = answer.into();
-    AttemptResult {
-        outcome: match answer.status {
-            ..400 => AttemptOutcome::Delivered,
-            400..500 => AttemptOutcome::Http4xx,
-            500.. => AttemptOutcome::Http5xx,
-        },
-        http_status: Some(answer.status),
-        duration: Duration::from_millis(1),
-        error: answer.error(),
-        verdict: answer.verdict,
-        response: None,
-        disable: false,
-        retry_schedule: None,
-    }
-}
-
-pub(super) const FAILED: Verdict = Verdict::Retry { retry_after: None };
-pub(super) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
-/// The service itself fails, perhaps on this event alone.
-pub(super) const BROKEN: Answer = Answer {
-    verdict: FAILED,
-    status: 500,
-};
-/// A 4xx that is tried again.
-pub(super) const REFUSED: Answer = Answer {
-    verdict: FAILED,
-    status: 422,
-};
-/// A 4xx that says that the service is in trouble.
-pub(super) const BUSY: Answer = Answer {
-    verdict: FAILED,
-    status: 429,
-};
 
 /// An event and a handler of it: what is received, or dead.
 pub(super) type Subject = (EventId, HandlerName);
