@@ -7,14 +7,14 @@
 use std::process::ExitCode;
 
 use pointsman::{
-    clock::Clock,
     config::Config,
-    domain::{id::WorkspaceId, installation::NewInstallation},
     extension::{EventContext, HandlerError, event_handler, extension},
     router::ChangeError,
     server::Server,
     store::workspaces,
 };
+use pointsman_clock::Clock;
+use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

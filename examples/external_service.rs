@@ -41,7 +41,7 @@ impl Service {
         ) else {
             return false;
         };
-        let now = pointsman::clock::Clock.wall().millis() / 1000;
+        let now = pointsman_clock::Clock.wall().millis() / 1000;
         let is_late = |sent: i64| (now - sent).abs() > TOLERANCE;
         if timestamp.parse().map_or(true, is_late) {
             return false;

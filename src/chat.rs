@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
-    domain::id::WorkspaceId,
     extension::{Effect, EventContext, HandlerError, Publication, PublishError, event_handler, extension},
     store::chat::{self, Message},
 };
+use pointsman_clock::Clock;
+use pointsman_domain::id::WorkspaceId;
 
 /// The key under which it is installed.
 pub const KEY: &str = "chat";

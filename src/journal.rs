@@ -78,16 +78,14 @@ use self::{
     job::ChangeJob,
     storage::LogReader,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        event::PlatformEvent,
-        id::{DeadLetterId, InstallationId, WorkspaceId},
-        installation::{InstallationChange, NewInstallation},
-        lane::RetryRow,
-        seq::Seq,
-        timestamp::Timestamp,
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    installation::{InstallationChange, NewInstallation},
+    lane::RetryRow,
+    seq::Seq,
+    timestamp::Timestamp,
 };
 
 /// Why a change by an admin was not made. Nothing was written.

@@ -18,14 +18,10 @@ extern crate self as pointsman;
 
 pub mod auth;
 pub mod chat;
-pub mod clock;
 pub mod config;
-pub mod domain;
 pub mod extension;
 pub mod http;
 pub mod journal;
-pub mod panics;
-mod private_files;
 pub mod receive;
 pub mod router;
 pub mod server;

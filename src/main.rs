@@ -4,9 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pointsman::{
-    clock::Clock,
     config::Config,
-    domain::role::GlobalRole,
     receive::{ReceiveArgs, run_receive},
     server::{
         Server,
@@ -14,6 +12,8 @@ use pointsman::{
         logging,
     },
 };
+use pointsman_clock::Clock;
+use pointsman_domain::role::GlobalRole;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -48,18 +48,18 @@ use self::{
 };
 pub use crate::journal::ChangeError;
 use crate::{
-    clock::Clock,
-    domain::{
-        attempt::AttemptResult,
-        event::{NewEvent, PlatformEvent},
-        event_key::EventKey,
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        idempotency::{Idempotency, Recorded},
-        installation::{InstallationChange, NewInstallation},
-        sync_latch::{Opened, SyncLatch},
-    },
     extension::Extensions,
     journal::{InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader},
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::AttemptResult,
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    installation::{InstallationChange, NewInstallation},
+    sync_latch::{Opened, SyncLatch},
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.

@@ -41,7 +41,6 @@ use crate::{
         bootstrap::{self, BootstrapError, Bootstrapped},
         key_file::KeyFileError,
     },
-    clock::Clock,
     config::Config,
     extension::{Extensions, RegistrationError},
     http::{
@@ -51,6 +50,7 @@ use crate::{
     journal::OpenError,
     router::{EventRouter, external::TrustError},
 };
+use pointsman_clock::Clock;
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
 /// refused from then on, so that only slow readers need it.

@@ -1,10 +1,7 @@
 //! A kit for tests of in-process extensions: a router in this process, over a database that goes with it.
 //!
 //! ```
-//! use pointsman::{
-//!     extension::{EventContext, HandlerError, event_handler, extension},
-//!     testing::TestRouter,
-//! };
+//! use pointsman::{//!     extension::{EventContext, HandlerError, event_handler, extension}, //!     testing::TestRouter, //!};
 //! use serde::Deserialize;
 //! use serde_json::json;
 //!
@@ -56,13 +53,7 @@ use tokio::time::timeout;
 pub use self::calls::Handled;
 use self::{calls::Calls, folder::Folder};
 use crate::{
-    clock::Clock,
     config::Config,
-    domain::{
-        event::{NewEvent, PlatformEvent},
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        installation::NewInstallation,
-    },
     extension::{Extension, Publication},
     router::EventRouter,
     server::RouterBuilder,
@@ -72,6 +63,12 @@ use crate::{
         events,
         events::EventFilter,
     },
+};
+use pointsman_clock::{Clock, TurnedClock};
+use pointsman_domain::{
+    event::{NewEvent, PlatformEvent},
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    installation::NewInstallation,
 };
 
 /// How long a test waits for everything to be settled.
@@ -90,6 +87,7 @@ pub struct TestRouter {
     installations: Vec<InstallationId>,
     calls: Arc<Calls>,
     clock: Clock,
+    turned: &'static TurnedClock,
     _folder: Folder,
 }
 
@@ -135,7 +133,8 @@ impl TestRouterBuilder {
         let database = ("POINTSMAN__DATABASE__URL".to_owned(), folder.database_url());
         let config = Config::from_sources(Some(&self.settings), [database]);
         let config = config.unwrap_or_else(|error| panic!("the settings are not allowed: {error}"));
-        let clock = Clock::turnable();
+        let turned = TurnedClock::leaked();
+        let clock = Clock::over(turned);
         let calls = Arc::<Calls>::default();
         let mut builder = EventRouter::builder(config)
             .bare()
@@ -152,6 +151,7 @@ impl TestRouterBuilder {
             installations: Vec::new(),
             calls,
             clock,
+            turned,
             _folder: folder,
         };
         test.install_all().await;
@@ -246,7 +246,7 @@ impl TestRouter {
 
     /// Turns the clock of this router forward: what waits for its time until then is tried again.
     pub async fn turn_clock(&self, by: Duration) {
-        self.clock.turn(by);
+        self.turned.turn(by);
         for installation in &self.installations {
             // Has its lane look at the time.
             let looked = self.router.reset(self.workspace, *installation).await;

@@ -11,64 +11,21 @@ use std::{
 /// A module of `src/`, and the modules of `src/` and the crates of the workspace that it may name. Itself it
 /// may always name.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("clock", &["domain"]),
-    ("private_files", &[]),
-    ("config", &["domain"]),
-    // Code of others, wherever it is run.
-    ("panics", &[]),
-    ("extension", &["domain", "panics"]),
-    ("chat", &["domain", "clock", "extension", "store"]),
-    (
-        "journal",
-        &[
-            "domain",
-            "clock",
-            "config",
-            "panics",
-            "private_files",
-            "entity",
-            "migration",
-        ],
-    ),
-    ("store", &["domain", "clock", "entity", "migration"]),
-    (
-        "router",
-        &[
-            "domain",
-            "clock",
-            "config",
-            "panics",
-            "extension",
-            "journal",
-            "entity",
-        ],
-    ),
-    (
-        "auth",
-        &["domain", "clock", "config", "private_files", "store", "router"],
-    ),
-    ("receive", &["domain", "clock"]),
+    ("config", &[]),
+    ("extension", &[]),
+    ("chat", &["extension", "store"]),
+    ("journal", &["config", "entity", "migration"]),
+    ("store", &["entity", "migration"]),
+    ("router", &["config", "extension", "journal", "entity"]),
+    ("auth", &["config", "store", "router"]),
+    ("receive", &[]),
     // For authors of extensions: a whole router.
-    (
-        "testing",
-        &[
-            "domain",
-            "clock",
-            "config",
-            "extension",
-            "router",
-            "server",
-            "store",
-        ],
-    ),
+    ("testing", &["config", "extension", "router", "server", "store"]),
     // Unit tests, of the engine as a whole.
-    ("simulation", &["domain", "clock", "journal", "router", "entity"]),
+    ("simulation", &["journal", "router", "entity"]),
     (
         "http",
         &[
-            "domain",
-            "clock",
             "chat",
             "extension",
             "config",
@@ -82,8 +39,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "domain",
-            "clock",
             "config",
             "journal",
             "store",
@@ -93,7 +48,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "http",
             "chat",
             "extension",
-            "private_files",
             "migration",
         ],
     ),
@@ -145,14 +99,14 @@ fn dependencies_point_along_the_arrows() {
 fn a_forbidden_arrow_is_reported_with_its_place() {
     for (file, source, report) in [
         (
-            "domain/lane.rs",
+            "store/events.rs",
             "use crate::journal::Journal;",
-            "src/domain/lane.rs:1: domain -> journal",
+            "src/store/events.rs:1: store -> journal",
         ),
         (
-            "domain.rs",
-            "\n\nuse crate::clock::Clock;",
-            "src/domain.rs:3: domain -> clock",
+            "store.rs",
+            "\n\nuse crate::auth::Sessions;",
+            "src/store.rs:3: store -> auth",
         ),
         (
             "router/retry.rs",
@@ -161,12 +115,12 @@ fn a_forbidden_arrow_is_reported_with_its_place() {
         ),
         (
             "store.rs",
-            "use crate::{\n    domain::id,\n    auth,\n};",
+            "use crate::{\n    store::id,\n    auth,\n};",
             "src/store.rs:3: store -> auth",
         ),
         (
             "journal.rs",
-            "use crate::{domain::{id, seq::{Seq}}, http::Routes};",
+            "use crate::{config::{id, seq::{Seq}}, http::Routes};",
             "src/journal.rs:1: journal -> http",
         ),
         (
@@ -198,14 +152,14 @@ fn a_forbidden_arrow_is_reported_with_its_place() {
 #[test]
 fn an_allowed_arrow_is_not_reported() {
     for (file, source) in [
-        ("domain/lane.rs", "use crate::domain::{seq::Seq, span::Span};"),
+        ("store/events.rs", "use crate::store::{seq::Seq, span::Span};"),
         (
-            "domain.rs",
+            "store.rs",
             "//! See [`crate::http`].\nlet x = 1; // crate::journal",
         ),
         (
             "journal/writer.rs",
-            "use entity::platform_event;\nuse crate::{clock::Clock, domain::id};",
+            "use entity::platform_event;\nuse crate::{config::Clock, config::id};",
         ),
         (
             "http/events.rs",

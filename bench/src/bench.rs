@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 use crate::{
     arguments::Arguments,

@@ -10,7 +10,7 @@ use std::{borrow::Cow, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::{Context as _, Result};
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 /// It is removed when this is dropped.
 #[derive(Debug)]

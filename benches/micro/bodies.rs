@@ -1,7 +1,7 @@
 //! The body of a delivery, which is assembled once for each event.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use pointsman::domain::seq::Seq;
+use pointsman_domain::seq::Seq;
 
 use crate::events::event;
 

@@ -1,6 +1,6 @@
 //! Events to measure with.
 
-use pointsman::domain::{
+use pointsman_domain::{
     event::{NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},

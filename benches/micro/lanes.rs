@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use driver::{ATTEMPT_TIMEOUT, Driver};
-use pointsman::domain::{event::PlatformEvent, handler_name::HandlerName, lane::Due, seq::Seq};
+use pointsman_domain::{event::PlatformEvent, handler_name::HandlerName, lane::Due, seq::Seq};
 
 use crate::events::event;
 

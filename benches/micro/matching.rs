@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion};
-use pointsman::domain::{
+use pointsman_domain::{
     event_key::EventKey,
     event_pattern::{EventPattern, PatternIndex},
     id::InstallationId,

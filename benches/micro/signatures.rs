@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pointsman::domain::{
+use pointsman_domain::{
     id::EventId,
     signing::{SigningKeys, SigningSecret},
 };

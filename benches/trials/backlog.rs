@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 use crate::{
     arguments::{self, Arguments},

@@ -1,6 +1,6 @@
 //! Rows in the server's own form, written while it is stopped: a million publishes would take minutes.
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use uuid::Uuid;
 

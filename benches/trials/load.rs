@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

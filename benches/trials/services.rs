@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman::{
-    clock::Clock,
-    receive::{Behavior, RawAnswer, RawReceiver, Receiver, ReceiverOptions},
-};
+use pointsman::receive::{Behavior, RawAnswer, RawReceiver, Receiver, ReceiverOptions};
+use pointsman_clock::Clock;
 
 use crate::{load::Departures, report::Sample};
 

@@ -5,12 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::expiring::{Epoch, Expiring};
-use crate::{
-    clock::Clock,
-    domain::{
-        id::{UserId, WorkspaceId},
-        role::{GlobalRole, WorkspaceRole},
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{UserId, WorkspaceId},
+    role::{GlobalRole, WorkspaceRole},
 };
 
 /// How long an answer is used at most. Changes made through this process take effect at once; this bounds

@@ -10,14 +10,14 @@ use super::{
     passwords::{PasswordError, Passwords},
 };
 use crate::{
-    clock::Clock,
-    domain::{
-        id::{UserId, WorkspaceId},
-        installation::NewInstallation,
-        role::GlobalRole,
-    },
     router::{ChangeError, EventRouter},
     store::{self, users::NewUser},
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{UserId, WorkspaceId},
+    installation::NewInstallation,
+    role::GlobalRole,
 };
 
 /// The name of the workspace that an empty database gets.

@@ -1,6 +1,6 @@
 //! Random bytes for secrets.
 //!
-//! They come straight from the operating system and not through [`struct@crate::clock::Clock`]: whoever replaces
+//! They come straight from the operating system and not through [`struct@pointsman_clock::Clock`]: whoever replaces
 //! the clock must not thereby make keys, nonces and passwords predictable.
 
 use rand::{TryRngCore, rngs::OsRng};

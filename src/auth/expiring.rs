@@ -81,7 +81,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Clock;
+    use pointsman_clock::Clock;
 
     const MINUTE: Duration = Duration::from_secs(60);
 

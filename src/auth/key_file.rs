@@ -10,7 +10,7 @@ use std::{
 use fs4::fs_std::FileExt;
 
 use super::entropy;
-use crate::private_files;
+use pointsman_private_files as private_files;
 
 /// The length of the master key.
 pub const MASTER_KEY_BYTES: usize = 64;
@@ -90,7 +90,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::clock::Clock;
+    use pointsman_clock::Clock;
 
     /// A folder of the test's own, removed at its end.
     struct Folder(PathBuf);

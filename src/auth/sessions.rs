@@ -21,11 +21,11 @@ use super::{
     entropy,
 };
 use crate::{
-    clock::Clock,
-    domain::{id::UserId, role::GlobalRole, timestamp::Timestamp},
     router::{ChangeError, EventRouter},
     store::{self, sessions::NewSession},
 };
+use pointsman_clock::Clock;
+use pointsman_domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
 
 /// The name of the cookie.
 pub const COOKIE_NAME: &str = "pointsman_session";

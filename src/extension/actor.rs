@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::{EventContext, EventHandler, Extension, FromEvent, HandlerError};
-use crate::domain::event_pattern::EventPatternError;
+use pointsman_domain::event_pattern::EventPatternError;
 
 /// An event for an actor. `T` is a payload type or [`PlatformEvent`](super::PlatformEvent).
 #[derive(Debug)]

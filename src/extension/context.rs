@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{PlatformEvent, Publication, PublishError};
-use crate::domain::id::{EventId, InstallationId, WorkspaceId};
+use pointsman_domain::id::{EventId, InstallationId, WorkspaceId};
 
 /// One attempt to handle one event. Cheap to clone.
 #[derive(Clone)]

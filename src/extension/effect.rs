@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
 use super::{HandlerError, Publication};
-use crate::panics::Guarded;
+use pointsman_panics::Guarded;
 
 /// The database writes of an effect.
 pub(crate) type EffectWork = Box<

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use crate::panics::Guarded;
+use pointsman_panics::Guarded;
 
 /// A handler's failure. Every error converts into one with `?`, and is then tried again by the schedule.
 pub struct HandlerError {

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::domain::event;
+use pointsman_domain::event;
 
 /// A recorded event with everything that is kept of it. Cheap to clone. A handler that takes this instead of a
 /// payload type of its own gets every event that its pattern matches.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::LocalBoxFuture;
 
 use super::{EventContext, HandlerError, HandlerOutcome};
-use crate::domain::{
+use pointsman_domain::{
     event_key::EventKey,
     event_pattern::{EventPattern, EventPatternError},
     retry_schedule::RetrySchedule,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::domain::{
+use pointsman_domain::{
     event_key::{EventKey, EventKeyError},
     id::EventId,
 };

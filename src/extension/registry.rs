@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{EventHandler, Extension};
-use crate::domain::{event_key::EventKey, event_pattern::EventPattern, installation::check_key};
+use pointsman_domain::{event_key::EventKey, event_pattern::EventPattern, installation::check_key};
 
 /// An extension, as it was registered.
 #[derive(Debug)]

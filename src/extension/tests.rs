@@ -16,7 +16,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{
+use pointsman_domain::{
     event::{self, NewEvent},
     event_key::EventKey,
     id::{EventId, InstallationId, WorkspaceId},

@@ -6,13 +6,10 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Ready, ready};
 
 use super::{known_caller, problem::Problem, state::AppState};
-use crate::{
-    auth::sessions,
-    domain::{
-        id::{UserId, WorkspaceId},
-        role::{GlobalRole, WorkspaceRole},
-    },
-    store,
+use crate::{auth::sessions, store};
+use pointsman_domain::{
+    id::{UserId, WorkspaceId},
+    role::{GlobalRole, WorkspaceRole},
 };
 
 /// Who is asking. Extracting it answers 401 without credentials or with bad ones.

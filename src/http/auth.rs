@@ -7,7 +7,7 @@ mod me;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::domain::{id::UserId, role::GlobalRole};
+use pointsman_domain::{id::UserId, role::GlobalRole};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

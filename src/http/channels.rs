@@ -9,11 +9,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::{
-    chat,
-    domain::{id::EventId, timestamp::Timestamp},
-    store::chat::Message,
-};
+use crate::{chat, store::chat::Message};
+use pointsman_domain::{id::EventId, timestamp::Timestamp};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 pub use self::service::client_service;
 pub(super) use self::{exchange::layer, pace::Pace};
 
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// How long an idle connection is kept while connections are scarce.
 const SCARCE_KEEP_ALIVE: Duration = Duration::from_secs(1);

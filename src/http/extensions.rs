@@ -16,10 +16,8 @@ mod update;
 use actix_web::web;
 
 use super::{path, problem::Problem, state::AppState};
-use crate::{
-    domain::id::{InstallationId, WorkspaceId},
-    store::{self, installations::Installation},
-};
+use crate::store::{self, installations::Installation};
+use pointsman_domain::id::{InstallationId, WorkspaceId};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -20,7 +20,7 @@ use super::{
     connections::{LAST_LOOK, Pace},
     problem::Problem,
 };
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// Reads bodies; one for the process.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::domain::event_key::EventKey;
+use pointsman_domain::event_key::EventKey;
 
 /// An exact event key.
 ///

@@ -63,7 +63,7 @@ mod tests {
     #[expect(dead_code, reason = "only parsed")]
     struct Parameters {
         event_key: Option<String>,
-        from: Option<crate::domain::timestamp::Timestamp>,
+        from: Option<pointsman_domain::timestamp::Timestamp>,
         cursor: Option<Cursor<i64>>,
         #[serde(default)]
         limit: Limit,

@@ -13,7 +13,7 @@ use actix_web::{
 };
 
 use super::problem::Problem;
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_BYTES: usize = 128;

@@ -7,9 +7,9 @@ use actix_web::cookie;
 use super::{budget::Budget, intake::Intake};
 use crate::{
     auth::{access_cache::AccessCache, passwords::Passwords, seal},
-    clock::Clock,
     router::EventRouter,
 };
+use pointsman_clock::Clock;
 
 pub use crate::auth::seal::Sealer;
 

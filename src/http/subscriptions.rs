@@ -7,10 +7,8 @@ mod remove;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::{
-    domain::{id::SubscriptionId, timestamp::Timestamp},
-    store::subscriptions::Subscription,
-};
+use crate::store::subscriptions::Subscription;
+use pointsman_domain::{id::SubscriptionId, timestamp::Timestamp};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

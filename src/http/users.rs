@@ -6,10 +6,8 @@ mod list;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::{
-    domain::{id::UserId, timestamp::Timestamp},
-    store,
-};
+use crate::store;
+use pointsman_domain::{id::UserId, timestamp::Timestamp};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(

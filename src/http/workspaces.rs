@@ -7,10 +7,8 @@ mod list;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::{
-    domain::{id::WorkspaceId, timestamp::Timestamp},
-    store,
-};
+use crate::store;
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -10,7 +10,7 @@ use super::{
     corrupt::CorruptRows,
     reads::{self, IS_KNOWN_KIND},
 };
-use crate::domain::{
+use pointsman_domain::{
     handler_name::HandlerName,
     id::{InstallationId, WorkspaceId},
     lane::Attachment,

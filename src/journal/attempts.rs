@@ -123,14 +123,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        domain::{
-            attempt::{AttemptOutcome, DeliveryKind},
-            handler_name::HandlerName,
-            id::{EventId, InstallationId, WorkspaceId},
-            timestamp::Timestamp,
-        },
+    use pointsman_clock::Clock;
+    use pointsman_domain::{
+        attempt::{AttemptOutcome, DeliveryKind},
+        handler_name::HandlerName,
+        id::{EventId, InstallationId, WorkspaceId},
+        timestamp::Timestamp,
     };
 
     fn attempt(id: u128) -> AttemptRecord {

@@ -13,7 +13,7 @@ use super::{
     effects,
     sql::{multi_row, power_of_two_chunks},
 };
-use crate::domain::{
+use pointsman_domain::{
     attempt::AttemptOutcome,
     event::PlatformEvent,
     id::{DeadLetterId, InstallationId, WorkspaceId},

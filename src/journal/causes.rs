@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
 use super::{Journal, batch::numbered};
-use crate::domain::{
+use pointsman_domain::{
     event_key::EventKey,
     id::{EventId, WorkspaceId},
 };

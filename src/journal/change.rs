@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::ChangeError;
-use crate::domain::{
+use pointsman_domain::{
     id::{DeadLetterId, InstallationId, WorkspaceId},
     installation::{InstallationChange, NewInstallation},
     timestamp::Timestamp,

@@ -10,7 +10,7 @@ use fs4::fs_std::FileExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{OpenError, database::DatabaseUrl};
-use crate::private_files;
+use pointsman_private_files as private_files;
 
 /// The lock file beside an embedded database; held as long as this value lives.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::{
     installations::InstallationView,
     notice::Notice,
 };
-use crate::domain::{
+use pointsman_domain::{
     attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event::{NewEvent, PlatformEvent},
     handler_name::HandlerName,
@@ -66,7 +66,7 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
-    /// The ids follow from what made the events (see [`crate::domain::event::derived_id`]): where they are recorded
+    /// The ids follow from what made the events (see [`pointsman_domain::event::derived_id`]): where they are recorded
     /// already, that is the answer, and nothing is written.
     pub derived: bool,
     /// None for a handler, which must be able to publish while publishers hold every permit.

@@ -10,7 +10,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::domain::id::WorkspaceId;
+use pointsman_domain::id::WorkspaceId;
 
 /// Rows remembered as logged. When there are more, all are forgotten, and may be logged once more.
 const MOST_REMEMBERED: usize = 10_000;
@@ -44,7 +44,7 @@ impl CorruptRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use pointsman_clock::Clock;
 
     #[test]
     fn a_row_counts_once_however_often_it_is_read() {

@@ -25,15 +25,13 @@ pub(super) use self::{
     sql::{Bounds, Failed, are_done, has_marks, run, sweep},
     threads::EffectThread,
 };
-use crate::{
-    domain::{
-        event::{NewEvent, PlatformEvent},
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        lane::DeliveryKey,
-        seq::Seq,
-    },
-    panics::Guarded,
+use pointsman_domain::{
+    event::{NewEvent, PlatformEvent},
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    lane::DeliveryKey,
+    seq::Seq,
 };
+use pointsman_panics::Guarded;
 
 /// The author's error, for whoever knows its type.
 #[derive(Debug)]

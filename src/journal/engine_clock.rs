@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
 
 use super::batch::numbered;
-use crate::domain::timestamp::Timestamp;
+use pointsman_domain::timestamp::Timestamp;
 
 /// How often the time is written while the server runs.
 pub(super) const EVERY: Duration = Duration::from_secs(10);

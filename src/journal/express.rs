@@ -19,7 +19,7 @@ use super::{
     storage::Outcome,
     write_ahead_log::{Frames, Mode},
 };
-use crate::domain::event::PlatformEvent;
+use pointsman_domain::event::PlatformEvent;
 
 /// What an attempt fills, for INSERT INTO.
 const ATTEMPT_ROW: &str = "ext_delivery_attempt (id, workspace_id, installation_id, event_id, \

@@ -9,7 +9,7 @@ use super::{
     command::{Append, Command, Job, SettleCommand},
     effects::EffectQueue,
 };
-use crate::domain::{event::NewEvent, id::WorkspaceId};
+use pointsman_domain::{event::NewEvent, id::WorkspaceId};
 
 /// Bounds of one transaction. It takes at least one append, however large.
 const MAX_EVENTS: usize = 512;

@@ -10,7 +10,7 @@ use super::{
     command::{Append, AppendError},
     sql::{multi_row, power_of_two_chunks},
 };
-use crate::domain::{
+use pointsman_domain::{
     id::{EventId, WorkspaceId},
     idempotency::Recorded,
     timestamp::Timestamp,

@@ -11,12 +11,10 @@ use sea_orm::{
 use entity::{ext_event_subscription, ext_installation};
 
 use super::{ChangeError, Journal, installations, reads};
-use crate::{
-    clock::Clock,
-    domain::{
-        event_pattern::EventPattern,
-        id::{InstallationId, SubscriptionId, WorkspaceId},
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event_pattern::EventPattern,
+    id::{InstallationId, SubscriptionId, WorkspaceId},
 };
 
 /// Installations changed in one transaction.

@@ -10,16 +10,14 @@ use sea_orm::{
 use entity::{ext_delivery_cursor, ext_delivery_retry, ext_event_subscription, ext_installation};
 
 use super::{ChangeError, reads};
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeliveryKind,
-        event_pattern::EventPattern,
-        id::{InstallationId, SubscriptionId, WorkspaceId},
-        installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
-        seq::Seq,
-        span::{Span, SpanCloseReason},
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::DeliveryKind,
+    event_pattern::EventPattern,
+    id::{InstallationId, SubscriptionId, WorkspaceId},
+    installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
+    seq::Seq,
+    span::{Span, SpanCloseReason},
 };
 
 /// How long a rotated secret goes on signing beside the new one.

@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::{ChangeError, change::Change, notice::Notice};
-use crate::domain::{
+use pointsman_domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     id::{DeadLetterId, InstallationId, WorkspaceId},
     timestamp::Timestamp,

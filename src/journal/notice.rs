@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::installations::InstallationView;
-use crate::domain::{
+use pointsman_domain::{
     event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
     seq::Seq,

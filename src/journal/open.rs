@@ -33,7 +33,7 @@ use super::{
     write_ahead_log::WriteAheadLog,
     writer::{Outage, Writer},
 };
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 #[derive(Clone, Debug)]
 pub struct JournalSettings {

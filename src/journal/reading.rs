@@ -7,7 +7,7 @@ use sea_orm::{QueryResult, TryGetable};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use crate::domain::{
+use pointsman_domain::{
     event::{Cause, NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{batch::numbered, corrupt::CorruptRows, reading};
-use crate::domain::{
+use pointsman_domain::{
     attempt::DeliveryKind,
     event::PlatformEvent,
     handler_name::HandlerName,

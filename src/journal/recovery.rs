@@ -8,7 +8,7 @@ use super::{
     batch::{Batch, StagedAppend},
     sql::{in_list, power_of_two_chunks},
 };
-use crate::domain::{
+use pointsman_domain::{
     id::{EventId, WorkspaceId},
     seq::Seq,
 };

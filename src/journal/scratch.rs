@@ -9,22 +9,20 @@ use std::{
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tokio::sync::oneshot;
 
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::{DeadLetterReason, DeliveryKind},
-        event::{NewEvent, PlatformEvent},
-        event_key::EventKey,
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        idempotency::{Idempotency, Recorded},
-        installation::{DeliveryType, NewInstallation},
-        lane::DeliveryKey,
-        seq::Seq,
-    },
-    journal::{
-        Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, LetterCommand, NewLetter,
-        Notice, Permit, SettleCommand, SettleError, WorkspaceAdmission,
-    },
+use crate::journal::{
+    Admission, Append, AppendError, DatabaseUrl, Journal, JournalSettings, LetterCommand, NewLetter, Notice,
+    Permit, SettleCommand, SettleError, WorkspaceAdmission,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::{DeadLetterReason, DeliveryKind},
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    installation::{DeliveryType, NewInstallation},
+    lane::DeliveryKey,
+    seq::Seq,
 };
 
 /// Two tests out of one, `name::on_sqlite` and `name::on_postgres`.
@@ -384,7 +382,7 @@ pub(crate) async fn bury(
         key: DeliveryKey {
             kind: DeliveryKind::Live,
             event_id: events[0].id,
-            handler: crate::domain::handler_name::HandlerName::WHOLE,
+            handler: pointsman_domain::handler_name::HandlerName::WHOLE,
         },
         reason: DeadLetterReason::Gone,
         attempts: 1,

@@ -13,7 +13,7 @@ pub(crate) use super::{
     idempotency::{KeyName, StoredKey},
     storage::{Connection, DueRetries, HouseKept, LogReader, Outcome, Storage},
 };
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// Where a simulated journal keeps things, as its process finds it.
 pub(crate) struct Opened {

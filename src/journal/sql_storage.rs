@@ -27,17 +27,15 @@ use super::{
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        event::PlatformEvent,
-        id::{EventId, InstallationId, WorkspaceId},
-        lane::Attachment,
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    panics::discard,
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::{EventId, InstallationId, WorkspaceId},
+    lane::Attachment,
+    seq::Seq,
+    timestamp::Timestamp,
 };
+use pointsman_panics::discard;
 
 /// The database, for the writer.
 pub(super) struct SqlStorage {

@@ -16,7 +16,7 @@ use super::{
     installations::InstallationView,
     notice::Notice,
 };
-use crate::domain::{
+use pointsman_domain::{
     event::PlatformEvent,
     id::{EventId, InstallationId, WorkspaceId},
     lane::{Attachment, RetryRow},

@@ -26,8 +26,8 @@ use super::{work_guard::WorkGuard, *};
 use entity::ext_delivery_cursor;
 use sea_orm::EntityTrait as _;
 
-use crate::domain::event::NewEvent;
-use crate::domain::{
+use pointsman_domain::event::NewEvent;
+use pointsman_domain::{
     attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
     event_pattern::EventPattern,
     handler_name::HandlerName,

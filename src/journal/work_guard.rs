@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// Of one writer connection. SQLite asks it while a statement runs, and interrupts the statement once the time of the
 /// work is over; and it asks before every commit, of which work may make none.

@@ -29,7 +29,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use tokio::sync::Notify;
 
 use super::{database::DatabaseUrl, reader::Gate};
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// How often the task copies where nobody asks for it.
 const COPY_EVERY: Duration = Duration::from_millis(500);

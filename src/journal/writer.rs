@@ -30,12 +30,10 @@ use super::{
     notice::NoticeSink,
     storage::{Connection, HouseKept, Outcome, Storage},
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        seq::Seq,
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
 };
 
 /// A transaction that takes longer has an unknown outcome, and its connection is thrown away.

@@ -17,7 +17,7 @@ use super::{
     received::{Received, SignatureCheck},
     server::{ReceiverOptions, bind},
 };
-use crate::domain::signing::SigningSecret;
+use pointsman_domain::signing::SigningSecret;
 
 /// A small external service for trying things out: prints each event it gets and answers as told.
 #[derive(Clone, Debug, clap::Args)]
@@ -168,7 +168,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::domain::signing::SignatureError;
+    use pointsman_domain::signing::SignatureError;
 
     #[derive(clap::Parser)]
     struct Cli {

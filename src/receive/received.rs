@@ -3,7 +3,7 @@
 use actix_http::header::HeaderMap;
 use bytes::Bytes;
 
-use crate::domain::{
+use pointsman_domain::{
     signing::{SignatureError, SignatureHeaders, SigningKeys},
     timestamp::Timestamp,
 };

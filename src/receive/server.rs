@@ -23,10 +23,8 @@ use super::{
     behavior::Behavior,
     received::{Received, SignatureCheck, check_signature},
 };
-use crate::{
-    clock::Clock,
-    domain::signing::{SigningKeys, SigningSecret},
-};
+use pointsman_clock::Clock;
+use pointsman_domain::signing::{SigningKeys, SigningSecret};
 
 /// More than any delivery can be.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;

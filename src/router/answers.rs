@@ -1,11 +1,9 @@
 //! What the router answers to those who publish, and to those who ask how it is.
 
-use crate::{
-    domain::{
-        lane::{BreakerCause, BreakerState},
-        timestamp::Timestamp,
-    },
-    journal::AppendError,
+use crate::journal::AppendError;
+use pointsman_domain::{
+    lane::{BreakerCause, BreakerState},
+    timestamp::Timestamp,
 };
 
 /// Why an event was not accepted.

@@ -11,19 +11,16 @@ use super::{
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     shared::locked,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeadLetterReason,
-        event::PlatformEvent,
-        id::{DeadLetterId, InstallationId, WorkspaceId},
-        lane::{DeliveryKey, GivenUp},
-        seq::Seq,
-    },
-    journal::{
-        AttemptRecord, ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand,
-        SettleError,
-    },
+use crate::journal::{
+    AttemptRecord, ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand, SettleError,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    event::PlatformEvent,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    lane::{DeliveryKey, GivenUp},
+    seq::Seq,
 };
 
 pub(super) struct DeadLetterActor {

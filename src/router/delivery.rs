@@ -30,16 +30,12 @@ use super::{
     lines::Line,
     workspace::{ChildEnd, ReadAfter, WorkspaceActor},
 };
-use crate::{
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        lane::{
-            BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion,
-        },
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    journal::{AttemptRecord, InstallationView, SettleCommand, SettleError},
+use crate::journal::{AttemptRecord, InstallationView, SettleCommand, SettleError};
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    lane::{BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
+    seq::Seq,
+    timestamp::Timestamp,
 };
 
 /// Between attempts to attach or to read while there is no database.

@@ -13,10 +13,8 @@ use super::{
     restarts::{Deaths, Fault, WORKSPACE_ACTOR},
     workspace::{NewsWaits, Retire, WorkspaceActor},
 };
-use crate::{
-    domain::{id::WorkspaceId, timestamp::Timestamp},
-    journal::{Notice, WorkspaceAdmission},
-};
+use crate::journal::{Notice, WorkspaceAdmission};
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
 /// A workspace: the current address of its actor, the notices that wait for it, and its part of the
 /// admission. Notices go through here, never to an address captured earlier.

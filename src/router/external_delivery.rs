@@ -12,12 +12,10 @@ use super::{
     delivery::{AttemptEnd, DeliveryActor, Means},
     external::{DeliveryTarget, Transport},
 };
-use crate::{
-    domain::{
-        attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
-        timestamp::Timestamp,
-    },
-    journal::InstallationView,
+use crate::journal::InstallationView;
+use pointsman_domain::{
+    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
+    timestamp::Timestamp,
 };
 
 pub(super) type ExternalDeliveryActor = DeliveryActor<ExternalMeans>;

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::domain::id::InstallationId;
+use pointsman_domain::id::InstallationId;
 
 /// The marks outlive the actors of their workspaces, and end with the process: a restart tries again.
 #[derive(Debug, Default)]

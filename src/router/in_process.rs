@@ -8,7 +8,7 @@ mod publisher;
 
 pub(super) use self::{executor::EventExecutor, means::InProcessMeans};
 use super::delivery::DeliveryActor;
-use crate::panics;
+use pointsman_panics as panics;
 
 /// The actor of one in-process installation.
 pub(super) type InProcessHandlerActor = DeliveryActor<InProcessMeans>;

@@ -14,10 +14,8 @@ use std::{
 };
 
 use super::shared::locked;
-use crate::{
-    clock::Clock,
-    domain::id::{InstallationId, WorkspaceId},
-};
+use pointsman_clock::Clock;
+use pointsman_domain::id::{InstallationId, WorkspaceId};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Installations of one workspace that have lines of their own.

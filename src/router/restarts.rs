@@ -8,7 +8,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::domain::timestamp::Timestamp;
+use pointsman_domain::timestamp::Timestamp;
 
 /// Deaths older than this count no more, and after so long without one the pauses start anew.
 const QUIET_TIME: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::domain::{event::PlatformEvent, seq::Seq};
+use pointsman_domain::{event::PlatformEvent, seq::Seq};
 
 /// Bounds of one workspace's ring.
 const MAX_EVENTS: usize = 4096;
@@ -95,7 +95,7 @@ fn weight(event: &PlatformEvent) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use pointsman_domain::{
         event::NewEvent,
         event_key::EventKey,
         id::{EventId, WorkspaceId},

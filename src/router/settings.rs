@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    domain::retry_schedule::RetrySchedule,
     extension::{Extensions, PlatformEvent},
     router::external::ExternalClientConfig,
 };
+use pointsman_domain::retry_schedule::RetrySchedule;
 
 /// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
 pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;

@@ -20,13 +20,11 @@ use super::{
     supervisor::{LookBy, RouterSupervisor, WorkspaceStopped},
     workspace::WorkspaceActor,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        timestamp::Timestamp,
-    },
-    journal::{Admission, Journal, Notice},
+use crate::journal::{Admission, Journal, Notice};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    timestamp::Timestamp,
 };
 
 /// Workspaces that read their installations at the same time, also when all of them do so after an outage.
@@ -55,7 +53,7 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     /// Events at which a delivery actor panics.
     #[cfg(test)]
-    poisonous: Mutex<std::collections::BTreeSet<crate::domain::id::EventId>>,
+    poisonous: Mutex<std::collections::BTreeSet<pointsman_domain::id::EventId>>,
 }
 
 impl Shared {
@@ -115,12 +113,12 @@ impl Shared {
 
     /// Has delivery actors panic when they attempt this event.
     #[cfg(test)]
-    pub(super) fn poison(&self, event: crate::domain::id::EventId) {
+    pub(super) fn poison(&self, event: pointsman_domain::id::EventId) {
         locked(&self.poisonous).insert(event);
     }
 
     #[cfg(test)]
-    pub(super) fn panic_if_poisonous(&self, event: crate::domain::id::EventId) {
+    pub(super) fn panic_if_poisonous(&self, event: pointsman_domain::id::EventId) {
         let is_poisonous = locked(&self.poisonous).contains(&event);
         assert!(!is_poisonous, "a test has poisoned this event");
     }

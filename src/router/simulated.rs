@@ -11,11 +11,9 @@ use super::{
     supervisor::RouterSupervisor,
     workspace::{FindChild, Found, Purpose, WorkspaceActor},
 };
-use crate::{
-    clock::Clock,
-    domain::id::{InstallationId, WorkspaceId},
-    journal::{Journal, seam::Opened},
-};
+use crate::journal::{Journal, seam::Opened};
+use pointsman_domain::id::{InstallationId, WorkspaceId};
+use pointsman_simulated_clock::Clock;
 
 /// Makes the actor panic in its handler, without a word on the standard error.
 #[derive(Message)]

@@ -9,7 +9,7 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use super::{Shared, workspace::AwaitStart};
-use crate::domain::{id::WorkspaceId, timestamp::Timestamp};
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
 /// Between attempts to look for work while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_secs(1);

@@ -5,14 +5,12 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{ChangeError, EventRouter, PUBLISH_TIMEOUT, PublishError};
-use crate::{
-    clock::Clock,
-    domain::{
-        event::NewEvent,
-        id::{EventId, WorkspaceId},
-        installation::NewInstallation,
-    },
-    journal::{EffectCommand, EffectEnd, EffectFailure, EffectWork, Journal},
+use crate::journal::{EffectCommand, EffectEnd, EffectFailure, EffectWork, Journal};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::NewEvent,
+    id::{EventId, WorkspaceId},
+    installation::NewInstallation,
 };
 
 impl EventRouter {

@@ -32,15 +32,13 @@ pub(super) use self::{
 };
 use self::{idling::Idling, installed::Installed, reading::Waiting};
 use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
-use crate::{
-    domain::{
-        event::PlatformEvent,
-        event_key::EventKey,
-        event_pattern::PatternIndex,
-        id::{InstallationId, WorkspaceId},
-        seq::Seq,
-    },
-    journal::{Append, ChangeError, InstallationView},
+use crate::journal::{Append, ChangeError, InstallationView};
+use pointsman_domain::{
+    event::PlatformEvent,
+    event_key::EventKey,
+    event_pattern::PatternIndex,
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
 };
 
 /// Between attempts to read the installations while there is no database.
@@ -67,7 +65,7 @@ pub(super) struct WorkspaceActor {
     installed: BTreeMap<InstallationId, Installed>,
     /// The patterns of all spans of all views: who may be due for an event. [`is_due`] decides.
     ///
-    /// [`is_due`]: crate::domain::span::is_due
+    /// [`is_due`]: pointsman_domain::span::is_due
     patterns: PatternIndex<InstallationId>,
     /// Lanes that have read all there is.
     waiting: BTreeMap<InstallationId, Waiting>,

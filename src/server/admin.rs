@@ -7,12 +7,7 @@ use crate::{
         email::{Email, EmailError},
         passwords::{PasswordError, Passwords},
     },
-    clock::Clock,
     config::Config,
-    domain::{
-        id::{UserId, WorkspaceId},
-        role::GlobalRole,
-    },
     http,
     journal::{ChangeError, DatabaseUrl, Journal, MasterKey as _, OpenError, Unreadable},
     server::{
@@ -20,6 +15,11 @@ use crate::{
         settings::{ConfiguredKey, master_key},
     },
     store::{self, users::NewUser},
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{UserId, WorkspaceId},
+    role::GlobalRole,
 };
 
 /// Why nothing was done.

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     chat::Chat,
-    clock::Clock,
     config::Config,
     extension::{Extension, Extensions, RegistrationError},
     router::{EventRouter, Watch},
 };
+use pointsman_clock::Clock;
 
 /// The extensions of this process, as far as they have been told.
 #[derive(Debug)]

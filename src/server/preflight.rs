@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::StartError;
-use crate::{config::Config, private_files};
+use crate::config::Config;
+use pointsman_private_files as private_files;
 
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";

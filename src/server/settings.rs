@@ -5,18 +5,18 @@ use std::sync::Arc;
 use super::{StartError, limits::Limits, preflight};
 use crate::{
     auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
-    clock::Clock,
     config::{Config, Delivery, NoEffect},
-    domain::retry_schedule::RetrySchedule,
     extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
     journal::{DatabaseUrl, JournalSettings, MasterKey},
-    private_files,
     router::{
         InProcessSettings, OpenSecret, RouterSettings,
         external::{ExternalClientConfig, TrustError, tls_config_with},
     },
 };
+use pointsman_clock::Clock;
+use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_private_files as private_files;
 
 /// # Errors
 /// When the URL has a form that the drivers do not take, or its file cannot be used.

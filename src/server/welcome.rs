@@ -63,7 +63,7 @@ pub(super) async fn print(door: Door, router: &EventRouter, bootstrapped: Option
     let _ = write(&text);
 }
 
-fn first_steps(door: Door, made: &Bootstrapped, demo: Option<crate::domain::id::WorkspaceId>) -> String {
+fn first_steps(door: Door, made: &Bootstrapped, demo: Option<pointsman_domain::id::WorkspaceId>) -> String {
     let email = &made.admin_email;
     let (address, base) = (door.address, door.base());
     let mut text = format!("Pointsman listens on http://{address}\n\n");
@@ -106,18 +106,18 @@ fn write(text: &str) -> io::Result<()> {
 
 const FIRST_EVENT: &str = r#"{"eventKey":"crm.deal.closed","schemaVersion":"1.0","actor":"user-uuid","payload":{"dealId":"deal-123","amount":"5000.00","currency":"USD"}}"#;
 
-async fn find_demo(router: &EventRouter) -> Option<crate::domain::id::WorkspaceId> {
+async fn find_demo(router: &EventRouter) -> Option<pointsman_domain::id::WorkspaceId> {
     let found = store::workspaces::find_by_name_across_workspaces(router.reader(), DEMO_WORKSPACE).await;
     found
         .ok()
         .flatten()
-        .map(|workspace| crate::domain::id::WorkspaceId::new(workspace.id))
+        .map(|workspace| pointsman_domain::id::WorkspaceId::new(workspace.id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::WorkspaceId;
+    use pointsman_domain::id::WorkspaceId;
 
     fn told(address: &str, secure_cookies: bool, demo: bool) -> String {
         let door = Door {

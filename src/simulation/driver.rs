@@ -6,11 +6,9 @@ use actix::System;
 use tokio::time::sleep;
 
 use super::{script::Scene, service::Services, shape::client_config, storage, witness::Totals, world::World};
-use crate::{
-    clock::{Clock, simulated},
-    domain::{id::WorkspaceId, timestamp::Timestamp},
-    router::EventRouter,
-};
+use crate::router::EventRouter;
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
+use pointsman_simulated_clock::{self as simulated, Clock};
 
 /// When the first process of every world starts.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);

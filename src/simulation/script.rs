@@ -12,17 +12,15 @@ use super::{
     witness::Pace,
     world::{State, World},
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        event::NewEvent,
-        event_key::EventKey,
-        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-        installation::{DeliveryType, InstallationChange, NewInstallation},
-        signing::SigningSecret,
-    },
-    router::EventRouter,
+use crate::router::EventRouter;
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+    installation::{DeliveryType, InstallationChange, NewInstallation},
+    signing::SigningSecret,
 };
+use pointsman_simulated_clock::Clock;
 
 const KEYS: [&str; 4] = [
     "crm.deal.closed",

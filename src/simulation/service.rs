@@ -9,13 +9,11 @@ use super::{
     dice::Dice,
     world::{State, World},
 };
-use crate::{
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
-        event::PlatformEvent,
-        id::{EventId, InstallationId},
-    },
-    router::external::{DeliveryTarget, SimulatedService},
+use crate::router::external::{DeliveryTarget, SimulatedService};
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
+    event::PlatformEvent,
+    id::{EventId, InstallationId},
 };
 
 /// How a service is at present.

@@ -3,11 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::dice::Dice;
-use crate::{
-    clock::Clock,
-    domain::retry_schedule::RetrySchedule,
-    router::{RouterSettings, external::ExternalClientConfig},
-};
+use crate::router::{RouterSettings, external::ExternalClientConfig};
+use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_simulated_clock::Clock;
 
 /// How often things go wrong, out of a thousand times.
 #[derive(Clone, Copy, Debug)]

@@ -10,23 +10,21 @@ use super::{
     tables::effects::Effects,
     world::{State, World},
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        event::PlatformEvent,
-        id::{EventId, InstallationId, WorkspaceId},
-        lane::Attachment,
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    journal::{
-        AttemptRecord, ChangeError, EffectOf, InstallationView, Notice, OpenError,
-        seam::{
-            Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName,
-            LogReader, Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
-        },
+use crate::journal::{
+    AttemptRecord, ChangeError, EffectOf, InstallationView, Notice, OpenError,
+    seam::{
+        Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName,
+        LogReader, Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
     },
 };
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::{EventId, InstallationId, WorkspaceId},
+    lane::Attachment,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use pointsman_simulated_clock::Clock;
 
 /// The storage as a process of this world finds it.
 pub(super) fn open(world: &Arc<World>) -> Opened {

@@ -8,19 +8,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use entity::{ext_event_subscription, ext_installation};
 
-use crate::{
-    domain::{
-        attempt::{DeadLetterReason, DeliveryKind},
-        event::PlatformEvent,
-        event_pattern::EventPattern,
-        handler_name::HandlerName,
-        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-        lane::DeliveryKey,
-        seq::Seq,
-        span::{Span, SpanCloseReason, is_due},
-        timestamp::Timestamp,
-    },
-    journal::seam::{KeyName, StoredKey},
+use crate::journal::seam::{KeyName, StoredKey};
+use pointsman_domain::{
+    attempt::{DeadLetterReason, DeliveryKind},
+    event::PlatformEvent,
+    event_pattern::EventPattern,
+    handler_name::HandlerName,
+    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+    lane::DeliveryKey,
+    seq::Seq,
+    span::{Span, SpanCloseReason, is_due},
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Default)]

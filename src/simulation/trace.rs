@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::clock::Clock;
+use pointsman_simulated_clock::Clock;
 
 /// The beginning of a trace is cut off beyond this.
 const MOST_LINES: usize = 20_000;

@@ -18,18 +18,16 @@ use super::tables::{
     effects::{Effects, UNSTORABLE},
     live, replay,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeliveryKind,
-        event::PlatformEvent,
-        id::{EventId, InstallationId, WorkspaceId},
-        idempotency::{Idempotency, Recorded},
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    router::PublishError,
+use crate::router::PublishError;
+use pointsman_domain::{
+    attempt::DeliveryKind,
+    event::PlatformEvent,
+    id::{EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    seq::Seq,
+    timestamp::Timestamp,
 };
+use pointsman_simulated_clock::Clock;
 
 /// Within this a publisher has its answer: three tries of ten seconds, and a little.
 const PUBLISH_BOUND: Duration = Duration::from_secs(31);

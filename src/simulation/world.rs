@@ -14,7 +14,7 @@ use super::{
     trace::Trace,
     witness::Witness,
 };
-use crate::domain::{id::InstallationId, timestamp::Timestamp};
+use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
 
 /// Shared by everything that plays a part. All of it runs on one thread, so that the lock is never waited for.
 pub(super) struct World(Mutex<State>);

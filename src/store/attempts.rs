@@ -12,7 +12,7 @@ use serde::{
     de::{IntoDeserializer as _, value::Error as NameError},
 };
 
-use crate::domain::{
+use pointsman_domain::{
     attempt::{AttemptOutcome, DeliveryKind},
     id::{EventId, InstallationId, WorkspaceId},
     timestamp::Timestamp,

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{events, subscriptions};
-use crate::domain::{
+use pointsman_domain::{
     attempt::DeliveryKind,
     id::{InstallationId, WorkspaceId},
     seq::Seq,

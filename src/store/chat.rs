@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::domain::{
+use pointsman_domain::{
     id::{EventId, WorkspaceId},
     timestamp::Timestamp,
 };
@@ -146,7 +146,8 @@ pub async fn messages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Clock, store::fixture::Fixture};
+    use crate::store::fixture::Fixture;
+    use pointsman_clock::Clock;
 
     fn message(channel: &str, number: i64) -> Message {
         Message {

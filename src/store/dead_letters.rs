@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
+use pointsman_domain::{
     attempt::DeadLetterReason,
     event_key::EventKey,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},

@@ -3,7 +3,7 @@
 use entity::platform_event::{Column, Entity, Model};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::domain::{
+use pointsman_domain::{
     event::{Cause, NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},

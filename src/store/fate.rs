@@ -17,7 +17,7 @@ use super::{
     installations::{self, Installation},
     subscriptions,
 };
-use crate::domain::{
+use pointsman_domain::{
     attempt::AttemptOutcome,
     event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
@@ -287,7 +287,8 @@ async fn retries(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::id::EventId, store::fixture::Fixture};
+    use crate::store::fixture::Fixture;
+    use pointsman_domain::id::EventId;
 
     async fn status_of(db: &Fixture, workspace: WorkspaceId, event: EventId) -> Vec<DeliveryStatus> {
         let event = crate::store::events::find(&db.conn, workspace, event)

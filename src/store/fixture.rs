@@ -7,10 +7,8 @@ use entity::{
 use migration::MigratorTrait as _;
 use sea_orm::{ActiveModelTrait as _, ConnectOptions, Database, DatabaseConnection, EntityTrait as _, Set};
 
-use crate::{
-    clock::Clock,
-    domain::id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-};
+use pointsman_clock::Clock;
+use pointsman_domain::id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId};
 
 /// Where a span ends, and why.
 type End = Option<(i64, &'static str)>;

@@ -6,7 +6,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
-use crate::domain::{
+use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
     installation::DeliveryType,
     seq::Seq,

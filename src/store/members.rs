@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect, sea_query::OnConflict,
 };
 
-use crate::domain::{
+use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::WorkspaceRole,
     timestamp::Timestamp,

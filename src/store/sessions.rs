@@ -3,7 +3,7 @@
 use entity::user_session::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
-use crate::domain::{id::UserId, timestamp::Timestamp};
+use pointsman_domain::{id::UserId, timestamp::Timestamp};
 
 /// A session to be made.
 #[derive(Clone, Debug)]

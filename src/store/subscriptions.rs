@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use entity::ext_event_subscription::{Column, Entity, Model};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 
-use crate::domain::{
+use pointsman_domain::{
     event_pattern::EventPattern,
     id::{InstallationId, SubscriptionId, WorkspaceId},
     seq::Seq,

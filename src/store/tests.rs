@@ -9,13 +9,11 @@ use super::{
     users::{self, NewUser},
     workspaces,
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        id::{UserId, WorkspaceId},
-        role::{GlobalRole, WorkspaceRole},
-        timestamp::Timestamp,
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::{UserId, WorkspaceId},
+    role::{GlobalRole, WorkspaceRole},
+    timestamp::Timestamp,
 };
 
 async fn database() -> DatabaseConnection {

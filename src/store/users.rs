@@ -6,7 +6,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
+use pointsman_domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
 
 /// A user to be made.
 #[derive(Clone, Debug)]

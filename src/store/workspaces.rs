@@ -10,7 +10,7 @@ use sea_orm::{
     QueryTrait, Select,
 };
 
-use crate::domain::{
+use pointsman_domain::{
     id::{UserId, WorkspaceId},
     timestamp::Timestamp,
 };

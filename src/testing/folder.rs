@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// Kept in memory by Linux.
 const SHARED_MEMORY: &str = "/dev/shm";

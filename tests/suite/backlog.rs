@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use serde_json::json;
 
 use crate::support::{Engine, ExampleService, TestApp, Workspace, eventually, example, on_both_engines};

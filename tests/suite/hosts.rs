@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use tokio::task::spawn_blocking;
 
 use crate::support::{Engine, ExampleService, TestApp, example, on_both_engines};

@@ -316,9 +316,9 @@ async fn a_stop_does_not_wait_for_connections_that_ask_for_nothing() {
             }
             held.push(connection);
         }
-        let asked = pointsman::clock::Clock.instant();
+        let asked = pointsman_clock::Clock.instant();
         app.restart().await;
-        times.push(pointsman::clock::Clock.elapsed(asked));
+        times.push(pointsman_clock::Clock.elapsed(asked));
         for connection in held {
             assert_eq!(end_of(connection).await, "");
         }

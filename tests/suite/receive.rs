@@ -2,12 +2,10 @@
 
 use std::process::Command;
 
-use pointsman::{
-    clock::Clock,
-    domain::{
-        id::EventId,
-        signing::{SigningKeys, SigningSecret},
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    id::EventId,
+    signing::{SigningKeys, SigningSecret},
 };
 use uuid::Uuid;
 

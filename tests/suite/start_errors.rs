@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::support::PATIENCE;

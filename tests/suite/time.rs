@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pointsman::{clock::Clock, receive::Behavior};
+use pointsman::receive::Behavior;
+use pointsman_clock::Clock;
 use serde_json::json;
 
 use crate::support::{Engine, Service, TestApp, WallClock, on_both_engines};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 use tokio::time::timeout;

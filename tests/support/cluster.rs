@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 use super::eventually::eventually;
 

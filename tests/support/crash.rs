@@ -14,7 +14,7 @@ mod receivers;
 use std::time::Duration;
 
 use futures_util::future::join;
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::timeout;
 

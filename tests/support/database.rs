@@ -5,15 +5,13 @@ use std::path::Path;
 use entity::{
     ext_delivery_cursor, ext_delivery_retry, ext_event_subscription, ext_installation, platform_event,
 };
-use pointsman::{
-    clock::Clock,
-    domain::{
-        event_key::EventKey,
-        event_pattern::EventPattern,
-        id::SubscriptionId,
-        seq::Seq,
-        span::{Span, is_due},
-    },
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event_key::EventKey,
+    event_pattern::EventPattern,
+    id::SubscriptionId,
+    seq::Seq,
+    span::{Span, is_due},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder,

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 /// A disk of a few megabytes. It is unmounted when dropped: declare it before the server that uses it.
 pub(crate) struct SmallDisk {

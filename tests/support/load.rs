@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, timeout},

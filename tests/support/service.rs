@@ -2,10 +2,8 @@
 
 use std::{io, net::SocketAddr, ops::Deref};
 
-use pointsman::{
-    domain::signing::SigningSecret,
-    receive::{Behavior, Received, Receiver, ReceiverOptions, SignatureCheck},
-};
+use pointsman::receive::{Behavior, Received, Receiver, ReceiverOptions, SignatureCheck};
+use pointsman_domain::signing::SigningSecret;
 use tokio::{net::TcpSocket, time::timeout};
 
 use super::eventually::PATIENCE;

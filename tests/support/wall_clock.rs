@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 
 use super::settings::Settings;
 

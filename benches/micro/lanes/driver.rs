@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pointsman::domain::{
+use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, Verdict},
     lane::{Attachment, Command, DeliveryKey, Due, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
     retry_schedule::RetrySchedule,

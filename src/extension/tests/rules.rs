@@ -1,9 +1,7 @@
 //! The macros check keys, patterns and names by rules of their own; these are the same.
 
-use crate::{
-    domain::{event_pattern::EventPattern, installation::check_key},
-    extension::registry::is_handler_name,
-};
+use crate::extension::registry::is_handler_name;
+use pointsman_domain::{event_pattern::EventPattern, installation::check_key};
 
 /// The texts of one rule, each with what is wrong with it, or `ok`.
 fn cases(rule: &str) -> Vec<(&'static str, &'static str)> {

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use super::SignedInDto;
 use crate::{
     auth::{access_cache::Identity, email::Email, sessions},
-    domain::{id::UserId, role::GlobalRole},
     http::{
         json::{self, JsonBody},
         problem::Problem,
@@ -15,6 +14,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::{id::UserId, role::GlobalRole};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     chat::{WELL_KNOWN_CHANNELS, check_channel},
-    domain::timestamp::Timestamp,
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -14,6 +13,7 @@ use crate::{
     },
     store::chat,
 };
+use pointsman_domain::timestamp::Timestamp;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListChannels {

@@ -10,11 +10,6 @@ use serde::Deserialize;
 use super::MessageDto;
 use crate::{
     chat,
-    domain::{
-        event::NewEvent,
-        id::{EventId, UserId, WorkspaceId},
-        installation::DeliveryType,
-    },
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -22,6 +17,11 @@ use crate::{
         state::AppState,
     },
     store::{self, chat::Message},
+};
+use pointsman_domain::{
+    event::NewEvent,
+    id::{EventId, UserId, WorkspaceId},
+    installation::DeliveryType,
 };
 
 /// The id of the event that announces the message.

@@ -33,7 +33,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use pointsman_clock::Clock;
 
     #[test]
     fn every_16_kib_buy_a_second() {

@@ -22,7 +22,7 @@ use super::{
     exchange::{Exchange, Turn},
     pace::Pace,
 };
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// A client that is too slow, or idle for too long, is seen as one that has hung up: reading ends. One that
 /// does not take its answer is an error of writing. Either ends the connection.

@@ -2,13 +2,11 @@
 
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        attempt::DeadLetterReason,
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        timestamp::Timestamp,
-    },
-    store::dead_letters::{DeadLetter, DeadLetterStatus},
+use crate::store::dead_letters::{DeadLetter, DeadLetterStatus};
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    timestamp::Timestamp,
 };
 
 /// A dead letter without its payload.

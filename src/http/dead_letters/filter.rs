@@ -3,18 +3,18 @@
 use serde::Deserialize;
 
 use crate::{
-    domain::{
-        attempt::DeadLetterReason,
-        event_key::EventKey,
-        id::{DeadLetterId, InstallationId, WorkspaceId},
-        timestamp::Timestamp,
-    },
     http::{
         page::{Cursor, Limit},
         parameters,
         problem::Problem,
     },
     store::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, Place},
+};
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    event_key::EventKey,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Deserialize)]

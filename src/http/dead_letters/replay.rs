@@ -3,10 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use crate::{
-    domain::id::InstallationId,
-    http::{access::Caller, json, problem::Problem, state::AppState},
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_domain::id::InstallationId;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        event::PlatformEvent,
-        id::{EventId, WorkspaceId},
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    http::payload::PayloadDto,
+use crate::http::payload::PayloadDto;
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Serialize)]
@@ -54,7 +52,7 @@ impl From<PlatformEvent> for EventDto {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use pointsman_domain::{
         event::{Cause, NewEvent},
         event_key::EventKey,
     };

@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use super::dto::EventDto;
 use crate::{
-    domain::{
-        attempt::DeadLetterReason,
-        id::{DeadLetterId, EventId, InstallationId},
-        timestamp::Timestamp,
-    },
     http::{access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState},
     store::{
         events,
         fate::{self, DeliveryStatus, Fate, HandlerFate},
     },
+};
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    id::{DeadLetterId, EventId, InstallationId},
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Serialize)]

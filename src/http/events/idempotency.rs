@@ -3,7 +3,8 @@
 use actix_web::http::header::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
-use crate::{domain::idempotency::Idempotency, http::problem::Problem};
+use crate::http::problem::Problem;
+use pointsman_domain::idempotency::Idempotency;
 
 /// Says that the answer is that of an earlier publish under the same key.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::dto::EventDto;
 use crate::{
-    domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp},
     http::{
         access::Caller,
         answer,
@@ -16,6 +15,7 @@ use crate::{
     },
     store::events::{self, EventFilter},
 };
+use pointsman_domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp};
 
 /// A page ends with the event whose payload reaches this.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -11,17 +11,15 @@ use super::{
     publish_body::{PublishBodyError, PublishEvent},
     traceparent,
 };
-use crate::{
-    domain::{
-        event::NewEvent,
-        id::{EventId, WorkspaceId},
-    },
-    http::{
-        access::Caller,
-        json,
-        problem::{FieldError, Problem},
-        state::AppState,
-    },
+use crate::http::{
+    access::Caller,
+    json,
+    problem::{FieldError, Problem},
+    state::AppState,
+};
+use pointsman_domain::{
+    event::NewEvent,
+    id::{EventId, WorkspaceId},
 };
 
 /// The id of the event that was published.

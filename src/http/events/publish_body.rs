@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::domain::event_key::EventKey;
+use pointsman_domain::event_key::EventKey;
 
 /// The longest schema version, in bytes.
 const MAX_SCHEMA_VERSION_BYTES: usize = 32;

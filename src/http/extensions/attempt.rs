@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeliveryKind},
-        timestamp::Timestamp,
-    },
-    store::attempts::Attempt,
+use crate::store::attempts::Attempt;
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeliveryKind},
+    timestamp::Timestamp,
 };
 
 /// One attempt to deliver one event to one extension.

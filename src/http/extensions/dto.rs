@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp},
     http::state::{AppState, Sealer},
     store::installations::Installation,
 };
+use pointsman_domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp};
 
 /// Header names, in lower case, to their values.
 pub(super) type Headers = BTreeMap<String, String>;

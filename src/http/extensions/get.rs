@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use super::dto::ExtensionDto;
 use crate::{
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        lane::{BreakerCause, BreakerState},
-        timestamp::Timestamp,
-    },
     http::{access::Caller, json, problem::Problem, state::AppState},
     store::{attempts, backlog},
+};
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    lane::{BreakerCause, BreakerState},
+    timestamp::Timestamp,
 };
 
 #[derive(Debug, Serialize)]

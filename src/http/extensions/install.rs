@@ -11,11 +11,6 @@ use super::{
 };
 use crate::{
     auth::entropy,
-    domain::{
-        id::InstallationId,
-        installation::{DeliveryType, NewInstallation, check_key},
-        signing::SigningSecret,
-    },
     extension::{Extensions, Registered},
     http::{
         access::Caller,
@@ -24,6 +19,11 @@ use crate::{
         state::AppState,
         validate::{self, Checks},
     },
+};
+use pointsman_domain::{
+    id::InstallationId,
+    installation::{DeliveryType, NewInstallation, check_key},
+    signing::SigningSecret,
 };
 
 #[derive(Debug, Deserialize)]

@@ -4,7 +4,6 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use crate::{
-    domain::id::InstallationId,
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -13,6 +12,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::id::InstallationId;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListExtensions {

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use crate::{
     auth::entropy,
-    domain::{
-        installation::{DeliveryType, InstallationChange},
-        signing::SigningSecret,
-    },
     http::{access::Caller, json, problem::Problem, state::AppState},
+};
+use pointsman_domain::{
+    installation::{DeliveryType, InstallationChange},
+    signing::SigningSecret,
 };
 
 /// The new secret, which is shown this once.

@@ -3,15 +3,13 @@
 use actix_web::{HttpResponse, web};
 
 use super::attempt::AttemptEndDto;
-use crate::{
-    clock::Clock,
-    domain::{
-        event::NewEvent,
-        event_key::EventKey,
-        id::{EventId, UserId},
-        installation::DeliveryType,
-    },
-    http::{access::Caller, json, problem::Problem, state::AppState},
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    id::{EventId, UserId},
+    installation::DeliveryType,
 };
 
 /// Sends a sample event to this extension alone, whatever it subscribes to, and answers with how that went.

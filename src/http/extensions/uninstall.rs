@@ -2,10 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 
-use crate::{
-    domain::installation::InstallationChange,
-    http::{access::Caller, json, problem::Problem, state::AppState},
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_domain::installation::InstallationChange;
 
 /// Uninstalls an extension and answers at once; what is still due to it becomes dead letters afterwards.
 pub(super) async fn uninstall(

@@ -7,16 +7,14 @@ use super::{
     checks,
     dto::{Headers, seal_headers},
 };
-use crate::{
-    domain::installation::{DeliveryType, InstallationChange, InstallationUpdate},
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        problem::Problem,
-        state::{AppState, Sealer},
-        validate::{self, Checks},
-    },
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    problem::Problem,
+    state::{AppState, Sealer},
+    validate::{self, Checks},
 };
+use pointsman_domain::installation::{DeliveryType, InstallationChange, InstallationUpdate};
 
 /// What is absent stays as it is, and so does what is null, but for `rateLimit`.
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,6 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{id::UserId, timestamp::Timestamp},
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -15,6 +14,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::{id::UserId, timestamp::Timestamp};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListMembers {

@@ -4,7 +4,6 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use crate::{
-    domain::{id::UserId, role::WorkspaceRole},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -15,6 +14,7 @@ use crate::{
     router::ChangeError,
     store,
 };
+use pointsman_domain::{id::UserId, role::WorkspaceRole};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

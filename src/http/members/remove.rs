@@ -3,11 +3,11 @@
 use actix_web::{HttpResponse, web};
 
 use crate::{
-    domain::id::UserId,
     http::{access::Caller, json, path, problem::Problem, state::AppState},
     router::ChangeError,
     store,
 };
+use pointsman_domain::id::UserId;
 
 /// The user is no member for requests that begin after this answer.
 pub(super) async fn remove(

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::SubscriptionDto;
 use crate::{
-    domain::{event_pattern::EventPattern, id::SubscriptionId, installation::InstallationChange},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -14,6 +13,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::{event_pattern::EventPattern, id::SubscriptionId, installation::InstallationChange};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::SubscriptionDto;
 use crate::{
-    domain::id::SubscriptionId,
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -14,6 +13,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::id::SubscriptionId;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListSubscriptions {

@@ -2,10 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 
-use crate::{
-    domain::{id::SubscriptionId, installation::InstallationChange},
-    http::{access::Caller, json, path, problem::Problem, state::AppState},
-};
+use crate::http::{access::Caller, json, path, problem::Problem, state::AppState};
+use pointsman_domain::{id::SubscriptionId, installation::InstallationChange};
 
 /// Ends a subscription for events published after this answer; what is due already stays due.
 pub(super) async fn remove(

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::UserDto;
 use crate::{
     auth::{email::Email, passwords},
-    domain::{id::UserId, role::GlobalRole},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -17,6 +16,7 @@ use crate::{
     router::ChangeError,
     store::{self, users::NewUser},
 };
+use pointsman_domain::{id::UserId, role::GlobalRole};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::UserDto;
 use crate::{
-    domain::id::UserId,
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -14,6 +13,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::id::UserId;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListUsers {

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::WorkspaceDto;
 use crate::{
-    domain::id::WorkspaceId,
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -15,6 +14,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::id::WorkspaceId;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

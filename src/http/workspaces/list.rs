@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::WorkspaceDto;
 use crate::{
-    domain::{id::WorkspaceId, role::GlobalRole},
     http::{
         access::Caller,
         page::{Cursor, Limit, Query, page},
@@ -14,6 +13,7 @@ use crate::{
     },
     store,
 };
+use pointsman_domain::{id::WorkspaceId, role::GlobalRole};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListWorkspaces {

@@ -15,17 +15,15 @@ use super::{
     sql::{Bounds, RESTORE_TIMEOUT, Stop, limit_statements, settle},
     work::{Worked, work},
 };
-use crate::{
-    clock::Clock,
-    domain::seq::Seq,
-    journal::{
-        OpenError, claim,
-        database::{DatabaseUrl, is_fault_of_the_data},
-        sql_storage::guard,
-        transaction::leave,
-        work_guard::WorkGuard,
-    },
+use crate::journal::{
+    OpenError, claim,
+    database::{DatabaseUrl, is_fault_of_the_data},
+    sql_storage::guard,
+    transaction::leave,
+    work_guard::WorkGuard,
 };
+use pointsman_clock::Clock;
+use pointsman_domain::seq::Seq;
 
 /// How long a server may take to say that a transaction has begun or is rolled back.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{EffectCommand, StagedEffect};
-use crate::domain::id::InstallationId;
+use pointsman_domain::id::InstallationId;
 
 /// Effects of one transaction.
 const AT_ONCE: usize = 64;
@@ -191,16 +191,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        domain::{
-            attempt::DeliveryKind,
-            handler_name::HandlerName,
-            id::{EventId, WorkspaceId},
-            lane::DeliveryKey,
-            seq::Seq,
-        },
-        journal::{EffectEnd, EffectOf, EffectWork},
+    use crate::journal::{EffectEnd, EffectOf, EffectWork};
+    use pointsman_clock::Clock;
+    use pointsman_domain::{
+        attempt::DeliveryKind,
+        handler_name::HandlerName,
+        id::{EventId, WorkspaceId},
+        lane::DeliveryKey,
+        seq::Seq,
     };
 
     const NEVER: Beside = Beside::Never;

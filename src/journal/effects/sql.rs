@@ -10,20 +10,18 @@ use super::{
     threads::EffectThread,
     work::{Worked, work},
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeliveryKind,
-        event::PlatformEvent,
-        id::{InstallationId, WorkspaceId},
-        seq::Seq,
-    },
-    journal::{
-        batch::{insert_events, mark_replayed, numbered, remove_retry},
-        database::{is_cancelled, is_fault_of_the_data},
-        transaction::WorkError,
-        work_guard::WorkGuard,
-    },
+use crate::journal::{
+    batch::{insert_events, mark_replayed, numbered, remove_retry},
+    database::{is_cancelled, is_fault_of_the_data},
+    transaction::WorkError,
+    work_guard::WorkGuard,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::DeliveryKind,
+    event::PlatformEvent,
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
 };
 
 /// After so much work a transaction takes no other effect.

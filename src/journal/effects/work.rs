@@ -7,7 +7,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{EffectEnd, EffectWork, sql::Bounds};
-use crate::panics::Caught;
+use pointsman_panics::Caught;
 
 /// Until work is given up that its statements' time-out has not ended: it waits for something else. And then once
 /// more until it has given its thread back.

@@ -4,13 +4,11 @@
 use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::{ATTEMPT_ROW, Failed, Writing, wrapped};
-use crate::{
-    domain::{event::PlatformEvent, timestamp::Timestamp},
-    journal::{
-        batch::{Cursor, count},
-        command::AttemptRecord,
-    },
+use crate::journal::{
+    batch::{Cursor, count},
+    command::AttemptRecord,
 };
+use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 
 /// The texts are those of [`super::super::batch`], with arrays in the place of values.
 macro_rules! events {

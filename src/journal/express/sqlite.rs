@@ -8,14 +8,12 @@ use sea_orm::{
 };
 
 use super::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, Writing, wrapped};
-use crate::{
-    domain::{event::PlatformEvent, timestamp::Timestamp},
-    journal::{
-        batch::{CURSOR_COLUMNS, CURSOR_ROW, Cursor, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS, count},
-        command::AttemptRecord,
-        write_ahead_log::{Frames, FramesRow, Mode},
-    },
+use crate::journal::{
+    batch::{CURSOR_COLUMNS, CURSOR_ROW, Cursor, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS, count},
+    command::AttemptRecord,
+    write_ahead_log::{Frames, FramesRow, Mode},
 };
+use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 
 /// A statement has so many rows at most, and beyond `FINE` a multiple of it: a batch is two statements where it is
 /// not huge, and there are few texts, which are prepared once each.

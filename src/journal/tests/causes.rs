@@ -1,7 +1,7 @@
 //! What led to an event goes where the event goes.
 
 use super::*;
-use crate::domain::{event::Cause, id::EventId};
+use pointsman_domain::{event::Cause, id::EventId};
 
 fn cause(depth: u32) -> Cause {
     Cause {

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::{kit::vandalise, *};
-use crate::domain::id::EventId;
+use pointsman_domain::id::EventId;
 
 /// An id as the engine spells it in SQL.
 fn literal(journal: &Journal, id: uuid::Uuid) -> String {
@@ -44,7 +44,7 @@ async fn park(
                     key: DeliveryKey {
                         kind: DeliveryKind::Live,
                         event_id: *event_id,
-                        handler: crate::domain::handler_name::HandlerName::WHOLE,
+                        handler: pointsman_domain::handler_name::HandlerName::WHOLE,
                     },
                     seq: Seq::new(*seq),
                     attempts: 1,

@@ -1,7 +1,7 @@
 //! A connection that was cut while nobody used it: the first command after it is done as any other.
 
 use super::*;
-use crate::domain::{event::derived_id, idempotency::Recorded};
+use pointsman_domain::{event::derived_id, idempotency::Recorded};
 
 fn recorded(event: &NewEvent) -> Result<Recorded, AppendError> {
     Ok(Recorded {
@@ -65,7 +65,7 @@ on_both_engines!(
         let installed = journal.install(workspace, kit::new_installation("erp")).await;
         assert!(installed.is_ok(), "{installed:?}");
         scratch.cut_connections(&journal).await;
-        let subscribe = crate::domain::installation::InstallationChange::Subscribe {
+        let subscribe = pointsman_domain::installation::InstallationChange::Subscribe {
             subscription_id: SubscriptionId::new(Clock.new_uuid()),
             pattern: EventPattern::parse("a.*").unwrap(),
         };

@@ -1,7 +1,7 @@
 //! What a handler publishes is recorded once, however often the handler is run.
 
 use super::*;
-use crate::domain::{event::derived_id, id::EventId, idempotency::Recorded};
+use pointsman_domain::{event::derived_id, id::EventId, idempotency::Recorded};
 
 /// The `n`-th event that a handler of `source` publishes.
 fn derived(source: EventId, n: u32) -> NewEvent {

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::join};
 use sea_orm::ConnectionTrait;
 
 use super::*;
-use crate::domain::{handler_name::HandlerName, id::EventId};
+use pointsman_domain::{handler_name::HandlerName, id::EventId};
 
 /// The longest that an effect may take where a test is about that.
 const SHORT: Duration = Duration::from_millis(250);

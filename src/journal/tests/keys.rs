@@ -7,7 +7,7 @@ use super::{
     kit::{append_under, hold, key, vandalise},
     *,
 };
-use crate::domain::idempotency::Recorded;
+use pointsman_domain::idempotency::Recorded;
 
 async fn stored_keys(journal: &Journal) -> i64 {
     let sql = "SELECT COUNT(*) AS number FROM publish_idempotency_key";

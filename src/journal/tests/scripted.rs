@@ -13,17 +13,15 @@ use sea_orm::DbErr;
 use tokio::time::sleep;
 
 use super::*;
-use crate::{
-    clock::simulated,
-    domain::{
-        lane::{Attachment, RetryRow},
-        timestamp::Timestamp,
-    },
-    journal::seam::{
-        Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName,
-        LogReader, Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
-    },
+use crate::journal::seam::{
+    Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName, LogReader,
+    Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
 };
+use pointsman_domain::{
+    lane::{Attachment, RetryRow},
+    timestamp::Timestamp,
+};
+use pointsman_simulated_clock as simulated;
 
 /// What becomes of a call, after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +281,7 @@ fn workspace() -> WorkspaceId {
 
 fn publish(
     journal: &Journal,
-) -> tokio::sync::oneshot::Receiver<Result<crate::domain::idempotency::Recorded, AppendError>> {
+) -> tokio::sync::oneshot::Receiver<Result<pointsman_domain::idempotency::Recorded, AppendError>> {
     kit::append(journal, workspace(), vec![new_event()])
 }
 

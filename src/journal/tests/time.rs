@@ -31,7 +31,7 @@ on_both_engines!(
                         key: DeliveryKey {
                             kind: DeliveryKind::Live,
                             event_id: event.id,
-                            handler: crate::domain::handler_name::HandlerName::WHOLE,
+                            handler: pointsman_domain::handler_name::HandlerName::WHOLE,
                         },
                         seq: event.seq,
                         attempts: 1,

@@ -9,17 +9,15 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use super::{MAX_HEADS, TRANSACTION_TIMEOUT, Writer, bounded};
-use crate::{
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        seq::Seq,
-    },
-    journal::{
-        batch::Batch,
-        command::{Append, AppendError, SettleError, StorageUnavailable},
-        notice::Notice,
-        storage::{Connection, Outcome},
-    },
+use crate::journal::{
+    batch::Batch,
+    command::{Append, AppendError, SettleError, StorageUnavailable},
+    notice::Notice,
+    storage::{Connection, Outcome},
+};
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    seq::Seq,
 };
 
 /// What must be left of the time of publishers for their batch to be written once more.

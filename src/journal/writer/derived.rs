@@ -6,14 +6,12 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use super::{TRANSACTION_TIMEOUT, Writer};
-use crate::{
-    domain::id::EventId,
-    journal::{
-        batch::{Batch, StagedAppend},
-        command::Append,
-        storage::Connection,
-    },
+use crate::journal::{
+    batch::{Batch, StagedAppend},
+    command::Append,
+    storage::Connection,
 };
+use pointsman_domain::id::EventId;
 
 impl Writer {
     /// Answers the derived appends that are recorded already, and takes them out of the batch. One that repeats

@@ -6,14 +6,12 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use super::{TRANSACTION_TIMEOUT, Writer, bounded};
-use crate::{
-    domain::{id::WorkspaceId, seq::Seq},
-    journal::{
-        effects::{EffectEnd, EffectOf, StagedEffect},
-        notice::Notice,
-        storage::{Connection, Outcome},
-    },
+use crate::journal::{
+    effects::{EffectEnd, EffectOf, StagedEffect},
+    notice::Notice,
+    storage::{Connection, Outcome},
 };
+use pointsman_domain::{id::WorkspaceId, seq::Seq};
 
 /// Effects of which nobody knows whether they are durable.
 pub(in crate::journal) type UnresolvedEffects = Vec<StagedEffect>;
@@ -201,7 +199,7 @@ pub(super) struct Doubtful {
     kinds: Vec<bool>,
     marks: Vec<EffectOf>,
     /// The events of those without.
-    events: Vec<Vec<crate::domain::id::EventId>>,
+    events: Vec<Vec<pointsman_domain::id::EventId>>,
 }
 
 impl Doubtful {

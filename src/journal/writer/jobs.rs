@@ -3,18 +3,16 @@
 use tokio::time::timeout;
 
 use super::{TRANSACTION_TIMEOUT, Writer, bounded};
-use crate::{
-    domain::id::InstallationId,
-    journal::{
-        ChangeError,
-        change::Reply,
-        command::{Attached, Job, JobEnd, StorageUnavailable},
-        database::is_fault_of_the_data,
-        gather::QueuedJob,
-        notice::Notice,
-        storage::{Connection, Outcome},
-    },
+use crate::journal::{
+    ChangeError,
+    change::Reply,
+    command::{Attached, Job, JobEnd, StorageUnavailable},
+    database::is_fault_of_the_data,
+    gather::QueuedJob,
+    notice::Notice,
+    storage::{Connection, Outcome},
 };
+use pointsman_domain::id::InstallationId;
 
 /// Why a lane is not attached.
 enum NotAttached {

@@ -21,14 +21,12 @@ use super::{
     TRANSACTION_TIMEOUT, Writer,
     effects::{self, Doubtful},
 };
-use crate::{
-    clock::Clock,
-    domain::{id::EventId, seq::Seq},
-    journal::{
-        EffectEnd, OpenError, batch::Batch, command::StorageUnavailable, health::StorageTrouble,
-        notice::Notice, storage::Connection,
-    },
+use crate::journal::{
+    EffectEnd, OpenError, batch::Batch, command::StorageUnavailable, health::StorageTrouble, notice::Notice,
+    storage::Connection,
 };
+use pointsman_clock::Clock;
+use pointsman_domain::{id::EventId, seq::Seq};
 
 /// The first pause before an attempt that follows a failed one; doubled with each, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

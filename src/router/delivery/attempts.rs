@@ -12,18 +12,16 @@ use super::{
     AttemptEnd, DeliveryActor, Means,
     messages::{AttemptFinished, SendTest, ServiceLives},
 };
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, Verdict},
-        event::PlatformEvent,
-        lane::{Delivery, DeliveryKey, Input},
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    journal::AttemptRecord,
-    panics::discard,
+use crate::journal::AttemptRecord;
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, Verdict},
+    event::PlatformEvent,
+    lane::{Delivery, DeliveryKey, Input},
+    seq::Seq,
+    timestamp::Timestamp,
 };
+use pointsman_panics::discard;
 
 /// The task of an attempt; it ends when this is dropped.
 pub(super) struct RunningAttempt(tokio::task::JoinHandle<()>);

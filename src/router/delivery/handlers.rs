@@ -8,13 +8,11 @@ use super::{
     DeliveryActor, Drain, Events, GetHealth, Means, ResetBreaker, RetriesWait, STORAGE_PAUSE, ViewChanged,
     messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, ServiceLives, Settled},
 };
-use crate::{
-    domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode},
-    router::{
-        LaneHealth,
-        workspace::{ChildAttached, ChildEnd, ChildStopped},
-    },
+use crate::router::{
+    LaneHealth,
+    workspace::{ChildAttached, ChildEnd, ChildStopped},
 };
+use pointsman_domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode};
 
 impl<M: Means> Actor for DeliveryActor<M> {
     type Context = Context<Self>;

@@ -5,10 +5,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{DeliveryActor, Means};
-use crate::{
-    domain::{lane::LaneMode, timestamp::Timestamp},
-    router::workspace::{ChildEnd, Rest},
-};
+use crate::router::workspace::{ChildEnd, Rest};
+use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
 
 /// It looks at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{
-        attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
-        timestamp::Timestamp,
-    },
     journal::InstallationView,
     router::{RouterSettings, Shared},
+};
+use pointsman_domain::{
+    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
+    timestamp::Timestamp,
 };
 
 /// How the deliveries of one installation are attempted.

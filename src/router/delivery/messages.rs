@@ -7,15 +7,15 @@ use tokio::sync::oneshot;
 
 use super::AttemptEnd;
 use crate::{
-    domain::{
-        attempt::AttemptResult,
-        event::{NewEvent, PlatformEvent},
-        lane::{Delivery, DeliveryKey, RetryRow},
-        seq::Seq,
-        timestamp::Timestamp,
-    },
     journal::{self, ChangeError, InstallationView, SettleError, StorageUnavailable},
     router::LaneHealth,
+};
+use pointsman_domain::{
+    attempt::AttemptResult,
+    event::{NewEvent, PlatformEvent},
+    lane::{Delivery, DeliveryKey, RetryRow},
+    seq::Seq,
+    timestamp::Timestamp,
 };
 
 /// All that is due after the place asked for, up to `through`.

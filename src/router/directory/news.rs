@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{id::InstallationId, seq::Seq, timestamp::Timestamp},
     journal::{InstallationView, Notice},
     router::ring::Ring,
 };
+use pointsman_domain::{id::InstallationId, seq::Seq, timestamp::Timestamp};
 
 /// Bounded however long the actor is busy: the events by the bounds of a [`Ring`], of which the oldest are
 /// dropped and read from the database instead, all else by the number of installations.

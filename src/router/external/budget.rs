@@ -26,7 +26,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::domain::id::InstallationId;
+use pointsman_domain::id::InstallationId;
 
 /// What every installation can have as long as there is anything left.
 const RESERVED_EACH: usize = 2;

@@ -15,7 +15,7 @@ use awc::{
 };
 
 use super::connector::DialError;
-use crate::domain::{
+use pointsman_domain::{
     attempt::{AttemptOutcome, DeadLetterReason, Verdict},
     timestamp::Timestamp,
 };

@@ -26,9 +26,9 @@ use super::{
     target::DeliveryTarget,
     tls::tls_config,
 };
-use crate::{
-    clock::Clock,
-    domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId, timestamp::Timestamp},
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::AttemptResult, event::PlatformEvent, id::InstallationId, timestamp::Timestamp,
 };
 
 /// How long, and how far, the body of an answer is read once its head has decided.

@@ -22,7 +22,7 @@ use super::{
     resolver::{BoundedResolver, ResolveError},
     stream::{DeliveryStream, Io, Load, Wire},
 };
-use crate::domain::address_policy::AddressPolicy;
+use pointsman_domain::address_policy::AddressPolicy;
 
 /// Addresses of one host that are tried, one after the other.
 const MAX_ADDRESSES: usize = 8;

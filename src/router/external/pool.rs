@@ -19,7 +19,8 @@ use super::{
     stream::{Counted, Keep, Load},
     target::DeliveryTarget,
 };
-use crate::{clock::Clock, domain::address_policy::AddressPolicy};
+use pointsman_clock::Clock;
+use pointsman_domain::address_policy::AddressPolicy;
 
 /// Shorter than the 5 s after which many servers close an idle connection, so that a request seldom meets
 /// a connection that is just being closed.

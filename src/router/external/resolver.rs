@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, future::Shared};
 use tokio::time::timeout;
 
 use self::lookup::{Desks, Resolved, Standing};
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 const MAX_CACHED_HOSTS: usize = 4096;
 /// How long a name server may take before former addresses of the host will do, and how old these may be.

@@ -6,7 +6,7 @@ use awc::http::{
 };
 use url::Url;
 
-use crate::domain::{
+use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, Verdict},
     signing::SigningKeys,
 };
@@ -167,7 +167,7 @@ fn parse_header((name, value): (&str, &str)) -> Result<(HeaderName, HeaderValue)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::signing::SigningSecret;
+    use pointsman_domain::signing::SigningSecret;
 
     fn target(base: &str) -> Result<DeliveryTarget, TargetError> {
         with_header(base, "x-tenant", "blue")

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{DeliveryTarget, ExternalClient, ExternalClientConfig, Turn};
-use crate::{
-    clock::Clock,
-    domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId},
-};
+use pointsman_clock::Clock;
+use pointsman_domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId};
 
 /// What one installation's attempts go through.
 #[derive(Debug)]

@@ -4,13 +4,11 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, Verdict},
-        event::PlatformEvent,
-    },
-    router::external::{DeliveryTarget, Transport},
+use crate::router::external::{DeliveryTarget, Transport};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, Verdict},
+    event::PlatformEvent,
 };
 
 /// One attempt; a panic in it is a failed attempt.

@@ -1,11 +1,9 @@
 //! A service may ask to be disabled.
 
-use crate::{
-    domain::{
-        id::{InstallationId, WorkspaceId},
-        installation::{InstallationChange, InstallationUpdate},
-    },
-    journal::Journal,
+use crate::journal::Journal;
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    installation::{InstallationChange, InstallationUpdate},
 };
 
 /// The service asked for it; the change comes back as a notice like any admin's. A task of its own, which

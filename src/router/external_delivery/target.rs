@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use entity::ext_installation;
 
-use crate::{
-    domain::{
-        signing::{SigningKeys, SigningSecret},
-        timestamp::Timestamp,
-    },
-    router::{Shared, external::DeliveryTarget},
+use crate::router::{Shared, external::DeliveryTarget};
+use pointsman_domain::{
+    signing::{SigningKeys, SigningSecret},
+    timestamp::Timestamp,
 };
 
 /// Opens the secrets and prepares what is the same for every attempt until a rotated secret stops to sign at

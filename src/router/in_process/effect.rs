@@ -8,11 +8,11 @@ use super::{
     means::Call,
 };
 use crate::{
-    domain::{event::NewEvent, id::EventId},
     extension::{Effect, PlatformEvent, PublishError},
     journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
-    panics::{Caught, Guarded},
 };
+use pointsman_domain::{event::NewEvent, id::EventId};
+use pointsman_panics::{Caught, Guarded};
 
 impl Call {
     /// How the attempt ended; nothing where the handler is to be run again, through no fault of its own.

@@ -6,15 +6,13 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::executor::{EventExecutor, NotDone, Running};
-use crate::{
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
-        lane::Delivery,
-        retry_schedule::RetrySchedule,
-    },
-    extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome, PublishError},
-    panics::{Caught, shortened, text_of},
+use crate::extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome, PublishError};
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
+    lane::Delivery,
+    retry_schedule::RetrySchedule,
 };
+use pointsman_panics::{Caught, shortened, text_of};
 
 /// Until a handler is given up that does not let its thread go when its time is over.
 const GRACE: Duration = Duration::from_secs(1);

@@ -7,18 +7,18 @@ use super::{
     publisher::AttemptPublisher,
 };
 use crate::{
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeliveryKind, Verdict},
-        event::{self, derived_id},
-        handler_name::HandlerName,
-        lane::Delivery,
-    },
     extension::{ContextParts, EventContext, EventHandler, PlatformEvent, Registered},
     journal::InstallationView,
     router::{
         HandledCall, RouterSettings, Shared,
         delivery::{AttemptEnd, Means},
     },
+};
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeliveryKind, Verdict},
+    event::{self, derived_id},
+    handler_name::HandlerName,
+    lane::Delivery,
 };
 
 /// Attempts call a handler, on threads of the extension's own.

@@ -9,14 +9,14 @@ use tokio::{
 };
 
 use crate::{
-    domain::{
-        event::{NewEvent, derived_id},
-        handler_name::HandlerName,
-        id::{EventId, InstallationId},
-    },
     extension::{HandlerPublish, PlatformEvent, Publication, PublishError},
     journal::{Append, AppendError},
     router::Shared,
+};
+use pointsman_domain::{
+    event::{NewEvent, derived_id},
+    handler_name::HandlerName,
+    id::{EventId, InstallationId},
 };
 
 /// The handler is told `StorageUnavailable` after this; the commit itself is bounded more tightly.

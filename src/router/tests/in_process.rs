@@ -8,7 +8,7 @@ use super::{
     probe::{notes, with_hurried_probe, with_old_probe, with_probe, with_probe_once},
     *,
 };
-use crate::domain::id::EventId;
+use pointsman_domain::id::EventId;
 
 impl Running {
     /// The only letter about the event, once there is one.
@@ -135,8 +135,8 @@ on_both_engines!(
         assert!(error.starts_with("payload.do: invalid type: integer `7`"), "{error}");
 
         let subscribe = InstallationChange::Subscribe {
-            subscription_id: crate::domain::id::SubscriptionId::new(Clock.new_uuid()),
-            pattern: crate::domain::event_pattern::EventPattern::parse("probe.nobody").unwrap(),
+            subscription_id: pointsman_domain::id::SubscriptionId::new(Clock.new_uuid()),
+            pattern: pointsman_domain::event_pattern::EventPattern::parse("probe.nobody").unwrap(),
         };
         running.change(workspace, installation, subscribe).await;
         let event = running.order(workspace, "probe.nobody", "nothing").await;
@@ -318,7 +318,7 @@ on_both_engines!(
             .filter(entity::ext_event_subscription::Column::EventKey.eq("probe.async"));
         let span = spans.one(newer.router.reader()).await.unwrap().unwrap();
         let unsubscribe = InstallationChange::Unsubscribe {
-            subscription_id: crate::domain::id::SubscriptionId::new(span.subscription_id),
+            subscription_id: pointsman_domain::id::SubscriptionId::new(span.subscription_id),
         };
         newer.change(workspace, installation, unsubscribe).await;
         newer.router.stop(Duration::from_secs(20)).await;
@@ -334,8 +334,8 @@ on_both_engines!(
     async fn a_letter_that_found_no_handler_is_replayed_to_those_there_are(running: Running with with_old_probe) {
         let (workspace, installation) = running.probed().await;
         let subscribe = InstallationChange::Subscribe {
-            subscription_id: crate::domain::id::SubscriptionId::new(Clock.new_uuid()),
-            pattern: crate::domain::event_pattern::EventPattern::parse("probe.both").unwrap(),
+            subscription_id: pointsman_domain::id::SubscriptionId::new(Clock.new_uuid()),
+            pattern: pointsman_domain::event_pattern::EventPattern::parse("probe.both").unwrap(),
         };
         running.change(workspace, installation, subscribe).await;
         let event = running.order(workspace, "probe.both", "nothing").await;

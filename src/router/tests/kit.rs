@@ -5,16 +5,6 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    clock::Clock,
-    domain::{
-        event::NewEvent,
-        event_key::EventKey,
-        event_pattern::EventPattern,
-        id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-        installation::{DeliveryType, InstallationChange, NewInstallation},
-        retry_schedule::RetrySchedule,
-        signing::SigningSecret,
-    },
     journal::{JournalSettings, scratch::Scratch},
     receive::{Receiver, ReceiverOptions},
     router::{
@@ -22,6 +12,16 @@ use crate::{
         external::ExternalClientConfig,
         workspace::{ChildAddress, Purpose},
     },
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    event_pattern::EventPattern,
+    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+    installation::{DeliveryType, InstallationChange, NewInstallation},
+    retry_schedule::RetrySchedule,
+    signing::SigningSecret,
 };
 
 pub(super) struct Running {

@@ -55,7 +55,7 @@ on_both_engines!(
         let (release, until) = mpsc::channel();
         entry.active().unwrap().do_send(Hold(until));
         append(&running, workspace, vec![new_event()]).await;
-        let disable = InstallationChange::Update(crate::domain::installation::InstallationUpdate {
+        let disable = InstallationChange::Update(pointsman_domain::installation::InstallationUpdate {
             enabled: Some(false),
             ..Default::default()
         });
@@ -65,7 +65,7 @@ on_both_engines!(
             .await
             .unwrap();
         append(&running, workspace, vec![new_event()]).await;
-        let enable = InstallationChange::Update(crate::domain::installation::InstallationUpdate {
+        let enable = InstallationChange::Update(pointsman_domain::installation::InstallationUpdate {
             enabled: Some(true),
             ..Default::default()
         });

@@ -6,9 +6,9 @@ use super::{
     kit::{Running, new_event, on_both_engines},
     *,
 };
-use crate::{
-    domain::{idempotency::Recorded, installation::InstallationUpdate, retry_schedule::RetrySchedule},
-    journal::Append,
+use crate::journal::Append;
+use pointsman_domain::{
+    idempotency::Recorded, installation::InstallationUpdate, retry_schedule::RetrySchedule,
 };
 
 fn impatient(settings: &mut RouterSettings) {

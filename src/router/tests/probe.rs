@@ -12,15 +12,15 @@ use tokio::sync::{Notify, watch};
 
 use super::kit::Running;
 use crate::{
-    clock::Clock,
-    domain::{
-        event::NewEvent,
-        event_key::EventKey,
-        id::{EventId, InstallationId, WorkspaceId},
-        installation::NewInstallation,
-    },
     extension::{EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome},
     router::RouterSettings,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    installation::NewInstallation,
 };
 
 /// What a handler is to do, and how often it has been called, in one workspace.

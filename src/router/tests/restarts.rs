@@ -5,7 +5,8 @@ use super::{
     kit::{Running, on_both_engines},
     *,
 };
-use crate::{domain::installation::InstallationUpdate, journal::Notice};
+use crate::journal::Notice;
+use pointsman_domain::installation::InstallationUpdate;
 
 /// Kills the installation's actor, each as soon as it is there, until it is given up.
 async fn given_up(running: &Running, workspace: WorkspaceId, installation: InstallationId) -> usize {
@@ -168,7 +169,7 @@ on_both_engines!(
         let (workspace, installation) = running.installed().await;
         let is_open = async || {
             let health = running.router.health(workspace, installation).await;
-            health.is_some_and(|health| matches!(health.breaker, crate::domain::lane::BreakerState::Open { .. }))
+            health.is_some_and(|health| matches!(health.breaker, pointsman_domain::lane::BreakerState::Open { .. }))
         };
         running.service.behave(Behavior::status(500));
         let sent = running.publish(workspace, 10).await;

@@ -10,13 +10,11 @@ use super::{
     probe::Order,
     *,
 };
-use crate::{
-    domain::installation::{InstallationUpdate, NewInstallation},
-    extension::{
-        Effect, EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
-        Publication,
-    },
+use crate::extension::{
+    Effect, EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
+    Publication,
 };
+use pointsman_domain::installation::{InstallationUpdate, NewInstallation};
 
 /// Panics when it is dropped, with another one.
 #[derive(Debug)]
@@ -214,7 +212,13 @@ impl Running {
         workspace
     }
 
-    async fn is_dead_with(&self, event: crate::domain::id::EventId, deed: &str, reason: &str, error: &str) {
+    async fn is_dead_with(
+        &self,
+        event: pointsman_domain::id::EventId,
+        deed: &str,
+        reason: &str,
+        error: &str,
+    ) {
         let letter = self.letter(event).await;
         assert_eq!(letter.reason, reason, "{deed}");
         let told = letter.last_error.unwrap_or_default();

@@ -10,15 +10,15 @@ use super::{
     messages::{ChildAttached, ChildEnd, ChildStopped},
 };
 use crate::{
-    domain::{
-        event_pattern::PatternIndex, id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp,
-    },
     journal::InstallationView,
     router::{
         delivery::{Origin, RetriesWait, ViewChanged},
         restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
         ring::Ring,
     },
+};
+use pointsman_domain::{
+    event_pattern::PatternIndex, id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp,
 };
 
 impl WorkspaceActor {

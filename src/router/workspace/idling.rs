@@ -6,10 +6,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{WorkspaceActor, installed::Child, messages::Retire};
-use crate::{
-    domain::{id::InstallationId, timestamp::Timestamp},
-    router::ring::Ring,
-};
+use crate::router::ring::Ring;
+use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
 
 /// A tick comes at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

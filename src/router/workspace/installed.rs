@@ -6,13 +6,13 @@ use actix::prelude::*;
 
 use super::{ChildAddress, messages::Rest};
 use crate::{
-    domain::{event::PlatformEvent, lane::Suspicion, seq::Seq, span::is_due, timestamp::Timestamp},
     journal::InstallationView,
     router::{
         external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor, restarts::Deaths,
         ring::Ring,
     },
 };
+use pointsman_domain::{event::PlatformEvent, lane::Suspicion, seq::Seq, span::is_due, timestamp::Timestamp};
 
 /// The durable cursor of an installation without an actor falls no further behind, so that a start has
 /// little to read of what is not due to it. As many events as a ring holds.

@@ -4,12 +4,9 @@
 use std::sync::Arc;
 
 use super::{WorkspaceActor, installed::Installed};
-use crate::{
-    domain::{
-        event::PlatformEvent, handler_name::HandlerName, id::InstallationId, span::is_due,
-        sync_latch::Awaited,
-    },
-    router::ring::Ring,
+use crate::router::ring::Ring;
+use pointsman_domain::{
+    event::PlatformEvent, handler_name::HandlerName, id::InstallationId, span::is_due, sync_latch::Awaited,
 };
 
 impl WorkspaceActor {

@@ -6,17 +6,15 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::ChildAddress;
-use crate::{
-    domain::{
-        event::NewEvent,
-        id::InstallationId,
-        idempotency::{Idempotency, Recorded},
-        lane::Suspicion,
-        seq::Seq,
-        sync_latch::SyncLatch,
-        timestamp::Timestamp,
-    },
-    journal::{AppendError, Permit},
+use crate::journal::{AppendError, Permit};
+use pointsman_domain::{
+    event::NewEvent,
+    id::InstallationId,
+    idempotency::{Idempotency, Recorded},
+    lane::Suspicion,
+    seq::Seq,
+    sync_latch::SyncLatch,
+    timestamp::Timestamp,
 };
 
 /// Record these events and answer their publisher.

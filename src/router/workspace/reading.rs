@@ -5,14 +5,12 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 
 use super::{Concerned, WorkspaceActor, installed::Child, messages::ReadAfter};
-use crate::{
-    domain::{
-        event::PlatformEvent,
-        id::InstallationId,
-        seq::Seq,
-        span::{Span, is_due},
-    },
-    router::delivery::Events,
+use crate::router::delivery::Events;
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::InstallationId,
+    seq::Seq,
+    span::{Span, is_due},
 };
 
 /// How soon a lane hears that it has passed events that are not due to it.

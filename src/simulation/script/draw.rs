@@ -1,15 +1,13 @@
 //! What an admin or a publisher of a simulated world may ask for.
 
-use crate::{
-    clock::Clock,
-    domain::{
-        event_pattern::EventPattern,
-        id::SubscriptionId,
-        idempotency::Idempotency,
-        installation::{InstallationChange, InstallationUpdate},
-    },
-    simulation::dice::Dice,
+use crate::simulation::dice::Dice;
+use pointsman_domain::{
+    event_pattern::EventPattern,
+    id::SubscriptionId,
+    idempotency::Idempotency,
+    installation::{InstallationChange, InstallationUpdate},
 };
+use pointsman_simulated_clock::Clock;
 
 const PATTERNS: [&str; 4] = ["**", "crm.**", "shop.order.paid", "crm.deal.opened"];
 

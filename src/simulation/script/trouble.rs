@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::{Scene, draw};
-use crate::{
-    clock::{Clock, simulated},
-    domain::id::{InstallationId, WorkspaceId},
-    simulation::{service::Temper, shape::Faults, world::State},
-};
+use crate::simulation::{service::Temper, shape::Faults, world::State};
+use pointsman_domain::id::{InstallationId, WorkspaceId};
+use pointsman_simulated_clock::{self as simulated, Clock};
 
 impl Scene {
     pub(super) fn change_temper(&self) {

@@ -3,20 +3,18 @@
 use entity::{ext_event_subscription, ext_installation};
 
 use super::{Installed, LetterStatus, Retry, Tables, replay};
-use crate::{
-    clock::Clock,
-    domain::{
-        id::{DeadLetterId, InstallationId, SubscriptionId, WorkspaceId},
-        installation::{InstallationChange, InstallationUpdate, NewInstallation},
-        seq::Seq,
-        span::SpanCloseReason,
-        timestamp::Timestamp,
-    },
-    journal::{
-        ChangeError, InstallationView, Notice,
-        seam::{Change, InstallationWork},
-    },
+use crate::journal::{
+    ChangeError, InstallationView, Notice,
+    seam::{Change, InstallationWork},
 };
+use pointsman_domain::{
+    id::{DeadLetterId, InstallationId, SubscriptionId, WorkspaceId},
+    installation::{InstallationChange, InstallationUpdate, NewInstallation},
+    seq::Seq,
+    span::SpanCloseReason,
+    timestamp::Timestamp,
+};
+use pointsman_simulated_clock::Clock;
 
 impl Tables {
     /// Makes the change, or says why not and leaves everything as it was.

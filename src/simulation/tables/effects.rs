@@ -9,20 +9,18 @@ use std::{
 use sea_orm::DbErr;
 
 use super::{Letter, LetterStatus, Retry, Tables};
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeadLetterReason,
-        event::PlatformEvent,
-        id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-        lane::{DeliveryKey, ParkedRetry},
-        seq::Seq,
-    },
-    journal::{
-        Append, LetterCommand, SettleCommand,
-        seam::{Batch, KeyName, StoredKey},
-    },
+use crate::journal::{
+    Append, LetterCommand, SettleCommand,
+    seam::{Batch, KeyName, StoredKey},
 };
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    event::PlatformEvent,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    lane::{DeliveryKey, ParkedRetry},
+    seq::Seq,
+};
+use pointsman_simulated_clock::Clock;
 
 /// An event with this in its payload is one that the database cannot store.
 pub(in crate::simulation) const UNSTORABLE: &str = "unstorable";

@@ -9,19 +9,17 @@ use std::{
 use sea_orm::DbErr;
 
 use super::{Installed, Retry, Tables, span};
-use crate::{
-    domain::{
-        attempt::DeliveryKind,
-        handler_name::HandlerName,
-        id::{EventId, InstallationId, WorkspaceId},
-        lane::{Attachment, DeliveryKey, RetryRow},
-        seq::Seq,
-        timestamp::Timestamp,
-    },
-    journal::{
-        InstallationView,
-        seam::{DueRetries, KeyName, StoredKey},
-    },
+use crate::journal::{
+    InstallationView,
+    seam::{DueRetries, KeyName, StoredKey},
+};
+use pointsman_domain::{
+    attempt::DeliveryKind,
+    handler_name::HandlerName,
+    id::{EventId, InstallationId, WorkspaceId},
+    lane::{Attachment, DeliveryKey, RetryRow},
+    seq::Seq,
+    timestamp::Timestamp,
 };
 
 impl Tables {

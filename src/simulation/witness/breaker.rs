@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::Witness;
-use crate::{
-    clock::Clock,
-    domain::{attempt::DeadLetterReason, id::InstallationId, timestamp::Timestamp},
-    simulation::tables::effects::Effects,
-};
+use crate::simulation::tables::effects::Effects;
+use pointsman_domain::{attempt::DeadLetterReason, id::InstallationId, timestamp::Timestamp};
+use pointsman_simulated_clock::Clock;
 
 /// A service is looked at again within this, however short the schedules of the worlds: the longest pause, an
 /// attempt that hangs, and what the storage may take for the letter.

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{PublishFate, Witness};
-use crate::{
-    domain::{
-        id::{EventId, InstallationId},
-        seq::Seq,
-    },
-    simulation::tables::{Installed, Letter, LetterStatus, Tables, live},
+use crate::simulation::tables::{Installed, Letter, LetterStatus, Tables, live};
+use pointsman_domain::{
+    id::{EventId, InstallationId},
+    seq::Seq,
 };
 
 impl Witness {

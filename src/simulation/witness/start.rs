@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use super::Witness;
-use crate::{
-    clock::Clock,
-    domain::{
-        attempt::DeliveryKind,
-        event::PlatformEvent,
-        id::{EventId, InstallationId},
-        span::is_due,
-    },
-    simulation::tables::{Installed, Tables, live},
+use crate::simulation::tables::{Installed, Tables, live};
+use pointsman_domain::{
+    attempt::DeliveryKind,
+    event::PlatformEvent,
+    id::{EventId, InstallationId},
+    span::is_due,
 };
+use pointsman_simulated_clock::Clock;
 
 /// How long after an admin was told that an installation is held its last attempts may start.
 const HOLD_GRACE: Duration = Duration::from_secs(1);

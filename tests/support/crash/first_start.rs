@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman::clock::Clock;
+use pointsman_clock::Clock;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 

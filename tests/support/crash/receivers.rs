@@ -15,7 +15,8 @@ use actix_web::{
     web::{self, Data},
 };
 use bytes::Bytes;
-use pointsman::{clock::Clock, domain::timestamp::Timestamp};
+use pointsman_clock::Clock;
+use pointsman_domain::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{Answer, Lookup, ResolveError};
-use crate::clock::Clock;
+use pointsman_clock::Clock;
 
 /// Look-ups at once of names that were found the last time.
 const FOUND: usize = 32;

@@ -14,17 +14,15 @@ pub(super) use standardwebhooks::Webhook;
 pub(super) use super::super::{
     BoundedResolver, ConnectionBudget, DeliveryTarget, ExternalClient, ExternalClientConfig, tls_config_with,
 };
-pub(super) use crate::{
-    clock::Clock,
-    domain::{
-        attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
-        event::{Cause, NewEvent, PlatformEvent},
-        event_key::EventKey,
-        id::{EventId, InstallationId, WorkspaceId},
-        seq::Seq,
-        signing::{SigningKeys, SigningSecret},
-    },
-    receive::{Behavior, RawAnswer, RawReceiver, Receiver, SignatureCheck},
+pub(super) use crate::receive::{Behavior, RawAnswer, RawReceiver, Receiver, SignatureCheck};
+pub(super) use pointsman_clock::Clock;
+pub(super) use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
+    event::{Cause, NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    seq::Seq,
+    signing::{SigningKeys, SigningSecret},
 };
 
 pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
