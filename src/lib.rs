@@ -22,7 +22,6 @@ pub mod config;
 pub mod extension;
 pub mod http;
 pub mod journal;
-pub mod receive;
 pub mod router;
 pub mod server;
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pointsman::{
     config::Config,
-    receive::{ReceiveArgs, run_receive},
     server::{
         Server,
         admin::{self, AcceptedKey},
@@ -14,6 +13,7 @@ use pointsman::{
 };
 use pointsman_clock::Clock;
 use pointsman_domain::role::GlobalRole;
+use pointsman_receive::{ReceiveArgs, run_receive};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,7 +11,6 @@ mod answers;
 mod dead_letters;
 mod delivery;
 mod directory;
-pub mod external;
 mod external_delivery;
 mod failed;
 mod in_process;
@@ -42,7 +41,6 @@ use self::{
     dead_letters::{Discard, Replay},
     delivery::{GetHealth, ResetBreaker, SendTest},
     directory::Directory,
-    external::ConnectionBudget,
     shared::Shared,
     workspace::{ChildAddress, DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };
@@ -112,8 +110,7 @@ impl EventRouter {
         Ok(Self::over(settings, journal, directory, clock))
     }
 
-    fn over(mut settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
-        settings.client.budget = ConnectionBudget::new(settings.max_delivery_connections);
+    fn over(settings: RouterSettings, journal: Journal, directory: Arc<Directory>, clock: Clock) -> Self {
         let shared = Arc::new(Shared::new(settings, journal, directory, clock));
         shared.directory.serve(&shared);
         shared.start_supervisor();

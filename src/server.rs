@@ -48,9 +48,10 @@ use crate::{
         state::AppState,
     },
     journal::OpenError,
-    router::{EventRouter, external::TrustError},
+    router::EventRouter,
 };
 use pointsman_clock::Clock;
+use pointsman_http_delivery::TrustError;
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
 /// refused from then on, so that only slow readers need it.

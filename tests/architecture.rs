@@ -18,7 +18,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["entity", "migration"]),
     ("router", &["config", "extension", "journal", "entity"]),
     ("auth", &["config", "store", "router"]),
-    ("receive", &[]),
     // For authors of extensions: a whole router.
     ("testing", &["config", "extension", "router", "server", "store"]),
     // Unit tests, of the engine as a whole.
@@ -33,7 +32,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
             "router",
             "auth",
-            "receive",
         ],
     ),
     (
@@ -44,7 +42,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
             "router",
             "auth",
-            "receive",
             "http",
             "chat",
             "extension",

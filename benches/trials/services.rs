@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman::receive::{Behavior, RawAnswer, RawReceiver, Receiver, ReceiverOptions};
 use pointsman_clock::Clock;
+use pointsman_receive::{Behavior, RawAnswer, RawReceiver, Receiver, ReceiverOptions};
 
 use crate::{load::Departures, report::Sample};
 

@@ -10,13 +10,13 @@ use self::{attempt::attempt, disable::disable};
 use super::{
     RouterSettings, Shared,
     delivery::{AttemptEnd, DeliveryActor, Means},
-    external::{DeliveryTarget, Transport},
 };
 use crate::journal::InstallationView;
 use pointsman_domain::{
     attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
     timestamp::Timestamp,
 };
+use pointsman_http_delivery::{DeliveryTarget, Share, TransportClient};
 
 pub(super) type ExternalDeliveryActor = DeliveryActor<ExternalMeans>;
 
@@ -27,7 +27,7 @@ pub(super) struct ExternalMeans {
     target: Rc<Result<DeliveryTarget, String>>,
     /// When `target` has to be prepared anew.
     previous_secret_until: Option<Timestamp>,
-    transport: Rc<Transport>,
+    client: Rc<dyn TransportClient>,
 }
 
 impl Means for ExternalMeans {
@@ -37,7 +37,7 @@ impl Means for ExternalMeans {
         Self {
             target: Rc::new(target),
             previous_secret_until: until,
-            transport: Rc::new(Transport::new(&shared.settings.client, view.id())),
+            client: shared.settings.transport.client(view.id()),
             shared: Arc::clone(shared),
             view: Arc::clone(view),
         }
@@ -66,14 +66,14 @@ impl Means for ExternalMeans {
         _generation: i64,
     ) -> impl Future<Output = AttemptEnd> + 'static {
         self.drop_previous_secret();
-        let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
+        let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
         let shared = Arc::clone(&self.shared);
         let (workspace, installation) = (self.view.workspace_id(), self.view.id());
         let event = Arc::clone(&delivery.event);
         async move {
-            let _turn = transport.turn().await;
+            let _permit = client.permit(Share::Installation).await;
             let attempted_at = shared.clock.wall();
-            let result = attempt(&transport, &target, &event, shared.clock).await;
+            let result = attempt(&*client, &target, &event, shared.clock).await;
             if result.disable {
                 disable(shared.journal.clone(), workspace, installation);
             }
@@ -82,11 +82,11 @@ impl Means for ExternalMeans {
     }
 
     fn test(&self, event: PlatformEvent) -> impl Future<Output = AttemptResult> + 'static {
-        let (transport, target) = (Rc::clone(&self.transport), Rc::clone(&self.target));
+        let (client, target) = (Rc::clone(&self.client), Rc::clone(&self.target));
         let clock = self.shared.clock;
         async move {
-            let _turn = transport.turn_of_tests().await;
-            attempt(&transport, &target, &event, clock).await
+            let _permit = client.permit(Share::Tests).await;
+            attempt(&*client, &target, &event, clock).await
         }
     }
 }

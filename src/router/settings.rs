@@ -2,11 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{
-    extension::{Extensions, PlatformEvent},
-    router::external::ExternalClientConfig,
-};
+use crate::extension::{Extensions, PlatformEvent};
 use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_http_delivery::Transport;
 
 /// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
 pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
@@ -25,10 +23,8 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
-    /// Connections to services at a time, over all installations; at least 2.
-    pub max_delivery_connections: usize,
-    /// Its budget is replaced by one of `max_delivery_connections`.
-    pub client: ExternalClientConfig,
+    /// What attempts of external installations go through.
+    pub transport: Arc<dyn Transport>,
     pub open_secret: OpenSecret,
     pub in_process: InProcessSettings,
 }

@@ -17,7 +17,7 @@ use kit::{Running, on_both_engines};
 use super::{
     external_delivery::ExternalDeliveryActor, supervisor::RouterSupervisor, workspace::WorkspaceActor, *,
 };
-use crate::receive::Behavior;
+use pointsman_receive::Behavior;
 
 /// Makes the actor panic in its handler.
 #[derive(Message)]

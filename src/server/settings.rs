@@ -9,13 +9,11 @@ use crate::{
     extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
     journal::{DatabaseUrl, JournalSettings, MasterKey},
-    router::{
-        InProcessSettings, OpenSecret, RouterSettings,
-        external::{ExternalClientConfig, TrustError, tls_config_with},
-    },
+    router::{InProcessSettings, OpenSecret, RouterSettings},
 };
 use pointsman_clock::Clock;
 use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_http_delivery::{ConnectionBudget, ExternalClientConfig, TrustError, tls_config_with};
 use pointsman_private_files as private_files;
 
 /// # Errors
@@ -123,8 +121,7 @@ pub(super) fn router_settings(
         breaker_failures: delivery.breaker_failures,
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
-        max_delivery_connections: limits.delivery_connections,
-        client: external_client(delivery, clock)?,
+        transport: Arc::new(external_client(delivery, limits, clock)?),
         open_secret,
         in_process: InProcessSettings {
             extensions: Arc::new(extensions),
@@ -139,9 +136,14 @@ pub(super) fn router_settings(
     })
 }
 
-fn external_client(delivery: &Delivery, clock: Clock) -> Result<ExternalClientConfig, TrustError> {
+fn external_client(
+    delivery: &Delivery,
+    limits: &Limits,
+    clock: Clock,
+) -> Result<ExternalClientConfig, TrustError> {
     let networks = delivery.allow_networks.clone().into();
     let mut client = ExternalClientConfig::new(delivery.timeout, networks, clock);
+    client.budget = ConnectionBudget::new(limits.delivery_connections);
     if let Some(file) = delivery.extra_ca_file() {
         client.tls = tls_config_with(file)?;
     }

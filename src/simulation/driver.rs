@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::System;
 use tokio::time::sleep;
 
-use super::{script::Scene, service::Services, shape::client_config, storage, witness::Totals, world::World};
+use super::{script::Scene, service::Services, storage, witness::Totals, world::World};
 use crate::router::EventRouter;
 use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 use pointsman_simulated_clock::{self as simulated, Clock};
@@ -106,9 +106,8 @@ fn live(
 
 /// Whether the process ended in order, with everything settled that it had begun.
 async fn act(world: &Arc<World>, life: u64, workspaces: &[WorkspaceId], ending: Ending) -> bool {
-    let mut client = client_config();
-    client.simulated = Some(Arc::new(Services::new(world)));
-    let settings = world.with(|state| state.shape.settings(client));
+    let services = Arc::new(Services::new(world));
+    let settings = world.with(|state| state.shape.settings(services));
     let router = EventRouter::start_simulated(settings, storage::open(world));
     let scene = Scene::new(world, router.clone(), workspaces);
     if life == 0 {

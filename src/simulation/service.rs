@@ -1,20 +1,24 @@
 //! The services outside of a simulated world, as attempts meet them.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, ready},
+};
 use tokio::time::sleep;
 
 use super::{
     dice::Dice,
     world::{State, World},
 };
-use crate::router::external::{DeliveryTarget, SimulatedService};
+use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, DeliveryKind, Verdict},
     event::PlatformEvent,
     id::{EventId, InstallationId},
 };
+use pointsman_http_delivery::{ConnectionPermit, DeliveryTarget, Share, Transport, TransportClient};
 
 /// How a service is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub(super) fn base_url(installation: InstallationId) -> String {
 }
 
 /// All services, for the process of one life.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Services {
     world: Arc<World>,
     life: u64,
@@ -69,10 +73,25 @@ impl Services {
     }
 }
 
-impl SimulatedService for Services {
-    fn attempt(&self, target: &DeliveryTarget, event: &PlatformEvent) -> BoxFuture<'static, AttemptResult> {
+impl Transport for Services {
+    fn client(&self, _: InstallationId) -> Rc<dyn TransportClient> {
+        Rc::new(self.clone())
+    }
+}
+
+impl TransportClient for Services {
+    fn permit(&self, _: Share) -> LocalBoxFuture<'_, Option<ConnectionPermit>> {
+        ready(None).boxed_local()
+    }
+
+    fn attempt<'a>(
+        &'a self,
+        target: &'a DeliveryTarget,
+        event: &'a PlatformEvent,
+        _: Clock,
+    ) -> LocalBoxFuture<'a, AttemptResult> {
         let installation = target
-            .url
+            .url()
             .path()
             .split('/')
             .nth(1)
@@ -94,7 +113,7 @@ impl SimulatedService for Services {
             sleep(pause).await;
             running.end(pause, end)
         }
-        .boxed()
+        .boxed_local()
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::dice::Dice;
-use crate::router::{RouterSettings, external::ExternalClientConfig};
+use crate::router::RouterSettings;
 use pointsman_domain::retry_schedule::RetrySchedule;
-use pointsman_simulated_clock::Clock;
+use pointsman_http_delivery::Transport;
 
 /// How often things go wrong, out of a thousand times.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ impl Shape {
     }
 
     /// What the router is told.
-    pub(super) fn settings(&self, client: ExternalClientConfig) -> RouterSettings {
+    pub(super) fn settings(&self, transport: Arc<dyn Transport>) -> RouterSettings {
         RouterSettings {
             threads: 0,
             max_in_flight: self.max_in_flight,
@@ -91,19 +91,10 @@ impl Shape {
             attempt_timeout: self.attempt_timeout,
             breaker_failures: self.breaker_failures,
             max_hold: self.max_hold,
-            max_delivery_connections: 1_000,
             passivate_after: self.passivate_after,
-            client,
+            transport,
             open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
             in_process: crate::router::InProcessSettings::default(),
         }
     }
-}
-
-/// A client's configuration that can be shared by all worlds; making one reads the root certificates.
-pub(super) fn client_config() -> ExternalClientConfig {
-    static SHARED: std::sync::OnceLock<ExternalClientConfig> = std::sync::OnceLock::new();
-    SHARED
-        .get_or_init(|| ExternalClientConfig::new(Duration::from_secs(1), Arc::new([]), Clock))
-        .clone()
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use pointsman::receive::Behavior;
 use pointsman_clock::Clock;
 use pointsman_domain::timestamp::Timestamp;
+use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
 use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};

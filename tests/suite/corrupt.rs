@@ -1,6 +1,6 @@
 //! Rows that something else has damaged: they are set aside, and everything else goes on.
 
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 

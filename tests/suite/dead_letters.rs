@@ -1,6 +1,6 @@
 //! Dead letters: read, filtered, replayed, discarded.
 
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
 use crate::support::{Caller, Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};

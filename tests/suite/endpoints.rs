@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pointsman::receive::{Behavior, RawAnswer, RawReceiver};
+use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 use serde_json::{Value, json};
 
 use crate::support::{

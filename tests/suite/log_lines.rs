@@ -1,6 +1,6 @@
 //! What whoever runs the server reads in its log, and how often.
 
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use serde_json::json;
 
 use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};

@@ -1,6 +1,6 @@
 //! Nobody pays for a neighbour.
 
-use pointsman::receive::{Behavior, RawAnswer, RawReceiver};
+use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 
 use crate::support::{Engine, Service, TestApp, on_both_engines};
 

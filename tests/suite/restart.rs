@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeSet};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use serde_json::json;
 
 use crate::support::{DownService, Engine, Service, TestApp, Workspace, on_both_engines};

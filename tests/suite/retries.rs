@@ -1,6 +1,6 @@
 //! Failed deliveries: tried again by the schedule, and given up where that is the end of it.
 
-use pointsman::receive::{Behavior, RawAnswer, RawReceiver};
+use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 use serde_json::{Value, json};
 
 use crate::support::{Engine, Service, TestApp, on_both_engines};

@@ -1,6 +1,6 @@
 //! What the first description of the events API promises, word for word.
 
-use pointsman::receive::SignatureCheck;
+use pointsman_receive::SignatureCheck;
 use serde_json::json;
 
 use crate::support::{ADMIN_EMAIL, ADMIN_PASSWORD, Engine, Service, TestApp, on_both_engines};

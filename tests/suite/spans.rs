@@ -1,7 +1,7 @@
 //! Who gets what when subscriptions and extensions change while deliveries wait: what was due stays due,
 //! and nothing else becomes due.
 
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use serde_json::json;
 
 use crate::support::{Engine, Extension, Service, Settings, TestApp, Workspace, on_both_engines};

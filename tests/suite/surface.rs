@@ -1,6 +1,6 @@
 //! What every answer has in common, and lists.
 
-use pointsman::receive::Behavior;
+use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
 use crate::support::{Engine, Service, TestApp, on_both_engines};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pointsman::receive::Behavior;
 use pointsman_clock::Clock;
+use pointsman_receive::Behavior;
 use serde_json::json;
 
 use crate::support::{Engine, Service, TestApp, WallClock, on_both_engines};

@@ -2,8 +2,8 @@
 
 use std::{io, net::SocketAddr, ops::Deref};
 
-use pointsman::receive::{Behavior, Received, Receiver, ReceiverOptions, SignatureCheck};
 use pointsman_domain::signing::SigningSecret;
+use pointsman_receive::{Behavior, Received, Receiver, ReceiverOptions, SignatureCheck};
 use tokio::{net::TcpSocket, time::timeout};
 
 use super::eventually::PATIENCE;

@@ -7,7 +7,8 @@ use actix_web::http::{
 use url::Url;
 
 use super::dto::Headers;
-use crate::{http::validate::Checks, router::external::is_reserved_header};
+use crate::http::validate::Checks;
+use pointsman_http_delivery::is_reserved_header;
 
 /// What is wrong with a URL or headers where nothing is sent.
 pub(super) const EXTERNAL_ONLY: &str = "is for an EXTERNAL_SERVICE only";

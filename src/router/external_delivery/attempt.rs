@@ -4,16 +4,16 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 
-use crate::router::external::{DeliveryTarget, Transport};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, Verdict},
     event::PlatformEvent,
 };
+use pointsman_http_delivery::{DeliveryTarget, TransportClient};
 
 /// One attempt; a panic in it is a failed attempt.
 pub(super) async fn attempt(
-    transport: &Transport,
+    client: &dyn TransportClient,
     target: &Result<DeliveryTarget, String>,
     event: &PlatformEvent,
     clock: Clock,
@@ -22,7 +22,7 @@ pub(super) async fn attempt(
         Ok(target) => target,
         Err(reason) => return failed(AttemptOutcome::Misconfigured, reason.clone()),
     };
-    let attempt = AssertUnwindSafe(transport.attempt(target, event, clock)).catch_unwind();
+    let attempt = AssertUnwindSafe(client.attempt(target, event, clock)).catch_unwind();
     attempt
         .await
         .unwrap_or_else(|_| failed(AttemptOutcome::Panic, "the attempt panicked".to_owned()))

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use entity::ext_installation;
 
-use crate::router::{Shared, external::DeliveryTarget};
+use crate::router::Shared;
 use pointsman_domain::{
     signing::{SigningKeys, SigningSecret},
     timestamp::Timestamp,
 };
+use pointsman_http_delivery::DeliveryTarget;
 
 /// Opens the secrets and prepares what is the same for every attempt until a rotated secret stops to sign at
 /// [`previous_secret_until`]. The error is for an admin.

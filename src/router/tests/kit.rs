@@ -6,10 +6,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
     journal::{JournalSettings, scratch::Scratch},
-    receive::{Receiver, ReceiverOptions},
     router::{
         EventRouter, RouterSettings,
-        external::ExternalClientConfig,
         workspace::{ChildAddress, Purpose},
     },
 };
@@ -23,6 +21,8 @@ use pointsman_domain::{
     retry_schedule::RetrySchedule,
     signing::SigningSecret,
 };
+use pointsman_http_delivery::ExternalClientConfig;
+use pointsman_receive::{Receiver, ReceiverOptions};
 
 pub(super) struct Running {
     scratch: Scratch,
@@ -247,7 +247,6 @@ async fn start(scratch: &Scratch, change: fn(&mut RouterSettings)) -> EventRoute
     let timeout = Duration::from_secs(2);
     let allow: Vec<ipnet::IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
     let mut settings = RouterSettings {
-        max_delivery_connections: 256,
         threads: 2,
         max_in_flight: 1_000,
         window: 256,
@@ -257,7 +256,7 @@ async fn start(scratch: &Scratch, change: fn(&mut RouterSettings)) -> EventRoute
         max_hold: Duration::from_secs(86_400),
         passivate_after: Duration::from_secs(300),
         attempt_timeout: timeout,
-        client: ExternalClientConfig::new(timeout, allow.into(), Clock),
+        transport: Arc::new(ExternalClientConfig::new(timeout, allow.into(), Clock)),
         open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
         in_process: crate::router::InProcessSettings::default(),
     };

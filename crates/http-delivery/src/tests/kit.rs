@@ -11,10 +11,10 @@ pub(super) use std::{
 pub(super) use bytes::Bytes;
 pub(super) use standardwebhooks::Webhook;
 
-pub(super) use super::super::{
-    BoundedResolver, ConnectionBudget, DeliveryTarget, ExternalClient, ExternalClientConfig, tls_config_with,
+pub(super) use crate::{
+    BoundedResolver, ConnectionBudget, DeliveryTarget, ExternalClient, ExternalClientConfig, Share,
+    tls_config_with,
 };
-pub(super) use crate::receive::{Behavior, RawAnswer, RawReceiver, Receiver, SignatureCheck};
 pub(super) use pointsman_clock::Clock;
 pub(super) use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
@@ -24,6 +24,7 @@ pub(super) use pointsman_domain::{
     seq::Seq,
     signing::{SigningKeys, SigningSecret},
 };
+pub(super) use pointsman_receive::{Behavior, RawAnswer, RawReceiver, Receiver, SignatureCheck};
 
 pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 pub(super) const PAYLOAD: &str =

@@ -1,19 +1,19 @@
 //! How many connections all deliveries together may use, and who is next when there are not enough.
 //!
-//! Every attempt needs a [`Turn`], taken before its time-out starts: an installation that waits for one burns
-//! no attempt. A turn stands for one connection in use. How they are given:
+//! Every attempt needs a [`ConnectionPermit`], taken before its time-out starts: an installation that waits for one burns
+//! no attempt. A permit stands for one connection in use. How they are given:
 //!
-//! | turns in use | who gets one |
+//! | permits in use | who gets one |
 //! | --- | --- |
 //! | less than half | whoever has less than a quarter of all |
 //! | up to three quarters | whoever has less than an equal share of these, and less than a quarter of all |
 //! | up to all | whoever has less than two: so that those who hang cannot take the last ones |
 //!
-//! Of those who wait, the one with the fewest turns is next, and among equals the one that came first.
+//! Of those who wait, the one with the fewest permits is next, and among equals the one that came first.
 //!
-//! A connection that is kept for the next delivery needs no turn but a [`Place`], of which there are half as many
+//! A connection that is kept for the next delivery needs no permit but an [`IdleSlot`], of which there are half as many
 //! as connections. A delivery has it before its connection is made, and the connection has it from then on,
-//! so that no race keeps more than there are places. Where there is none left, deliveries ask the service to close.
+//! so that no race keeps more than there are idle slots. Where there is none left, deliveries ask the service to close.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -38,35 +38,45 @@ pub struct ConnectionBudget {
 }
 
 struct Inner {
-    most_turns: usize,
+    most_permits: usize,
     most_kept: usize,
     kept: Arc<AtomicUsize>,
     sockets: Arc<AtomicUsize>,
-    turns: Mutex<Turns>,
+    permits: Mutex<Permits>,
 }
 
 #[derive(Default)]
-struct Turns {
+struct Permits {
     in_use: usize,
     holders: HashMap<InstallationId, Holder>,
-    /// Who waits, in the order in which they are served. Each stands here once, with its turns and when it
+    /// Who waits, in the order in which they are served. Each stands here once, with its permits and when it
     /// came to wait with so many.
     queue: BTreeSet<(usize, u64, InstallationId)>,
     arrivals: u64,
 }
 
-/// An installation that has turns or waits for some.
+/// Out of which share of the connections an attempt takes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// The installation's own.
+    Installation,
+    /// That which the tests of all installations have together, so that a test does not wait behind the deliveries
+    /// of a service that hangs.
+    Tests,
+}
+
+/// An installation that has permits or waits for some.
 #[derive(Default)]
 struct Holder {
     held: usize,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<ConnectionPermit>>,
     /// Its key in the queue while `waiting` is not empty.
     queued: Option<(usize, u64)>,
 }
 
 /// The right to one connection, given back when dropped.
 #[must_use = "it is given back when dropped"]
-pub struct Turn {
+pub struct ConnectionPermit {
     inner: Arc<Inner>,
     installation: InstallationId,
 }
@@ -74,7 +84,7 @@ pub struct Turn {
 /// The right of one connection to be there after its delivery, given back when dropped.
 #[derive(Debug)]
 #[must_use = "it is given back when dropped"]
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct IdleSlot(Arc<AtomicUsize>);
 
 /// An open socket, counted until dropped.
 #[derive(Debug)]
@@ -85,11 +95,11 @@ impl ConnectionBudget {
     pub fn new(most_connections: usize) -> Self {
         let most_kept = most_connections / 2;
         let inner = Inner {
-            most_turns: (most_connections - most_kept).max(2),
+            most_permits: (most_connections - most_kept).max(2),
             most_kept,
             kept: Arc::default(),
             sockets: Arc::default(),
-            turns: Mutex::default(),
+            permits: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -97,27 +107,27 @@ impl ConnectionBudget {
     }
 
     /// Waits until the installation may use one more connection.
-    pub async fn turn(&self, installation: InstallationId) -> Turn {
+    pub async fn permit(&self, installation: InstallationId) -> ConnectionPermit {
         loop {
             let waiting = match self.inner.take_or_wait(installation) {
-                Ok(turn) => return turn,
+                Ok(permit) => return permit,
                 Err(waiting) => waiting,
             };
             // An error would mean that the queue was dropped, which this handle holds.
-            if let Ok(turn) = waiting.await {
-                return turn;
+            if let Ok(permit) = waiting.await {
+                return permit;
             }
         }
     }
 
-    /// For one more connection that is to be kept, where there is a place left.
-    pub(super) fn place(&self) -> Option<Place> {
+    /// For one more connection that is to be kept, where there is an idle slot left.
+    pub(super) fn idle_slot(&self) -> Option<IdleSlot> {
         let one_more = |kept| (kept < self.inner.most_kept).then_some(kept + 1);
         self.inner
             .kept
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .ok()?;
-        Some(Place(Arc::clone(&self.inner.kept)))
+        Some(IdleSlot(Arc::clone(&self.inner.kept)))
     }
 
     pub(super) fn socket(&self) -> Socket {
@@ -132,45 +142,48 @@ impl ConnectionBudget {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Permits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_or_wait(self: &Arc<Self>, installation: InstallationId) -> Result<Turn, oneshot::Receiver<Turn>> {
-        let mut turns = self.lock();
-        let holder = turns.holders.entry(installation).or_default();
+    fn take_or_wait(
+        self: &Arc<Self>,
+        installation: InstallationId,
+    ) -> Result<ConnectionPermit, oneshot::Receiver<ConnectionPermit>> {
+        let mut permits = self.lock();
+        let holder = permits.holders.entry(installation).or_default();
         let (held, is_first) = (holder.held, holder.waiting.is_empty());
-        if is_first && turns.may_take(held, self.most_turns) {
-            turns.give(installation);
-            return Ok(self.turn(installation));
+        if is_first && permits.may_take(held, self.most_permits) {
+            permits.give(installation);
+            return Ok(self.permit(installation));
         }
         let (sender, receiver) = oneshot::channel();
-        turns.wait(installation, sender);
+        permits.wait(installation, sender);
         Err(receiver)
     }
 
-    fn turn(self: &Arc<Self>, installation: InstallationId) -> Turn {
-        Turn {
+    fn permit(self: &Arc<Self>, installation: InstallationId) -> ConnectionPermit {
+        ConnectionPermit {
             inner: Arc::clone(self),
             installation,
         }
     }
 
     fn give_back(self: &Arc<Self>, installation: InstallationId) {
-        // Dropped after the lock is: a turn whose waiter is gone is given back by its own drop.
+        // Dropped after the lock is: a permit whose waiter is gone is given back by its own drop.
         let mut refused = Vec::new();
-        let mut turns = self.lock();
-        turns.take_back(installation);
-        while let Some((next, sender)) = turns.next(self.most_turns) {
-            turns.give(next);
-            refused.extend(sender.send(self.turn(next)).err());
+        let mut permits = self.lock();
+        permits.take_back(installation);
+        while let Some((next, sender)) = permits.next(self.most_permits) {
+            permits.give(next);
+            refused.extend(sender.send(self.permit(next)).err());
         }
-        drop(turns);
+        drop(permits);
     }
 }
 
-impl Turns {
-    /// Whether somebody who has `held` turns may have one more.
+impl Permits {
+    /// Whether somebody who has `held` permits may have one more.
     fn may_take(&self, held: usize, most: usize) -> bool {
         let quarter = most / 4;
         let for_all = most - quarter;
@@ -195,7 +208,7 @@ impl Turns {
         self.change(installation, |holder| holder.held -= 1);
     }
 
-    fn wait(&mut self, installation: InstallationId, sender: oneshot::Sender<Turn>) {
+    fn wait(&mut self, installation: InstallationId, sender: oneshot::Sender<ConnectionPermit>) {
         self.change(installation, |holder| {
             // Those of a lane that has ended are at the front.
             while holder.waiting.front().is_some_and(oneshot::Sender::is_closed) {
@@ -205,8 +218,8 @@ impl Turns {
         });
     }
 
-    /// Who is to be given the next turn, if there is one to give.
-    fn next(&mut self, most: usize) -> Option<(InstallationId, oneshot::Sender<Turn>)> {
+    /// Who is to be given the next permit, if there is one to give.
+    fn next(&mut self, most: usize) -> Option<(InstallationId, oneshot::Sender<ConnectionPermit>)> {
         loop {
             let &(held, _, installation) = self.queue.first()?;
             // Nobody else has fewer.
@@ -250,13 +263,13 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.inner.give_back(self.installation);
     }
 }
 
-impl Drop for Place {
+impl Drop for IdleSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -271,15 +284,17 @@ impl Drop for Socket {
 impl fmt::Debug for ConnectionBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionBudget")
-            .field("most_turns", &self.inner.most_turns)
+            .field("most_permits", &self.inner.most_permits)
             .field("most_kept", &self.inner.most_kept)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Turn {
+impl fmt::Debug for ConnectionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Turn").field(&self.installation).finish()
+        f.debug_tuple("ConnectionPermit")
+            .field(&self.installation)
+            .finish()
     }
 }
 

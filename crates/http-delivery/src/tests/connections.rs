@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        connector::DialError,
+        dial_error::DialError,
         stream::{Keep, Wire},
     },
     kit::*,
@@ -134,16 +134,20 @@ fn sharing<const N: usize>(most_connections: usize) -> [Delivery; N] {
 }
 
 #[actix_web::test]
-async fn a_connection_that_is_kept_needs_no_second_place() {
+async fn a_connection_that_is_kept_needs_no_second_slot() {
     let receiver = Receiver::start().await.unwrap();
     let [delivery] = sharing(3);
     let turns = (
-        delivery.client.turn().await,
-        delivery.client.turn_of_tests().await,
+        delivery.client.connection_permit(Share::Installation).await,
+        delivery.client.connection_permit(Share::Tests).await,
     );
     for _ in 0..3 {
         assert_delivered(&delivery.attempt(&receiver.url()).await);
-        assert_eq!(delivery.config.budget.sockets(), 1, "there is a place for one");
+        assert_eq!(
+            delivery.config.budget.sockets(),
+            1,
+            "there is an idle slot for one"
+        );
     }
     let received = receiver.received(3).await;
     assert!(
@@ -155,7 +159,7 @@ async fn a_connection_that_is_kept_needs_no_second_place() {
 }
 
 #[actix_web::test]
-async fn deliveries_at_once_keep_no_more_connections_than_there_are_places() {
+async fn deliveries_at_once_keep_no_more_connections_than_there_are_slots() {
     let receiver = Receiver::start().await.unwrap();
     let deliveries: [_; 3] = sharing(13);
     let url = receiver.url();
@@ -182,13 +186,13 @@ async fn deliveries_at_once_keep_no_more_connections_than_there_are_places() {
 }
 
 #[actix_web::test]
-async fn the_place_of_a_closed_connection_goes_to_the_next_one() {
+async fn the_slot_of_a_closed_connection_goes_to_the_next_one() {
     let receiver = answering([RawAnswer::BytesThenClose(OK.into()), bytes(OK)]).await;
     let elsewhere = answering([bytes(OK)]).await;
     let [delivery, other] = sharing(3);
     assert_delivered(&delivery.attempt(&receiver.url()).await);
     receiver.closed(1).await;
-    // The client finds out only when it asks for the connection, and then has its place for the new one.
+    // The client finds out only when it asks for the connection, and then has its idle slot for the new one.
     assert_delivered(&delivery.attempt(&receiver.url()).await);
     assert_eq!(delivery.config.budget.sockets(), 1);
     assert_delivered(&other.attempt(&elsewhere.url()).await);
@@ -199,18 +203,18 @@ async fn the_place_of_a_closed_connection_goes_to_the_next_one() {
 }
 
 #[actix_web::test]
-async fn nothing_is_connected_to_be_kept_without_a_place() {
+async fn nothing_is_connected_to_be_kept_without_a_slot() {
     let budget = ConnectionBudget::new(3);
     let wire = Wire::new(Keep::Waiting);
     let connects = async || wire.carry(async { Wire::connects(&budget) }).await;
-    let place = budget.place();
-    assert!(matches!(connects().await, Err(DialError::NoPlace)));
-    assert!(wire.lacks_place());
-    drop(place);
+    let slot = budget.idle_slot();
+    assert!(matches!(connects().await, Err(DialError::NoIdleSlot)));
+    assert!(wire.lacks_idle_slot());
+    drop(slot);
     assert!(connects().await.is_ok());
-    assert!(budget.place().is_none(), "the wire has it");
+    assert!(budget.idle_slot().is_none(), "the wire has it");
     drop(wire);
-    assert!(budget.place().is_some());
+    assert!(budget.idle_slot().is_some());
 }
 
 #[actix_web::test]

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    budget::{ConnectionBudget, Place, Socket},
-    connector::DialError,
+    budget::{ConnectionBudget, IdleSlot, Socket},
+    dial_error::DialError,
     interim::InterimFilter,
 };
 
@@ -38,13 +38,13 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(super) enum Keep {
     Not,
-    /// It is kept, in this place if it is new.
-    In(Place),
-    /// It is kept: most probably it is one that waits, with a place.
+    /// It is kept, in this slot if it is new.
+    In(IdleSlot),
+    /// It is kept: most probably it is one that waits, with an idle slot.
     Waiting,
 }
 
-/// How many connections with a place a client has, and how many deliveries that leave theirs to the next one.
+/// How many connections with an idle slot a client has, and how many deliveries that leave theirs to the next one.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     kept: Cell<usize>,
@@ -68,8 +68,8 @@ impl Load {
         self.count(|load| &load.deliveries)
     }
 
-    fn kept(self: &Rc<Self>, place: Place) -> (Place, Counted) {
-        (place, self.count(|load| &load.kept))
+    fn kept(self: &Rc<Self>, slot: IdleSlot) -> (IdleSlot, Counted) {
+        (slot, self.count(|load| &load.kept))
     }
 
     fn count(self: &Rc<Self>, of: fn(&Self) -> &Cell<usize>) -> Counted {
@@ -90,7 +90,7 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub(super) struct Wire {
     keep: RefCell<Keep>,
-    lacks_place: Cell<bool>,
+    lacks_idle_slot: Cell<bool>,
     reused: Cell<bool>,
     arrived: Cell<usize>,
     head_is_read: Cell<bool>,
@@ -100,31 +100,31 @@ impl Wire {
     pub(super) fn new(keep: Keep) -> Rc<Self> {
         Rc::new(Self {
             keep: RefCell::new(keep),
-            lacks_place: Cell::new(false),
+            lacks_idle_slot: Cell::new(false),
             reused: Cell::new(false),
             arrived: Cell::new(0),
             head_is_read: Cell::new(false),
         })
     }
 
-    /// The request of this task needs a new connection: where it is to be kept, it has a place from now on.
+    /// The request of this task needs a new connection: where it is to be kept, it has an idle slot from now on.
     pub(super) fn connects(budget: &ConnectionBudget) -> Result<(), DialError> {
-        let with_place = |wire: &Rc<Self>| {
+        let with_slot = |wire: &Rc<Self>| {
             let mut keep = wire.keep.borrow_mut();
             if matches!(*keep, Keep::Waiting) {
-                *keep = Keep::In(budget.place().ok_or_else(|| {
-                    wire.lacks_place.set(true);
-                    DialError::NoPlace
+                *keep = Keep::In(budget.idle_slot().ok_or_else(|| {
+                    wire.lacks_idle_slot.set(true);
+                    DialError::NoIdleSlot
                 })?);
             }
             Ok(())
         };
-        WIRE.try_with(with_place).unwrap_or(Ok(()))
+        WIRE.try_with(with_slot).unwrap_or(Ok(()))
     }
 
-    /// Whether no connection was made, since there was no place to keep it.
-    pub(super) fn lacks_place(&self) -> bool {
-        self.lacks_place.get()
+    /// Whether no connection was made, since there was no idle slot to keep it.
+    pub(super) fn lacks_idle_slot(&self) -> bool {
+        self.lacks_idle_slot.get()
     }
 
     /// Sends the request on this wire.
@@ -162,7 +162,7 @@ pub(super) struct DeliveryStream {
     /// The last request that was written.
     wire: Option<Rc<Wire>>,
     interim: InterimFilter,
-    place: Option<(Place, Counted)>,
+    slot: Option<(IdleSlot, Counted)>,
     load: Rc<Load>,
     _socket: Socket,
 }
@@ -180,7 +180,7 @@ impl DeliveryStream {
             io,
             wire: None,
             interim: InterimFilter::default(),
-            place: None,
+            slot: None,
             load,
             _socket: socket,
         };
@@ -190,10 +190,10 @@ impl DeliveryStream {
 
     fn carry(&mut self, wire: &Rc<Wire>) {
         match wire.keep.replace(Keep::Not) {
-            Keep::Not => self.place = None,
+            Keep::Not => self.slot = None,
             Keep::Waiting => {}
-            Keep::In(place) => {
-                self.place.get_or_insert_with(|| self.load.kept(place));
+            Keep::In(slot) => {
+                self.slot.get_or_insert_with(|| self.load.kept(slot));
             }
         }
         self.wire = Some(Rc::clone(wire));

@@ -14,7 +14,7 @@ use actix_web::rt;
 use awc::{Client, Connector, http::uri::Authority};
 
 use super::{
-    client::ExternalClientConfig,
+    config::ExternalClientConfig,
     connector::CheckedConnector,
     stream::{Counted, Keep, Load},
     target::DeliveryTarget,
@@ -154,8 +154,8 @@ impl Pool {
     pub(super) fn keep(&self, lease: &mut Lease) -> Keep {
         let keep = if lease.load.has_waiting() {
             Keep::Waiting
-        } else if let Some(place) = self.config.budget.place() {
-            Keep::In(place)
+        } else if let Some(slot) = self.config.budget.idle_slot() {
+            Keep::In(slot)
         } else {
             return Keep::Not;
         };

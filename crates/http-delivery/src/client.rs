@@ -1,6 +1,6 @@
 //! The HTTP client of one external installation.
 
-use std::{cell::RefCell, fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, rc::Rc, time::Duration};
 
 use awc::{
     ClientRequest, ClientResponse,
@@ -14,17 +14,15 @@ use awc::{
     },
 };
 use futures_util::StreamExt as _;
-use ipnet::IpNet;
 use tokio::time::timeout;
 
 use super::{
-    budget::{ConnectionBudget, Turn},
+    budget::{ConnectionPermit, Share},
     classify::{self, Classified},
+    config::ExternalClientConfig,
     pool::{Lease, Pool},
-    resolver::BoundedResolver,
     stream::{Keep, Wire},
     target::DeliveryTarget,
-    tls::tls_config,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{
@@ -36,8 +34,6 @@ const BODY_TIME: Duration = Duration::from_secs(1);
 const BODY_BYTES: usize = 64 * 1024;
 /// How much of it is kept.
 const EXCERPT_BYTES: usize = 1024;
-/// Where nobody says how many connections there may be.
-const DEFAULT_CONNECTIONS: usize = 4096;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -45,39 +41,6 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 const CAUSATION_ID: HeaderName = HeaderName::from_static("pointsman-causation-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("pointsman-correlation-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// What all external clients share. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ExternalClientConfig {
-    /// From the name look-up to the complete head of the answer.
-    pub timeout: Duration,
-    /// Networks beyond the public Internet that deliveries may reach.
-    pub allow_networks: Arc<[IpNet]>,
-    pub resolver: Arc<BoundedResolver>,
-    pub budget: ConnectionBudget,
-    pub tls: Arc<rustls::ClientConfig>,
-    pub user_agent: Value,
-    /// What is called instead of any service.
-    #[cfg(test)]
-    pub(crate) simulated: Option<Arc<dyn super::SimulatedService>>,
-}
-
-impl ExternalClientConfig {
-    /// With the system's resolver, the public certificate authorities, 4,096 connections at most and
-    /// Pointsman's own `User-Agent`.
-    pub fn new(timeout: Duration, allow_networks: Arc<[IpNet]>, clock: Clock) -> Self {
-        Self {
-            timeout,
-            allow_networks,
-            resolver: Arc::new(BoundedResolver::system(clock)),
-            budget: ConnectionBudget::new(DEFAULT_CONNECTIONS),
-            tls: tls_config(),
-            user_agent: Value::from_static(concat!("Pointsman/", env!("CARGO_PKG_VERSION"))),
-            #[cfg(test)]
-            simulated: None,
-        }
-    }
-}
 
 /// Delivers to one installation, over the connections that its thread has to the service. Neither `Send` nor shared:
 /// it lives in one `ExternalDeliveryActor` and must be used and dropped on an actix arbiter.
@@ -97,19 +60,14 @@ impl ExternalClient {
         }
     }
 
-    /// Waits until this installation may use one more connection. To be held during an attempt, and waited
+    /// Waits until the installation may use one more connection. To be held during an attempt, and waited
     /// for before it: the wait is no part of the attempt and of its time-out.
-    pub async fn turn(&self) -> Turn {
-        self.config.budget.turn(self.installation).await
-    }
-
-    /// As [`ExternalClient::turn`], out of the share that the tests of all installations have together, so
-    /// that a test does not wait behind the deliveries of a service that hangs.
-    pub async fn turn_of_tests(&self) -> Turn {
-        self.config
-            .budget
-            .turn(InstallationId::new(uuid::Uuid::nil()))
-            .await
+    pub async fn connection_permit(&self, share: Share) -> ConnectionPermit {
+        let holder = match share {
+            Share::Installation => self.installation,
+            Share::Tests => InstallationId::new(uuid::Uuid::nil()),
+        };
+        self.config.budget.permit(holder).await
     }
 
     /// Makes one attempt. Never fails: every end is a classified result. It takes at most
@@ -143,7 +101,7 @@ impl ExternalClient {
         Rc::clone(pool.insert(Pool::of(&self.config, target)))
     }
 
-    /// The head of the answer. The place of a connection that was to be used again may have gone to another
+    /// The head of the answer. The idle slot of a connection that was to be used again may have gone to another
     /// installation when that connection turns out to be closed: nothing was sent then, and the next one is not kept.
     ///
     /// A service may close a connection at the moment in which a delivery goes out on
@@ -160,7 +118,7 @@ impl ExternalClient {
         let keep = pool.keep(&mut lease);
         let (wire, sent) = self.send_on(&lease, keep, target, event, clock).await;
         let keep = match sent {
-            Err(_) if wire.lacks_place() => Keep::Not,
+            Err(_) if wire.lacks_idle_slot() => Keep::Not,
             Err(error) if wire.is_reused_and_silent() && classify::is_lost_connection(&error) => {
                 lease = pool.renew();
                 pool.keep(&mut lease)

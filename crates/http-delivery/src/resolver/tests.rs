@@ -6,7 +6,7 @@ use std::sync::{
     mpsc,
 };
 
-use super::*;
+use super::{lookup::Answer, *};
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 

@@ -9,14 +9,14 @@ fn installation(number: u128) -> InstallationId {
     InstallationId::new(Uuid::from_u128(number))
 }
 
-/// Takes turns until there is none to be had at once; at most `most`.
-fn take(budget: &ConnectionBudget, number: u128, most: usize) -> Vec<Turn> {
-    std::iter::from_fn(|| budget.turn(installation(number)).now_or_never())
+/// Takes permits until there is none to be had at once; at most `most`.
+fn take(budget: &ConnectionBudget, number: u128, most: usize) -> Vec<ConnectionPermit> {
+    std::iter::from_fn(|| budget.permit(installation(number)).now_or_never())
         .take(most)
         .collect()
 }
 
-/// For 80 turns at once: 160 connections, of which 80 may be kept.
+/// For 80 permits at once: 160 connections, of which 80 may be kept.
 fn budget() -> ConnectionBudget {
     ConnectionBudget::new(160)
 }
@@ -24,8 +24,8 @@ fn budget() -> ConnectionBudget {
 #[test]
 fn nobody_gets_more_than_a_quarter() {
     let budget = budget();
-    let turns = take(&budget, 1, usize::MAX);
-    assert_eq!(turns.len(), 20);
+    let permits = take(&budget, 1, usize::MAX);
+    assert_eq!(permits.len(), 20);
     assert_eq!(take(&budget, 2, usize::MAX).len(), 20);
 }
 
@@ -46,26 +46,26 @@ fn those_who_hang_leave_something_for_everybody() {
 fn shares_are_equal_once_it_gets_tight() {
     let budget = budget();
     // Half of all are in use, by ten.
-    let turns: Vec<_> = (0..10).map(|number| take(&budget, number, 4)).collect();
+    let permits: Vec<_> = (0..10).map(|number| take(&budget, number, 4)).collect();
     let more: Vec<_> = (0..10).map(|number| take(&budget, number, 64).len()).collect();
-    assert_eq!((turns.len(), more), (10, vec![2; 10]));
+    assert_eq!((permits.len(), more), (10, vec![2; 10]));
 }
 
 #[test]
 fn whoever_has_the_fewest_is_next_and_then_whoever_came_first() {
     let budget = ConnectionBudget::new(3);
-    let mut turns = take(&budget, 1, usize::MAX);
-    assert_eq!(turns.len(), 2);
-    let mut greedy = Box::pin(budget.turn(installation(1)));
-    let mut first = Box::pin(budget.turn(installation(2)));
-    let mut second = Box::pin(budget.turn(installation(3)));
+    let mut permits = take(&budget, 1, usize::MAX);
+    assert_eq!(permits.len(), 2);
+    let mut greedy = Box::pin(budget.permit(installation(1)));
+    let mut first = Box::pin(budget.permit(installation(2)));
+    let mut second = Box::pin(budget.permit(installation(3)));
     for waiting in [&mut greedy, &mut first, &mut second] {
         assert!(waiting.as_mut().now_or_never().is_none());
     }
-    drop(turns.pop());
+    drop(permits.pop());
     assert!(second.as_mut().now_or_never().is_none());
     let got = first.as_mut().now_or_never().unwrap();
-    drop(turns.pop());
+    drop(permits.pop());
     let got_too = second.as_mut().now_or_never().unwrap();
     assert!(greedy.as_mut().now_or_never().is_none());
     drop((got, got_too));
@@ -75,20 +75,20 @@ fn whoever_has_the_fewest_is_next_and_then_whoever_came_first() {
 #[test]
 fn who_gives_up_waiting_takes_nothing_along() {
     let budget = ConnectionBudget::new(3);
-    let turns = take(&budget, 1, usize::MAX);
+    let permits = take(&budget, 1, usize::MAX);
     for number in 2..1000 {
-        let mut waiting = Box::pin(budget.turn(installation(number)));
+        let mut waiting = Box::pin(budget.permit(installation(number)));
         assert!(waiting.as_mut().now_or_never().is_none());
     }
-    let mut last = Box::pin(budget.turn(installation(1000)));
+    let mut last = Box::pin(budget.permit(installation(1000)));
     assert!(last.as_mut().now_or_never().is_none());
-    drop(turns);
+    drop(permits);
     drop(last.now_or_never().unwrap());
-    // Given and not taken: the turn lies in the channel when its waiter goes.
-    let turns = take(&budget, 1, usize::MAX);
-    let mut waiting = Box::pin(budget.turn(installation(2)));
+    // Given and not taken: the permit lies in the channel when its waiter goes.
+    let permits = take(&budget, 1, usize::MAX);
+    let mut waiting = Box::pin(budget.permit(installation(2)));
     assert!(waiting.as_mut().now_or_never().is_none());
-    drop(turns);
+    drop(permits);
     drop(waiting);
     assert_eq!(take(&budget, 3, usize::MAX).len(), 2);
     let state = budget.inner.lock();
@@ -96,37 +96,39 @@ fn who_gives_up_waiting_takes_nothing_along() {
 }
 
 #[test]
-fn turns_and_sockets_take_no_places() {
+fn turns_and_sockets_take_no_slots() {
     let budget = budget();
-    let turns = (take(&budget, 1, 20), take(&budget, 2, 20));
+    let permits = (take(&budget, 1, 20), take(&budget, 2, 20));
     let sockets: Vec<_> = (0..80).map(|_| budget.socket()).collect();
-    assert!(budget.place().is_some());
-    drop((turns, sockets));
+    assert!(budget.idle_slot().is_some());
+    drop((permits, sockets));
     assert_eq!(budget.sockets(), 0);
 }
 
 #[test]
-fn there_are_half_as_many_places_as_connections() {
+fn there_are_half_as_many_slots_as_connections() {
     let budget = budget();
-    let mut places: Vec<_> = std::iter::from_fn(|| budget.place()).take(1000).collect();
-    assert_eq!(places.len(), 80);
-    places.truncate(79);
-    places.extend(budget.place());
-    assert_eq!(places.len(), 80);
-    assert!(budget.place().is_none());
+    let mut slots: Vec<_> = std::iter::from_fn(|| budget.idle_slot()).take(1000).collect();
+    assert_eq!(slots.len(), 80);
+    slots.truncate(79);
+    slots.extend(budget.idle_slot());
+    assert_eq!(slots.len(), 80);
+    assert!(budget.idle_slot().is_none());
 }
 
 #[test]
-fn threads_that_race_get_no_more_places_than_there_are() {
+fn threads_that_race_get_no_more_slots_than_there_are() {
     let budget = budget();
     let most = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for round in 0..1000 {
-                    let places: Vec<_> = std::iter::from_fn(|| budget.place()).take(round % 40).collect();
+                    let slots: Vec<_> = std::iter::from_fn(|| budget.idle_slot())
+                        .take(round % 40)
+                        .collect();
                     most.fetch_max(budget.inner.kept.load(Ordering::Relaxed), Ordering::Relaxed);
-                    drop(places);
+                    drop(slots);
                 }
             });
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::receive::SignatureCheck;
+use crate::SignatureCheck;
 
 async fn post(receiver: &Receiver, body: &'static str) -> awc::ClientResponse {
     awc::Client::default()

@@ -15,16 +15,16 @@ use pointsman_domain::{
 #[derive(Clone, Debug)]
 pub struct DeliveryTarget {
     /// `{base}/events`
-    pub url: Uri,
+    pub(crate) url: Uri,
     /// As `awc` gets it: always `http`, since the connector does what TLS there is, and with the port.
     pub(super) dial: Uri,
     /// Whether the connector speaks TLS.
     pub(super) secure: bool,
     /// The value of `Host`, prepared because `awc` leaves out port 80 and 443 whatever the scheme.
-    pub host: HeaderValue,
-    pub keys: SigningKeys,
+    pub(crate) host: HeaderValue,
+    pub(crate) keys: SigningKeys,
     /// The installation's own headers; none of them is reserved.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why an installation cannot be called as it is configured. Shows no header value.
@@ -97,6 +97,11 @@ impl DeliveryTarget {
             keys,
             headers,
         })
+    }
+
+    /// Where the events go: `{base}/events`.
+    pub const fn url(&self) -> &Uri {
+        &self.url
     }
 }
 

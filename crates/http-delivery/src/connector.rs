@@ -4,7 +4,6 @@
 //! behind this service there is nothing that could resolve or connect by another way.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -19,32 +18,14 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     budget::ConnectionBudget,
-    resolver::{BoundedResolver, ResolveError},
+    dial_error::DialError,
+    resolver::BoundedResolver,
     stream::{DeliveryStream, Io, Load, Wire},
 };
 use pointsman_domain::address_policy::AddressPolicy;
 
 /// Addresses of one host that are tried, one after the other.
 const MAX_ADDRESSES: usize = 8;
-
-/// Why there is no connection. It travels inside [`ConnectError::Resolver`], the only variant that takes an
-/// error of ours.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
-    #[error(transparent)]
-    Dns(#[from] ResolveError),
-    #[error("the address {0} is in a network that delivery.allow_networks does not allow")]
-    Refused(IpAddr),
-    #[error("no connection: {0}")]
-    Connect(io::Error),
-    #[error("no connection in time")]
-    Timeout,
-    #[error("the TLS handshake failed: {0}")]
-    Tls(io::Error),
-    /// The delivery goes out once more, on a connection that is closed afterwards.
-    #[error("no place to keep the connection")]
-    NoPlace,
-}
 
 /// Resolves, checks every address, connects to the allowed ones, and speaks TLS where that is wanted.
 ///

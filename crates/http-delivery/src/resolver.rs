@@ -13,27 +13,14 @@ use dashmap::{DashMap, Entry};
 use futures_util::{FutureExt as _, future::Shared};
 use tokio::time::timeout;
 
-use self::lookup::{Desks, Resolved, Standing};
+use self::lookup::{LookUpLimits, Resolved, Standing};
+pub use self::lookup::{Lookup, ResolveError};
 use pointsman_clock::Clock;
 
 const MAX_CACHED_HOSTS: usize = 4096;
 /// How long a name server may take before former addresses of the host will do, and how old these may be.
 const PATIENCE: Duration = Duration::from_secs(1);
 const KEEP_FORMER: Duration = Duration::from_secs(5 * 60);
-
-/// How a host name becomes addresses. It runs on a thread that may block.
-pub type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
-
-/// Why a host has no addresses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ResolveError {
-    #[error("the name look-up failed: {0}")]
-    Failed(String),
-    #[error("the name has no addresses")]
-    NoAddresses,
-}
-
-type Answer = Result<Arc<[IpAddr]>, ResolveError>;
 
 type Pending = Shared<futures_util::future::BoxFuture<'static, Resolved>>;
 
@@ -46,7 +33,7 @@ type Pending = Shared<futures_util::future::BoxFuture<'static, Resolved>>;
 /// One is shared by all clients; look-ups survive the attempt that asked for them.
 pub struct BoundedResolver {
     lookup: Arc<Lookup>,
-    desks: Desks,
+    limits: LookUpLimits,
     hosts: DashMap<Box<str>, Host>,
     clock: Clock,
 }
@@ -67,7 +54,7 @@ impl BoundedResolver {
     pub fn with_lookup(clock: Clock, lookup: Arc<Lookup>) -> Self {
         Self {
             lookup,
-            desks: Desks::default(),
+            limits: LookUpLimits::default(),
             hosts: DashMap::new(),
             clock,
         }
@@ -129,7 +116,7 @@ impl BoundedResolver {
     }
 
     fn start(&self, host: &str, standing: Standing) -> Pending {
-        self.desks
+        self.limits
             .look_up(host.into(), standing, Arc::clone(&self.lookup), self.clock)
             .boxed()
             .shared()

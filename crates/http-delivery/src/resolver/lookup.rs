@@ -9,7 +9,6 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{Answer, Lookup, ResolveError};
 use pointsman_clock::Clock;
 
 /// Look-ups at once of names that were found the last time.
@@ -20,6 +19,20 @@ const NEW: usize = 16;
 const MISSED: usize = 16;
 const KEEP_ADDRESSES: Duration = Duration::from_secs(10);
 const KEEP_FAILURE: Duration = Duration::from_secs(1);
+
+/// How a host name becomes addresses. It runs on a thread that may block.
+pub type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// Why a host has no addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    #[error("the name look-up failed: {0}")]
+    Failed(String),
+    #[error("the name has no addresses")]
+    NoAddresses,
+}
+
+pub(super) type Answer = Result<Arc<[IpAddr]>, ResolveError>;
 
 /// What came of the last look-up of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +50,13 @@ pub(super) struct Resolved {
 }
 
 /// Where look-ups wait for a thread, by the standing of their name.
-pub(super) struct Desks {
+pub(super) struct LookUpLimits {
     found: Arc<Semaphore>,
     new: Arc<Semaphore>,
     missed: Arc<Semaphore>,
 }
 
-impl Default for Desks {
+impl Default for LookUpLimits {
     fn default() -> Self {
         Self {
             found: Arc::new(Semaphore::new(FOUND)),
@@ -53,7 +66,7 @@ impl Default for Desks {
     }
 }
 
-impl Desks {
+impl LookUpLimits {
     /// Looks the host up, whether somebody waits for that or not: a look-up that nobody polls would keep the
     /// permit that it is given in the end.
     pub(super) fn look_up(
@@ -63,13 +76,13 @@ impl Desks {
         lookup: Arc<Lookup>,
         clock: Clock,
     ) -> impl Future<Output = Resolved> + Send + use<> {
-        let desk = Arc::clone(match standing {
+        let limit = Arc::clone(match standing {
             Standing::Found => &self.found,
             Standing::New => &self.new,
             Standing::Missed => &self.missed,
         });
         let looking = tokio::spawn(async move {
-            let _permit = desk.acquire().await;
+            let _permit = limit.acquire().await;
             let looked_up = tokio::task::spawn_blocking(move || resolved(lookup(&host), clock));
             looked_up.await
         });

@@ -14,7 +14,7 @@ use awc::{
     },
 };
 
-use super::connector::DialError;
+use crate::dial_error::DialError;
 use pointsman_domain::{
     attempt::{AttemptOutcome, DeadLetterReason, Verdict},
     timestamp::Timestamp,
@@ -136,7 +136,7 @@ fn dial_error(error: &DialError) -> Classified {
     let outcome = match error {
         DialError::Dns(_) => AttemptOutcome::Dns,
         DialError::Refused(_) => AttemptOutcome::AddressRefused,
-        DialError::Connect(_) | DialError::NoPlace => AttemptOutcome::Connect,
+        DialError::Connect(_) | DialError::NoIdleSlot => AttemptOutcome::Connect,
         DialError::Timeout => AttemptOutcome::Timeout,
         DialError::Tls(_) => AttemptOutcome::Tls,
     };

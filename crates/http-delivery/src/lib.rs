@@ -6,12 +6,14 @@
 //!    [`BoundedResolver`] that all clients share, and connects only to addresses that the address policy allows.
 //! 4. `stream` watches the bytes of an answer, and takes `interim` answers out of them.
 //! 5. `classify` turns the head of the answer, or the error, into outcome and verdict. It is pure.
-//! 6. [`ExternalClient`] ties these together under one time-out.
+//! 6. [`ExternalClient`] ties these together under one time-out. The router knows it as a [`TransportClient`].
 
 mod budget;
 mod classify;
 mod client;
+mod config;
 mod connector;
+mod dial_error;
 mod interim;
 mod pool;
 mod resolver;
@@ -22,11 +24,10 @@ mod tests;
 mod tls;
 mod transport;
 
-pub use budget::{ConnectionBudget, Turn};
-pub use client::{ExternalClient, ExternalClientConfig};
+pub use budget::{ConnectionBudget, ConnectionPermit, Share};
+pub use client::ExternalClient;
+pub use config::ExternalClientConfig;
 pub use resolver::{BoundedResolver, Lookup, ResolveError};
 pub use target::{DeliveryTarget, TargetError, is_reserved_header};
 pub use tls::{TrustError, tls_config, tls_config_with};
-#[cfg(test)]
-pub(crate) use transport::SimulatedService;
-pub(super) use transport::Transport;
+pub use transport::{Transport, TransportClient};

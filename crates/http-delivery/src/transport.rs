@@ -1,0 +1,56 @@
+//! The port through which attempts leave the process.
+
+use std::{fmt, rc::Rc};
+
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use pointsman_clock::Clock;
+use pointsman_domain::{attempt::AttemptResult, event::PlatformEvent, id::InstallationId};
+
+use crate::{
+    budget::{ConnectionPermit, Share},
+    client::ExternalClient,
+    config::ExternalClientConfig,
+    target::DeliveryTarget,
+};
+
+/// How attempts leave the process: over HTTP, or, in a simulation, as calls of functions.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// What the attempts of one installation go through. It stays on the thread that asked for it.
+    fn client(&self, installation: InstallationId) -> Rc<dyn TransportClient>;
+}
+
+/// What the attempts of one installation go through.
+pub trait TransportClient: fmt::Debug {
+    /// Waits until the attempt may use a connection: to be held during the attempt, and waited for before it. None
+    /// where attempts use none.
+    fn permit(&self, share: Share) -> LocalBoxFuture<'_, Option<ConnectionPermit>>;
+
+    /// Makes one attempt. Every end is a classified result.
+    fn attempt<'a>(
+        &'a self,
+        target: &'a DeliveryTarget,
+        event: &'a PlatformEvent,
+        clock: Clock,
+    ) -> LocalBoxFuture<'a, AttemptResult>;
+}
+
+impl Transport for ExternalClientConfig {
+    fn client(&self, installation: InstallationId) -> Rc<dyn TransportClient> {
+        Rc::new(ExternalClient::new(self, installation))
+    }
+}
+
+impl TransportClient for ExternalClient {
+    fn permit(&self, share: Share) -> LocalBoxFuture<'_, Option<ConnectionPermit>> {
+        self.connection_permit(share).map(Some).boxed_local()
+    }
+
+    fn attempt<'a>(
+        &'a self,
+        target: &'a DeliveryTarget,
+        event: &'a PlatformEvent,
+        clock: Clock,
+    ) -> LocalBoxFuture<'a, AttemptResult> {
+        self.attempt(target, event, clock).boxed_local()
+    }
+}
