@@ -7,12 +7,12 @@ use sea_orm::DatabaseTransaction;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{
-    extension::{Effect, EventContext, HandlerError, Publication, PublishError, event_handler, extension},
-    store::chat::{self, Message},
-};
+use crate::store::chat::{self, Message};
 use pointsman_clock::Clock;
 use pointsman_domain::id::WorkspaceId;
+use pointsman_extension::{
+    Effect, EventContext, HandlerError, Publication, PublishError, event_handler, extension,
+};
 
 /// The key under which it is installed.
 pub const KEY: &str = "chat";

@@ -45,10 +45,7 @@ use self::{
     workspace::{ChildAddress, DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceActor},
 };
 pub use crate::journal::ChangeError;
-use crate::{
-    extension::Extensions,
-    journal::{InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader},
-};
+use crate::journal::{InProcessExtension, Journal, JournalSettings, OpenError, Permit, Reader};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::AttemptResult,
@@ -59,6 +56,7 @@ use pointsman_domain::{
     installation::{InstallationChange, NewInstallation},
     sync_latch::{Opened, SyncLatch},
 };
+use pointsman_extension::Extensions;
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);

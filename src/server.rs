@@ -42,7 +42,6 @@ use crate::{
         key_file::KeyFileError,
     },
     config::Config,
-    extension::{Extensions, RegistrationError},
     http::{
         connections::{Connections, client_service},
         state::AppState,
@@ -51,6 +50,7 @@ use crate::{
     router::EventRouter,
 };
 use pointsman_clock::Clock;
+use pointsman_extension::{Extensions, RegistrationError};
 use pointsman_http_delivery::TrustError;
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are

@@ -1,7 +1,10 @@
 //! A kit for tests of in-process extensions: a router in this process, over a database that goes with it.
 //!
 //! ```
-//! use pointsman::{//!     extension::{EventContext, HandlerError, event_handler, extension}, //!     testing::TestRouter, //!};
+//! use pointsman::{
+//!     extension::{EventContext, HandlerError, event_handler, extension},
+//!     testing::TestRouter,
+//! };
 //! use serde::Deserialize;
 //! use serde_json::json;
 //!
@@ -54,7 +57,6 @@ pub use self::calls::Handled;
 use self::{calls::Calls, folder::Folder};
 use crate::{
     config::Config,
-    extension::{Extension, Publication},
     router::EventRouter,
     server::RouterBuilder,
     store::{
@@ -70,6 +72,7 @@ use pointsman_domain::{
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     installation::NewInstallation,
 };
+use pointsman_extension::{Extension, Publication, engine};
 
 /// How long a test waits for everything to be settled.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -200,7 +203,7 @@ impl TestRouter {
     /// Where the key is no event key, or the payload no JSON object.
     pub async fn publish(&self, event_key: &str, payload: impl Serialize) -> EventId {
         let publication = Publication::new(event_key, &payload);
-        let publication = publication.unwrap_or_else(|error| panic!("{error}"));
+        let publication = engine::publication_parts(publication.unwrap_or_else(|error| panic!("{error}")));
         let event = NewEvent {
             id: EventId::new(self.clock.new_uuid()),
             event_key: publication.event_key,

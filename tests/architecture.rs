@@ -12,7 +12,6 @@ use std::{
 /// may always name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("extension", &[]),
     ("chat", &["extension", "store"]),
     ("journal", &["config", "entity", "migration"]),
     ("store", &["entity", "migration"]),

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::extension::{Extensions, PlatformEvent};
 use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_extension::{Extensions, PlatformEvent};
 use pointsman_http_delivery::Transport;
 
 /// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.

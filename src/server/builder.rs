@@ -13,10 +13,10 @@ use super::{
 use crate::{
     chat::Chat,
     config::Config,
-    extension::{Extension, Extensions, RegistrationError},
     router::{EventRouter, Watch},
 };
 use pointsman_clock::Clock;
+use pointsman_extension::{Extension, Extensions, RegistrationError};
 
 /// The extensions of this process, as far as they have been told.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use super::{StartError, limits::Limits, preflight};
 use crate::{
     auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
     config::{Config, Delivery, NoEffect},
-    extension::Extensions,
     http::{connections::ConnectionSettings, state::HttpSettings},
     journal::{DatabaseUrl, JournalSettings, MasterKey},
     router::{InProcessSettings, OpenSecret, RouterSettings},
 };
 use pointsman_clock::Clock;
 use pointsman_domain::retry_schedule::RetrySchedule;
+use pointsman_extension::Extensions;
 use pointsman_http_delivery::{ConnectionBudget, ExternalClientConfig, TrustError, tls_config_with};
 use pointsman_private_files as private_files;
 

@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{
-    extension::PlatformEvent,
-    router::{HandledCall, Watch},
-};
+use crate::router::{HandledCall, Watch};
+use pointsman_extension::PlatformEvent;
 
 /// A call of a handler that ended well, its effect included.
 #[derive(Clone, Debug)]

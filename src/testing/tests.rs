@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::TestRouter;
-use crate::extension::{Effect, EventContext, HandlerError, PlatformEvent, event_handler, extension};
+use pointsman_extension::{Effect, EventContext, HandlerError, PlatformEvent, event_handler, extension};
 
 #[derive(Deserialize)]
 struct Order {

@@ -23,6 +23,7 @@ use pointsman_domain::{
     id::{EventId, UserId, WorkspaceId},
     installation::DeliveryType,
 };
+use pointsman_extension::engine;
 
 /// The id of the event that announces the message.
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
@@ -69,7 +70,7 @@ pub(super) async fn post(
 }
 
 fn announcement(message: &Message, poster: UserId) -> Result<NewEvent, Problem> {
-    let publication = chat::announcement(message).map_err(Problem::internal)?;
+    let publication = engine::publication_parts(chat::announcement(message).map_err(Problem::internal)?);
     Ok(NewEvent {
         id: message.event_id,
         event_key: publication.event_key,

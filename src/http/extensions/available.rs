@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use crate::{
-    extension::{EventHandler, Registered},
-    http::{access::Caller, json, problem::Problem, state::AppState},
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_extension::{EventHandler, Registered};
 
 /// An in-process extension of this server, to be installed with its key.
 #[derive(Debug, Serialize)]

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     auth::entropy,
-    extension::{Extensions, Registered},
     http::{
         access::Caller,
         json::{self, JsonBody},
@@ -25,6 +24,7 @@ use pointsman_domain::{
     installation::{DeliveryType, NewInstallation, check_key},
     signing::SigningSecret,
 };
+use pointsman_extension::{Extensions, Registered};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,11 +7,9 @@ use super::{
     invocation::{Failed, Told},
     means::Call,
 };
-use crate::{
-    extension::{Effect, PlatformEvent, PublishError},
-    journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
-};
+use crate::journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork};
 use pointsman_domain::{event::NewEvent, id::EventId};
+use pointsman_extension::{Effect, PublishError, engine};
 use pointsman_panics::{Caught, Guarded};
 
 impl Call {
@@ -32,7 +30,7 @@ impl Call {
                 seq: delivery.event.seq,
                 dead_letter_id: delivery.dead_letter_id,
             }),
-            work: effect.work.map(work),
+            work: engine::work_of(effect).map(work),
             events,
             reply,
         });
@@ -60,9 +58,10 @@ impl Call {
     }
 
     async fn events(&self, effect: &Effect) -> Result<Vec<NewEvent>, PublishError> {
-        let cause = PlatformEvent(self.delivery.event.clone());
-        let mut events = Vec::with_capacity(effect.publications.len());
-        for publication in &effect.publications {
+        let cause = engine::shown(self.delivery.event.clone());
+        let publications = engine::publications_of(effect);
+        let mut events = Vec::with_capacity(publications.len());
+        for publication in publications {
             let id = EventId::new(self.shared.clock.new_uuid());
             let publication = publication.clone();
             events.push(
@@ -76,7 +75,7 @@ impl Call {
 }
 
 /// The writes, with their panics caught and their errors told on the thread of effects.
-fn work(work: Guarded<crate::extension::EffectWork>) -> EffectWork {
+fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
     EffectWork::new(move |transaction| {
         async move {
             let ended = Caught::new(async move {

@@ -6,11 +6,14 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::executor::{EventExecutor, NotDone, Running};
-use crate::extension::{EventContext, EventHandler, Failure, HandlerError, HandlerOutcome, PublishError};
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
     lane::Delivery,
     retry_schedule::RetrySchedule,
+};
+use pointsman_extension::{
+    EventContext, EventHandler, HandlerError, HandlerOutcome, PublishError,
+    engine::{self, Failure},
 };
 use pointsman_panics::{Caught, shortened, text_of};
 
@@ -66,7 +69,7 @@ impl From<HandlerError> for Told {
     /// Runs code of the author, whose panics become part of the text.
     fn from(error: HandlerError) -> Self {
         Self {
-            failure: error.failure(),
+            failure: engine::failure_of(&error),
             text: text_of(&error),
         }
     }

@@ -7,7 +7,6 @@ use super::{
     publisher::AttemptPublisher,
 };
 use crate::{
-    extension::{ContextParts, EventContext, EventHandler, PlatformEvent, Registered},
     journal::InstallationView,
     router::{
         HandledCall, RouterSettings, Shared,
@@ -19,6 +18,10 @@ use pointsman_domain::{
     event::{self, derived_id},
     handler_name::HandlerName,
     lane::Delivery,
+};
+use pointsman_extension::{
+    EventContext, EventHandler, Registered,
+    engine::{self, ContextParts},
 };
 
 /// Attempts call a handler, on threads of the extension's own.
@@ -153,7 +156,7 @@ impl Call {
             (watch.0)(HandledCall {
                 extension: &self.extension,
                 handler: handler.name(),
-                event: &PlatformEvent(Arc::clone(&self.delivery.event)),
+                event: &engine::shown(Arc::clone(&self.delivery.event)),
                 attempt: self.delivery.attempt,
             });
         }
@@ -173,7 +176,9 @@ impl Call {
                 Handled::Done(outcome) => outcome,
                 Handled::Failed(failed) => return Err(failed),
             };
-            let Some(effect) = outcome.0 else { return Ok(()) };
+            let Some(effect) = engine::effect_of(outcome) else {
+                return Ok(());
+            };
             if let Some(ended) = self.settle_with(effect).await {
                 return ended;
             }
@@ -187,8 +192,8 @@ impl Call {
         let installation = self.view.id();
         // Publishes of the handler are numbered from 1.
         let deduplication_id = derived_id(event.id, installation, key.handler.as_str(), 0).uuid();
-        EventContext::new(ContextParts {
-            event: PlatformEvent(Arc::clone(event)),
+        engine::context(ContextParts {
+            event: engine::shown(Arc::clone(event)),
             installation,
             deduplication_id,
             attempt: *attempt,

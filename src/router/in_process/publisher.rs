@@ -1,6 +1,6 @@
 //! How a handler publishes.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -9,7 +9,6 @@ use tokio::{
 };
 
 use crate::{
-    extension::{HandlerPublish, PlatformEvent, Publication, PublishError},
     journal::{Append, AppendError},
     router::Shared,
 };
@@ -17,6 +16,10 @@ use pointsman_domain::{
     event::{NewEvent, derived_id},
     handler_name::HandlerName,
     id::{EventId, InstallationId},
+};
+use pointsman_extension::{
+    PlatformEvent, Publication, PublishError,
+    engine::{self, HandlerPublish},
 };
 
 /// The handler is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
@@ -48,6 +51,15 @@ impl AttemptPublisher {
             handler,
             waiting: Arc::new(Semaphore::new(WAITING_PER_ATTEMPT)),
         }
+    }
+}
+
+impl fmt::Debug for AttemptPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptPublisher")
+            .field("installation", &self.installation)
+            .field("handler", &self.handler)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,6 +110,7 @@ impl Shared {
     ) -> Result<NewEvent, PublishError> {
         let settings = &self.settings.in_process;
         let most = settings.max_payload_bytes;
+        let publication = engine::publication_parts(publication);
         if publication.payload.len() > most {
             return Err(PublishError::Payload(format!("is larger than {most} bytes")));
         }

@@ -11,16 +11,16 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 
 use super::kit::Running;
-use crate::{
-    extension::{EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome},
-    router::RouterSettings,
-};
+use crate::router::RouterSettings;
 use pointsman_clock::Clock;
 use pointsman_domain::{
     event::NewEvent,
     event_key::EventKey,
     id::{EventId, InstallationId, WorkspaceId},
     installation::NewInstallation,
+};
+use pointsman_extension::{
+    EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
 };
 
 /// What a handler is to do, and how often it has been called, in one workspace.

@@ -10,11 +10,11 @@ use super::{
     probe::Order,
     *,
 };
-use crate::extension::{
+use pointsman_domain::installation::{InstallationUpdate, NewInstallation};
+use pointsman_extension::{
     Effect, EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
     Publication,
 };
-use pointsman_domain::installation::{InstallationUpdate, NewInstallation};
 
 /// Panics when it is dropped, with another one.
 #[derive(Debug)]

@@ -26,18 +26,19 @@ struct Attempt {
 }
 
 /// What the router knows of the attempt.
-pub(crate) struct ContextParts {
-    pub(crate) event: PlatformEvent,
-    pub(crate) installation: InstallationId,
-    pub(crate) deduplication_id: Uuid,
+#[derive(Debug)]
+pub struct ContextParts {
+    pub event: PlatformEvent,
+    pub installation: InstallationId,
+    pub deduplication_id: Uuid,
     /// From 1.
-    pub(crate) attempt: u32,
-    pub(crate) is_replay: bool,
-    pub(crate) publish: Arc<dyn HandlerPublish>,
+    pub attempt: u32,
+    pub is_replay: bool,
+    pub publish: Arc<dyn HandlerPublish>,
 }
 
 /// How the events of a handler reach the log.
-pub(crate) trait HandlerPublish: Send + Sync {
+pub trait HandlerPublish: std::fmt::Debug + Send + Sync {
     /// Records the `number`-th (from 1) event of the attempt, once, however often the attempt is repeated.
     /// Returns when it is durable.
     fn publish(

@@ -86,20 +86,23 @@ impl EventHandler {
         &self.pattern
     }
 
-    pub(crate) fn takes(&self, key: &EventKey) -> bool {
+    /// Whether it handles such events.
+    pub fn takes(&self, key: &EventKey) -> bool {
         self.pattern.matches(key)
     }
 
-    pub(crate) fn is_async(&self) -> bool {
+    /// Whether publishers do not wait for it.
+    pub fn is_async(&self) -> bool {
         self.is_async
     }
 
-    pub(crate) fn schema(&self) -> Option<&serde_json::Value> {
+    /// The JSON Schema of the payload that it takes.
+    pub fn schema(&self) -> Option<&serde_json::Value> {
         self.payload_schema.as_ref()
     }
 
     /// Its own schedule, where it has one; `default` is the one of all deliveries.
-    pub(crate) fn schedule(&self, default: &RetrySchedule) -> Option<RetrySchedule> {
+    pub fn schedule(&self, default: &RetrySchedule) -> Option<RetrySchedule> {
         if self.retry.is_none() && self.max_attempts.is_none() {
             return None;
         }
@@ -113,7 +116,8 @@ impl EventHandler {
         Some(schedule)
     }
 
-    pub(crate) fn invoke(
+    /// Calls it.
+    pub fn invoke(
         &self,
         context: EventContext,
     ) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>> {

@@ -9,7 +9,7 @@ use super::{HandlerError, Publication};
 use pointsman_panics::Guarded;
 
 /// The database writes of an effect.
-pub(crate) type EffectWork = Box<
+pub type EffectWork = Box<
     dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), HandlerError>> + Send + 'static,
 >;
 

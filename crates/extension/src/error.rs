@@ -12,7 +12,7 @@ pub struct HandlerError {
 
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Try again by the schedule, and not before this time has passed.
     Retry { after: Option<Duration> },
     /// It can never succeed.
@@ -53,7 +53,7 @@ impl HandlerError {
         }
     }
 
-    pub(crate) fn failure(&self) -> Failure {
+    pub(crate) const fn failure(&self) -> Failure {
         self.failure
     }
 }

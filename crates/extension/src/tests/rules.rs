@@ -1,11 +1,11 @@
 //! The macros check keys, patterns and names by rules of their own; these are the same.
 
-use crate::extension::registry::is_handler_name;
+use crate::registry::is_handler_name;
 use pointsman_domain::{event_pattern::EventPattern, installation::check_key};
 
 /// The texts of one rule, each with what is wrong with it, or `ok`.
 fn cases(rule: &str) -> Vec<(&'static str, &'static str)> {
-    const CASES: &str = include_str!("../../../macros/src/rules/cases.txt");
+    const CASES: &str = include_str!("../../../../macros/src/rules/cases.txt");
     let cases: Vec<_> = CASES
         .lines()
         .filter_map(|line| line.strip_prefix(rule)?.strip_prefix('\t')?.split_once('\t'))

@@ -15,7 +15,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    engine::{ContextParts, Failure, HandlerPublish},
+    *,
+};
 use pointsman_domain::{
     event::{self, NewEvent},
     event_key::EventKey,
@@ -40,6 +43,7 @@ const DEAL: &str = r#"{"deal":{"id":"d1","amount":5000.00}}"#;
 
 /// Keeps what is published.
 #[derive(Default)]
+#[derive(Debug)]
 struct Published(Mutex<Vec<(u32, String, String)>>);
 
 impl HandlerPublish for Published {

@@ -43,7 +43,7 @@ impl Crm {
     }
 
     #[event_handler(event_key = "crm.deal.*", async = false, max_attempts = 1)]
-    fn only_context(&self, cx: crate::extension::EventContext) -> Result<(), HandlerError> {
+    fn only_context(&self, cx: crate::EventContext) -> Result<(), HandlerError> {
         self.note(cx.deduplication_id().to_string());
         Ok(())
     }

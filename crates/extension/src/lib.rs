@@ -1,0 +1,55 @@
+//! What authors of in-process extensions use.
+//!
+//! An extension is a type with handlers. The attributes [`macro@extension`] and [`macro@event_handler`] make one of
+//! an `impl` block; [`ActorExtension`] makes one of actix actors that exist already; everything else implements
+//! [`Extension`] by hand. It is registered with the builder of the router or of the server, and runs in a
+//! workspace only where an admin has installed it.
+//!
+//! What a handler may count on:
+//! - It gets every event that is due to it at least once, and again only after a failure, a crash or a time-out:
+//!   [`EventContext::deduplication_id`] is the same every time.
+//! - Its failure, its panic and its slowness are its own: the other handlers of the extension have deliveries of
+//!   their own.
+//! - What it publishes through [`EventContext::publish`] is not published again when it is retried. What it does
+//!   in an [`Effect`] is done exactly once.
+
+mod actor;
+mod context;
+mod declaration;
+mod effect;
+pub mod engine;
+mod error;
+mod event;
+#[doc(hidden)]
+pub mod expanded;
+mod handler;
+mod outcome;
+mod payload;
+mod publication;
+mod registry;
+mod schema;
+
+pub use pointsman_macros::{event_handler, extension};
+
+pub use self::{
+    actor::{ActorExtension, HandleEvent},
+    context::EventContext,
+    declaration::Extension,
+    effect::Effect,
+    error::HandlerError,
+    event::PlatformEvent,
+    handler::EventHandler,
+    outcome::HandlerOutcome,
+    payload::FromEvent,
+    publication::{Publication, PublishError},
+    registry::{Extensions, Registered, RegistrationError},
+};
+
+#[cfg(test)]
+mod tests;
+
+// The macros write paths from `::pointsman`, where authors have them from.
+#[cfg(test)]
+extern crate self as pointsman;
+#[cfg(test)]
+use crate as extension;
