@@ -11,10 +11,10 @@ use pointsman::{
     extension::{EventContext, HandlerError, event_handler, extension},
     router::ChangeError,
     server::Server,
-    store::workspaces,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
+use pointsman_store::workspaces;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

@@ -7,12 +7,12 @@ use sea_orm::DatabaseTransaction;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::chat::{self, Message};
 use pointsman_clock::Clock;
 use pointsman_domain::id::WorkspaceId;
 use pointsman_extension::{
     Effect, EventContext, HandlerError, Publication, PublishError, event_handler, extension,
 };
+use pointsman_store::chat::{self, Message};
 
 /// The key under which it is installed.
 pub const KEY: &str = "chat";

@@ -26,7 +26,6 @@ pub mod router;
 pub mod server;
 #[cfg(test)]
 mod simulation;
-pub mod store;
 pub mod testing;
 
 pub use extension::{event_handler, extension};

@@ -55,17 +55,7 @@ use tokio::time::timeout;
 
 pub use self::calls::Handled;
 use self::{calls::Calls, folder::Folder};
-use crate::{
-    config::Config,
-    router::EventRouter,
-    server::RouterBuilder,
-    store::{
-        backlog, dead_letters,
-        dead_letters::{DeadLetter, DeadLetterFilter, Direction},
-        events,
-        events::EventFilter,
-    },
-};
+use crate::{config::Config, router::EventRouter, server::RouterBuilder};
 use pointsman_clock::{Clock, TurnedClock};
 use pointsman_domain::{
     event::{NewEvent, PlatformEvent},
@@ -73,6 +63,12 @@ use pointsman_domain::{
     installation::NewInstallation,
 };
 use pointsman_extension::{Extension, Publication, engine};
+use pointsman_store::{
+    backlog, dead_letters,
+    dead_letters::{DeadLetter, DeadLetterFilter, Direction},
+    events,
+    events::EventFilter,
+};
 
 /// How long a test waits for everything to be settled.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,33 +12,23 @@ use std::{
 /// may always name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("chat", &["extension", "store"]),
+    ("chat", &["extension"]),
     ("journal", &["config", "entity", "migration"]),
-    ("store", &["entity", "migration"]),
     ("router", &["config", "extension", "journal", "entity"]),
-    ("auth", &["config", "store", "router"]),
+    ("auth", &["config", "router"]),
     // For authors of extensions: a whole router.
     ("testing", &["config", "extension", "router", "server", "store"]),
     // Unit tests, of the engine as a whole.
     ("simulation", &["journal", "router", "entity"]),
     (
         "http",
-        &[
-            "chat",
-            "extension",
-            "config",
-            "journal",
-            "store",
-            "router",
-            "auth",
-        ],
+        &["chat", "extension", "config", "journal", "router", "auth"],
     ),
     (
         "server",
         &[
             "config",
             "journal",
-            "store",
             "router",
             "auth",
             "http",
@@ -95,14 +85,14 @@ fn dependencies_point_along_the_arrows() {
 fn a_forbidden_arrow_is_reported_with_its_place() {
     for (file, source, report) in [
         (
-            "store/events.rs",
-            "use crate::journal::Journal;",
-            "src/store/events.rs:1: store -> journal",
+            "router/events.rs",
+            "use crate::http::Journal;",
+            "src/router/events.rs:1: router -> http",
         ),
         (
-            "store.rs",
+            "config.rs",
             "\n\nuse crate::auth::Sessions;",
-            "src/store.rs:3: store -> auth",
+            "src/config.rs:3: config -> auth",
         ),
         (
             "router/retry.rs",
@@ -110,9 +100,9 @@ fn a_forbidden_arrow_is_reported_with_its_place() {
             "src/router/retry.rs:1: router -> http",
         ),
         (
-            "store.rs",
-            "use crate::{\n    store::id,\n    auth,\n};",
-            "src/store.rs:3: store -> auth",
+            "config.rs",
+            "use crate::{\n    config::id,\n    auth,\n};",
+            "src/config.rs:3: config -> auth",
         ),
         (
             "journal.rs",
@@ -148,9 +138,9 @@ fn a_forbidden_arrow_is_reported_with_its_place() {
 #[test]
 fn an_allowed_arrow_is_not_reported() {
     for (file, source) in [
-        ("store/events.rs", "use crate::store::{seq::Seq, span::Span};"),
+        ("router/events.rs", "use crate::router::{seq::Seq, span::Span};"),
         (
-            "store.rs",
+            "config.rs",
             "//! See [`crate::http`].\nlet x = 1; // crate::journal",
         ),
         (

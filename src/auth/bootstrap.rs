@@ -9,16 +9,14 @@ use super::{
     entropy,
     passwords::{PasswordError, Passwords},
 };
-use crate::{
-    router::{ChangeError, EventRouter},
-    store::{self, users::NewUser},
-};
+use crate::router::{ChangeError, EventRouter};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     installation::NewInstallation,
     role::GlobalRole,
 };
+use pointsman_store::{self as store, users::NewUser};
 
 /// The name of the workspace that an empty database gets.
 pub const DEMO_WORKSPACE: &str = "demo";

@@ -20,12 +20,10 @@ use super::{
     access_cache::{AccessCache, Identity},
     entropy,
 };
-use crate::{
-    router::{ChangeError, EventRouter},
-    store::{self, sessions::NewSession},
-};
+use crate::router::{ChangeError, EventRouter};
 use pointsman_clock::Clock;
 use pointsman_domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
+use pointsman_store::{self as store, sessions::NewSession};
 
 /// The name of the cookie.
 pub const COOKIE_NAME: &str = "pointsman_session";

@@ -6,11 +6,12 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Ready, ready};
 
 use super::{known_caller, problem::Problem, state::AppState};
-use crate::{auth::sessions, store};
+use crate::auth::sessions;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::{GlobalRole, WorkspaceRole},
 };
+use pointsman_store as store;
 
 /// Who is asking. Extracting it answers 401 without credentials or with bad ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::{chat, store::chat::Message};
+use crate::chat;
 use pointsman_domain::{id::EventId, timestamp::Timestamp};
+use pointsman_store::chat::Message;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -11,8 +11,8 @@ mod replay;
 use actix_web::web;
 
 use super::{path, problem::Problem, state::AppState};
-use crate::store::{self, dead_letters::DeadLetter};
 use pointsman_domain::id::{DeadLetterId, WorkspaceId};
+use pointsman_store::{self as store, dead_letters::DeadLetter};
 
 /// Must be configured before [`super::events::routes`], which takes what follows `/events/` for an id.
 pub(super) fn routes(config: &mut web::ServiceConfig) {

@@ -16,8 +16,8 @@ mod update;
 use actix_web::web;
 
 use super::{path, problem::Problem, state::AppState};
-use crate::store::{self, installations::Installation};
 use pointsman_domain::id::{InstallationId, WorkspaceId};
+use pointsman_store::{self as store, installations::Installation};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

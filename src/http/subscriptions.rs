@@ -7,8 +7,8 @@ mod remove;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::store::subscriptions::Subscription;
 use pointsman_domain::{id::SubscriptionId, timestamp::Timestamp};
+use pointsman_store::subscriptions::Subscription;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

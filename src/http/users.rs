@@ -6,8 +6,8 @@ mod list;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::store;
 use pointsman_domain::{id::UserId, timestamp::Timestamp};
+use pointsman_store as store;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(

@@ -7,8 +7,8 @@ mod list;
 use actix_web::web;
 use serde::Serialize;
 
-use crate::store;
 use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
+use pointsman_store as store;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -14,13 +14,13 @@ use crate::{
         StartError, journal_settings,
         settings::{ConfiguredKey, master_key},
     },
-    store::{self, users::NewUser},
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::GlobalRole,
 };
+use pointsman_store::{self as store, users::NewUser};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]

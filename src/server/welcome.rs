@@ -9,8 +9,8 @@ use std::{
 use crate::{
     auth::bootstrap::{Bootstrapped, DEMO_WORKSPACE},
     router::EventRouter,
-    store,
 };
+use pointsman_store as store;
 
 /// Prints a password that was made: the only time that it is shown, before there is an admin with it.
 ///

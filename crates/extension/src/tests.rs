@@ -42,8 +42,7 @@ struct Deal {
 const DEAL: &str = r#"{"deal":{"id":"d1","amount":5000.00}}"#;
 
 /// Keeps what is published.
-#[derive(Default)]
-#[derive(Debug)]
+#[derive(Default, Debug)]
 struct Published(Mutex<Vec<(u32, String, String)>>);
 
 impl HandlerPublish for Published {

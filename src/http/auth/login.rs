@@ -12,9 +12,9 @@ use crate::{
         problem::Problem,
         state::AppState,
     },
-    store,
 };
 use pointsman_domain::{id::UserId, role::GlobalRole};
+use pointsman_store as store;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, web};
 
 use super::SignedInDto;
-use crate::{
-    http::{access::Caller, json, problem::Problem, state::AppState},
-    store,
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_store as store;
 
 /// Who is signed in.
 pub(super) async fn me(state: web::Data<AppState>, caller: Caller) -> Result<HttpResponse, Problem> {

@@ -11,9 +11,9 @@ use crate::{
         problem::Problem,
         state::AppState,
     },
-    store::chat,
 };
 use pointsman_domain::timestamp::Timestamp;
+use pointsman_store::chat;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListChannels {

@@ -5,15 +5,13 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::MessageDto;
-use crate::{
-    http::{
-        access::Caller,
-        page::{Cursor, Limit, Query, page},
-        problem::Problem,
-        state::AppState,
-    },
-    store::chat::{self, Message},
+use crate::http::{
+    access::Caller,
+    page::{Cursor, Limit, Query, page},
+    problem::Problem,
+    state::AppState,
 };
+use pointsman_store::chat::{self, Message};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListMessages {

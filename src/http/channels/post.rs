@@ -16,7 +16,6 @@ use crate::{
         problem::Problem,
         state::AppState,
     },
-    store::{self, chat::Message},
 };
 use pointsman_domain::{
     event::NewEvent,
@@ -24,6 +23,7 @@ use pointsman_domain::{
     installation::DeliveryType,
 };
 use pointsman_extension::engine;
+use pointsman_store::{self as store, chat::Message};
 
 /// The id of the event that announces the message.
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");

@@ -3,15 +3,13 @@
 use actix_web::{HttpResponse, web};
 
 use super::{dto::DeadLetterDto, filter::ListDeadLetters};
-use crate::{
-    http::{
-        access::Caller,
-        page::{Query, page},
-        problem::Problem,
-        state::AppState,
-    },
-    store::dead_letters,
+use crate::http::{
+    access::Caller,
+    page::{Query, page},
+    problem::Problem,
+    state::AppState,
 };
+use pointsman_store::dead_letters;
 
 /// The dead letters of every workspace, or of the one that the query names, newest first where no order
 /// is asked for. For global admins.

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::store::dead_letters::{DeadLetter, DeadLetterStatus};
 use pointsman_domain::{
     attempt::DeadLetterReason,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
+use pointsman_store::dead_letters::{DeadLetter, DeadLetterStatus};
 
 /// A dead letter without its payload.
 #[derive(Debug, Serialize)]

@@ -2,13 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::{
-    http::{
-        page::{Cursor, Limit},
-        parameters,
-        problem::Problem,
-    },
-    store::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, Place},
+use crate::http::{
+    page::{Cursor, Limit},
+    parameters,
+    problem::Problem,
 };
 use pointsman_domain::{
     attempt::DeadLetterReason,
@@ -16,6 +13,7 @@ use pointsman_domain::{
     id::{DeadLetterId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
+use pointsman_store::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, Place};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

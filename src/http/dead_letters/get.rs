@@ -4,13 +4,11 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::dto::DeadLetterDto;
-use crate::{
-    http::{
-        access::Caller, extensions::attempt::AttemptDto, json, payload::PayloadDto, problem::Problem,
-        state::AppState,
-    },
-    store::attempts,
+use crate::http::{
+    access::Caller, extensions::attempt::AttemptDto, json, payload::PayloadDto, problem::Problem,
+    state::AppState,
 };
+use pointsman_store::attempts;
 
 #[derive(Debug, Serialize)]
 struct DeadLetterWithPayloadDto {

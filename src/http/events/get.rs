@@ -4,17 +4,17 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::dto::EventDto;
-use crate::{
-    http::{access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState},
-    store::{
-        events,
-        fate::{self, DeliveryStatus, Fate, HandlerFate},
-    },
+use crate::http::{
+    access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState,
 };
 use pointsman_domain::{
     attempt::DeadLetterReason,
     id::{DeadLetterId, EventId, InstallationId},
     timestamp::Timestamp,
+};
+use pointsman_store::{
+    events,
+    fate::{self, DeliveryStatus, Fate, HandlerFate},
 };
 
 #[derive(Debug, Serialize)]

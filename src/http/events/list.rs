@@ -4,18 +4,16 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::dto::EventDto;
-use crate::{
-    http::{
-        access::Caller,
-        answer,
-        page::{Cursor, Limit, Query, next_cursor},
-        parameters,
-        problem::Problem,
-        state::AppState,
-    },
-    store::events::{self, EventFilter},
+use crate::http::{
+    access::Caller,
+    answer,
+    page::{Cursor, Limit, Query, next_cursor},
+    parameters,
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp};
+use pointsman_store::events::{self, EventFilter};
 
 /// A page ends with the event whose payload reaches this.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;

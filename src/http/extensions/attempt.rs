@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::store::attempts::Attempt;
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeliveryKind},
     timestamp::Timestamp,
 };
+use pointsman_store::attempts::Attempt;
 
 /// One attempt to deliver one event to one extension.
 #[derive(Debug, Serialize)]

@@ -4,15 +4,13 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::dto::ExtensionDto;
-use crate::{
-    http::{access::Caller, json, problem::Problem, state::AppState},
-    store::{attempts, backlog},
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
     lane::{BreakerCause, BreakerState},
     timestamp::Timestamp,
 };
+use pointsman_store::{attempts, backlog};
 
 #[derive(Debug, Serialize)]
 struct ExtensionWithHealthDto {

@@ -3,16 +3,14 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::{
-    http::{
-        access::Caller,
-        page::{Cursor, Limit, Query, page},
-        problem::Problem,
-        state::AppState,
-    },
-    store,
+use crate::http::{
+    access::Caller,
+    page::{Cursor, Limit, Query, page},
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::id::InstallationId;
+use pointsman_store as store;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListExtensions {

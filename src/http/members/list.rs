@@ -5,16 +5,14 @@ use std::collections::HashMap;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    http::{
-        access::Caller,
-        page::{Cursor, Limit, Query, page},
-        problem::Problem,
-        state::AppState,
-    },
-    store,
+use crate::http::{
+    access::Caller,
+    page::{Cursor, Limit, Query, page},
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::{id::UserId, timestamp::Timestamp};
+use pointsman_store as store;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListMembers {

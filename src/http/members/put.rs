@@ -12,9 +12,9 @@ use crate::{
         state::AppState,
     },
     router::ChangeError,
-    store,
 };
 use pointsman_domain::{id::UserId, role::WorkspaceRole};
+use pointsman_store as store;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,9 +5,9 @@ use actix_web::{HttpResponse, web};
 use crate::{
     http::{access::Caller, json, path, problem::Problem, state::AppState},
     router::ChangeError,
-    store,
 };
 use pointsman_domain::id::UserId;
+use pointsman_store as store;
 
 /// The user is no member for requests that begin after this answer.
 pub(super) async fn remove(

@@ -4,16 +4,14 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::SubscriptionDto;
-use crate::{
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        problem::Problem,
-        state::AppState,
-    },
-    store,
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::{event_pattern::EventPattern, id::SubscriptionId, installation::InstallationChange};
+use pointsman_store as store;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

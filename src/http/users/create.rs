@@ -14,9 +14,9 @@ use crate::{
         validate::Checks,
     },
     router::ChangeError,
-    store::{self, users::NewUser},
 };
 use pointsman_domain::{id::UserId, role::GlobalRole};
+use pointsman_store::{self as store, users::NewUser};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,16 +4,14 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::UserDto;
-use crate::{
-    http::{
-        access::Caller,
-        page::{Cursor, Limit, Query, page},
-        problem::Problem,
-        state::AppState,
-    },
-    store,
+use crate::http::{
+    access::Caller,
+    page::{Cursor, Limit, Query, page},
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::id::UserId;
+use pointsman_store as store;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListUsers {

@@ -4,17 +4,15 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::WorkspaceDto;
-use crate::{
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        problem::Problem,
-        state::AppState,
-        validate::{self, Checks},
-    },
-    store,
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    problem::Problem,
+    state::AppState,
+    validate::{self, Checks},
 };
 use pointsman_domain::id::WorkspaceId;
+use pointsman_store as store;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

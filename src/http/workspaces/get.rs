@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, web};
 
 use super::WorkspaceDto;
-use crate::{
-    http::{access::Caller, json, problem::Problem, state::AppState},
-    store,
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_store as store;
 
 pub(super) async fn get(
     state: web::Data<AppState>,

@@ -175,7 +175,7 @@ async fn add_parked(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     #[tokio::test]
     async fn only_what_is_due_and_not_settled_is_pending() {

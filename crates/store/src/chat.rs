@@ -146,7 +146,7 @@ pub async fn messages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
     use pointsman_clock::Clock;
 
     fn message(channel: &str, number: i64) -> Message {

@@ -197,7 +197,7 @@ fn recorded(row: Model) -> PlatformEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     const MIB: usize = 1024 * 1024;
 

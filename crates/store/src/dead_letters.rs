@@ -277,7 +277,7 @@ mod tests {
     use sea_orm::QueryTrait;
 
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     #[tokio::test]
     async fn letters_that_failed_in_the_same_millisecond_are_paged_without_gap_or_repeat() {

@@ -287,11 +287,11 @@ async fn retries(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
     use pointsman_domain::id::EventId;
 
     async fn status_of(db: &Fixture, workspace: WorkspaceId, event: EventId) -> Vec<DeliveryStatus> {
-        let event = crate::store::events::find(&db.conn, workspace, event)
+        let event = crate::events::find(&db.conn, workspace, event)
             .await
             .unwrap()
             .unwrap();
@@ -368,10 +368,7 @@ mod tests {
         assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Retrying]);
         db.letter_by("a", ours, crm, event, 1, "DEAD", 1000).await;
         assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Dead]);
-        let found = crate::store::events::find(&db.conn, ours, event)
-            .await
-            .unwrap()
-            .unwrap();
+        let found = crate::events::find(&db.conn, ours, event).await.unwrap().unwrap();
         let fate = of_event(&db.conn, ours, &found).await.unwrap().remove(0);
         let handlers: Vec<_> = fate
             .handlers

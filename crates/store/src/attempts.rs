@@ -120,7 +120,7 @@ pub async fn last_outcomes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     #[test]
     fn every_stored_outcome_is_read_back() {

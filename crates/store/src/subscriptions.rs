@@ -121,7 +121,7 @@ fn close_reason(row: &Model) -> Option<SpanCloseReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     #[tokio::test]
     async fn a_subscription_survives_that_its_installation_is_disabled_and_ends_when_it_is_unsubscribed() {

@@ -137,7 +137,7 @@ pub async fn all_ever(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::fixture::Fixture;
 
     #[tokio::test]
     async fn an_installation_is_found_only_in_its_own_workspace_and_while_it_is_installed() {
