@@ -64,7 +64,6 @@ pub use self::{
     effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     health::StorageTrouble,
     in_process::InProcessExtension,
-    installations::InstallationView,
     key_check::{MasterKey, Unreadable},
     notice::{Notice, NoticeSink},
     open::{JournalSettings, OpenError, accept_key, migrate},
@@ -82,7 +81,7 @@ use pointsman_clock::Clock;
 use pointsman_domain::{
     event::PlatformEvent,
     id::{DeadLetterId, InstallationId, WorkspaceId},
-    installation::{InstallationChange, NewInstallation},
+    installation::{InstallationChange, InstallationView, NewInstallation},
     lane::RetryRow,
     seq::Seq,
     timestamp::Timestamp,

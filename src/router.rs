@@ -53,7 +53,7 @@ use pointsman_domain::{
     event_key::EventKey,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
-    installation::{InstallationChange, NewInstallation},
+    installation::{Installation, InstallationChange, NewInstallation},
     sync_latch::{Opened, SyncLatch},
 };
 use pointsman_extension::Extensions;
@@ -192,7 +192,7 @@ impl EventRouter {
         &self,
         workspace: WorkspaceId,
         new: NewInstallation,
-    ) -> Result<entity::ext_installation::Model, ChangeError> {
+    ) -> Result<Installation, ChangeError> {
         let view = self.shared.journal.install(workspace, new).await?;
         self.settle_caches(workspace).await;
         Ok(view.installation)
@@ -207,7 +207,7 @@ impl EventRouter {
         workspace: WorkspaceId,
         installation: InstallationId,
         change: InstallationChange,
-    ) -> Result<entity::ext_installation::Model, ChangeError> {
+    ) -> Result<Installation, ChangeError> {
         let view = self
             .shared
             .journal

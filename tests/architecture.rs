@@ -12,6 +12,8 @@ use std::{
 /// may always name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
+    // The facade for authors.
+    ("extension", &[]),
     ("chat", &["extension"]),
     ("journal", &["config", "entity", "migration"]),
     ("router", &["config", "extension", "journal", "entity"]),

@@ -10,6 +10,7 @@ pub mod ext_delivery_cursor;
 pub mod ext_delivery_retry;
 pub mod ext_event_subscription;
 pub mod ext_installation;
+mod installation;
 pub mod master_key_check;
 pub mod platform_event;
 pub mod platform_user;

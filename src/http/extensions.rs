@@ -16,8 +16,11 @@ mod update;
 use actix_web::web;
 
 use super::{path, problem::Problem, state::AppState};
-use pointsman_domain::id::{InstallationId, WorkspaceId};
-use pointsman_store::{self as store, installations::Installation};
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    installation::Installation,
+};
+use pointsman_store::{self as store};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

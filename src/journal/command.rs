@@ -10,7 +10,6 @@ use super::{
     ChangeError,
     change::{Change, InstallationWork, Reply},
     effects::EffectCommand,
-    installations::InstallationView,
     notice::Notice,
 };
 use pointsman_domain::{
@@ -19,6 +18,7 @@ use pointsman_domain::{
     handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
+    installation::InstallationView,
     lane::{Attachment, DeliveryKey, ParkedRetry},
     seq::Seq,
     sync_latch::SyncLatch,

@@ -1,6 +1,8 @@
 //! Changes of installations and subscriptions. Each runs between two batches, so that the places at which
 //! spans open and close never race with events.
 
+use std::time::Duration;
+
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
     QueryFilter, QueryOrder, QuerySelect,
@@ -15,43 +17,16 @@ use pointsman_domain::{
     attempt::DeliveryKind,
     event_pattern::EventPattern,
     id::{InstallationId, SubscriptionId, WorkspaceId},
-    installation::{DeliveryType, InstallationChange, InstallationUpdate, NewInstallation},
+    installation::{
+        Installation, InstallationChange, InstallationUpdate, InstallationView, NewInstallation,
+        PreviousSecret,
+    },
     seq::Seq,
     span::{Span, SpanCloseReason},
 };
 
 /// How long a rotated secret goes on signing beside the new one.
-const PREVIOUS_SECRET_MILLIS: i64 = 24 * 60 * 60 * 1000;
-
-/// An installation with all that decides what is due to it and how it is delivered.
-#[derive(Clone, Debug)]
-pub struct InstallationView {
-    pub installation: ext_installation::Model,
-    /// The spans that may still matter: open, or closed after the cursor.
-    pub spans: Vec<Span>,
-    pub settled: Seq,
-    /// Retries wait for it.
-    pub has_retries: bool,
-}
-
-impl InstallationView {
-    pub fn id(&self) -> InstallationId {
-        InstallationId::new(self.installation.id)
-    }
-
-    pub fn workspace_id(&self) -> WorkspaceId {
-        WorkspaceId::new(self.installation.workspace_id)
-    }
-
-    pub fn is_in_process(&self) -> bool {
-        self.installation.delivery_type == DeliveryType::InProcess.as_str()
-    }
-
-    /// Paused, disabled, or of an extension whose code is not here: what is due to it waits.
-    pub fn is_held(&self) -> bool {
-        is_held(&self.installation)
-    }
-}
+const PREVIOUS_SECRET: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) async fn install(
     transaction: &DatabaseTransaction,
@@ -73,16 +48,15 @@ pub(super) async fn install(
         )));
     }
     let head = reads::head(transaction, workspace).await?;
-    let installation = ext_installation::Model {
-        id: new.id.uuid(),
-        workspace_id: workspace.uuid(),
+    let installation = Installation {
+        id: new.id,
+        workspace_id: workspace,
         key: new.key,
         name: new.name,
-        delivery_type: new.delivery_type.as_str().to_owned(),
+        delivery_type: new.delivery_type,
         service_base_url: new.service_base_url,
         signing_secret: new.signing_secret,
         previous_secret: None,
-        previous_secret_until: None,
         headers: new.headers,
         enabled: new.enabled,
         paused: false,
@@ -90,15 +64,15 @@ pub(super) async fn install(
         ordered: false,
         rate_limit: None,
         available: true,
-        held_since: (!new.enabled).then_some(now.millis()),
+        held_since: (!new.enabled).then_some(now),
         revision: 1,
-        installed_at: now.millis(),
-        installed_seq: head.get(),
+        installed_at: now,
+        installed_seq: head,
         uninstalled_at: None,
         uninstalled_seq: None,
         closed: false,
     };
-    ext_installation::Entity::insert(installation.clone().into_active_model())
+    ext_installation::Entity::insert(ext_installation::Model::from(installation.clone()).into_active_model())
         .exec_without_returning(transaction)
         .await?;
     let cursor = ext_delivery_cursor::Model {
@@ -134,12 +108,13 @@ pub(super) async fn change(
     change: InstallationChange,
     clock: Clock,
 ) -> Result<InstallationView, ChangeError> {
-    let mut installation = ext_installation::Entity::find_by_id(id.uuid())
+    let mut installation: Installation = ext_installation::Entity::find_by_id(id.uuid())
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
         .filter(ext_installation::Column::UninstalledAt.is_null())
         .one(transaction)
         .await?
-        .ok_or(ChangeError::NotFound("extension"))?;
+        .ok_or(ChangeError::NotFound("extension"))?
+        .into();
     let head = reads::head(transaction, workspace).await?;
     let now = clock.now();
     let spans = Spans {
@@ -152,8 +127,10 @@ pub(super) async fn change(
     match change {
         InstallationChange::Update(update) => update_installation(&spans, &mut installation, update).await?,
         InstallationChange::RotateSecret { sealed } => {
-            installation.previous_secret = Some(std::mem::replace(&mut installation.signing_secret, sealed));
-            installation.previous_secret_until = Some(now.millis() + PREVIOUS_SECRET_MILLIS);
+            installation.previous_secret = Some(PreviousSecret {
+                sealed: std::mem::replace(&mut installation.signing_secret, sealed),
+                until: now + PREVIOUS_SECRET,
+            });
         }
         InstallationChange::Subscribe {
             subscription_id,
@@ -166,13 +143,12 @@ pub(super) async fn change(
         InstallationChange::Unsubscribe { subscription_id } => spans.unsubscribe(subscription_id).await?,
         InstallationChange::Uninstall => {
             spans.close_open(SpanCloseReason::Uninstalled).await?;
-            installation.uninstalled_at = Some(now.millis());
-            installation.uninstalled_seq = Some(head.get());
+            installation.uninstalled_at = Some(now);
+            installation.uninstalled_seq = Some(head);
         }
     }
     installation.revision += 1;
-    installation
-        .clone()
+    ext_installation::Model::from(installation.clone())
         .into_active_model()
         .reset_all()
         .update(transaction)
@@ -180,13 +156,9 @@ pub(super) async fn change(
     view(transaction, installation).await
 }
 
-fn is_held(installation: &ext_installation::Model) -> bool {
-    installation.paused || !installation.enabled || !installation.available
-}
-
 async fn update_installation(
     spans: &Spans<'_>,
-    installation: &mut ext_installation::Model,
+    installation: &mut Installation,
     update: InstallationUpdate,
 ) -> Result<(), ChangeError> {
     match (installation.enabled, update.enabled) {
@@ -194,11 +166,11 @@ async fn update_installation(
         (false, Some(true)) => spans.reopen_disabled().await?,
         _ => {}
     }
-    let was_held = is_held(installation);
+    let was_held = installation.is_held();
     installation.enabled = update.enabled.unwrap_or(installation.enabled);
     installation.paused = update.paused.unwrap_or(installation.paused);
-    if is_held(installation) != was_held {
-        installation.held_since = (!was_held).then(|| spans.clock.now().millis());
+    if installation.is_held() != was_held {
+        installation.held_since = (!was_held).then(|| spans.clock.now());
     }
     if let Some(name) = update.name {
         installation.name = name;
@@ -210,13 +182,13 @@ async fn update_installation(
         installation.headers = headers;
     }
     if let Some(concurrency) = update.concurrency {
-        installation.concurrency = Some(i32::try_from(concurrency).unwrap_or(i32::MAX));
+        installation.concurrency = Some(concurrency);
     }
     if let Some(ordered) = update.ordered {
         installation.ordered = ordered;
     }
     if let Some(rate_limit) = update.rate_limit {
-        installation.rate_limit = rate_limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
+        installation.rate_limit = rate_limit;
     }
     Ok(())
 }
@@ -347,24 +319,24 @@ fn is_current(span: &ext_event_subscription::Model) -> bool {
 /// The installation as caches need it.
 pub(super) async fn view<C: ConnectionTrait>(
     connection: &C,
-    installation: ext_installation::Model,
+    installation: Installation,
 ) -> Result<InstallationView, ChangeError> {
-    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.id)
+    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.id.uuid())
         .one(connection)
         .await?;
-    let settled = cursor.map_or(installation.installed_seq, |cursor| cursor.settled_seq);
+    let settled = cursor.map_or(installation.installed_seq, |cursor| Seq::new(cursor.settled_seq));
     let spans = ext_event_subscription::Entity::find()
-        .filter(ext_event_subscription::Column::InstallationId.eq(installation.id))
+        .filter(ext_event_subscription::Column::InstallationId.eq(installation.id.uuid()))
         .filter(
             ext_event_subscription::Column::UntilSeq
                 .is_null()
-                .or(ext_event_subscription::Column::UntilSeq.gt(settled)),
+                .or(ext_event_subscription::Column::UntilSeq.gt(settled.get())),
         )
         .all(connection)
         .await?;
     let spans = spans.into_iter().map(span_of).collect();
     let retry = ext_delivery_retry::Entity::find()
-        .filter(ext_delivery_retry::Column::InstallationId.eq(installation.id))
+        .filter(ext_delivery_retry::Column::InstallationId.eq(installation.id.uuid()))
         .filter(
             ext_delivery_retry::Column::Kind
                 .is_in([DeliveryKind::Live, DeliveryKind::Replay].map(DeliveryKind::as_str)),
@@ -375,7 +347,7 @@ pub(super) async fn view<C: ConnectionTrait>(
     Ok(InstallationView {
         installation,
         spans,
-        settled: Seq::new(settled),
+        settled,
         has_retries: retry.is_some(),
     })
 }
@@ -403,7 +375,7 @@ pub(super) async fn views<C: ConnectionTrait>(
         .await?;
     let mut views = Vec::with_capacity(installations.len());
     for installation in installations {
-        views.push(view(connection, installation).await?);
+        views.push(view(connection, installation.into()).await?);
     }
     Ok(views)
 }

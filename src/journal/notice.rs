@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::installations::InstallationView;
 use pointsman_domain::{
     event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
+    installation::InstallationView,
     seq::Seq,
     timestamp::Timestamp,
 };

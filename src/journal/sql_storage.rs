@@ -17,8 +17,7 @@ use super::{
     engine_clock,
     express::{Express, Writing},
     idempotency::{self, KeyName, StoredKey},
-    installations::{self, InstallationView},
-    letters,
+    installations, letters,
     notice::Notice,
     reader::Reader,
     reads, recovery,
@@ -31,6 +30,7 @@ use pointsman_clock::Clock;
 use pointsman_domain::{
     event::PlatformEvent,
     id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
     lane::Attachment,
     seq::Seq,
     timestamp::Timestamp,

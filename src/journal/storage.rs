@@ -13,12 +13,12 @@ use super::{
     command::{AttemptRecord, JobError, WriteJob},
     effects::{Aside, EffectOf, StagedEffect},
     idempotency::{KeyName, StoredKey},
-    installations::InstallationView,
     notice::Notice,
 };
 use pointsman_domain::{
     event::PlatformEvent,
     id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
     lane::{Attachment, RetryRow},
     seq::Seq,
     timestamp::Timestamp,

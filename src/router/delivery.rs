@@ -30,11 +30,11 @@ use super::{
     lines::Line,
     workspace::{ChildEnd, ReadAfter, WorkspaceActor},
 };
-use crate::journal::{AttemptRecord, InstallationView, SettleCommand, SettleError};
+use crate::journal::{AttemptRecord, SettleCommand, SettleError};
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
+    installation::InstallationView,
     lane::{BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
-    seq::Seq,
     timestamp::Timestamp,
 };
 
@@ -132,11 +132,10 @@ impl<M: Means> DeliveryActor<M> {
         if self.drained.is_some() {
             LaneMode::Draining
         } else if let Some(head) = installation.uninstalled_seq {
-            LaneMode::Closing { head: Seq::new(head) }
+            LaneMode::Closing { head }
         } else if self.view.is_held() {
-            let since = installation.held_since.map(Timestamp::from_millis);
             LaneMode::Held {
-                since: since.unwrap_or_else(|| self.shared.clock.now()),
+                since: installation.held_since.unwrap_or_else(|| self.shared.clock.now()),
             }
         } else {
             LaneMode::Running
@@ -145,11 +144,7 @@ impl<M: Means> DeliveryActor<M> {
 
     fn lane_config(&self) -> LaneConfig {
         let settings = &self.shared.settings;
-        let own = self
-            .view
-            .installation
-            .concurrency
-            .and_then(|own| usize::try_from(own).ok());
+        let own = self.view.installation.concurrency.map(|own| own as usize);
         let concurrency = own.unwrap_or(settings.concurrency).clamp(1, settings.window);
         LaneConfig {
             window: settings.window,
@@ -163,11 +158,7 @@ impl<M: Means> DeliveryActor<M> {
             breaker_failures: M::breaker_failures(settings),
             max_hold: settings.max_hold,
             ordered: self.view.installation.ordered,
-            rate_limit: self
-                .view
-                .installation
-                .rate_limit
-                .and_then(|limit| u32::try_from(limit).ok()),
+            rate_limit: self.view.installation.rate_limit,
         }
     }
 

@@ -11,10 +11,10 @@ use super::{
     RouterSettings, Shared,
     delivery::{AttemptEnd, DeliveryActor, Means},
 };
-use crate::journal::InstallationView;
+
 use pointsman_domain::{
-    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
-    timestamp::Timestamp,
+    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, installation::InstallationView,
+    lane::Delivery, timestamp::Timestamp,
 };
 use pointsman_http_delivery::{DeliveryTarget, Share, TransportClient};
 

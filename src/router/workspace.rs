@@ -32,12 +32,13 @@ pub(super) use self::{
 };
 use self::{idling::Idling, installed::Installed, reading::Waiting};
 use super::{Shared, delivery::Drain, directory::Entry, ring::Ring};
-use crate::journal::{Append, ChangeError, InstallationView};
+use crate::journal::{Append, ChangeError};
 use pointsman_domain::{
     event::PlatformEvent,
     event_key::EventKey,
     event_pattern::PatternIndex,
     id::{InstallationId, WorkspaceId},
+    installation::InstallationView,
     seq::Seq,
 };
 

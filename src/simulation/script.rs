@@ -377,10 +377,7 @@ impl State {
             return;
         };
         let ordered = installed.row.ordered;
-        let own = installed
-            .row
-            .concurrency
-            .and_then(|own| usize::try_from(own).ok());
+        let own = installed.row.concurrency.map(|own| own as usize);
         let at_most = if ordered {
             1
         } else {

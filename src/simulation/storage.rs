@@ -11,7 +11,7 @@ use super::{
     world::{State, World},
 };
 use crate::journal::{
-    AttemptRecord, ChangeError, EffectOf, InstallationView, Notice, OpenError,
+    AttemptRecord, ChangeError, EffectOf, Notice, OpenError,
     seam::{
         Aside, Batch, Change, Connection, DueRetries, HouseKept, InstallationWork, JobError, KeyName,
         LogReader, Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
@@ -20,6 +20,7 @@ use crate::journal::{
 use pointsman_domain::{
     event::PlatformEvent,
     id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
     lane::Attachment,
     seq::Seq,
     timestamp::Timestamp,

@@ -6,18 +6,16 @@ pub(super) mod reads;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use entity::{ext_event_subscription, ext_installation};
-
 use crate::journal::seam::{KeyName, StoredKey};
 use pointsman_domain::{
     attempt::{DeadLetterReason, DeliveryKind},
     event::PlatformEvent,
-    event_pattern::EventPattern,
     handler_name::HandlerName,
-    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    installation::Installation,
     lane::DeliveryKey,
     seq::Seq,
-    span::{Span, SpanCloseReason, is_due},
+    span::{Span, is_due},
     timestamp::Timestamp,
 };
 
@@ -38,8 +36,8 @@ pub(super) struct Tables {
 
 #[derive(Debug)]
 pub(super) struct Installed {
-    pub(super) row: ext_installation::Model,
-    pub(super) spans: Vec<ext_event_subscription::Model>,
+    pub(super) row: Installation,
+    pub(super) spans: Vec<Span>,
     pub(super) cursor: Seq,
     pub(super) generation: i64,
 }
@@ -78,11 +76,11 @@ pub(super) struct Letter {
 
 impl Installed {
     pub(super) fn id(&self) -> InstallationId {
-        InstallationId::new(self.row.id)
+        self.row.id
     }
 
     pub(super) fn workspace(&self) -> WorkspaceId {
-        WorkspaceId::new(self.row.workspace_id)
+        self.row.workspace_id
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -91,17 +89,7 @@ impl Installed {
 
     /// All spans, also those that are over.
     pub(super) fn all_spans(&self) -> Vec<Span> {
-        self.spans.iter().map(span).collect()
-    }
-}
-
-pub(super) fn span(row: &ext_event_subscription::Model) -> Span {
-    Span {
-        subscription_id: SubscriptionId::new(row.subscription_id),
-        pattern: EventPattern::from_stored(row.event_key.clone()),
-        from_seq: Seq::new(row.from_seq),
-        until_seq: row.until_seq.map(Seq::new),
-        closed_by: row.closed_by.as_deref().and_then(SpanCloseReason::parse),
+        self.spans.clone()
     }
 }
 
@@ -161,7 +149,7 @@ impl Tables {
             *created_at = (*created_at).min(now);
         }
         for installed in self.installations.values_mut() {
-            installed.row.held_since = installed.row.held_since.map(|since| since.min(now.millis()));
+            installed.row.held_since = installed.row.held_since.map(|since| since.min(now));
         }
     }
 

@@ -1,8 +1,11 @@
-//! Installations: what admins ask to be changed.
+//! Installations, and what admins ask to be changed of them.
 
 use super::{
     event_pattern::EventPattern,
-    id::{InstallationId, SubscriptionId},
+    id::{InstallationId, SubscriptionId, WorkspaceId},
+    seq::Seq,
+    span::Span,
+    timestamp::Timestamp,
 };
 
 /// How events reach the extension.
@@ -21,6 +24,91 @@ impl DeliveryType {
             Self::ExternalService => "EXTERNAL_SERVICE",
             Self::InProcess => "IN_PROCESS",
         }
+    }
+}
+
+/// An extension installed in a workspace. Secrets and headers are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    pub id: InstallationId,
+    pub workspace_id: WorkspaceId,
+    /// Unique among the installed extensions of the workspace.
+    pub key: String,
+    pub name: String,
+    pub delivery_type: DeliveryType,
+    /// None for an extension of this process.
+    pub service_base_url: Option<String>,
+    /// Sealed; empty where nothing is signed.
+    pub signing_secret: String,
+    pub previous_secret: Option<PreviousSecret>,
+    /// Sealed JSON object: header name to value; empty where there are none.
+    pub headers: String,
+    pub enabled: bool,
+    pub paused: bool,
+    /// Attempts at a time; none where the server's own limit holds.
+    pub concurrency: Option<u32>,
+    /// One delivery at a time, in the order of the log.
+    pub ordered: bool,
+    /// Attempts per second.
+    pub rate_limit: Option<u32>,
+    /// The code of an in-process extension is in the server that started last.
+    pub available: bool,
+    /// Since when it has been paused, disabled or unavailable.
+    pub held_since: Option<Timestamp>,
+    /// Grows with every change, so that the newer of two copies can be told.
+    pub revision: i64,
+    pub installed_at: Timestamp,
+    /// The head of the workspace's log when it was installed.
+    pub installed_seq: Seq,
+    pub uninstalled_at: Option<Timestamp>,
+    pub uninstalled_seq: Option<Seq>,
+    /// Uninstalled, and everything that was due is settled.
+    pub closed: bool,
+}
+
+/// A rotated secret, which signs beside its successor for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviousSecret {
+    pub sealed: String,
+    /// By the engine's time.
+    pub until: Timestamp,
+}
+
+impl Installation {
+    /// Whether what is due to it waits: it is paused or disabled, or the code of its extension is not here.
+    pub const fn is_held(&self) -> bool {
+        self.paused || !self.enabled || !self.available
+    }
+}
+
+/// An installation with all that decides what is due to it and how it is delivered.
+#[derive(Clone, Debug)]
+pub struct InstallationView {
+    pub installation: Installation,
+    /// The spans that may still matter: open, or closed after the cursor.
+    pub spans: Vec<Span>,
+    /// The cursor: up to here everything is delivered, parked or given up.
+    pub settled: Seq,
+    /// Retries wait for it.
+    pub has_retries: bool,
+}
+
+impl InstallationView {
+    pub const fn id(&self) -> InstallationId {
+        self.installation.id
+    }
+
+    pub const fn workspace_id(&self) -> WorkspaceId {
+        self.installation.workspace_id
+    }
+
+    pub fn is_in_process(&self) -> bool {
+        self.installation.delivery_type == DeliveryType::InProcess
+    }
+
+    /// See [`Installation::is_held`].
+    pub const fn is_held(&self) -> bool {
+        self.installation.is_held()
     }
 }
 

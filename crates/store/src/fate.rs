@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     attempts::{self, Attempt},
     dead_letters::{self, DeadLetter, DeadLetterStatus},
-    installations::{self, Installation},
+    installations::{self},
     subscriptions,
 };
 use pointsman_domain::{
     attempt::AttemptOutcome,
     event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
-    installation::DeliveryType,
+    installation::{DeliveryType, Installation},
     seq::Seq,
     span::{NotDue, Span, is_due, why_not_due},
     timestamp::Timestamp,

@@ -1,66 +1,15 @@
 //! Reads of the extensions installed in a workspace. They are changed through the router, because each
 //! change has its place in the workspace's commit order.
 
-use entity::ext_installation::{Column, Entity, Model};
+use entity::ext_installation::{Column, Entity};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
-    installation::DeliveryType,
-    seq::Seq,
-    timestamp::Timestamp,
+    installation::Installation,
 };
-
-/// An installation as the database has it. Secrets stay sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installation {
-    pub id: InstallationId,
-    pub key: String,
-    pub name: String,
-    pub delivery_type: DeliveryType,
-    pub service_base_url: Option<String>,
-    /// Sealed; empty where nothing is signed.
-    pub signing_secret: String,
-    /// Sealed JSON object: header name to value.
-    pub headers: String,
-    pub enabled: bool,
-    pub paused: bool,
-    pub concurrency: Option<u32>,
-    pub ordered: bool,
-    /// Attempts per second.
-    pub rate_limit: Option<u32>,
-    pub installed_at: Timestamp,
-    pub installed_seq: Seq,
-    pub uninstalled_seq: Option<Seq>,
-}
-
-impl From<Model> for Installation {
-    fn from(row: Model) -> Self {
-        Self {
-            id: InstallationId::new(row.id),
-            key: row.key,
-            name: row.name,
-            delivery_type: if row.delivery_type == DeliveryType::InProcess.as_str() {
-                DeliveryType::InProcess
-            } else {
-                DeliveryType::ExternalService
-            },
-            service_base_url: row.service_base_url,
-            signing_secret: row.signing_secret,
-            headers: row.headers,
-            enabled: row.enabled,
-            paused: row.paused,
-            concurrency: row.concurrency.and_then(|limit| u32::try_from(limit).ok()),
-            ordered: row.ordered,
-            rate_limit: row.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
-            installed_at: Timestamp::from_millis(row.installed_at),
-            installed_seq: Seq::new(row.installed_seq),
-            uninstalled_seq: row.uninstalled_seq.map(Seq::new),
-        }
-    }
-}
 
 fn installed_in(workspace: WorkspaceId) -> Select<Entity> {
     Entity::find()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::http::state::{AppState, Sealer};
+use pointsman_domain::installation::Installation;
 use pointsman_domain::{id::InstallationId, installation::DeliveryType, timestamp::Timestamp};
-use pointsman_store::installations::Installation;
 
 /// Header names, in lower case, to their values.
 pub(super) type Headers = BTreeMap<String, String>;

@@ -18,6 +18,7 @@ use crate::journal::seam::{
     Opened, Outcome, StagedEffect, Storage, StoredKey, WriteJob,
 };
 use pointsman_domain::{
+    installation::InstallationView,
     lane::{Attachment, RetryRow},
     timestamp::Timestamp,
 };

@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    journal::InstallationView,
-    router::{RouterSettings, Shared},
-};
+use crate::router::{RouterSettings, Shared};
 use pointsman_domain::{
-    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, lane::Delivery,
-    timestamp::Timestamp,
+    attempt::AttemptResult, event::PlatformEvent, handler_name::HandlerName, installation::InstallationView,
+    lane::Delivery, timestamp::Timestamp,
 };
 
 /// How the deliveries of one installation are attempted.

@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 
 use super::AttemptEnd;
 use crate::{
-    journal::{self, ChangeError, InstallationView, SettleError, StorageUnavailable},
+    journal::{self, ChangeError, SettleError, StorageUnavailable},
     router::LaneHealth,
 };
 use pointsman_domain::{
     attempt::AttemptResult,
     event::{NewEvent, PlatformEvent},
+    installation::InstallationView,
     lane::{Delivery, DeliveryKey, RetryRow},
     seq::Seq,
     timestamp::Timestamp,

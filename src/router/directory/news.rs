@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    journal::{InstallationView, Notice},
-    router::ring::Ring,
-};
-use pointsman_domain::{id::InstallationId, seq::Seq, timestamp::Timestamp};
+use crate::{journal::Notice, router::ring::Ring};
+use pointsman_domain::{id::InstallationId, installation::InstallationView, seq::Seq, timestamp::Timestamp};
 
 /// Bounded however long the actor is busy: the events by the bounds of a [`Ring`], of which the oldest are
 /// dropped and read from the database instead, all else by the number of installations.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use entity::ext_installation;
-
 use crate::router::Shared;
 use pointsman_domain::{
+    installation::Installation,
     signing::{SigningKeys, SigningSecret},
     timestamp::Timestamp,
 };
@@ -14,7 +13,7 @@ use pointsman_http_delivery::DeliveryTarget;
 /// Opens the secrets and prepares what is the same for every attempt until a rotated secret stops to sign at
 /// [`previous_secret_until`]. The error is for an admin.
 pub(super) fn prepare(
-    installation: &ext_installation::Model,
+    installation: &Installation,
     previous_until: Option<Timestamp>,
     shared: &Shared,
 ) -> Result<DeliveryTarget, String> {
@@ -27,7 +26,7 @@ pub(super) fn prepare(
     // One that cannot be opened is left out: the current one signs all the same.
     let previous = previous_until
         .and(installation.previous_secret.as_ref())
-        .and_then(|sealed| open_secret(sealed, shared).ok());
+        .and_then(|previous| open_secret(&previous.sealed, shared).ok());
     let headers = open_headers(&installation.headers, shared)
         .map_err(|error| format!("the headers {error}; set them anew: PATCH with headers"))?;
     let keys = SigningKeys::new(&current, previous.as_ref());
@@ -38,15 +37,9 @@ pub(super) fn prepare(
 }
 
 /// The engine's time at which a rotated secret stops to sign; none where none signs at `now`.
-pub(super) fn previous_secret_until(
-    installation: &ext_installation::Model,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    let until = installation
-        .previous_secret
-        .as_ref()
-        .and(installation.previous_secret_until)?;
-    Some(Timestamp::from_millis(until)).filter(|until| *until > now)
+pub(super) fn previous_secret_until(installation: &Installation, now: Timestamp) -> Option<Timestamp> {
+    let until = installation.previous_secret.as_ref()?.until;
+    Some(until).filter(|until| *until > now)
 }
 
 fn open_secret(sealed: &str, shared: &Shared) -> Result<SigningSecret, String> {

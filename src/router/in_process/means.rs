@@ -6,17 +6,15 @@ use super::{
     invocation::{Failed, Handled, Invocation, failed, missing, result},
     publisher::AttemptPublisher,
 };
-use crate::{
-    journal::InstallationView,
-    router::{
-        HandledCall, RouterSettings, Shared,
-        delivery::{AttemptEnd, Means},
-    },
+use crate::router::{
+    HandledCall, RouterSettings, Shared,
+    delivery::{AttemptEnd, Means},
 };
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeliveryKind, Verdict},
     event::{self, derived_id},
     handler_name::HandlerName,
+    installation::InstallationView,
     lane::Delivery,
 };
 use pointsman_extension::{

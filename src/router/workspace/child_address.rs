@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::{
-    journal::InstallationView,
-    router::{
-        Shared, delivery::Origin, external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor,
-    },
+use crate::router::{
+    Shared, delivery::Origin, external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor,
 };
+use pointsman_domain::installation::InstallationView;
 
 /// One variant for each kind of delivery actor.
 #[derive(Clone, Debug)]

@@ -9,16 +9,14 @@ use super::{
     installed::{Child, Circumstances, Installed, RunningChild},
     messages::{ChildAttached, ChildEnd, ChildStopped},
 };
-use crate::{
-    journal::InstallationView,
-    router::{
-        delivery::{Origin, RetriesWait, ViewChanged},
-        restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
-        ring::Ring,
-    },
+use crate::router::{
+    delivery::{Origin, RetriesWait, ViewChanged},
+    restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
+    ring::Ring,
 };
 use pointsman_domain::{
-    event_pattern::PatternIndex, id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp,
+    event_pattern::PatternIndex, id::InstallationId, installation::InstallationView, lane::Suspicion,
+    seq::Seq, timestamp::Timestamp,
 };
 
 impl WorkspaceActor {

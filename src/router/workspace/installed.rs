@@ -5,14 +5,13 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 
 use super::{ChildAddress, messages::Rest};
-use crate::{
-    journal::InstallationView,
-    router::{
-        external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor, restarts::Deaths,
-        ring::Ring,
-    },
+use crate::router::{
+    external_delivery::ExternalDeliveryActor, in_process::InProcessHandlerActor, restarts::Deaths, ring::Ring,
 };
-use pointsman_domain::{event::PlatformEvent, lane::Suspicion, seq::Seq, span::is_due, timestamp::Timestamp};
+use pointsman_domain::{
+    event::PlatformEvent, installation::InstallationView, lane::Suspicion, seq::Seq, span::is_due,
+    timestamp::Timestamp,
+};
 
 /// The durable cursor of an installation without an actor falls no further behind, so that a start has
 /// little to read of what is not due to it. As many events as a ring holds.
@@ -145,9 +144,7 @@ impl Installed {
     /// While the installation is paused or disabled: when the first of what waits may expire.
     pub(super) fn held_until(&self, max_hold: Duration) -> Option<Timestamp> {
         let installation = &self.view.installation;
-        let since = installation
-            .held_since
-            .map_or(Timestamp::MAX, Timestamp::from_millis);
+        let since = installation.held_since.unwrap_or(Timestamp::MAX);
         (self.view.is_held() && installation.uninstalled_at.is_none()).then(|| since + max_hold)
     }
 

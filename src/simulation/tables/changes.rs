@@ -1,17 +1,16 @@
 //! What admins and the router change in the tables beside batches. The SQL of the journal says the same.
 
-use entity::{ext_event_subscription, ext_installation};
-
 use super::{Installed, LetterStatus, Retry, Tables, replay};
 use crate::journal::{
-    ChangeError, InstallationView, Notice,
+    ChangeError, Notice,
     seam::{Change, InstallationWork},
 };
 use pointsman_domain::{
+    event_pattern::EventPattern,
     id::{DeadLetterId, InstallationId, SubscriptionId, WorkspaceId},
-    installation::{InstallationChange, InstallationUpdate, NewInstallation},
+    installation::{Installation, InstallationChange, InstallationUpdate, InstallationView, NewInstallation},
     seq::Seq,
-    span::SpanCloseReason,
+    span::{Span, SpanCloseReason},
     timestamp::Timestamp,
 };
 use pointsman_simulated_clock::Clock;
@@ -58,16 +57,15 @@ impl Tables {
             return Err(ChangeError::Conflict("the key is installed already".to_owned()));
         }
         let (head, now) = (self.head(workspace), Clock.now());
-        let row = ext_installation::Model {
-            id: new.id.uuid(),
-            workspace_id: workspace.uuid(),
+        let row = Installation {
+            id: new.id,
+            workspace_id: workspace,
             key: new.key.clone(),
             name: new.name.clone(),
-            delivery_type: new.delivery_type.as_str().to_owned(),
+            delivery_type: new.delivery_type,
             service_base_url: new.service_base_url.clone(),
             signing_secret: new.signing_secret.clone(),
             previous_secret: None,
-            previous_secret_until: None,
             headers: new.headers.clone(),
             available: true,
             enabled: new.enabled,
@@ -75,10 +73,10 @@ impl Tables {
             concurrency: None,
             ordered: false,
             rate_limit: None,
-            held_since: (!new.enabled).then_some(now.millis()),
+            held_since: (!new.enabled).then_some(now),
             revision: 1,
-            installed_at: now.millis(),
-            installed_seq: head.get(),
+            installed_at: now,
+            installed_seq: head,
             uninstalled_at: None,
             uninstalled_seq: None,
             closed: false,
@@ -183,28 +181,24 @@ impl Installed {
                 subscription_id,
                 pattern,
             } => {
-                if self
-                    .current()
-                    .iter()
-                    .any(|span| span.event_key == pattern.as_str())
-                {
+                if self.current().iter().any(|(_, span)| span.pattern == *pattern) {
                     return Err(ChangeError::Conflict("subscribed already".to_owned()));
                 }
                 let closed = (!self.row.enabled).then_some(SpanCloseReason::Disabled);
-                self.open(*subscription_id, pattern.as_str(), closed, head);
+                self.open(*subscription_id, pattern.clone(), closed, head);
             }
             InstallationChange::Unsubscribe { subscription_id } => {
-                let latest = self
+                let (latest, _) = self
                     .current()
                     .into_iter()
-                    .find(|span| span.subscription_id == subscription_id.uuid())
+                    .find(|(_, span)| span.subscription_id == *subscription_id)
                     .ok_or(ChangeError::NotFound("subscription"))?;
-                self.close_where(|span| span.id == latest.id, SpanCloseReason::Unsubscribed, head);
+                close(&mut self.spans[latest], SpanCloseReason::Unsubscribed, head);
             }
             InstallationChange::Uninstall => {
-                self.close_where(is_open, SpanCloseReason::Uninstalled, head);
-                self.row.uninstalled_at = Some(Clock.now().millis());
-                self.row.uninstalled_seq = Some(head.get());
+                self.close_open(SpanCloseReason::Uninstalled, head);
+                self.row.uninstalled_at = Some(Clock.now());
+                self.row.uninstalled_seq = Some(head);
             }
         }
         self.row.revision += 1;
@@ -213,15 +207,10 @@ impl Installed {
 
     fn update(&mut self, update: &InstallationUpdate, head: Seq) {
         match (self.row.enabled, update.enabled) {
-            (true, Some(false)) => self.close_where(is_open, SpanCloseReason::Disabled, head),
+            (true, Some(false)) => self.close_open(SpanCloseReason::Disabled, head),
             (false, Some(true)) => {
-                for span in self.current() {
-                    self.open(
-                        SubscriptionId::new(span.subscription_id),
-                        &span.event_key,
-                        None,
-                        head,
-                    );
+                for (_, span) in self.current() {
+                    self.open(span.subscription_id, span.pattern, None, head);
                 }
             }
             _ => {}
@@ -232,62 +221,54 @@ impl Installed {
         row.paused = update.paused.unwrap_or(row.paused);
         let is_held = row.paused || !row.enabled;
         if is_held != was_held {
-            row.held_since = is_held.then(|| Clock.now().millis());
+            row.held_since = is_held.then(|| Clock.now());
         }
         if let Some(concurrency) = update.concurrency {
-            row.concurrency = i32::try_from(concurrency).ok();
+            row.concurrency = Some(concurrency);
         }
         row.ordered = update.ordered.unwrap_or(row.ordered);
         if let Some(limit) = update.rate_limit {
-            row.rate_limit = limit.and_then(|limit| i32::try_from(limit).ok());
+            row.rate_limit = limit;
         }
     }
 
     fn open(
         &mut self,
-        subscription: SubscriptionId,
-        pattern: &str,
+        subscription_id: SubscriptionId,
+        pattern: EventPattern,
         closed_by: Option<SpanCloseReason>,
         head: Seq,
     ) {
-        self.spans.push(ext_event_subscription::Model {
-            id: Clock.new_uuid(),
-            subscription_id: subscription.uuid(),
-            installation_id: self.row.id,
-            workspace_id: self.row.workspace_id,
-            event_key: pattern.to_owned(),
-            from_seq: head.get(),
-            until_seq: closed_by.map(|_| head.get()),
-            closed_by: closed_by.map(|reason| reason.as_str().to_owned()),
-            created_at: Clock.now().millis(),
+        self.spans.push(Span {
+            subscription_id,
+            pattern,
+            from_seq: head,
+            until_seq: closed_by.map(|_| head),
+            closed_by,
         });
     }
 
-    fn close_where(
-        &mut self,
-        which: impl Fn(&ext_event_subscription::Model) -> bool,
-        reason: SpanCloseReason,
-        head: Seq,
-    ) {
-        for span in self.spans.iter_mut().filter(|span| which(span)) {
-            span.until_seq.get_or_insert(head.get());
-            span.closed_by = Some(reason.as_str().to_owned());
+    fn close_open(&mut self, reason: SpanCloseReason, head: Seq) {
+        for span in self.spans.iter_mut().filter(|span| span.until_seq.is_none()) {
+            close(span, reason, head);
         }
     }
 
-    /// The latest span of each subscription that is open, or would be if the installation were enabled.
-    fn current(&self) -> Vec<ext_event_subscription::Model> {
-        let mut spans = self.spans.clone();
-        spans.sort_by_key(|span| std::cmp::Reverse((span.from_seq, span.id)));
+    /// The latest span of each subscription that is open, or would be if the installation were enabled; and where it
+    /// is kept.
+    fn current(&self) -> Vec<(usize, Span)> {
+        let mut spans: Vec<_> = self.spans.iter().cloned().enumerate().collect();
+        spans.sort_by_key(|(index, span)| std::cmp::Reverse((span.from_seq, *index)));
         let mut seen = std::collections::BTreeSet::new();
-        spans.retain(|span| {
-            let disabled = span.closed_by.as_deref() == Some(SpanCloseReason::Disabled.as_str());
-            seen.insert(span.subscription_id) && (is_open(span) || disabled)
+        spans.retain(|(_, span)| {
+            let is_disabled = span.closed_by == Some(SpanCloseReason::Disabled);
+            seen.insert(span.subscription_id) && (span.until_seq.is_none() || is_disabled)
         });
         spans
     }
 }
 
-fn is_open(span: &ext_event_subscription::Model) -> bool {
-    span.until_seq.is_none()
+fn close(span: &mut Span, reason: SpanCloseReason, head: Seq) {
+    span.until_seq.get_or_insert(head);
+    span.closed_by = Some(reason);
 }

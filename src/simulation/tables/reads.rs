@@ -8,15 +8,13 @@ use std::{
 
 use sea_orm::DbErr;
 
-use super::{Installed, Retry, Tables, span};
-use crate::journal::{
-    InstallationView,
-    seam::{DueRetries, KeyName, StoredKey},
-};
+use super::{Installed, Retry, Tables};
+use crate::journal::seam::{DueRetries, KeyName, StoredKey};
 use pointsman_domain::{
     attempt::DeliveryKind,
     handler_name::HandlerName,
     id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
     lane::{Attachment, DeliveryKey, RetryRow},
     seq::Seq,
     timestamp::Timestamp,
@@ -89,14 +87,14 @@ impl Tables {
     }
 
     pub(in crate::simulation) fn view(&self, installed: &Installed) -> InstallationView {
-        let is_over = |until: i64| until <= installed.cursor.get();
+        let is_over = |until| until <= installed.cursor;
         InstallationView {
             installation: installed.row.clone(),
             spans: installed
                 .spans
                 .iter()
                 .filter(|span| !span.until_seq.is_some_and(is_over))
-                .map(span)
+                .cloned()
                 .collect(),
             settled: installed.cursor,
             has_retries: self.rows_of(installed.id()).next().is_some(),
