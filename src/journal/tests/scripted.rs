@@ -22,7 +22,7 @@ use pointsman_domain::{
     lane::{Attachment, RetryRow},
     timestamp::Timestamp,
 };
-use pointsman_simulated_clock as simulated;
+use pointsman_simulated_clock::{self as simulated, Clock};
 
 /// What becomes of a call, after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
