@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use pointsman::{
     config::Config,
     extension::{EventContext, HandlerError, event_handler, extension},
-    router::ChangeError,
     server::Server,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
+use pointsman_router::ChangeError;
 use pointsman_store::workspaces;
 use schemars::JsonSchema;
 use serde::Deserialize;

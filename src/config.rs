@@ -9,6 +9,7 @@ mod database;
 mod delivery;
 mod error;
 mod in_process;
+mod keys;
 mod layers;
 mod log;
 mod no_effect;
@@ -20,11 +21,13 @@ mod secret;
 mod server;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::layers::Layers;
 pub use self::{
     auth::Auth,
     bootstrap::Bootstrap,
@@ -40,7 +43,6 @@ pub use self::{
     secret::Secret,
     server::Server,
 };
-use self::{layers::Layers, rule::Rule};
 
 /// The whole configuration, by section; the keys are explained in `config/default.toml`.
 ///
@@ -123,30 +125,5 @@ impl Default for Config {
     /// `config/default.toml` as compiled in.
     fn default() -> Self {
         Self::from_sources(None, []).expect("a test loads the compiled-in defaults")
-    }
-}
-
-/// Every key there is, as `section.key`, with what is allowed there.
-fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-    fn words<S>(rules: &'static [Rule<S>]) -> impl Iterator<Item = (&'static str, &'static str)> {
-        rules.iter().map(|rule| (rule.key, rule.allowed))
-    }
-    words(server::RULES)
-        .chain(words(database::RULES))
-        .chain(words(bootstrap::RULES))
-        .chain(words(publish::RULES))
-        .chain(words(router::RULES))
-        .chain(words(delivery::RULES))
-        .chain(words(in_process::RULES))
-        .chain(words(auth::RULES))
-        .chain(words(retention::RULES))
-        .chain(words(log::RULES))
-}
-
-/// The number of threads that a setting asks for, where 0 means one per core.
-fn threads_or_cores(threads: usize) -> usize {
-    match threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        chosen => chosen,
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP interface: thin handlers by subject, over [`crate::router`] and [`pointsman_store`].
+//! The HTTP interface: thin handlers by subject, over [`pointsman_router`] and [`pointsman_store`].
 //!
 //! Each handler below `/api` goes the same way: the [`access::Caller`], then the decision about access, then
 //! the path, the query and the body, then the work.
@@ -8,6 +8,7 @@ mod answer;
 mod app;
 mod auth;
 mod budget;
+mod caller;
 mod channels;
 pub mod connections;
 mod dead_letters;

@@ -19,13 +19,10 @@ extern crate self as pointsman;
 pub mod auth;
 pub mod chat;
 pub mod config;
+mod event_router;
 pub mod extension;
 pub mod http;
-pub mod journal;
-pub mod router;
 pub mod server;
-#[cfg(test)]
-mod simulation;
 pub mod testing;
 
 pub use extension::{event_handler, extension};

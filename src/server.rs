@@ -6,12 +6,12 @@ mod limits;
 pub mod logging;
 mod preflight;
 mod settings;
+mod start_error;
 mod welcome;
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -27,31 +27,29 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::builder::{RouterBuilder, ServerBuilder};
 pub(crate) use self::settings::journal_settings;
+pub use self::{
+    builder::{RouterBuilder, ServerBuilder},
+    start_error::StartError,
+};
 use self::{
-    limits::{Limits, LimitsError},
+    limits::Limits,
     settings::{
         connection_settings, http_settings, master_key, router_settings, wanted, warn_of_no_effect,
         warn_of_shared_key, with_key,
     },
 };
+use crate::event_router::EventRouter;
 use crate::{
-    auth::{
-        bootstrap::{self, BootstrapError, Bootstrapped},
-        key_file::KeyFileError,
-    },
+    auth::bootstrap::{self, Bootstrapped},
     config::Config,
     http::{
         connections::{Connections, client_service},
         state::AppState,
     },
-    journal::OpenError,
-    router::EventRouter,
 };
 use pointsman_clock::Clock;
-use pointsman_extension::{Extensions, RegistrationError};
-use pointsman_http_delivery::TrustError;
+use pointsman_extension::Extensions;
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are
 /// refused from then on, so that only slow readers need it.
@@ -59,35 +57,6 @@ const HTTP_GRACE: Duration = Duration::from_secs(2);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 2048;
-
-/// Why the server does not start. Each is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("database.url: {0}")]
-    DatabaseUrl(String),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    #[error("{what} {}: {source}", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: io::Error },
-    #[error("delivery.extra_ca_file: {0}")]
-    Trust(#[from] TrustError),
-    #[error(transparent)]
-    Limits(#[from] LimitsError),
-    #[error(transparent)]
-    Extension(#[from] RegistrationError),
-    #[error("signals cannot be listened for: {0}")]
-    Signals(io::Error),
-}
 
 /// A server that accepts requests.
 pub struct Server {
@@ -131,7 +100,7 @@ impl Server {
         let master_key = master_key(config)?;
         let journal = with_key(journal, config, &master_key);
         let settings = router_settings(config, &limits, &master_key, extensions, clock)?;
-        let router = EventRouter::start(settings, journal, clock).await?;
+        let router = EventRouter::open(settings, journal, clock).await?;
         warn_of_shared_key(config);
         let state = web::Data::new(AppState::new(
             router.clone(),

@@ -55,7 +55,8 @@ use tokio::time::timeout;
 
 pub use self::calls::Handled;
 use self::{calls::Calls, folder::Folder};
-use crate::{config::Config, router::EventRouter, server::RouterBuilder};
+use crate::event_router::EventRouter;
+use crate::{config::Config, server::RouterBuilder};
 use pointsman_clock::{Clock, TurnedClock};
 use pointsman_domain::{
     event::{NewEvent, PlatformEvent},

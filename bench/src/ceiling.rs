@@ -3,6 +3,7 @@
 //! control, no subscriptions, no signatures, no cursors, no history, no retries. It is not a design; it is what to
 //! compare with.
 
+mod event;
 mod journal;
 mod sender;
 
@@ -15,6 +16,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
+
+use self::event::{Event, Waiting};
 
 /// How this program is told to be the ceiling: with the URL of a database and that of the receiver.
 pub(crate) const COMMAND: &str = "serve-ceiling";
@@ -31,23 +34,6 @@ struct Published<'a> {
     actor: Option<Cow<'a, str>>,
     #[serde(borrow)]
     payload: &'a RawValue,
-}
-
-/// An event on its way.
-struct Event {
-    id: Uuid,
-    workspace: Uuid,
-    key: String,
-    schema_version: Option<String>,
-    actor: Option<String>,
-    payload: String,
-    occurred_at: i64,
-}
-
-/// An event that its publisher waits for.
-struct Waiting {
-    event: Event,
-    acknowledge: oneshot::Sender<()>,
 }
 
 pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
@@ -71,7 +57,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
 fn spawn(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if let Err(error) = run() {
-            crate::failed(&error);
+            crate::failure::failed(&error);
         }
         std::process::exit(1);
     })?;

@@ -49,19 +49,3 @@ impl From<&Figure> for Bar {
         }
     }
 }
-
-impl Chart {
-    /// None where nothing was measured.
-    pub(crate) fn svg(&self) -> Option<String> {
-        let bars = || {
-            self.panels
-                .iter()
-                .flat_map(|panel| &panel.groups)
-                .flat_map(|group| &group.bars)
-                .flatten()
-        };
-        let most = bars().map(|bar| bar.most).fold(0.0, f64::max);
-        let least = bars().map(|bar| bar.least).fold(f64::INFINITY, f64::min);
-        (most > 0.0).then(|| svg::draw(self, &self.scale.axis(least, most)))
-    }
-}

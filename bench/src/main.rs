@@ -12,6 +12,7 @@ mod chart;
 mod charts;
 mod database;
 mod event;
+mod failure;
 mod fill;
 mod folder;
 mod fsync;
@@ -26,6 +27,7 @@ mod process;
 mod progress;
 mod receivers;
 mod report;
+mod run;
 mod scenarios;
 mod server_binary;
 mod site;
@@ -38,7 +40,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::Arguments;
+use crate::{arguments::Arguments, failure::failed};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -72,7 +74,7 @@ fn measure_all() -> Result<()> {
     runtime.block_on(async {
         // What is dropped when this ends kills its servers and removes its files.
         tokio::select! {
-            ended = bench::run(&arguments, server, postgres) => ended,
+            ended = run::run(&arguments, server, postgres) => ended,
             ended = asked_to_stop() => ended,
         }
     })
@@ -86,13 +88,4 @@ async fn asked_to_stop() -> Result<()> {
         _ = terminate.recv() => {}
     }
     anyhow::bail!("stopped")
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("pointsman-bench: {error:#}");
-    ExitCode::FAILURE
 }

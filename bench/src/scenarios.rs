@@ -8,6 +8,7 @@ mod in_process;
 mod latency;
 mod neighbour;
 mod publish;
+mod rows;
 mod throughput;
 mod workspaces;
 

@@ -1,6 +1,7 @@
 //! From what the author wrote to the model.
 
 mod arguments;
+mod attribute;
 mod errors;
 mod method;
 mod options;
@@ -13,7 +14,7 @@ use syn::{
     spanned::Spanned,
 };
 
-use self::errors::Errors;
+use self::{attribute::is_event_handler, errors::Errors};
 use crate::model::{Extension, Handler};
 
 /// A method with `#[event_handler]`, and all its attributes.
@@ -61,12 +62,6 @@ pub(crate) fn take_handlers(block: &mut ItemImpl) -> Vec<Marked> {
 /// The arguments of an attribute that is done with. No author writes them by mistake.
 pub(crate) fn in_extension() -> TokenStream {
     quote!(in extension)
-}
-
-/// However the attribute was imported, it keeps its name.
-fn is_event_handler(attribute: &Attribute) -> bool {
-    let last = attribute.path().segments.last();
-    last.is_some_and(|segment| segment.ident == "event_handler")
 }
 
 /// # Errors

@@ -9,13 +9,14 @@ use super::{
     entropy,
     passwords::{PasswordError, Passwords},
 };
-use crate::router::{ChangeError, EventRouter};
+use crate::event_router::EventRouter;
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     installation::NewInstallation,
     role::GlobalRole,
 };
+use pointsman_router::ChangeError;
 use pointsman_store::{self as store, users::NewUser};
 
 /// The name of the workspace that an empty database gets.

@@ -20,9 +20,10 @@ use super::{
     access_cache::{AccessCache, Identity},
     entropy,
 };
-use crate::router::{ChangeError, EventRouter};
+use crate::event_router::EventRouter;
 use pointsman_clock::Clock;
 use pointsman_domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
+use pointsman_router::ChangeError;
 use pointsman_store::{self as store, sessions::NewSession};
 
 /// The name of the cookie.

@@ -9,7 +9,7 @@ use figment::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{ConfigError, known_keys};
+use super::{ConfigError, keys::known_keys};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "POINTSMAN__";

@@ -85,7 +85,7 @@ mod tests {
     fn every_idle_setting_is_a_known_key() {
         for (key, _, _) in IDLE {
             assert!(
-                super::super::known_keys().any(|(known, _)| known == *key),
+                super::super::keys::known_keys().any(|(known, _)| known == *key),
                 "{key}"
             );
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     rule::{MAX_THREADS, Rule, days, is_some_time_up_to},
-    threads_or_cores,
+    threads::threads_or_cores,
 };
 
 /// The threads of workspaces and deliveries, and what stays in memory.

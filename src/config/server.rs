@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     rule::{Rule, hours, is_some_time_up_to},
-    threads_or_cores,
+    threads::threads_or_cores,
 };
 
 /// The HTTP server panics beyond that.

@@ -2,7 +2,7 @@ mod refused;
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use super::{Config, ConfigError, LogFormat, LogLevel, known_keys};
+use super::{Config, ConfigError, LogFormat, LogLevel, keys::known_keys};
 
 fn with_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_sources(None, owned(variables))

@@ -5,6 +5,7 @@ use actix_session::SessionExt;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Ready, ready};
 
+pub use super::caller::Caller;
 use super::{known_caller, problem::Problem, state::AppState};
 use crate::auth::sessions;
 use pointsman_domain::{
@@ -12,13 +13,6 @@ use pointsman_domain::{
     role::{GlobalRole, WorkspaceRole},
 };
 use pointsman_store as store;
-
-/// Who is asking. Extracting it answers 401 without credentials or with bad ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub user_id: UserId,
-    pub role: GlobalRole,
-}
 
 impl FromRequest for Caller {
     type Error = Problem;

@@ -11,8 +11,8 @@ use actix_web::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{access::Caller, state::AppState};
-use crate::auth::{access_cache::Identity, sessions};
+use super::{caller::Caller, state::AppState};
+use crate::auth::sessions;
 
 /// Whether the caller is known by the cookie; the handler finds it as its [`Caller`].
 pub(super) fn is_known(context: &GuardContext<'_>) -> bool {
@@ -45,15 +45,6 @@ pub(super) fn remember(request: &HttpRequest) {
         && let Some(session) = sessions::id_in(request, &state.cookie_key)
     {
         state.access.remember_cookies(digest, session);
-    }
-}
-
-impl From<Identity> for Caller {
-    fn from(identity: Identity) -> Self {
-        Self {
-            user_id: identity.user_id,
-            role: identity.role,
-        }
     }
 }
 

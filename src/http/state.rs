@@ -5,10 +5,8 @@ use std::time::Duration;
 use actix_web::cookie;
 
 use super::{budget::Budget, intake::Intake};
-use crate::{
-    auth::{access_cache::AccessCache, passwords::Passwords, seal},
-    router::EventRouter,
-};
+use crate::auth::{access_cache::AccessCache, passwords::Passwords, seal};
+use crate::event_router::EventRouter;
 use pointsman_clock::Clock;
 
 pub use crate::auth::seal::Sealer;

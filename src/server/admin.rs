@@ -9,7 +9,6 @@ use crate::{
     },
     config::Config,
     http,
-    journal::{ChangeError, DatabaseUrl, Journal, MasterKey as _, OpenError, Unreadable},
     server::{
         StartError, journal_settings,
         settings::{ConfiguredKey, master_key},
@@ -20,6 +19,8 @@ use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::GlobalRole,
 };
+use pointsman_journal::{ChangeError, Journal};
+use pointsman_journal_sql::{DatabaseUrl, MasterKey as _, OpenError, Unreadable};
 use pointsman_store::{self as store, users::NewUser};
 
 /// Why nothing was done.
@@ -44,7 +45,7 @@ pub enum AdminError {
 /// # Errors
 /// See [`OpenError`].
 pub async fn migrate(config: &Config) -> Result<(), AdminError> {
-    crate::journal::migrate(&journal_settings(config)?.url).await?;
+    pointsman_journal_sql::migrate(&journal_settings(config)?.url).await?;
     Ok(())
 }
 
@@ -64,7 +65,7 @@ pub async fn accept_key(config: &Config) -> Result<AcceptedKey, AdminError> {
         .into());
     }
     let key = ConfiguredKey::new(config, &master_key(config)?);
-    let unreadable = crate::journal::accept_key(&journal.url, &key).await?;
+    let unreadable = pointsman_journal_sql::accept_key(&journal.url, &key).await?;
     Ok(AcceptedKey {
         origin: key.origin().to_owned(),
         unreadable,
@@ -162,5 +163,6 @@ pub async fn add_workspace(config: &Config, name: String, clock: Clock) -> Resul
 /// The journal alone, without actors: nothing is delivered meanwhile.
 async fn open(config: &Config, clock: Clock) -> Result<Journal, AdminError> {
     warn_of_new_database(config)?;
-    Ok(Journal::open(journal_settings(config)?, Box::new(|_| ()), clock).await?)
+    let opened = pointsman_journal_sql::open(journal_settings(config)?, Box::new(|_| ()), clock).await?;
+    Ok(opened.journal)
 }

@@ -10,13 +10,11 @@ use super::{
         journal_settings, master_key, router_settings, warn_of_no_effect, warn_of_shared_key, with_key,
     },
 };
-use crate::{
-    chat::Chat,
-    config::Config,
-    router::{EventRouter, Watch},
-};
+use crate::event_router::EventRouter;
+use crate::{chat::Chat, config::Config};
 use pointsman_clock::Clock;
 use pointsman_extension::{Extension, Extensions, RegistrationError};
+use pointsman_router::Watch;
 
 /// The extensions of this process, as far as they have been told.
 #[derive(Debug)]
@@ -177,7 +175,7 @@ impl RouterBuilder {
         let mut settings = router_settings(&self.config, &limits, &key, extensions, self.clock)?;
         settings.in_process.watch = self.watch;
         warn_of_no_effect(&self.config);
-        let router = EventRouter::start(settings, journal, self.clock).await?;
+        let router = EventRouter::open(settings, journal, self.clock).await?;
         warn_of_shared_key(&self.config);
         Ok(router)
     }

@@ -68,13 +68,13 @@ mod tests {
         let record = Record::builder()
             .args(format_args!("it \"died\""))
             .level(log::Level::Error)
-            .target("pointsman::router")
+            .target("pointsman_router")
             .key_values(&fields)
             .build();
         assert_eq!(
             json_line(&record, "2026-01-31T12:00:00.000Z"),
             serde_json::json!({
-                "time": "2026-01-31T12:00:00.000Z", "level": "ERROR", "target": "pointsman::router",
+                "time": "2026-01-31T12:00:00.000Z", "level": "ERROR", "target": "pointsman_router",
                 "message": "it \"died\"", "workspace": "w-1", "deaths": 3,
             })
         );

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::config::Config;
 use pointsman_private_files as private_files;
 

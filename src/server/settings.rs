@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{StartError, limits::Limits, preflight};
+use super::{limits::Limits, preflight, start_error::StartError};
 use crate::{
     auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
     config::{Config, Delivery, NoEffect},
     http::{connections::ConnectionSettings, state::HttpSettings},
-    journal::{DatabaseUrl, JournalSettings, MasterKey},
-    router::{InProcessSettings, OpenSecret, RouterSettings},
 };
 use pointsman_clock::Clock;
 use pointsman_domain::retry_schedule::RetrySchedule;
 use pointsman_extension::Extensions;
 use pointsman_http_delivery::{ConnectionBudget, ExternalClientConfig, TrustError, tls_config_with};
+use pointsman_journal_sql::{DatabaseUrl, JournalSettings, MasterKey};
 use pointsman_private_files as private_files;
+use pointsman_router::{InProcessSettings, OpenSecret, RouterSettings};
 
 /// # Errors
 /// When the URL has a form that the drivers do not take, or its file cannot be used.

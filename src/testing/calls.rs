@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::router::{HandledCall, Watch};
 use pointsman_extension::PlatformEvent;
+use pointsman_router::{HandledCall, Watch};
 
 /// A call of a handler that ended well, its effect included.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::sync::mpsc;
 
-use super::{Event, Waiting};
+use super::event::{Event, Waiting};
 
 /// Rows of one batch. SQLite has a statement for each number of rows, prepared when it is first needed.
 const BATCH: usize = 256;

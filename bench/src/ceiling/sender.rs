@@ -7,7 +7,7 @@ use anyhow::Result;
 use awc::{Client, Connector};
 use tokio::sync::{Mutex, mpsc};
 
-use super::Event;
+use super::event::Event;
 
 const IN_FLIGHT: usize = 64;
 

@@ -40,7 +40,23 @@ const STYLE: &str = "
     }
 ";
 
-pub(super) fn draw(chart: &Chart, axis: &Axis) -> String {
+impl Chart {
+    /// None where nothing was measured.
+    pub(crate) fn svg(&self) -> Option<String> {
+        let bars = || {
+            self.panels
+                .iter()
+                .flat_map(|panel| &panel.groups)
+                .flat_map(|group| &group.bars)
+                .flatten()
+        };
+        let most = bars().map(|bar| bar.most).fold(0.0, f64::max);
+        let least = bars().map(|bar| bar.least).fold(f64::INFINITY, f64::min);
+        (most > 0.0).then(|| draw(self, &self.scale.axis(least, most)))
+    }
+}
+
+fn draw(chart: &Chart, axis: &Axis) -> String {
     let mut svg = Svg::default();
     svg.head(chart);
     let width = (WIDTH - 2.0 * MARGIN) / as_f64(chart.panels.len().max(1) as u64);

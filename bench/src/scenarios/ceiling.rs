@@ -1,7 +1,7 @@
 //! `ceiling`: the same load on a server that does nothing but parse, commit, answer and POST, in turns with
 //! Pointsman, and the ratios.
 
-use super::throughput::Rows;
+use super::rows::Rows;
 use crate::{
     database::Engine,
     measure::{ACKS, ALL_CPU, BOTH, DATABASE_CPU, P50, SERVER_CPU},

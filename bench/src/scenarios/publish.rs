@@ -1,6 +1,6 @@
 //! `publish`: throughput and latency by connections, with one subscriber.
 
-use super::throughput::Rows;
+use super::rows::Rows;
 use crate::{database::Engine, report::Table};
 
 pub(crate) const NAME: &str = "publish";

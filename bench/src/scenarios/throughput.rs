@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ceiling, publish};
+use super::{ceiling, publish, rows::Rows};
 use crate::{
     bench::Bench,
     database::Engine,
@@ -19,13 +19,6 @@ const FSYNC: Duration = Duration::from_millis(200);
 const ALL: &[usize] = &[1, 16, 64, 256];
 /// Those that the goals are about.
 const OF_THE_GOALS: &[usize] = &[1, 64];
-
-/// A row for each number of connections.
-pub(super) struct Rows {
-    pub(super) pointsman: Vec<Row>,
-    /// None where it was not asked for.
-    pub(super) ceiling: Vec<Row>,
-}
 
 fn connections(publish: bool) -> &'static [usize] {
     if publish { ALL } else { OF_THE_GOALS }

@@ -1,6 +1,6 @@
 //! The port through which attempts leave the process.
 
-use std::{fmt, rc::Rc};
+use std::{fmt, rc::Rc, sync::Arc};
 
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use pointsman_clock::Clock;
@@ -25,13 +25,13 @@ pub trait TransportClient: fmt::Debug {
     /// where attempts use none.
     fn permit(&self, share: Share) -> LocalBoxFuture<'_, Option<ConnectionPermit>>;
 
-    /// Makes one attempt. Every end is a classified result.
-    fn attempt<'a>(
-        &'a self,
-        target: &'a DeliveryTarget,
-        event: &'a PlatformEvent,
+    /// Makes one attempt, which begins when it is first polled. Every end is a classified result.
+    fn attempt(
+        self: Rc<Self>,
+        target: Rc<DeliveryTarget>,
+        event: Arc<PlatformEvent>,
         clock: Clock,
-    ) -> LocalBoxFuture<'a, AttemptResult>;
+    ) -> LocalBoxFuture<'static, AttemptResult>;
 }
 
 impl Transport for ExternalClientConfig {
@@ -45,12 +45,12 @@ impl TransportClient for ExternalClient {
         self.connection_permit(share).map(Some).boxed_local()
     }
 
-    fn attempt<'a>(
-        &'a self,
-        target: &'a DeliveryTarget,
-        event: &'a PlatformEvent,
+    fn attempt(
+        self: Rc<Self>,
+        target: Rc<DeliveryTarget>,
+        event: Arc<PlatformEvent>,
         clock: Clock,
-    ) -> LocalBoxFuture<'a, AttemptResult> {
-        self.attempt(target, event, clock).boxed_local()
+    ) -> LocalBoxFuture<'static, AttemptResult> {
+        async move { ExternalClient::attempt(&self, &target, &event, clock).await }.boxed_local()
     }
 }

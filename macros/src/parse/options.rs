@@ -5,7 +5,7 @@ use syn::{Attribute, Error, LitInt, LitStr, Meta, Result};
 
 use super::{
     arguments::{Arguments, Known},
-    is_event_handler,
+    attribute::is_event_handler,
 };
 use crate::{model::HandlerOptions, rules};
 

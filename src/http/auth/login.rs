@@ -4,7 +4,7 @@ use actix_session::Session;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::SignedInDto;
+use super::dto::SignedInDto;
 use crate::{
     auth::{access_cache::Identity, email::Email, sessions},
     http::{

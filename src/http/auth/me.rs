@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::SignedInDto;
+use super::dto::SignedInDto;
 use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 use pointsman_store as store;
 

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::MessageDto;
+use super::dto::MessageDto;
 use crate::http::{
     access::Caller,
     page::{Cursor, Limit, Query, page},
@@ -31,7 +31,7 @@ pub(super) async fn messages(
     let (workspace, channel) = path.into_inner();
     let workspace = state.member(&caller, &workspace).await?;
     let ListMessages { cursor, limit } = query.read()?;
-    super::check(&channel)?;
+    super::dto::check(&channel)?;
     let before = cursor.map(|Cursor(id)| id);
     let messages = chat::messages(state.router.reader(), workspace, &channel, before, limit.fetch()).await?;
     Ok(page(

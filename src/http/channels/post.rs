@@ -7,7 +7,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 
-use super::MessageDto;
+use super::dto::MessageDto;
 use crate::{
     chat,
     http::{
@@ -44,7 +44,7 @@ pub(super) async fn post(
     let workspace = state.member(&caller, &workspace).await?;
     state.router.may_publish(workspace)?;
     let PostMessageDto { message } = body.read().await?;
-    super::check(&channel)?;
+    super::dto::check(&channel)?;
     chat::check_message(&message).map_err(|rule| Problem::validation("message", rule))?;
     state.chat_is_there(workspace).await?;
     let message = Message {

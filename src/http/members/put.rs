@@ -3,17 +3,15 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::{
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        path,
-        problem::Problem,
-        state::AppState,
-    },
-    router::ChangeError,
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    path,
+    problem::Problem,
+    state::AppState,
 };
 use pointsman_domain::{id::UserId, role::WorkspaceRole};
+use pointsman_router::ChangeError;
 use pointsman_store as store;
 
 #[derive(Deserialize)]

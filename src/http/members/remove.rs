@@ -2,11 +2,9 @@
 
 use actix_web::{HttpResponse, web};
 
-use crate::{
-    http::{access::Caller, json, path, problem::Problem, state::AppState},
-    router::ChangeError,
-};
+use crate::http::{access::Caller, json, path, problem::Problem, state::AppState};
 use pointsman_domain::id::UserId;
+use pointsman_router::ChangeError;
 use pointsman_store as store;
 
 /// The user is no member for requests that begin after this answer.

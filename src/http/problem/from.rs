@@ -3,10 +3,8 @@
 use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
 use super::Problem;
-use crate::{
-    auth::passwords::PasswordError,
-    router::{ChangeError, NotReady, PublishError},
-};
+use crate::auth::passwords::PasswordError;
+use pointsman_router::{ChangeError, NotReady, PublishError};
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {

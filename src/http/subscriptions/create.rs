@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::SubscriptionDto;
+use super::dto::SubscriptionDto;
 use crate::http::{
     access::Caller,
     json::{self, JsonBody},

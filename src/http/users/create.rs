@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::UserDto;
+use super::dto::UserDto;
 use crate::{
     auth::{email::Email, passwords},
     http::{
@@ -13,9 +13,9 @@ use crate::{
         state::AppState,
         validate::Checks,
     },
-    router::ChangeError,
 };
 use pointsman_domain::{id::UserId, role::GlobalRole};
+use pointsman_router::ChangeError;
 use pointsman_store::{self as store, users::NewUser};
 
 #[derive(Deserialize)]

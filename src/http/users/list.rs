@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::UserDto;
+use super::dto::UserDto;
 use crate::http::{
     access::Caller,
     page::{Cursor, Limit, Query, page},

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::WorkspaceDto;
+use super::dto::WorkspaceDto;
 use crate::http::{
     access::Caller,
     json::{self, JsonBody},

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::WorkspaceDto;
+use super::dto::WorkspaceDto;
 use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 use pointsman_store as store;
 

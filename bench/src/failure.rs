@@ -1,0 +1,12 @@
+//! How the program tells that it has failed.
+
+use std::process::ExitCode;
+
+#[expect(
+    clippy::print_stderr,
+    reason = "one clear line for the person at the terminal"
+)]
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("pointsman-bench: {error:#}");
+    ExitCode::FAILURE
+}

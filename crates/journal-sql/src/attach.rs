@@ -1,0 +1,290 @@
+//! Where a lane stands: read on the writer connection between batches, so that everything that was queued
+//! before is committed.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+
+use super::{
+    reads::{self, IS_KNOWN_KIND},
+    sql::numbered,
+};
+use pointsman_domain::{
+    handler_name::HandlerName,
+    id::{InstallationId, WorkspaceId},
+    lane::Attachment,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use pointsman_journal::CorruptRows;
+
+/// Settled places beyond the cursor are about as many as the window. There are more only where a cursor was lost
+/// and starts anew; then the attach must end in time all the same, and what is parked beyond may be delivered
+/// twice.
+const MOST_HANDLED: usize = 200_000;
+
+/// Reads where the lane of the installation stands. A cursor that cannot be right is repaired first: one that
+/// is missing starts where the installation began, one beyond the head goes back to it.
+pub(super) async fn attach(
+    connection: &DatabaseConnection,
+    corrupt: &CorruptRows,
+    installation: InstallationId,
+) -> Result<Attachment, DbErr> {
+    let (workspace, settled) = match cursor(connection, installation).await? {
+        Some(cursor) => cursor,
+        None => recreate_cursor(connection, corrupt, installation).await?,
+    };
+    let head = reads::head(connection, workspace).await?;
+    if settled > head {
+        let lost = BeyondHead {
+            installation,
+            workspace,
+            settled,
+            head,
+        };
+        lost.repair(connection, corrupt).await?;
+    }
+    let settled = settled.min(head);
+    note_unknown_kinds(connection, corrupt, workspace, installation).await?;
+    let parked = seqs_beyond(connection, PARKED, installation, settled).await?;
+    let dead = seqs_beyond(connection, DEAD, installation, settled).await?;
+    let done = seqs_beyond(connection, DONE, installation, settled).await?;
+    Ok(Attachment {
+        settled,
+        parked_through: parked.last().map(|(seq, _)| *seq),
+        handled: parked.into_iter().chain(dead).chain(done).collect(),
+        next_retry_at: next_retry_at(connection, installation).await?,
+        parked_live: has_parked_live(connection, installation).await?,
+        head,
+    })
+}
+
+async fn cursor(
+    connection: &DatabaseConnection,
+    installation: InstallationId,
+) -> Result<Option<(WorkspaceId, Seq)>, DbErr> {
+    let sql = "SELECT workspace_id, settled_seq AS seq FROM ext_delivery_cursor WHERE installation_id = ";
+    place(connection, sql, installation).await
+}
+
+async fn place(
+    connection: &DatabaseConnection,
+    sql: &str,
+    installation: InstallationId,
+) -> Result<Option<(WorkspaceId, Seq)>, DbErr> {
+    let backend = connection.get_database_backend();
+    let [first] = numbered(backend);
+    let statement =
+        Statement::from_sql_and_values(backend, format!("{sql}{first}"), [installation.uuid().into()]);
+    let Some(row) = connection.query_one_raw(statement).await? else {
+        return Ok(None);
+    };
+    Ok(Some((
+        WorkspaceId::new(row.try_get("", "workspace_id")?),
+        Seq::new(row.try_get("", "seq")?),
+    )))
+}
+
+/// What was delivered since the installation began is delivered again, unless it is parked or dead; nothing
+/// is lost.
+async fn recreate_cursor(
+    connection: &DatabaseConnection,
+    corrupt: &CorruptRows,
+    installation: InstallationId,
+) -> Result<(WorkspaceId, Seq), DbErr> {
+    let sql = "SELECT workspace_id, installed_seq AS seq FROM ext_installation WHERE id = ";
+    let (workspace, seq) = place(connection, sql, installation)
+        .await?
+        .ok_or_else(|| DbErr::RecordNotFound(format!("installation {installation}")))?;
+    let what = format!("the installation has no cursor; it starts again after {seq}");
+    corrupt.note("ext_delivery_cursor", workspace, installation.uuid(), &what);
+    let backend = connection.get_database_backend();
+    let [first, second, third] = numbered(backend);
+    let sql = format!(
+        "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation) \
+         VALUES ({first}, {second}, {third}, 0) ON CONFLICT (installation_id) DO NOTHING"
+    );
+    let values: [Value; 3] = [
+        installation.uuid().into(),
+        workspace.uuid().into(),
+        seq.get().into(),
+    ];
+    connection
+        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    Ok((workspace, seq))
+}
+
+/// A cursor behind which there is no event.
+struct BeyondHead {
+    installation: InstallationId,
+    workspace: WorkspaceId,
+    settled: Seq,
+    head: Seq,
+}
+
+impl BeyondHead {
+    async fn repair(&self, connection: &DatabaseConnection, corrupt: &CorruptRows) -> Result<(), DbErr> {
+        let what = format!(
+            "the cursor stands at {}, beyond the log's head {}; it goes back there",
+            self.settled, self.head
+        );
+        corrupt.note(
+            "ext_delivery_cursor",
+            self.workspace,
+            self.installation.uuid(),
+            &what,
+        );
+        let backend = connection.get_database_backend();
+        let [first, second] = numbered(backend);
+        let sql =
+            format!("UPDATE ext_delivery_cursor SET settled_seq = {first} WHERE installation_id = {second}");
+        let values: [Value; 2] = [self.head.get().into(), self.installation.uuid().into()];
+        connection
+            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+            .await
+            .map(drop)
+    }
+}
+
+/// Repairs every cursor beyond the head of its log. To be done before the first event is written: once the log
+/// has grown past such a cursor, nobody can tell it from a right one.
+pub(super) async fn repair_cursors(
+    connection: &DatabaseConnection,
+    corrupt: &CorruptRows,
+) -> Result<(), DbErr> {
+    let head = "COALESCE((SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = c.workspace_id), 0)";
+    let sql = format!(
+        "SELECT c.installation_id, c.workspace_id, c.settled_seq, {head} AS head FROM ext_delivery_cursor c \
+         JOIN ext_installation i ON i.id = c.installation_id WHERE NOT i.closed AND c.settled_seq > {head}"
+    );
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    for row in connection.query_all_raw(statement).await? {
+        let lost = BeyondHead {
+            installation: InstallationId::new(row.try_get("", "installation_id")?),
+            workspace: WorkspaceId::new(row.try_get("", "workspace_id")?),
+            settled: Seq::new(row.try_get("", "settled_seq")?),
+            head: Seq::new(row.try_get("", "head")?),
+        };
+        lost.repair(connection, corrupt).await?;
+    }
+    Ok(())
+}
+
+/// A newer version may know them, so that they are left alone.
+async fn note_unknown_kinds(
+    connection: &DatabaseConnection,
+    corrupt: &CorruptRows,
+    workspace: WorkspaceId,
+    installation: InstallationId,
+) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_sql_and_values(
+        backend,
+        unknown_kinds_sql(backend),
+        std::array::from_fn::<Value, 3, _>(|_| installation.uuid().into()),
+    );
+    for row in connection.query_all_raw(statement).await? {
+        let kind: String = row.try_get("", "kind")?;
+        let what = format!("this version knows no retry of the kind {kind:?}");
+        corrupt.note(
+            "ext_delivery_retry",
+            workspace,
+            row.try_get("", "event_id")?,
+            &what,
+        );
+    }
+    Ok(())
+}
+
+/// Before, between and after the known kinds, so that a million rows of those are not looked at.
+fn unknown_kinds_sql(backend: DbBackend) -> String {
+    let placeholders: [&str; 3] = numbered(backend);
+    let ranges = [
+        "kind < 'LIVE'",
+        "kind > 'LIVE' AND kind < 'REPLAY'",
+        "kind > 'REPLAY'",
+    ];
+    let parts: Vec<String> = ranges
+        .iter()
+        .zip(placeholders)
+        .map(|(range, placeholder)| {
+            format!(
+                "SELECT kind, event_id FROM (SELECT kind, event_id FROM ext_delivery_retry \
+                 WHERE installation_id = {placeholder} AND {range} LIMIT 10) unknown"
+            )
+        })
+        .collect();
+    parts.join(" UNION ALL ")
+}
+
+/// Places after the cursor that are parked already. Only rows of kind `LIVE` count, in words that leave the planner the index by place.
+pub(super) const PARKED: &str =
+    "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
+/// Places after the cursor that are dead already.
+pub(super) const DEAD: &str = "SELECT seq, handler FROM dead_letter_event WHERE TRUE";
+
+/// Deliveries after the cursor that are done with an effect already.
+pub(super) const DONE: &str =
+    "SELECT seq, handler FROM ext_delivery_done WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
+
+pub(super) fn seqs_beyond_sql(backend: DbBackend, select: &str) -> String {
+    let [first, second] = numbered(backend);
+    format!("{select} AND installation_id = {first} AND seq > {second} ORDER BY seq LIMIT {MOST_HANDLED}")
+}
+
+/// The deliveries beyond `settled` that `select` finds for the installation.
+async fn seqs_beyond(
+    connection: &DatabaseConnection,
+    select: &str,
+    installation: InstallationId,
+    settled: Seq,
+) -> Result<BTreeSet<(Seq, HandlerName)>, DbErr> {
+    let backend = connection.get_database_backend();
+    let sql = seqs_beyond_sql(backend, select);
+    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
+    let rows = connection
+        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let handler: String = row.try_get("", "handler")?;
+            Ok((Seq::new(row.try_get("", "seq")?), HandlerName::intern(&handler)))
+        })
+        .collect()
+}
+
+/// Whether a live delivery waits in the retry table.
+async fn has_parked_live(
+    connection: &DatabaseConnection,
+    installation: InstallationId,
+) -> Result<bool, DbErr> {
+    let backend = connection.get_database_backend();
+    let [first] = numbered(backend);
+    let sql = format!(
+        "SELECT event_id FROM ext_delivery_retry WHERE installation_id = {first} AND kind = 'LIVE' LIMIT 1"
+    );
+    let values = [installation.uuid().into()];
+    let row = connection
+        .query_one_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    Ok(row.is_some())
+}
+
+async fn next_retry_at(
+    connection: &DatabaseConnection,
+    installation: InstallationId,
+) -> Result<Option<Timestamp>, DbErr> {
+    let backend = connection.get_database_backend();
+    let [first] = numbered(backend);
+    let sql = format!(
+        "SELECT next_attempt_at AS next FROM ext_delivery_retry r WHERE installation_id = {first} \
+         AND {IS_KNOWN_KIND} ORDER BY next_attempt_at, seq LIMIT 1"
+    );
+    let values = [installation.uuid().into()];
+    let row = connection
+        .query_one_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await?;
+    row.map(|row| row.try_get("", "next").map(Timestamp::from_millis))
+        .transpose()
+}

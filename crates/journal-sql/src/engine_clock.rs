@@ -1,0 +1,76 @@
+//! When the engine was last seen alive, so that a clock set back while the server was down does not stall what
+//! waits for its time.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
+
+use super::sql::numbered;
+use pointsman_domain::timestamp::Timestamp;
+
+/// A clock that is behind by less is left alone.
+const TOLERANCE_MILLIS: i64 = 1000;
+
+/// Remembers that the engine's clock showed `now`.
+pub(super) async fn write<C: ConnectionTrait>(connection: &C, now: Timestamp) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let [first] = numbered(backend);
+    let sql = format!(
+        "INSERT INTO engine_clock (id, last_seen_at) VALUES (1, {first}) \
+         ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at"
+    );
+    let values = [now.millis().into()];
+    connection
+        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+        .await
+        .map(drop)
+}
+
+/// Where the clock stands before the time it showed last, moves every stored time that something waits for
+/// back by as much, in one transaction with the new time. What was overdue is due now.
+pub(super) async fn catch_up(transaction: &DatabaseTransaction, now: Timestamp) -> Result<(), DbErr> {
+    if let Some(last_seen) = last_seen(transaction).await?
+        && last_seen.millis() > now.millis() + TOLERANCE_MILLIS
+    {
+        let behind_ms = last_seen.millis() - now.millis();
+        log::warn!(behind_ms; "the clock was set back while the server was down; retries are moved back with it");
+        move_back(transaction, last_seen, now).await?;
+    }
+    write(transaction, now).await
+}
+
+async fn last_seen(transaction: &DatabaseTransaction) -> Result<Option<Timestamp>, DbErr> {
+    let sql = "SELECT last_seen_at FROM engine_clock WHERE id = 1";
+    let statement = Statement::from_string(transaction.get_database_backend(), sql);
+    let row = transaction.query_one_raw(statement).await?;
+    row.map(|row| row.try_get("", "last_seen_at").map(Timestamp::from_millis))
+        .transpose()
+}
+
+async fn move_back(
+    transaction: &DatabaseTransaction,
+    last_seen: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [first, second, third] = numbered(backend);
+    let (now, last_seen): (Value, Value) = (now.millis().into(), last_seen.millis().into());
+    let retries = format!(
+        "UPDATE ext_delivery_retry SET next_attempt_at = {first} + \
+         CASE WHEN next_attempt_at > {second} THEN next_attempt_at - {third} ELSE 0 END"
+    );
+    let values = [now.clone(), last_seen.clone(), last_seen];
+    transaction
+        .execute_raw(Statement::from_sql_and_values(backend, retries, values))
+        .await?;
+    // Ages count from now where they would count from the future.
+    for (table, column) in [
+        ("publish_idempotency_key", "created_at"),
+        ("ext_installation", "held_since"),
+    ] {
+        let sql = format!("UPDATE {table} SET {column} = {first} WHERE {column} > {second}");
+        let values = [now.clone(), now.clone()];
+        transaction
+            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+            .await?;
+    }
+    Ok(())
+}

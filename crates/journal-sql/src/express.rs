@@ -1,0 +1,128 @@
+//! The usual: batches of events and cursors, and the history of attempts. They go to the engines' drivers below
+//! SeaORM, whose values would be copies, in as few trips to the database as there can be: each trip is two changes
+//! of threads or processes, for which everybody in the batch waits. What is not usual goes through SeaORM.
+
+mod postgres;
+mod rows;
+mod sqlite;
+
+use sea_orm::{
+    DatabaseConnection, DbBackend, DbErr,
+    sqlx::{Postgres, Sqlite, pool::PoolConnection},
+};
+use tokio::sync::Mutex;
+
+pub(crate) use self::rows::Writing;
+use self::{
+    rows::{Failed, wrapped},
+    sqlite::Texts,
+};
+use super::{
+    database::is_fault_of_the_data,
+    write_ahead_log::frames::{Frames, Mode},
+};
+use pointsman_journal::{
+    AttemptRecord,
+    storage::{Batch, Outcome},
+};
+
+/// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
+pub(super) struct Express(Mutex<Option<Driver>>);
+
+enum Driver {
+    Sqlite(PoolConnection<Sqlite>, Texts),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Express {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Gives the connection back to its pool, for whoever needs it next.
+    pub(super) async fn step_aside(&self) {
+        self.0.lock().await.take();
+    }
+
+    /// Writes a plain batch in one transaction.
+    pub(super) async fn write(&self, pool: &DatabaseConnection, batch: &Batch) -> Outcome<(), DbErr> {
+        let (events, cursors) = (batch.events(), batch.cursors());
+        self.run(pool, async |driver| match driver {
+            Driver::Sqlite(connection, texts) => {
+                sqlite::write_batch(connection, texts, &events, &cursors).await
+            }
+            Driver::Postgres(connection) => postgres::write_batch(connection, &events, &cursors).await,
+        })
+        .await
+    }
+
+    /// Writes rows of the history in a transaction that does not wait for the disk: nothing depends on them.
+    pub(super) async fn write_attempts(
+        &self,
+        pool: &DatabaseConnection,
+        rows: &[AttemptRecord],
+        writing: Writing,
+    ) -> Outcome<(), DbErr> {
+        self.run(pool, async |driver| match driver {
+            Driver::Sqlite(connection, texts) => {
+                sqlite::write_attempts(connection, texts, rows, writing).await
+            }
+            Driver::Postgres(connection) => postgres::write_attempts(connection, rows, writing).await,
+        })
+        .await
+    }
+
+    /// Runs a checkpoint of SQLite's write-ahead log in this mode.
+    pub(super) async fn checkpoint(&self, pool: &DatabaseConnection, mode: Mode) -> Result<Frames, DbErr> {
+        let mut held = self.0.lock().await;
+        let driver = match &mut *held {
+            Some(driver) => driver,
+            none => none.insert(take(pool).await?),
+        };
+        match driver {
+            Driver::Sqlite(connection, _) => sqlite::checkpoint(connection, mode).await,
+            Driver::Postgres(_) => Err(DbErr::Custom("PostgreSQL looks after its own log".to_owned())),
+        }
+    }
+
+    async fn run(
+        &self,
+        pool: &DatabaseConnection,
+        write: impl AsyncFnOnce(&mut Driver) -> Result<(), Failed>,
+    ) -> Outcome<(), DbErr> {
+        let mut held = self.0.lock().await;
+        let driver = match &mut *held {
+            Some(driver) => driver,
+            none => match take(pool).await {
+                Ok(driver) => none.insert(driver),
+                Err(error) => {
+                    log::error!(error:%; "a transaction failed");
+                    return Outcome::NotBegun;
+                }
+            },
+        };
+        match write(driver).await {
+            Ok(()) => Outcome::Committed(()),
+            Err(Failed::RolledBack(error)) if is_fault_of_the_data(&error) => Outcome::RolledBack(error),
+            Err(Failed::RolledBack(error) | Failed::Unknown(error)) => unknown(&error),
+        }
+    }
+}
+
+async fn take(pool: &DatabaseConnection) -> Result<Driver, DbErr> {
+    Ok(match pool.get_database_backend() {
+        DbBackend::Sqlite => {
+            let connection = pool.get_sqlite_connection_pool().acquire().await;
+            Driver::Sqlite(connection.map_err(wrapped)?, Texts::default())
+        }
+        _ => {
+            let connection = pool.get_postgres_connection_pool().acquire().await;
+            Driver::Postgres(connection.map_err(wrapped)?)
+        }
+    })
+}
+
+fn unknown(error: &DbErr) -> Outcome<(), DbErr> {
+    log::error!(error:%; "a transaction failed");
+    Outcome::Unknown
+}

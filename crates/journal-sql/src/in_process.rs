@@ -1,0 +1,180 @@
+//! What a start does about the in-process extensions of this binary: installations whose code is not here wait,
+//! those whose code is back go on, and handlers that are new get their events from now on.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Select,
+    sea_query::{Alias, Condition, Expr, ExprTrait, Func, Query},
+};
+
+use entity::{ext_event_subscription, ext_installation};
+
+use super::{installations, reads};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event_pattern::EventPattern,
+    id::{InstallationId, SubscriptionId, WorkspaceId},
+};
+use pointsman_journal::{ChangeError, Journal};
+
+/// Installations changed in one transaction.
+const PER_TRANSACTION: u64 = 500;
+
+/// An in-process extension of this binary.
+#[derive(Clone, Debug)]
+pub struct InProcessExtension {
+    pub key: String,
+    pub patterns: BTreeSet<EventPattern>,
+}
+
+/// Brings the installations in line with the extensions of this binary. To be called before any actor is
+/// started: nobody is told.
+///
+/// # Errors
+/// While there is no database.
+pub async fn register_extensions(
+    journal: &Journal,
+    extensions: Vec<InProcessExtension>,
+    clock: Clock,
+) -> Result<(), ChangeError> {
+    let keys: Vec<String> = extensions.iter().map(|extension| extension.key.clone()).collect();
+    let now = clock.now().millis();
+    journal.write(move |transaction| {
+        Box::pin(async move {
+            let gone = set_unavailable(transaction, &keys, now).await?;
+            let back = set_available(transaction, &keys).await?;
+            if gone > 0 {
+                log::warn!(installations = gone; "the code of in-process extensions is not in this server: their events wait");
+            }
+            if back > 0 {
+                log::info!(installations = back; "the code of in-process extensions is back: they go on");
+            }
+            Ok(((), Vec::new()))
+        })
+    })
+    .await?;
+    for extension in extensions {
+        for pattern in extension.patterns {
+            subscribe_all(journal, &extension.key, &pattern, clock).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Subscribes the installations of the extension that never were subscribed to the pattern.
+async fn subscribe_all(
+    journal: &Journal,
+    key: &str,
+    pattern: &EventPattern,
+    clock: Clock,
+) -> Result<(), ChangeError> {
+    loop {
+        let (key, pattern) = (key.to_owned(), pattern.clone());
+        let subscribed = journal
+            .write(move |transaction| {
+                Box::pin(async move {
+                    let count = subscribe_some(transaction, &key, &pattern, clock).await?;
+                    Ok((count, Vec::new()))
+                })
+            })
+            .await?;
+        if subscribed < PER_TRANSACTION {
+            return Ok(());
+        }
+    }
+}
+
+fn in_process() -> Condition {
+    // As the index has it.
+    Condition::all()
+        .add(Expr::cust("delivery_type = 'IN_PROCESS'"))
+        .add(ext_installation::Column::UninstalledAt.is_null())
+}
+
+async fn set_unavailable(
+    transaction: &DatabaseTransaction,
+    keys: &[String],
+    now: i64,
+) -> Result<u64, ChangeError> {
+    let since = Func::coalesce([Expr::col(ext_installation::Column::HeldSince), Expr::value(now)]);
+    let updated = ext_installation::Entity::update_many()
+        .col_expr(ext_installation::Column::Available, Expr::value(false))
+        .col_expr(ext_installation::Column::HeldSince, since.into())
+        .col_expr(ext_installation::Column::Revision, next_revision())
+        .filter(in_process())
+        .filter(ext_installation::Column::Available.eq(true))
+        .filter(ext_installation::Column::Key.is_not_in(keys.iter().map(String::as_str)))
+        .exec(transaction)
+        .await?;
+    Ok(updated.rows_affected)
+}
+
+async fn set_available(transaction: &DatabaseTransaction, keys: &[String]) -> Result<u64, ChangeError> {
+    let goes_on = ext_installation::Column::Enabled
+        .eq(true)
+        .and(ext_installation::Column::Paused.eq(false));
+    let since =
+        Expr::case(goes_on, Expr::cust("NULL")).finally(Expr::col(ext_installation::Column::HeldSince));
+    let updated = ext_installation::Entity::update_many()
+        .col_expr(ext_installation::Column::Available, Expr::value(true))
+        .col_expr(ext_installation::Column::HeldSince, since.into())
+        .col_expr(ext_installation::Column::Revision, next_revision())
+        .filter(in_process())
+        .filter(ext_installation::Column::Available.eq(false))
+        .filter(ext_installation::Column::Key.is_in(keys.iter().map(String::as_str)))
+        .exec(transaction)
+        .await?;
+    Ok(updated.rows_affected)
+}
+
+fn next_revision() -> Expr {
+    Expr::col(ext_installation::Column::Revision).add(1)
+}
+
+/// Installations of the extension without any span of the pattern. One that an admin has ended is a span, too.
+fn unsubscribed(key: &str, pattern: &EventPattern) -> Select<ext_installation::Entity> {
+    let span = Query::select()
+        .expr(Expr::value(1))
+        .from(Alias::new("ext_event_subscription"))
+        .and_where(
+            Expr::col((
+                ext_event_subscription::Entity,
+                ext_event_subscription::Column::InstallationId,
+            ))
+            .equals((ext_installation::Entity, ext_installation::Column::Id)),
+        )
+        .and_where(ext_event_subscription::Column::EventKey.eq(pattern.as_str()))
+        .to_owned();
+    ext_installation::Entity::find()
+        .filter(in_process())
+        .filter(ext_installation::Column::Key.eq(key))
+        .filter(Expr::exists(span).not())
+        .limit(PER_TRANSACTION)
+}
+
+async fn subscribe_some(
+    transaction: &DatabaseTransaction,
+    key: &str,
+    pattern: &EventPattern,
+    clock: Clock,
+) -> Result<u64, ChangeError> {
+    let installations = unsubscribed(key, pattern).all(transaction).await?;
+    let mut count = 0;
+    for installation in installations {
+        let workspace = WorkspaceId::new(installation.workspace_id);
+        let spans = installations::Spans {
+            transaction,
+            workspace,
+            installation: InstallationId::new(installation.id),
+            head: reads::head(transaction, workspace).await?,
+            clock,
+        };
+        let subscription = SubscriptionId::new(clock.new_uuid());
+        spans
+            .subscribe(subscription, pattern, installation.enabled)
+            .await?;
+        count += 1;
+    }
+    Ok(count)
+}

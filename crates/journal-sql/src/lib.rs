@@ -1,0 +1,42 @@
+//! The journal over SQL, on SQLite and PostgreSQL: the ports of [`pointsman_journal::storage`], the claim, the
+//! migrations at start and the pool for reads.
+
+mod attach;
+mod batch;
+mod causes;
+mod claim;
+mod database;
+mod disk_watch;
+mod effects;
+mod engine_clock;
+mod express;
+mod idempotency;
+mod in_process;
+mod installations;
+mod key_check;
+mod letters;
+mod open;
+mod open_error;
+mod reader;
+mod reading;
+mod reads;
+mod recovery;
+mod session;
+mod sql;
+mod sql_storage;
+mod transaction;
+mod work_guard;
+mod write_ahead_log;
+
+pub use self::{
+    database::DatabaseUrl,
+    in_process::{InProcessExtension, register_extensions},
+    installations::install_within,
+    key_check::{MasterKey, Unreadable},
+    open::{JournalSettings, Opened, accept_key, migrate, open},
+    open_error::OpenError,
+    reader::Reader,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! What is read on the writer connection after a loss: what became of a batch.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+
+use super::sql::{in_list, power_of_two_chunks};
+use pointsman_domain::{id::EventId, seq::Seq};
+
+/// The highest generation that any lane has settled under.
+pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i64, DbErr> {
+    let sql = "SELECT MAX(generation) AS generation FROM ext_delivery_cursor";
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let row = connection.query_one_raw(statement).await?;
+    let generation: Option<i64> = row
+        .map(|row| row.try_get("", "generation"))
+        .transpose()?
+        .flatten();
+    Ok(generation.unwrap_or(0))
+}
+
+/// The places of those of the events that are in the log.
+pub(super) async fn places_of(
+    connection: &DatabaseConnection,
+    ids: &[EventId],
+) -> Result<HashMap<EventId, Seq>, DbErr> {
+    let mut found = HashMap::with_capacity(ids.len());
+    for chunk in power_of_two_chunks(ids, 512) {
+        let values = chunk.iter().map(|id| id.uuid().into()).collect();
+        let head = "SELECT id, seq FROM platform_event WHERE id IN";
+        let statement = in_list(connection.get_database_backend(), head, "", values);
+        for row in connection.query_all_raw(statement).await? {
+            found.insert(
+                EventId::new(row.try_get("", "id")?),
+                Seq::new(row.try_get("", "seq")?),
+            );
+        }
+    }
+    Ok(found)
+}

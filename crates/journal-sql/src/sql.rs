@@ -1,0 +1,100 @@
+//! Multi-row statements.
+
+use std::fmt::Write;
+
+use sea_orm::{DbBackend, Statement, Value};
+
+/// Splits `rows` into chunks whose lengths are powers of two, at most `max` (itself one), so that only a
+/// handful of statement texts exist and each is prepared once per connection.
+pub(super) fn power_of_two_chunks<T>(mut rows: &[T], max: usize) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        if rows.is_empty() {
+            return None;
+        }
+        let largest = 1 << rows.len().ilog2();
+        let (chunk, rest) = rows.split_at(largest.min(max));
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+/// Builds `{head} (?,…),(?,…) {tail}` with `columns` placeholders for each of `rows` rows.
+pub(super) fn multi_row(
+    backend: DbBackend,
+    head: &str,
+    columns: usize,
+    rows: usize,
+    tail: &str,
+    values: Vec<Value>,
+) -> Statement {
+    debug_assert_eq!(values.len(), columns * rows, "one value for each placeholder");
+    let mut sql = String::with_capacity(head.len() + tail.len() + rows * columns * 6 + 8);
+    sql.push_str(head);
+    for row in 0..rows {
+        sql.push_str(if row == 0 { " (" } else { ",(" });
+        for column in 0..columns {
+            if column > 0 {
+                sql.push(',');
+            }
+            if backend == DbBackend::Postgres {
+                // Writing to a String cannot fail.
+                let _ = write!(sql, "${}", row * columns + column + 1);
+            } else {
+                sql.push('?');
+            }
+        }
+        sql.push(')');
+    }
+    sql.push(' ');
+    sql.push_str(tail);
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// Builds `{head} (?,?,…) {tail}`: one list of placeholders.
+pub(super) fn in_list(backend: DbBackend, head: &str, tail: &str, values: Vec<Value>) -> Statement {
+    let columns = values.len();
+    multi_row(backend, head, columns, 1, tail, values)
+}
+
+/// The first `N` placeholders in the spelling of the engine.
+pub(crate) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] {
+    const NUMBERED: [&str; 8] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8"];
+    std::array::from_fn(|index| {
+        if backend == DbBackend::Postgres {
+            NUMBERED[index]
+        } else {
+            "?"
+        }
+    })
+}
+
+/// Attempts fit the column: their number is bounded by the retry schedule.
+pub(crate) fn count(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_powers_of_two_and_cover_all() {
+        let rows: Vec<u32> = (0..711).collect();
+        let chunks: Vec<&[u32]> = power_of_two_chunks(&rows, 256).collect();
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| chunk.len().is_power_of_two() && chunk.len() <= 256)
+        );
+        assert_eq!(chunks.concat(), rows);
+    }
+
+    #[test]
+    fn placeholders_are_numbered_where_the_engine_wants_it() {
+        let values = || vec![Value::from(1), Value::from(2), Value::from(3), Value::from(4)];
+        let sqlite = multi_row(DbBackend::Sqlite, "INSERT INTO t VALUES", 2, 2, "", values());
+        assert_eq!(sqlite.sql, "INSERT INTO t VALUES (?,?),(?,?) ");
+        let postgres = multi_row(DbBackend::Postgres, "INSERT INTO t VALUES", 2, 2, "", values());
+        assert_eq!(postgres.sql, "INSERT INTO t VALUES ($1,$2),($3,$4) ");
+    }
+}

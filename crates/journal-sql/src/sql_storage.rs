@@ -1,0 +1,385 @@
+//! The journal over an SQL database.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+
+use super::{
+    attach, batch, causes,
+    claim::{self, FileClaim},
+    database::{DatabaseUrl, is_fault_of_the_data},
+    effects::{self, Aside, EffectThread},
+    engine_clock,
+    express::{Express, Writing},
+    idempotency, installations, letters,
+    reader::Reader,
+    reads, recovery,
+    session::guard,
+    transaction::in_transaction,
+    work_guard::WorkGuard,
+    write_ahead_log::WriteAheadLog,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::PlatformEvent,
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
+    lane::Attachment,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use pointsman_journal::{
+    AttemptRecord, ChangeError, CorruptRows, EffectOf, Notice,
+    change::{Change, InstallationWork},
+    effects::StagedEffect,
+    storage::{
+        Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
+        SlowEffects, Storage, StoredKey, WriteJob,
+    },
+};
+use pointsman_panics::discard;
+
+/// The database, for the writer.
+pub(super) struct SqlStorage {
+    pub(super) parts: Parts,
+    /// Held until the last write.
+    pub(super) claim: Option<FileClaim>,
+}
+
+/// What every writer connection needs.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) url: DatabaseUrl,
+    /// Tells a connection of this process from those of others.
+    pub(super) owner: Arc<str>,
+    pub(super) write_ahead_log: Arc<WriteAheadLog>,
+    pub(super) corrupt: Arc<CorruptRows>,
+    pub(super) effect_thread: Arc<EffectThread>,
+    pub(super) effect_timeout: Duration,
+    pub(super) aside: Option<Arc<Aside>>,
+    pub(super) clock: Clock,
+}
+
+impl SqlStorage {
+    pub(super) fn over(&self, connection: DatabaseConnection, work_guard: WorkGuard) -> Arc<dyn Connection> {
+        let parts = self.parts.clone();
+        Arc::new(SqlConnection {
+            connection,
+            express: Express::new(),
+            work_guard,
+            parts,
+        })
+    }
+}
+
+impl Storage for SqlStorage {
+    fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, ConnectError>> {
+        let parts = self.parts.clone();
+        async move {
+            let work_guard = WorkGuard::new(parts.clock);
+            let connection = parts.url.writer(&parts.owner, &work_guard).await?;
+            claim::take_over(&connection, &parts.owner).await?;
+            guard(&connection).await?;
+            wait_for_predecessor(&connection).await?;
+            Ok(Arc::new(SqlConnection {
+                connection,
+                express: Express::new(),
+                work_guard,
+                parts,
+            }) as Arc<dyn Connection>)
+        }
+        .boxed()
+    }
+
+    fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()> {
+        async move {
+            self.parts.write_ahead_log.stop();
+            if let Some(connection) = connection {
+                connection.close().await;
+            }
+            drop(self.claim);
+        }
+        .boxed()
+    }
+}
+
+/// Waits until a lost connection of this process cannot be committing any more. On PostgreSQL the claim has
+/// waited for the end of its session.
+async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    // It would still hold the lock that this takes.
+    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
+        Outcome::Committed(()) => Ok(()),
+        _ => Err(DbErr::Custom("the database is locked".to_owned())),
+    }
+}
+
+struct SqlConnection {
+    /// A pool of one, which `express` has taken it out of; see [`SqlConnection::connection`].
+    connection: DatabaseConnection,
+    express: Express,
+    work_guard: WorkGuard,
+    parts: Parts,
+}
+
+impl SqlConnection {
+    /// The writer connection, for everything that is not usual.
+    async fn connection(&self) -> &DatabaseConnection {
+        self.express.step_aside().await;
+        &self.connection
+    }
+}
+
+impl Connection for SqlConnection {
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
+        async move { reads::head(self.connection().await, workspace).await }.boxed()
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let now = self.parts.clock.now();
+        async move {
+            if batch.is_plain() {
+                return self.express.write(&self.connection, batch).await;
+            }
+            let write = async |transaction: &DatabaseTransaction| batch::write(batch, transaction, now).await;
+            in_transaction(self.connection().await, write).await
+        }
+        .boxed()
+    }
+
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>> {
+        async move { idempotency::find(self.connection().await, &names, now).await }.boxed()
+    }
+
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>> {
+        async move { engine_clock::write(self.connection().await, now).await }.boxed()
+    }
+
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                engine_clock::write(transaction, now).await?;
+                let deleted = idempotency::delete_expired(transaction, now).await?;
+                Ok(if deleted < idempotency::EXPIRED_PER_TURN {
+                    HouseKept::Done
+                } else {
+                    HouseKept::Partly
+                })
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn run_effects<'a>(
+        &'a self,
+        effects: &'a mut [StagedEffect],
+        heads: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let bounds = effects::Bounds {
+            limit: self.parts.effect_timeout,
+            guard: &self.work_guard,
+            thread: &self.parts.effect_thread,
+            clock: self.parts.clock,
+        };
+        async move {
+            let run = async |transaction: &DatabaseTransaction| {
+                effects::run(transaction, effects, heads, &bounds).await
+            };
+            match in_transaction(self.connection().await, run).await {
+                Outcome::Committed(()) => Outcome::Committed(()),
+                Outcome::RolledBack(effects::Failed::Database(error)) => Outcome::RolledBack(error),
+                Outcome::RolledBack(_) => {
+                    Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned()))
+                }
+                Outcome::NotBegun => Outcome::NotBegun,
+                Outcome::Unknown => Outcome::Unknown,
+            }
+        }
+        .boxed()
+    }
+
+    fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
+        let aside = Arc::clone(self.parts.aside.as_ref()?);
+        Some(aside)
+    }
+
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
+        async move { effects::are_done(self.connection().await, &deliveries).await }.boxed()
+    }
+
+    fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>> {
+        async move { effects::has_marks(self.connection().await, installation).await }.boxed()
+    }
+
+    fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
+        let clock = self.parts.clock;
+        async move {
+            in_transaction(self.connection().await, async move |transaction| match work {
+                InstallationWork::Install(new) => {
+                    installations::install(transaction, workspace, new, clock).await
+                }
+                InstallationWork::Change(id, change) => {
+                    installations::change(transaction, workspace, id, change, clock).await
+                }
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                letters::make(transaction, change).await
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
+        async move {
+            in_transaction(self.connection().await, async move |transaction| {
+                let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
+                run.unwrap_or_else(|thrown| {
+                    discard(thrown);
+                    log::error!("a change has panicked; it is rolled back");
+                    Err(JobError::Refused)
+                })
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>> {
+        async move {
+            match attach::attach(self.connection().await, &self.parts.corrupt, installation).await {
+                Ok(attachment) => Outcome::Committed(attachment),
+                Err(error) if is_fault_of_the_data(&error) => Outcome::RolledBack(error),
+                Err(error) => {
+                    log::error!(installation:%, error:%; "attaching a lane failed");
+                    Outcome::Unknown
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
+        async move { recovery::places_of(self.connection().await, &ids).await }.boxed()
+    }
+
+    fn write_attempts<'a>(
+        &'a self,
+        rows: &'a [AttemptRecord],
+        is_again: bool,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let writing = Writing::of(is_again);
+        self.express
+            .write_attempts(&self.connection, rows, writing)
+            .boxed()
+    }
+
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        async {
+            let log = &self.parts.write_ahead_log;
+            if log.is_due() {
+                log.tend(|mode| self.express.checkpoint(&self.connection, mode).boxed())
+                    .await;
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(aside) = &self.parts.aside {
+                aside.close().await;
+            }
+            claim::release(self.connection().await).await;
+            // Nobody can act on a failure to close.
+            let _ = self.connection.clone().close().await;
+        }
+        .boxed()
+    }
+}
+
+/// The pool for reads, as the engine uses it.
+pub(super) struct SqlReader {
+    pub(super) database: Reader,
+    pub(super) corrupt: Arc<CorruptRows>,
+    pub(super) max_hold: Duration,
+}
+
+impl LogReader for SqlReader {
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
+        reads::head(&self.database, workspace).boxed()
+    }
+
+    fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>> {
+        installations::views(&self.database, workspace).boxed()
+    }
+
+    fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>> {
+        reads::page(&self.database, &self.corrupt, workspace, after, through, limit).boxed()
+    }
+
+    fn due_retries(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DueRetries, DbErr>> {
+        reads::due_retries(
+            &self.database,
+            &self.corrupt,
+            workspace,
+            installation,
+            due_by,
+            limit,
+        )
+        .boxed()
+    }
+
+    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+        reads::workspaces_with_work(&self.database, due_by, due_by - self.max_hold).boxed()
+    }
+
+    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+        reads::earliest_retry_after(&self.database, after).boxed()
+    }
+
+    fn causes_of(
+        &self,
+        workspace: WorkspaceId,
+        event: EventId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(EventId, EventKey)>, DbErr>> {
+        causes::causes_of(&self.database, workspace, event, limit).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), DbErr>> {
+        self.database.close().boxed()
+    }
+}

@@ -1,0 +1,184 @@
+//! Slow effects beside the writer.
+
+use super::*;
+
+/// With an installation that is known to have slow effects.
+async fn slowed(scratch: &Scratch) -> (OpenJournal, Given) {
+    let journal = scratch.open().await;
+    let given = Given::new(scratch, &journal).await;
+    let (work, _entered, _release) = held("never");
+    let end = given.run(&journal, (event_id(), 1), work, Vec::new());
+    assert!(matches!(end.await, Ok(EffectEnd::Again)));
+    (journal, given)
+}
+
+/// Enters, and then waits to be let go on.
+fn held(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sender<()>) {
+    let (entered, has_entered) = oneshot::channel();
+    let (release, released) = oneshot::channel::<()>();
+    let sql = format!("INSERT INTO ledger (entry) VALUES ('{entry}')");
+    let work = EffectWork::new(move |transaction| {
+        async move {
+            let done = transaction.execute_unprepared(&sql).await;
+            done.map_err(EffectFailure::new)?;
+            // The test may have seen enough.
+            let _ = entered.send(());
+            let _ = released.await;
+            Ok(())
+        }
+        .boxed()
+    });
+    (Some(work), has_entered, release)
+}
+
+async fn publish(journal: &OpenJournal, workspace: WorkspaceId) {
+    let next = kit::append(journal, workspace, vec![new_event()]);
+    next.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_goes_on_beside_a_slow_effect() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = slowed(&scratch).await;
+    let (work, entered, release) = held("slow");
+    let (delivered, published) = (event_id(), new_event());
+    let slow = given.run(&journal, (delivered, 1), work, vec![published.clone()]);
+    entered.await.unwrap();
+
+    // Publishers, effects of others, and lanes.
+    publish(&journal, given.workspace).await;
+    let other = Given::new(&scratch, &journal).await;
+    let beside = other.end_of(&journal, (event_id(), 1), || enter("beside"), vec![new_event()]);
+    assert!(matches!(beside.await, EffectEnd::Committed { .. }));
+    given.settle(&journal, 0).await;
+    publish(&journal, given.workspace).await;
+    assert_eq!(entries(&journal).await, ["beside"]);
+
+    release.send(()).unwrap();
+    let end = slow.await.unwrap();
+    assert!(matches!(end, EffectEnd::Committed { event_ids } if event_ids == [published.id]));
+    assert_eq!(entries(&journal).await, ["beside", "slow"]);
+    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2, 3]);
+    assert_eq!(
+        scratch.committed(&journal).await.last().unwrap()[0].id,
+        published.id
+    );
+    let again = given.run(&journal, (delivered, 1), enter("twice"), Vec::new());
+    assert!(matches!(again.await, Ok(EffectEnd::AlreadyDone)));
+    publish(&journal, given.workspace).await;
+    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2, 3, 4]);
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = slowed(&scratch).await;
+    let delivered = event_id();
+    let (work, entered, release) = held("slow");
+    let slow = given.run(&journal, (delivered, 1), work, vec![new_event()]);
+    entered.await.unwrap();
+    scratch.cut_connections(&journal).await;
+    release.send(()).unwrap();
+    let end = slow.await.unwrap();
+    assert!(
+        matches!(end, EffectEnd::Unavailable | EffectEnd::EndedTransaction),
+        "{end:?}"
+    );
+    kit::append_when_it_is_back(&journal, given.workspace).await;
+    assert!(entries(&journal).await.is_empty());
+    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+
+    let again = given.run(&journal, (delivered, 1), enter("slow"), vec![new_event()]);
+    assert!(matches!(again.await, Ok(EffectEnd::Committed { .. })));
+    assert_eq!(entries(&journal).await, ["slow"]);
+    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = slowed(&scratch).await;
+    let (work, entered, release) = held("slow");
+    let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
+    entered.await.unwrap();
+    scratch.cut_writer(&journal).await;
+    // It finds that its connection is lost.
+    kit::append_when_it_is_back(&journal, given.workspace).await;
+    assert!(matches!(slow.await, Ok(EffectEnd::Unavailable)));
+    // Nobody may wait for it any more.
+    let _ = release.send(());
+    let (work, entered, release) = held("next");
+    let next = given.run(&journal, (event_id(), 2), work, vec![new_event()]);
+    entered.await.unwrap();
+    release.send(()).unwrap();
+    assert!(matches!(next.await, Ok(EffectEnd::Committed { .. })));
+    assert_eq!(entries(&journal).await, ["next"]);
+    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = slowed(&scratch).await;
+    let (work, entered, release) = held("slow");
+    let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
+    entered.await.unwrap();
+    journal.attach(given.installation).await.unwrap();
+    release.send(()).unwrap();
+    assert!(matches!(slow.await, Ok(EffectEnd::Fenced)));
+    publish(&journal, given.workspace).await;
+    assert!(entries(&journal).await.is_empty());
+    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_effect_that_commits_is_told_so() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = slowed(&scratch).await;
+    let work = sql("INSERT INTO ledger VALUES ('early'); COMMIT");
+    let end = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
+    assert!(matches!(end.await, Ok(EffectEnd::EndedTransaction)));
+    assert_eq!(marks(&journal).await, 0);
+    let next = given.run(&journal, (event_id(), 2), enter("next"), vec![new_event()]);
+    assert!(matches!(next.await, Ok(EffectEnd::Committed { .. })));
+    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+    journal.stop().await;
+}
+
+on_both_engines!(
+    async fn the_journal_stops_without_the_slow_effects_that_wait(scratch: Scratch) {
+        let (journal, given) = slowed(&scratch).await;
+        let gate = kit::hold(&journal).await;
+        let waits = given.run(&journal, (event_id(), 1), enter("a"), Vec::new());
+        let stop = tokio::spawn({
+            let journal = journal.clone();
+            async move { journal.stop().await }
+        });
+        drop(gate);
+        stop.await.unwrap();
+        // It may have had its turn.
+        match waits.await.unwrap() {
+            EffectEnd::Committed { .. } | EffectEnd::Unavailable => {}
+            end => panic!("{end:?}"),
+        }
+    }
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_not_opened_while_the_slow_effect_of_another_process_may_commit() {
+    let scratch = Scratch::postgres().await;
+    scratch.open().await.stop().await;
+    let other = scratch.client().await;
+    other
+        .execute_unprepared(&format!("SELECT pg_advisory_lock({})", 0x706f_696e_7473_6d6f_i64))
+        .await
+        .unwrap();
+    let opened = scratch.try_open(scratch.settings()).await;
+    assert!(matches!(opened, Err(crate::OpenError::Claimed)));
+    other.close().await.unwrap();
+    scratch.open().await.stop().await;
+}

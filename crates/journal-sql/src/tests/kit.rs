@@ -1,0 +1,407 @@
+//! A database of its own for each test, and short ways to ask the journal.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use pointsman_journal::{
+    Admission, Append, AppendError, ChangeError, Journal, LetterCommand, NewLetter, Notice, Permit,
+    SettleCommand, SettleError, WorkspaceAdmission,
+};
+use pointsman_test_databases::ScratchDatabase;
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use tokio::sync::oneshot;
+
+use crate::{DatabaseUrl, JournalSettings, OpenError, Reader, open};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::{DeadLetterReason, DeliveryKind},
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    installation::{DeliveryType, NewInstallation},
+    lane::DeliveryKey,
+    seq::Seq,
+};
+
+/// Two tests out of one, `name::on_sqlite` and `name::on_postgres`.
+macro_rules! on_both_engines {
+    (async fn $name:ident($scratch:ident: Scratch) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn run($scratch: Scratch) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                run(Scratch::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                run(Scratch::postgres().await).await;
+            }
+        }
+    };
+}
+pub(crate) use on_both_engines;
+
+/// So long that no test depends on the speed of its machine.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A database that nobody else uses, and what its journal told the router.
+pub(crate) struct Scratch {
+    database: ScratchDatabase,
+    notices: Arc<Mutex<Vec<Notice>>>,
+    /// See [`JournalSettings`].
+    pub(crate) effect_timeout: Duration,
+}
+
+/// A journal that is open, and the pool for reads.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenJournal {
+    journal: Journal,
+    reader: Reader,
+}
+
+impl Deref for OpenJournal {
+    type Target = Journal;
+
+    fn deref(&self) -> &Journal {
+        &self.journal
+    }
+}
+
+impl OpenJournal {
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl Scratch {
+    fn over(database: ScratchDatabase) -> Self {
+        Self {
+            database,
+            notices: Arc::default(),
+            effect_timeout: EFFECT_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn sqlite() -> Self {
+        Self::over(ScratchDatabase::sqlite())
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::over(ScratchDatabase::postgres().await)
+    }
+
+    /// Another database of the same engine.
+    pub(crate) async fn another(&self) -> Self {
+        Self::over(self.database.another().await)
+    }
+
+    pub(crate) fn settings(&self) -> JournalSettings {
+        JournalSettings {
+            url: DatabaseUrl::parse(self.database.url()).unwrap(),
+            max_connections: 4,
+            min_free_bytes: 0,
+            max_hold: Duration::from_secs(86_400),
+            master_key: None,
+            effect_timeout: self.effect_timeout,
+        }
+    }
+
+    pub(crate) async fn open(&self) -> OpenJournal {
+        self.open_with(self.settings()).await
+    }
+
+    pub(crate) async fn open_with(&self, settings: JournalSettings) -> OpenJournal {
+        self.try_open(settings).await.unwrap()
+    }
+
+    pub(crate) async fn try_open(&self, settings: JournalSettings) -> Result<OpenJournal, OpenError> {
+        let notices = Arc::clone(&self.notices);
+        let sink = Box::new(move |notice| notices.lock().unwrap().push(notice));
+        let opened = open(settings, sink, Clock).await?;
+        Ok(OpenJournal {
+            journal: opened.journal,
+            reader: opened.reader,
+        })
+    }
+
+    /// Another connection to the database, as a person with a client has it.
+    pub(crate) async fn client(&self) -> DatabaseConnection {
+        self.database.client().await
+    }
+
+    pub(crate) fn workspace(&self) -> WorkspaceId {
+        WorkspaceId::new(Clock.new_uuid())
+    }
+
+    pub(crate) async fn installed(&self, journal: &Journal, key: &str) -> (WorkspaceId, InstallationId) {
+        let workspace = self.workspace();
+        let view = journal.install(workspace, new_installation(key)).await.unwrap();
+        (workspace, view.id())
+    }
+
+    /// The events of each notice of a commit that was answered before. An answer comes before its notice; what is
+    /// asked of the journal afterwards, after both.
+    pub(crate) async fn committed(&self, journal: &Journal) -> Vec<Vec<Arc<PlatformEvent>>> {
+        journal
+            .write(|_| Box::pin(async { Ok(((), Vec::new())) }))
+            .await
+            .unwrap();
+        let events = |notice: &Notice| match notice {
+            Notice::Committed { events, .. } => Some(events.clone()),
+            _ => None,
+        };
+        self.notices.lock().unwrap().iter().filter_map(events).collect()
+    }
+
+    /// Cuts the writer's connection: on PostgreSQL by ending its backend, on SQLite by a job that fails as a
+    /// broken disk does.
+    pub(crate) async fn cut_connections(&self, journal: &OpenJournal) {
+        if self.database.is_sqlite() {
+            let broken: Result<(), _> = journal
+                .write(|_| {
+                    Box::pin(async { Err(ChangeError::Database(sea_orm::DbErr::Custom("cut".to_owned()))) })
+                })
+                .await;
+            assert!(broken.is_err());
+            return;
+        }
+        end_sessions(journal, "").await;
+    }
+
+    /// Cuts the writer's connection on PostgreSQL, and leaves the one for slow effects.
+    pub(crate) async fn cut_writer(&self, journal: &OpenJournal) {
+        end_sessions(
+            journal,
+            "AND (classid::BIGINT << 32) | objid::BIGINT = 8101810177783852398",
+        )
+        .await;
+    }
+}
+
+/// Ends the sessions that hold a part of the claim.
+async fn end_sessions(journal: &OpenJournal, which: &str) {
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE locktype = 'advisory' AND \
+         database = (SELECT oid FROM pg_database WHERE datname = current_database()) {which}"
+    );
+    // The connections of readers are spared, so that this one works.
+    let ended = journal
+        .reader()
+        .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
+        .await
+        .unwrap();
+    assert!(!ended.is_empty(), "there is such a session");
+}
+
+pub(crate) fn new_event() -> NewEvent {
+    NewEvent {
+        id: EventId::new(Clock.new_uuid()),
+        event_key: EventKey::parse("a.b").unwrap(),
+        schema_version: None,
+        actor: None,
+        payload: "{}".into(),
+        occurred_at: Clock.now(),
+        traceparent: None,
+        cause: None,
+    }
+}
+
+pub(crate) fn new_installation(key: &str) -> NewInstallation {
+    NewInstallation {
+        id: InstallationId::new(Clock.new_uuid()),
+        key: key.to_owned(),
+        name: key.to_owned(),
+        delivery_type: DeliveryType::ExternalService,
+        service_base_url: Some("http://127.0.0.1:1".to_owned()),
+        signing_secret: String::new(),
+        headers: String::new(),
+        enabled: true,
+        subscriptions: Vec::new(),
+    }
+}
+
+fn permit() -> Permit {
+    Admission::new(4)
+        .admit(&WorkspaceAdmission::default(), 1)
+        .unwrap()
+}
+
+/// Sends an append; the answer tells what became of it.
+pub(crate) fn append(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    append_under(journal, workspace_id, events, None)
+}
+
+/// Appends an event, once there is a database again.
+pub(crate) async fn append_when_it_is_back(journal: &Journal, workspace: WorkspaceId) {
+    let recovered = async {
+        while append(journal, workspace, vec![new_event()])
+            .await
+            .map(|answer| answer.is_ok())
+            != Ok(true)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, recovered).await.unwrap();
+}
+
+/// Sends an append under an idempotency key.
+pub(crate) fn append_under(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+    idempotency: Option<Idempotency>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    journal.append(Append {
+        latch: None,
+        workspace_id,
+        events,
+        idempotency,
+        reply,
+        derived: false,
+        permit: Some(permit()),
+    });
+    answer
+}
+
+/// Sends an append of a handler.
+pub(crate) fn append_derived(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    events: Vec<NewEvent>,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    journal.append(Append {
+        latch: None,
+        workspace_id,
+        events,
+        idempotency: None,
+        reply,
+        derived: true,
+        permit: None,
+    });
+    answer
+}
+
+/// The key `key` of a publish whose body is told from others by `body`.
+pub(crate) fn key(key: &str, body: u8) -> Option<Idempotency> {
+    Some(Idempotency {
+        key: key.into(),
+        body_sha256: [body; 32],
+    })
+}
+
+/// Changes the database behind the journal's back.
+pub(crate) async fn vandalise(journal: &Journal, sql: impl Into<String>) {
+    let sql = sql.into();
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                transaction.execute_unprepared(&sql).await?;
+                Ok(((), Vec::new()))
+            })
+        })
+        .await
+        .unwrap();
+}
+
+pub(crate) async fn settle(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    generation: i64,
+    settled: Seq,
+    fill: impl FnOnce(&mut SettleCommand),
+) -> Result<(), SettleError> {
+    let (reply, answer) = oneshot::channel();
+    let mut command = SettleCommand {
+        workspace_id,
+        installation_id,
+        generation,
+        settled,
+        park: Vec::new(),
+        remove: Vec::new(),
+        letters: Vec::new(),
+        attempts: Vec::new(),
+        reply,
+    };
+    fill(&mut command);
+    journal.settle(command);
+    answer.await.unwrap()
+}
+
+/// Holds the writer until the sender is dropped, so that what is sent meanwhile is gathered together.
+pub(crate) async fn hold(journal: &Journal) -> oneshot::Sender<()> {
+    let (gate, opened) = oneshot::channel::<()>();
+    let (started, has_started) = oneshot::channel();
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        journal
+            .write(move |_| {
+                Box::pin(async move {
+                    started.send(()).unwrap();
+                    let _ = opened.await;
+                    Ok(((), Vec::new()))
+                })
+            })
+            .await
+            .unwrap();
+    });
+    has_started.await.unwrap();
+    gate
+}
+
+/// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.
+pub(crate) async fn bury(
+    journal: &Journal,
+    workspace: WorkspaceId,
+    installation: InstallationId,
+    seq: Seq,
+    letter: DeadLetterId,
+) {
+    let events = journal.page(workspace, seq.prev(), seq, 1).await.unwrap();
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let new = NewLetter {
+        id: letter,
+        extension_key: "crm".into(),
+        event: Arc::clone(&events[0]),
+        key: DeliveryKey {
+            kind: DeliveryKind::Live,
+            event_id: events[0].id,
+            handler: pointsman_domain::handler_name::HandlerName::WHOLE,
+        },
+        reason: DeadLetterReason::Gone,
+        attempts: 1,
+        last_status: None,
+        last_error: None,
+        failed_at: Clock.now(),
+    };
+    settle(journal, workspace, installation, generation, seq, |command| {
+        command.letters.push(LetterCommand::Write(Box::new(new)));
+    })
+    .await
+    .unwrap();
+}
+
+/// All places of the workspace's log.
+pub(crate) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
+    let all = journal
+        .page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000)
+        .await
+        .unwrap();
+    all.iter().map(|event| event.seq.get()).collect()
+}

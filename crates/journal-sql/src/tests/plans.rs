@@ -1,0 +1,134 @@
+//! What a start and a lane read must be found through indexes, however long the backlog is.
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+
+use super::*;
+use crate::{attach, reads, sql::numbered};
+
+/// The plan of the statement, one line a step. PostgreSQL is told not to scan, so that it scans only what it
+/// has no index for, and not to sort.
+async fn plan(journal: &OpenJournal, sql: &str, values: Vec<Value>) -> String {
+    let sqlite = journal.reader().get_database_backend() == DbBackend::Sqlite;
+    let statement =
+        |sql: &str| Statement::from_sql_and_values(journal.reader().get_database_backend(), sql, values);
+    if sqlite {
+        let rows = journal
+            .reader()
+            .query_all_raw(statement(&format!("EXPLAIN QUERY PLAN {sql}")))
+            .await
+            .unwrap();
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|row| row.try_get("", "detail").unwrap())
+            .collect();
+        return lines.join("\n");
+    }
+    let statement = statement(&format!("EXPLAIN {sql}"));
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                for off in ["enable_seqscan", "enable_sort", "enable_bitmapscan"] {
+                    transaction
+                        .execute_unprepared(&format!("SET LOCAL {off} = off"))
+                        .await?;
+                }
+                let rows = transaction.query_all_raw(statement).await?;
+                let lines: Vec<String> = rows
+                    .iter()
+                    .map(|row| row.try_get("", "QUERY PLAN").unwrap())
+                    .collect();
+                Ok((lines.join("\n"), Vec::new()))
+            })
+        })
+        .await
+        .unwrap()
+}
+
+fn assert_seeks(plan: &str, indexes: &[&str]) {
+    for index in indexes {
+        assert!(plan.contains(index), "no use of {index}:\n{plan}");
+    }
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+    for line in plan.lines() {
+        // The page itself, once it is cut, is read as a whole.
+        let is_page = line == "SCAN CONSTANT ROW" || (line == "SCAN r" && plan.contains("CO-ROUTINE r"));
+        assert!(
+            !line.starts_with("SCAN ") || is_page || line.contains("USING"),
+            "{plan}"
+        );
+    }
+}
+
+on_both_engines!(
+    async fn due_retries_are_read_in_the_order_of_their_index(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let sql = reads::due_retries_sql(journal.reader().get_database_backend());
+        let values = vec![Clock.new_uuid().into(), 5_i64.into(), 10_i64.into()];
+        let plan = plan(&journal, &sql, values).await;
+        assert_seeks(&plan, &["ext_delivery_retry_due", "platform_event_id"]);
+        let sorts = plan.matches("TEMP B-TREE").count();
+        assert!(sorts <= 1, "only the page itself may be sorted:\n{plan}");
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn an_attach_looks_only_beyond_the_cursor(scratch: Scratch) {
+        let journal = scratch.open().await;
+        for (select, index) in [
+            (attach::PARKED, "ext_delivery_retry_place"),
+            (attach::DEAD, "dead_letter_event_place"),
+            (attach::DONE, "ext_delivery_done_place"),
+        ] {
+            let sql = attach::seqs_beyond_sql(journal.reader().get_database_backend(), select);
+            let values = vec![Clock.new_uuid().into(), 5_i64.into()];
+            let plan = plan(&journal, &sql, values).await;
+            assert_seeks(&plan, &[index]);
+        }
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_start_walks_the_installations_and_not_the_log(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let sql = reads::workspaces_with_work_sql(journal.reader().get_database_backend());
+        let values = vec![5_i64.into(), 5_i64.into()];
+        let plan = plan(&journal, &sql, values).await;
+        assert_seeks(
+            &plan,
+            &[
+                "ext_installation_open",
+                "ext_delivery_retry_due",
+                "ext_event_subscription_installation",
+            ],
+        );
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn the_removal_of_a_retry_finds_it_by_its_key(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let backend = journal.reader().get_database_backend();
+        let [first, second, third, fourth] = numbered(backend);
+        let sql = format!(
+            "DELETE FROM ext_delivery_retry WHERE (installation_id, kind, event_id, handler) IN \
+             (VALUES ({first},{second},{third},{fourth}) )"
+        );
+        let values = vec![
+            Clock.new_uuid().into(),
+            "LIVE".into(),
+            Clock.new_uuid().into(),
+            "deal_closed".into(),
+        ];
+        let plan = plan(&journal, &sql, values).await;
+        let key = if backend == DbBackend::Sqlite {
+            "PRIMARY KEY"
+        } else {
+            "ext_delivery_retry_pkey"
+        };
+        assert_seeks(&plan, &[key]);
+        journal.stop().await;
+    }
+);

@@ -1,0 +1,234 @@
+//! What the journal is asked to write.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::oneshot;
+
+use super::{
+    admission::Permit,
+    change::{Change, InstallationWork, Reply},
+    effects::EffectCommand,
+    errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
+    notice::Notice,
+};
+use pointsman_domain::{
+    attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
+    event::{NewEvent, PlatformEvent},
+    handler_name::HandlerName,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    installation::InstallationView,
+    lane::{Attachment, DeliveryKey, ParkedRetry},
+    seq::Seq,
+    sync_latch::SyncLatch,
+    timestamp::Timestamp,
+};
+
+/// Events of one publisher: contiguous places, all or nothing. The journal answers the publisher.
+#[derive(Debug)]
+pub struct Append {
+    pub workspace_id: WorkspaceId,
+    pub events: Vec<NewEvent>,
+    pub idempotency: Option<Idempotency>,
+    pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
+    /// The ids follow from what made the events (see [`pointsman_domain::event::derived_id`]): where they are recorded
+    /// already, that is the answer, and nothing is written.
+    pub derived: bool,
+    /// None for a handler, which must be able to publish while publishers hold every permit.
+    pub permit: Option<Permit>,
+    /// Goes with the events to their deliveries.
+    pub latch: Option<Arc<SyncLatch>>,
+}
+
+impl Append {
+    /// The event at its place in the log.
+    pub(crate) fn place(&self, event: &NewEvent, seq: Seq) -> Arc<PlatformEvent> {
+        let mut placed = PlatformEvent::record(self.workspace_id, seq, event.clone());
+        placed.latch.clone_from(&self.latch);
+        Arc::new(placed)
+    }
+
+    /// Tells the publisher that its events are recorded.
+    pub(crate) fn recorded(self) {
+        self.answer(false);
+    }
+
+    /// Tells the publisher that its events had been recorded before.
+    pub(crate) fn recorded_before(self) {
+        self.answer(true);
+    }
+
+    fn answer(self, replayed: bool) {
+        let event_ids = self.events.iter().map(|event| event.id).collect();
+        // A publisher that has gone away meanwhile has its events all the same.
+        let _ = self.reply.send(Ok(Recorded { event_ids, replayed }));
+    }
+}
+
+/// What a lane, or the DeadLetterActor on its behalf, wants durable; one transaction.
+#[derive(Debug)]
+pub struct SettleCommand {
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub generation: i64,
+    pub settled: Seq,
+    pub park: Vec<ParkedRetry>,
+    pub remove: Vec<DeliveryKey>,
+    pub letters: Vec<LetterCommand>,
+    pub attempts: Vec<AttemptRecord>,
+    pub reply: oneshot::Sender<Result<(), SettleError>>,
+}
+
+/// A change of a dead letter that ends a delivery; its retry row goes in the same transaction.
+#[derive(Debug)]
+pub enum LetterCommand {
+    /// A new letter, with its own copy of the event.
+    Write(Box<NewLetter>),
+    /// A replay failed: the letter is `DEAD` again.
+    Return(Box<ReturnedLetter>),
+    /// A replay was delivered.
+    Replayed {
+        id: DeadLetterId,
+        key: DeliveryKey,
+        at: Timestamp,
+    },
+}
+
+impl LetterCommand {
+    /// The delivery that it ends.
+    pub const fn key(&self) -> DeliveryKey {
+        match self {
+            Self::Write(letter) => letter.key,
+            Self::Return(letter) => letter.key,
+            Self::Replayed { key, .. } => *key,
+        }
+    }
+}
+
+/// A delivery that is given up, with its own copy of the event.
+#[derive(Debug)]
+pub struct NewLetter {
+    pub id: DeadLetterId,
+    pub extension_key: Arc<str>,
+    pub event: Arc<PlatformEvent>,
+    pub key: DeliveryKey,
+    pub reason: DeadLetterReason,
+    pub attempts: u32,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    pub failed_at: Timestamp,
+}
+
+/// A letter whose replay failed.
+#[derive(Debug)]
+pub struct ReturnedLetter {
+    pub id: DeadLetterId,
+    /// Made so far, the replays included.
+    pub attempts: u32,
+    pub key: DeliveryKey,
+    pub reason: DeadLetterReason,
+    pub last_status: Option<u16>,
+    pub last_error: Option<String>,
+    pub failed_at: Timestamp,
+}
+
+/// A row of the history.
+#[derive(Debug)]
+pub struct AttemptRecord {
+    pub id: uuid::Uuid,
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub event_id: EventId,
+    pub handler: HandlerName,
+    pub kind: DeliveryKind,
+    pub number: u32,
+    pub outcome: AttemptOutcome,
+    pub http_status: Option<u16>,
+    pub duration_ms: i64,
+    pub error: Option<String>,
+    pub response: Option<String>,
+    pub attempted_at: Timestamp,
+}
+
+/// A lane's licence to settle, and where it stands.
+#[derive(Debug)]
+pub struct Attached {
+    /// Stamps the lane's settlements; the next attach makes it void.
+    pub generation: i64,
+    pub attachment: Attachment,
+}
+
+/// How a job on the writer connection ended, told to [`WriteJob::finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    Committed,
+    /// The job said no; nothing was written.
+    RolledBack,
+    Unavailable,
+}
+
+/// A transaction of its own on the writer connection, between two batches.
+pub trait WriteJob: Send {
+    /// Does the work. `Err` rolls back.
+    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, Result<(), JobError>>;
+
+    /// What to tell the router once it is committed.
+    fn notices(&mut self) -> Vec<Notice>;
+
+    fn finish(self: Box<Self>, end: JobEnd);
+}
+
+#[derive(Debug)]
+pub enum JobError {
+    /// The job's own refusal, or an error of its data.
+    Refused,
+    Database(DbErr),
+}
+
+impl From<DbErr> for JobError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What is done between two batches.
+pub(crate) enum Job {
+    Attach {
+        installation_id: InstallationId,
+        reply: oneshot::Sender<Result<Attached, StorageUnavailable>>,
+    },
+    Installation {
+        workspace: WorkspaceId,
+        work: Box<InstallationWork>,
+        reply: Reply<InstallationView>,
+    },
+    Change {
+        change: Change,
+        reply: Reply<()>,
+    },
+    Write(Box<dyn WriteJob>),
+}
+
+impl Job {
+    /// There is no database to do it on.
+    pub(crate) fn refuse(self) {
+        // Who asked may have gone.
+        match self {
+            Self::Attach { reply, .. } => drop(reply.send(Err(StorageUnavailable))),
+            Self::Installation { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
+            Self::Change { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
+            Self::Write(job) => job.finish(JobEnd::Unavailable),
+        }
+    }
+}
+
+pub(crate) enum Command {
+    Append(Append),
+    Effect(Box<EffectCommand>),
+    Settle(Box<SettleCommand>),
+    Job(Job),
+    /// Stops the writer once all that came before it is committed, the history included.
+    Stop(oneshot::Sender<()>),
+}

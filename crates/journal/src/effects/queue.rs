@@ -1,0 +1,333 @@
+//! Which effects go into the next transaction, so that none that is slow slows others.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{EffectCommand, StagedEffect};
+use pointsman_domain::id::InstallationId;
+
+/// Effects of one transaction.
+const AT_ONCE: usize = 64;
+/// An effect that takes longer is slow.
+pub const SLOW: Duration = Duration::from_millis(25);
+/// A slow effect is followed by so many times as long for others: its installation has a tenth of the writer.
+const OTHERS_SHARE: u32 = 9;
+/// Each slow one in a row leaves them so many times more of it, up to the last share.
+const HARDER: u32 = 4;
+/// One part in two hundred: what waits for slow effects lies beyond the 99th percentile.
+const LAST_SHARE: u32 = 199;
+/// How long the effects of an installation with a slow one have transactions to themselves.
+const ALONE_FOR: Duration = Duration::from_secs(60);
+
+/// Whether slow effects have a connection of their own, beside which the writer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// The engine lets one connection write at a time.
+    Never,
+    Free,
+    Busy,
+}
+
+/// What waits. Bounded by the attempts that are in flight, each of which waits for its one effect.
+#[derive(Default)]
+pub(crate) struct EffectQueue {
+    waiting: VecDeque<EffectCommand>,
+    /// Installations that had a slow effect of late, or one that may be refused at the commit.
+    slow: HashMap<InstallationId, Slow>,
+    /// When others last had something to write.
+    others_wrote: Option<Instant>,
+}
+
+/// How the latest effect of an installation went.
+#[derive(Clone, Copy)]
+struct Slow {
+    ended: Instant,
+    took: Duration,
+    /// How many times as long as it took others come first.
+    others: u32,
+    alone_until: Instant,
+}
+
+impl Slow {
+    /// Its time has come, or else others have had nothing to write for as long as it may take.
+    fn not_before(&self, others_wrote: Option<Instant>) -> Instant {
+        let turn = self.ended + self.took.saturating_mul(self.others);
+        let quiet = others_wrote.map_or(self.ended, |at| at.max(self.ended)) + self.took;
+        turn.min(quiet)
+    }
+}
+
+impl EffectQueue {
+    pub(crate) fn push(&mut self, command: EffectCommand) {
+        self.waiting.push_back(command);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Puts effects back that were not run, before what came later.
+    pub(crate) fn put_back(&mut self, effects: impl DoubleEndedIterator<Item = EffectCommand>) {
+        for command in effects.rev() {
+            self.waiting.push_front(command);
+        }
+    }
+
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = EffectCommand> {
+        std::mem::take(&mut self.waiting).into_iter()
+    }
+
+    /// Those of installations with slow ones, which nobody can wait for while the journal stops.
+    pub(crate) fn take_slow(&mut self) -> Vec<EffectCommand> {
+        let waiting = self.take_all().collect::<Vec<_>>();
+        let (slow, others): (_, Vec<_>) = waiting
+            .into_iter()
+            .partition(|command| self.slow_of(command).is_some());
+        self.waiting = others.into();
+        slow
+    }
+
+    /// Others had something to write.
+    pub(crate) fn others_wrote(&mut self, now: Instant) {
+        self.others_wrote = Some(now);
+    }
+
+    /// When the first of those that wait may be run.
+    pub(crate) fn next_at(&self, now: Instant, beside: Beside) -> Option<Instant> {
+        self.waiting
+            .iter()
+            .filter_map(|command| match (self.slow_of(command), beside) {
+                (None, _) | (Some(_), Beside::Free) => Some(now),
+                (Some(slow), Beside::Never) => Some(slow.not_before(self.others_wrote).max(now)),
+                // The end of the other is waited for.
+                (Some(_), Beside::Busy) => None,
+            })
+            .min()
+    }
+
+    /// The effects of the next transaction, in the order of their arrival. What nobody waits for any more is
+    /// dropped: its lane attempts it again.
+    pub(crate) fn next(&mut self, now: Instant, beside: Beside) -> Vec<StagedEffect> {
+        self.slow
+            .retain(|_, slow| slow.alone_until.max(slow.not_before(None)) > now);
+        self.waiting.retain(|command| !command.reply.is_closed());
+        let mut taken: Vec<StagedEffect> = Vec::new();
+        let mut left = VecDeque::new();
+        let mut alone = false;
+        for command in std::mem::take(&mut self.waiting) {
+            let slow = self.slow_of(&command).copied();
+            let may_run = slow.is_none_or(|slow| {
+                beside == Beside::Never && taken.is_empty() && slow.not_before(self.others_wrote) <= now
+            });
+            if alone || !may_run || taken.len() >= AT_ONCE {
+                left.push_back(command);
+            } else {
+                alone = slow.is_some();
+                taken.push(StagedEffect::new(command, alone));
+            }
+        }
+        self.waiting = left;
+        taken
+    }
+
+    /// The effect to be run beside the writer next.
+    pub(crate) fn next_beside(&mut self) -> Option<StagedEffect> {
+        self.waiting.retain(|command| !command.reply.is_closed());
+        let index = self
+            .waiting
+            .iter()
+            .position(|command| self.slow_of(command).is_some())?;
+        let command = self.waiting.remove(index)?;
+        Some(StagedEffect::new(command, true))
+    }
+
+    /// How long an effect has taken.
+    pub(crate) fn took(&mut self, effect: &StagedEffect, now: Instant) {
+        let Some(settles) = &effect.command.settles else {
+            return;
+        };
+        let before = self.slow.get_mut(&settles.installation_id);
+        if effect.took > SLOW {
+            let others = before.map_or(0, |slow| slow.others.saturating_mul(HARDER));
+            let slow = Slow {
+                ended: now,
+                took: effect.took,
+                others: others.clamp(OTHERS_SHARE, LAST_SHARE),
+                alone_until: now + ALONE_FOR,
+            };
+            self.slow.insert(settles.installation_id, slow);
+        } else if let Some(slow) = before {
+            // The next slow one is the first in a row.
+            slow.others = 0;
+        }
+    }
+
+    /// It may be what makes the database refuse a commit: it goes alone for a while.
+    pub(crate) fn suspect(&mut self, effect: &StagedEffect, now: Instant) {
+        if let Some(settles) = &effect.command.settles {
+            let suspect = Slow {
+                ended: now,
+                took: Duration::ZERO,
+                others: 0,
+                alone_until: now + ALONE_FOR,
+            };
+            self.slow.entry(settles.installation_id).or_insert(suspect);
+        }
+    }
+
+    /// Events alone are quickly written, whoever publishes them.
+    fn slow_of(&self, command: &EffectCommand) -> Option<&Slow> {
+        command.work.as_ref()?;
+        let settles = command.settles.as_ref()?;
+        self.slow.get(&settles.installation_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{EffectEnd, EffectOf, EffectWork};
+    use pointsman_clock::Clock;
+    use pointsman_domain::{
+        attempt::DeliveryKind,
+        handler_name::HandlerName,
+        id::{EventId, WorkspaceId},
+        lane::DeliveryKey,
+        seq::Seq,
+    };
+
+    const NEVER: Beside = Beside::Never;
+
+    fn effect(installation: u128) -> (EffectCommand, oneshot::Receiver<EffectEnd>) {
+        let (reply, answer) = oneshot::channel();
+        let command = EffectCommand {
+            workspace_id: WorkspaceId::new(Uuid::nil()),
+            settles: Some(EffectOf {
+                installation_id: InstallationId::new(Uuid::from_u128(installation)),
+                generation: 1,
+                key: DeliveryKey {
+                    kind: DeliveryKind::Live,
+                    event_id: EventId::new(Uuid::nil()),
+                    handler: HandlerName::WHOLE,
+                },
+                seq: Seq::new(1),
+                dead_letter_id: None,
+            }),
+            work: Some(EffectWork::new(|_| Box::pin(async { Ok(()) }))),
+            events: Vec::new(),
+            reply,
+        };
+        (command, answer)
+    }
+
+    fn of(staged: &[StagedEffect]) -> Vec<u128> {
+        let of = |effect: &StagedEffect| effect.command.settles.as_ref().unwrap().installation_id;
+        staged.iter().map(|effect| of(effect).uuid().as_u128()).collect()
+    }
+
+    #[test]
+    fn they_go_in_order_and_not_too_many_at_once() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        let mut answers = Vec::new();
+        for installation in 0..70 {
+            let (command, answer) = effect(installation);
+            queue.push(command);
+            answers.push(answer);
+        }
+        assert_eq!(of(&queue.next(now, NEVER)), (0..64).collect::<Vec<_>>());
+        assert_eq!(of(&queue.next(now, NEVER)), (64..70).collect::<Vec<_>>());
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_that_nobody_waits_for_is_dropped() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        let (command, answer) = effect(1);
+        queue.push(command);
+        drop(answer);
+        assert!(queue.next(now, NEVER).is_empty() && queue.is_empty());
+    }
+
+    /// The installation's effect has taken so long.
+    fn took(queue: &mut EffectQueue, installation: u128, millis: u64, now: Instant) {
+        let (command, _nobody) = effect(installation);
+        let mut staged = StagedEffect::new(command, false);
+        staged.took = Duration::from_millis(millis);
+        queue.took(&staged, now);
+    }
+
+    #[test]
+    fn a_slow_one_makes_its_installation_wait_and_go_alone() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        let later = now + Duration::from_millis(900);
+        queue.others_wrote(later);
+        took(&mut queue, 1, 100, now);
+        let (first, _a) = effect(1);
+        let (second, _b) = effect(2);
+        queue.push(first);
+        queue.push(second);
+        assert_eq!(of(&queue.next(now, NEVER)), [2]);
+        assert_eq!(queue.next_at(now, NEVER), Some(later));
+        let (third, _c) = effect(3);
+        queue.push(third);
+        let alone = queue.next(later, NEVER);
+        assert!(of(&alone) == [1] && alone[0].is_slow);
+        assert_eq!(of(&queue.next(later, NEVER)), [3]);
+    }
+
+    #[test]
+    fn slow_ones_in_a_row_get_less_and_less() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        // Others write all the time.
+        queue.others_wrote(now + Duration::from_secs(3600));
+        let (waiting, _answer) = effect(1);
+        queue.push(waiting);
+        let mut pause = |millis| {
+            took(&mut queue, 1, millis, now);
+            queue.next_at(now, NEVER).unwrap().saturating_duration_since(now)
+        };
+        let pauses = [100, 100, 100, 100, 100].map(&mut pause);
+        assert_eq!(
+            pauses.map(|pause| pause.as_millis()),
+            [900, 3_600, 14_400, 19_900, 19_900]
+        );
+        assert_eq!(pause(1), Duration::ZERO, "one that was quick");
+        assert_eq!(pause(100), Duration::from_millis(900), "is the end of the row");
+    }
+
+    #[test]
+    fn a_slow_one_goes_on_where_others_have_nothing_to_write() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        let after = |millis| now + Duration::from_millis(millis);
+        took(&mut queue, 1, 100, now);
+        let (waiting, _answer) = effect(1);
+        queue.push(waiting);
+        assert_eq!(queue.next_at(now, NEVER), Some(after(100)));
+        queue.others_wrote(after(50));
+        assert_eq!(queue.next_at(after(50), NEVER), Some(after(150)));
+    }
+
+    #[test]
+    fn slow_ones_go_beside_the_others_where_they_can() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        took(&mut queue, 1, 100, now);
+        let mut answers = Vec::new();
+        for installation in [1, 2, 1] {
+            let (command, answer) = effect(installation);
+            queue.push(command);
+            answers.push(answer);
+        }
+        assert_eq!(of(&queue.next(now, Beside::Free)), [2]);
+        assert_eq!(queue.next_at(now, Beside::Free), Some(now));
+        assert_eq!(queue.next_at(now, Beside::Busy), None);
+        let beside = queue.next_beside().unwrap();
+        assert!(of(std::slice::from_ref(&beside)) == [1] && beside.is_slow);
+        assert_eq!(queue.take_slow().len(), 1);
+        assert!(queue.is_empty());
+    }
+}

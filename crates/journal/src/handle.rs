@@ -1,0 +1,338 @@
+//! The handle of the journal.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::PlatformEvent,
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    installation::{InstallationChange, InstallationView, NewInstallation},
+    lane::RetryRow,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    change::{Change, InstallationWork},
+    command::{Append, Attached, Command, Job, SettleCommand},
+    corrupt::CorruptRows,
+    effects::{EffectCommand, EffectEnd},
+    errors::{ChangeError, StorageUnavailable},
+    health::{Health, StorageTrouble},
+    job::ChangeJob,
+    notice::{Notice, NoticeSink},
+    storage::{Connection, LogReader, Storage},
+    writer::Writer,
+};
+
+/// A handle of the journal; cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    commands: mpsc::UnboundedSender<Command>,
+    log: Arc<dyn LogReader>,
+    health: Arc<Health>,
+    corrupt: Arc<CorruptRows>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a journal is made of.
+pub struct JournalParts {
+    pub storage: Box<dyn Storage>,
+    /// It holds the claim.
+    pub connection: Arc<dyn Connection>,
+    /// The highest generation that any lane has settled under.
+    pub last_generation: i64,
+    pub log: Arc<dyn LogReader>,
+    pub notices: NoticeSink,
+    pub health: Arc<Health>,
+    pub corrupt: Arc<CorruptRows>,
+    pub clock: Clock,
+}
+
+impl fmt::Debug for JournalParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalParts")
+            .field("last_generation", &self.last_generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// A journal over this storage, and its writer, which is to be run: it ends when the journal is stopped.
+    pub fn over(parts: JournalParts) -> (Self, Writer) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let writer = Writer::new(
+            parts.storage,
+            parts.connection,
+            parts.last_generation,
+            receiver,
+            parts.notices,
+            Arc::clone(&parts.health),
+            parts.clock,
+        );
+        let journal = Self {
+            commands,
+            log: parts.log,
+            health: parts.health,
+            corrupt: parts.corrupt,
+            clock: parts.clock,
+        };
+        (journal, writer)
+    }
+
+    /// Records events and answers their publisher; at once, where the disk has too little room for them. A
+    /// journal that has stopped drops the reply.
+    pub fn append(&self, append: Append) {
+        if self.health.is_short_of_space() {
+            // The publisher may have gone.
+            let _ = append.reply.send(Err(StorageUnavailable.into()));
+            return;
+        }
+        self.send(Command::Append(append));
+    }
+
+    /// Writes what a lane has settled and answers through the command's reply.
+    pub fn settle(&self, command: SettleCommand) {
+        self.send(Command::Settle(Box::new(command)));
+    }
+
+    /// Runs an effect and answers through its reply. A journal that has stopped drops the reply.
+    pub fn run_effect(&self, effect: EffectCommand) {
+        if self.health.is_short_of_space() && !effect.events.is_empty() {
+            // Who asked may have gone.
+            let _ = effect.reply.send(EffectEnd::Unavailable);
+            return;
+        }
+        self.send(Command::Effect(Box::new(effect)));
+    }
+
+    /// A licence for a new lane, after everything queued before is committed.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Attach {
+            installation_id,
+            reply,
+        }));
+        answer.await.unwrap_or(Err(StorageUnavailable))
+    }
+
+    /// Runs `work` in a transaction of its own on the writer connection, between two batches, and sends the
+    /// notices it returns once it is committed. An error of `work` rolls back.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
+    pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(T, Vec<Notice>), ChangeError>>
+            + Send
+            + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Write(Box::new(ChangeJob::new(work, reply)))));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// # Errors
+    /// [`ChangeError::Conflict`] where the key is installed already.
+    pub async fn install(
+        &self,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+    ) -> Result<InstallationView, ChangeError> {
+        self.installation_work(workspace, InstallationWork::Install(new))
+            .await
+    }
+
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation or subscription,
+    /// [`ChangeError::Conflict`] where the pattern is subscribed to already.
+    pub async fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        change: InstallationChange,
+    ) -> Result<InstallationView, ChangeError> {
+        self.installation_work(workspace, InstallationWork::Change(installation, change))
+            .await
+    }
+
+    async fn installation_work(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> Result<InstallationView, ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Installation {
+            workspace,
+            work: Box::new(work),
+            reply,
+        }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// Sets the letter `REPLAYING` and makes its retry due now, for the installation that failed it or for `to`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the installation
+    /// takes no deliveries.
+    pub async fn start_replay(
+        &self,
+        workspace: WorkspaceId,
+        letter: DeadLetterId,
+        to: Option<InstallationId>,
+    ) -> Result<(), ChangeError> {
+        self.change(Change::StartReplay {
+            workspace,
+            letter,
+            to,
+            now: self.clock.now(),
+        })
+        .await
+    }
+
+    /// Sets the letter `DISCARDED`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
+    pub async fn discard(&self, workspace: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
+        self.change(Change::Discard { workspace, letter }).await
+    }
+
+    /// Marks an uninstalled installation as done with: no start looks at it again.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
+        self.change(Change::Close { installation }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Job(Job::Change { change, reply }));
+        answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
+    }
+
+    /// Whether events are taken.
+    ///
+    /// # Errors
+    /// Why not, for an operator.
+    pub fn storage_state(&self) -> Result<(), StorageTrouble> {
+        self.health.state()
+    }
+
+    /// Returns once the writer has ended: it was told to stop, or it has panicked.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
+    /// Rows of the database that were found corrupt since the start, and set aside. The log names each.
+    pub fn corrupt_rows(&self) -> u64 {
+        self.corrupt.found()
+    }
+
+    /// The workspace's head and the installations that may have something to do. The head is read first:
+    /// a view may be newer than the head, never older.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn load(&self, workspace: WorkspaceId) -> Result<(Seq, Vec<InstallationView>), ChangeError> {
+        let head = self.log.head(workspace).await?;
+        let mut views = self.log.views(workspace).await?;
+        for view in &mut views {
+            // A cursor cannot stand beyond its log; one that does hides what is to come.
+            view.settled = view.settled.min(head);
+        }
+        Ok((head, views))
+    }
+
+    /// Up to `limit` events in `(after, through]`, in order.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> Result<Vec<Arc<PlatformEvent>>, DbErr> {
+        self.log.page(workspace, after, through, limit).await
+    }
+
+    /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn due_retries(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<RetryRow>, Option<Timestamp>), DbErr> {
+        self.log.due_retries(workspace, installation, due_by, limit).await
+    }
+
+    /// Workspaces in which something is to be done by `due_by`. What waits for an installation that is paused
+    /// or disabled is nothing to be done until it may expire.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
+        self.log.workspaces_with_work(due_by).await
+    }
+
+    /// The time of the earliest retry after `after`, in any workspace.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn earliest_retry_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
+        self.log.earliest_retry_after(after).await
+    }
+
+    /// The event, the one that caused it, and so on up to the first of the chain, at most `limit` of them. It ends
+    /// early where one is gone from the log.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn causes_of(
+        &self,
+        workspace: WorkspaceId,
+        event: EventId,
+        limit: u32,
+    ) -> Result<Vec<(EventId, EventKey)>, DbErr> {
+        self.log.causes_of(workspace, event, limit).await
+    }
+
+    /// Commits all that was sent before, the history of attempts too, and closes the database.
+    pub async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Stop(reply));
+        // The writer may have gone already.
+        let _ = answer.await;
+        if let Err(error) = self.log.close().await {
+            log::warn!(error:%; "closing the connections of readers failed");
+        }
+    }
+
+    /// A writer that has stopped drops the command and with it its reply, which tells the sender.
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}

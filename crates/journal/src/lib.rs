@@ -1,0 +1,38 @@
+//! The durable log: one writer that commits events, settlements and the changes of admins in groups, and
+//! readers beside it.
+//!
+//! What it guarantees:
+//! - A publisher is answered after its events are durable; places are gapless and in commit order.
+//! - Settlements of a lane are durable in the order sent, and refused once a successor has attached.
+//! - A lost connection is replaced; the batch whose outcome is unknown is resolved by the ids of its events
+//!   before anything else is written.
+//! - Notices reach the router in commit order.
+
+mod admission;
+mod attempts;
+mod batch;
+pub mod change;
+pub mod command;
+mod corrupt;
+pub mod effects;
+pub mod errors;
+mod gather;
+mod handle;
+mod health;
+mod idempotency;
+mod job;
+mod notice;
+pub mod storage;
+mod writer;
+
+pub use self::{
+    admission::{Admission, Permit, WorkspaceAdmission},
+    command::{Append, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
+    corrupt::CorruptRows,
+    effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
+    errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
+    handle::{Journal, JournalParts},
+    health::{Health, StorageTrouble},
+    notice::{Notice, NoticeSink},
+    writer::Writer,
+};

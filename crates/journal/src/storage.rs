@@ -1,0 +1,210 @@
+//! The ports of the journal: the writer and the engine's reads reach the storage through these traits. They are
+//! implemented over SQL, and in memory for simulations.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
+
+pub use super::{
+    batch::{Batch, Cursor, StagedAppend},
+    command::{JobEnd, JobError, WriteJob},
+    idempotency::{KeyName, StoredKey},
+};
+use super::{
+    change::{Change, InstallationWork},
+    command::AttemptRecord,
+    effects::{EffectEnd, EffectOf, EffectWork, StagedEffect},
+    errors::ChangeError,
+    notice::Notice,
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    event::PlatformEvent,
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
+    lane::{Attachment, RetryRow},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+/// Why there is no connection, for the log.
+pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Outcome<T, E> {
+    Committed(T),
+    /// It was rolled back for a reason that lies in the work itself.
+    RolledBack(E),
+    /// The connection is gone, and nothing of the work was begun: it may be done on another.
+    NotBegun,
+    /// The connection is gone and with it the knowledge.
+    Unknown,
+}
+
+/// How far the housekeeping came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HouseKept {
+    Done,
+    /// There is more to delete.
+    Partly,
+}
+
+/// Where the log is kept, for the writer.
+pub trait Storage: Send {
+    /// A new writer connection that holds the claim, once no transaction of an earlier one can still be under
+    /// way: what it finds is what there is.
+    fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, ConnectError>>;
+
+    /// Gives back the claim, and the connection where there is one.
+    fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()>;
+}
+
+/// The writer connection. There is one at a time and it does one thing at a time; the writer bounds every call
+/// by a time-out and throws the connection away after one that ended by it.
+pub trait Connection: Send + Sync {
+    /// The highest place in the workspace's log.
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
+
+    /// Writes events with their idempotency keys, and settlements, in one transaction.
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Those of the idempotency keys that are stored and have not expired at `now`.
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>>;
+
+    /// Remembers that the engine's clock showed `now`, and proves by it that the storage takes writes.
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>>;
+
+    /// Remembers that the engine's clock showed `now`, and deletes some of what has expired by then.
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
+
+    /// Runs effects in one transaction, until there was enough work. Their events get places after `heads`, which
+    /// move with them. Rolled back is the transaction where one of them took the others along; their ends say so.
+    fn run_effects<'a>(
+        &'a self,
+        effects: &'a mut [StagedEffect],
+        heads: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Where effects are run that are slow, beside this connection; none where the engine has one that writes.
+    fn aside(&self) -> Option<Arc<dyn SlowEffects>>;
+
+    /// Which of the deliveries are done with an effect.
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>>;
+
+    /// Whether effects of the installation are marked as done.
+    fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>>;
+
+    /// Makes an admin's change of an installation, at this place of the commit order.
+    fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>>;
+
+    /// Makes one of the router's own changes, and says what the router is to be told of it.
+    fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>>;
+
+    /// Runs a caller's transaction, where this is a connection to an SQL database.
+    fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>>;
+
+    /// Where the lane of the installation stands, from one look. Rolled back where its own rows are at fault.
+    fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>>;
+
+    /// The places of those of the events that are in the log.
+    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
+
+    /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again`: they were lost with a
+    /// connection, and may have been recorded.
+    fn write_attempts<'a>(
+        &'a self,
+        rows: &'a [AttemptRecord],
+        is_again: bool,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// What is to be done between two batches to keep the storage in shape.
+    fn tend(&self) -> BoxFuture<'_, ()>;
+
+    /// Gives back the claim and ends the connection.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Does the work of slow effects on a connection of its own, one at a time.
+pub trait SlowEffects: Send + Sync {
+    /// Does the work, in a transaction that stays open. An error is how the effect has ended where it cannot be
+    /// committed; nothing of it is left then.
+    fn prepare(&self, work: EffectWork) -> BoxFuture<'_, Result<Box<dyn PreparedEffect>, EffectEnd>>;
+}
+
+/// Work that is done and may be committed. Rolled back when dropped.
+pub trait PreparedEffect: Send {
+    /// Writes the end of the delivery and the events after `head`, and commits. The caller holds the claim, and
+    /// bounds this by a time-out.
+    fn finish<'a>(
+        self: Box<Self>,
+        effect: &'a mut StagedEffect,
+        head: Seq,
+        clock: Clock,
+    ) -> BoxFuture<'a, FinishedEffect>;
+}
+
+/// What became of prepared work.
+#[derive(Debug)]
+pub enum FinishedEffect {
+    Ended(EffectEnd),
+    /// Nobody knows whether it was committed.
+    InDoubt,
+}
+
+/// Rows of the retry table, the earliest first, and the time of the first not returned.
+pub type DueRetries = (Vec<RetryRow>, Option<Timestamp>);
+
+/// What the engine reads beside the writer.
+pub trait LogReader: Send + Sync {
+    /// The highest place in the workspace's log.
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
+
+    /// Every installation of the workspace that may still have something to do.
+    fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>>;
+
+    /// Up to `limit` events in `(after, through]`, in order.
+    fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>>;
+
+    /// Retries due by `due_by`, the earliest first, and the time of the first not returned.
+    fn due_retries(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DueRetries, DbErr>>;
+
+    /// Workspaces in which something is to be done by `due_by`.
+    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>>;
+
+    /// The time of the earliest retry after `after`, in any workspace.
+    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>>;
+
+    /// The event, the one that caused it, and so on up to the first of the chain, at most `limit` of them.
+    fn causes_of(
+        &self,
+        workspace: WorkspaceId,
+        event: EventId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(EventId, EventKey)>, DbErr>>;
+
+    /// Ends the connections of readers.
+    fn close(&self) -> BoxFuture<'_, Result<(), DbErr>>;
+}

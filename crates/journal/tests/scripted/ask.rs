@@ -1,0 +1,78 @@
+//! Short ways to ask the journal.
+
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    idempotency::Recorded,
+    installation::{DeliveryType, NewInstallation},
+    seq::Seq,
+};
+use pointsman_journal::{Append, AppendError, Journal, SettleCommand, SettleError};
+use pointsman_simulated_clock::Clock;
+use tokio::sync::oneshot;
+
+/// Sends an append of one event, of a handler or of a publisher.
+pub(crate) fn append(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    derived: bool,
+) -> oneshot::Receiver<Result<Recorded, AppendError>> {
+    let (reply, answer) = oneshot::channel();
+    let event = NewEvent {
+        id: EventId::new(Clock.new_uuid()),
+        event_key: EventKey::parse("a.b").unwrap(),
+        schema_version: None,
+        actor: None,
+        payload: "{}".into(),
+        occurred_at: Clock.now(),
+        traceparent: None,
+        cause: None,
+    };
+    journal.append(Append {
+        latch: None,
+        workspace_id,
+        events: vec![event],
+        idempotency: None,
+        reply,
+        derived,
+        permit: None,
+    });
+    answer
+}
+
+pub(crate) async fn settle(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    generation: i64,
+    settled: Seq,
+) -> Result<(), SettleError> {
+    let (reply, answer) = oneshot::channel();
+    journal.settle(SettleCommand {
+        workspace_id,
+        installation_id,
+        generation,
+        settled,
+        park: Vec::new(),
+        remove: Vec::new(),
+        letters: Vec::new(),
+        attempts: Vec::new(),
+        reply,
+    });
+    answer.await.unwrap()
+}
+
+pub(crate) fn new_installation() -> NewInstallation {
+    NewInstallation {
+        id: InstallationId::new(Clock.new_uuid()),
+        key: "crm".to_owned(),
+        name: "CRM".to_owned(),
+        delivery_type: DeliveryType::ExternalService,
+        service_base_url: Some("http://127.0.0.1:1".to_owned()),
+        signing_secret: String::new(),
+        headers: String::new(),
+        enabled: true,
+        subscriptions: Vec::new(),
+    }
+}

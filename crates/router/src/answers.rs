@@ -1,0 +1,58 @@
+//! What the router answers to those who publish, and to those who ask how it is.
+
+use pointsman_domain::{
+    lane::{BreakerCause, BreakerState},
+    timestamp::Timestamp,
+};
+use pointsman_journal::AppendError;
+
+/// Why an event was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("too many publishes are in flight")]
+    Overloaded,
+    #[error("the database cannot be reached")]
+    StorageUnavailable,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the event could not be stored: {0}")]
+    Refused(String),
+    #[error("a publish under this idempotency key is in progress")]
+    KeyInUse,
+    #[error("this idempotency key was used with another body")]
+    KeyReused,
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Storage(_) => Self::StorageUnavailable,
+            AppendError::Refused => Self::Refused(error.to_string()),
+            AppendError::KeyInUse => Self::KeyInUse,
+            AppendError::KeyReused => Self::KeyReused,
+        }
+    }
+}
+
+/// Why the server can neither accept nor deliver now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// In words for an operator.
+    #[error("{0}")]
+    Storage(String),
+}
+
+/// What an installation's actor knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct LaneHealth {
+    pub in_flight: usize,
+    pub last_success_at: Option<Timestamp>,
+    pub last_failure_at: Option<Timestamp>,
+    pub breaker: BreakerState,
+    /// The failure that keeps the breaker open.
+    pub breaker_cause: Option<BreakerCause>,
+    /// Its actor died too often and is not started again until an admin resets the installation.
+    pub failed: bool,
+}

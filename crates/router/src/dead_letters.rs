@@ -1,0 +1,220 @@
+//! The DeadLetterActor: the life of every `dead_letter_event`, from being given up to `REPLAYED` or
+//! `DISCARDED`. It writes through the journal and holds nothing that is not durable.
+
+use std::fmt;
+
+use std::sync::{Arc, Mutex};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    lines::{Line, Lines},
+    lock::locked,
+    mail::dead_letters::{Discard, GiveUp, Letter, Replay},
+    restarts::{Deaths, Fault, SINGLE_ACTOR},
+};
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::DeadLetterReason,
+    event::PlatformEvent,
+    id::{DeadLetterId, InstallationId, WorkspaceId},
+    lane::GivenUp,
+    seq::Seq,
+};
+use pointsman_journal::{
+    ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand, SettleError,
+};
+
+/// What the actor is made of.
+pub(crate) struct DeadLetterParts {
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
+    /// Its own deaths and those of its predecessors.
+    pub(crate) deaths: Arc<Mutex<Deaths>>,
+    pub(crate) lines: Arc<Lines>,
+}
+
+pub struct DeadLetterActor(DeadLetterParts);
+
+impl fmt::Debug for DeadLetterActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetterActor").finish_non_exhaustive()
+    }
+}
+
+impl DeadLetterActor {
+    pub(crate) const fn new(parts: DeadLetterParts) -> Self {
+        Self(parts)
+    }
+}
+
+impl Actor for DeadLetterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let pause = locked(&self.0.deaths).pause(self.0.clock.now());
+        if !pause.is_zero() {
+            log::error!("the dead letter actor has died and is replaced");
+            // Messages wait meanwhile; a lane has no more of them than deliveries in its window.
+            ctx.wait(actix::clock::sleep(pause).into_actor(self));
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Runs while a panic unwinds, too: nothing here can panic.
+        if std::thread::panicking() {
+            locked(&self.0.deaths).died(Fault::Own, &SINGLE_ACTOR, self.0.clock.now());
+        }
+    }
+}
+
+impl Handler<GiveUp> for DeadLetterActor {
+    type Result = ();
+
+    fn handle(&mut self, give_up: GiveUp, _: &mut Self::Context) {
+        let now = self.0.clock.now();
+        let GiveUp {
+            workspace_id,
+            installation_id,
+            ..
+        } = give_up;
+        let (settled, letter, reply) = match give_up.letter {
+            Letter::Replayed { key, dead_letter_id } => {
+                let letter = LetterCommand::Replayed {
+                    id: dead_letter_id,
+                    key,
+                    at: now,
+                };
+                // A settlement at zero moves no cursor.
+                (Seq::ZERO, letter, give_up.reply)
+            }
+            Letter::GivenUp(given_up) => {
+                let id = given_up
+                    .dead_letter_id
+                    .unwrap_or_else(|| DeadLetterId::new(self.0.clock.new_uuid()));
+                let told = Told {
+                    workspace_id,
+                    installation_id,
+                    extension_key: Arc::clone(&give_up.extension_key),
+                    letter: id,
+                    event: Arc::clone(&given_up.event),
+                    reason: given_up.reason,
+                    attempts: given_up.attempts,
+                };
+                let reply = told.once_durable(give_up.reply, Arc::clone(&self.0.lines));
+                let settled = given_up.settled;
+                (settled, self.letter(id, given_up, give_up.extension_key), reply)
+            }
+        };
+        // Where the journal dies before, the lane sees its reply dropped.
+        self.0.journal.settle(SettleCommand {
+            workspace_id,
+            installation_id,
+            generation: give_up.generation,
+            settled,
+            park: Vec::new(),
+            remove: Vec::new(),
+            letters: vec![letter],
+            attempts: give_up.attempts,
+            reply,
+        });
+    }
+}
+
+/// What the log says of a letter.
+struct Told {
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    extension_key: Arc<str>,
+    letter: DeadLetterId,
+    event: Arc<PlatformEvent>,
+    reason: DeadLetterReason,
+    attempts: u32,
+}
+
+impl Told {
+    /// Where the journal is to answer: what it says goes on to the lane, and if the letter is durable into the log. A
+    /// task of its own, so that the lane is answered though the actor may have died.
+    fn once_durable(
+        self,
+        lane: oneshot::Sender<Result<(), SettleError>>,
+        lines: Arc<Lines>,
+    ) -> oneshot::Sender<Result<(), SettleError>> {
+        let (reply, answer) = oneshot::channel::<Result<(), SettleError>>();
+        actix::spawn(async move {
+            // A journal that has stopped drops it, and so is the lane's dropped.
+            let Ok(written) = answer.await else { return };
+            if written.is_ok() {
+                self.tell(&lines);
+            }
+            // The lane may have gone.
+            let _ = lane.send(written);
+        });
+        reply
+    }
+
+    fn tell(&self, lines: &Arc<Lines>) {
+        let (workspace, installation) = (self.workspace_id, self.installation_id);
+        let Some(left_out) = lines.may_say(Line::DeadLetter, workspace, installation) else {
+            return;
+        };
+        log::warn!(
+            workspace:%, installation:%, extension = &*self.extension_key, event:% = self.event.id,
+            event_key = self.event.event_key.as_str(), letter:% = self.letter, reason = self.reason.as_str(),
+            attempts = self.attempts, left_out;
+            "a delivery has become a dead letter"
+        );
+    }
+}
+
+impl DeadLetterActor {
+    fn letter(&self, id: DeadLetterId, given_up: GivenUp, extension_key: Arc<str>) -> LetterCommand {
+        let failed_at = self.0.clock.now();
+        if given_up.dead_letter_id.is_some() {
+            return LetterCommand::Return(Box::new(ReturnedLetter {
+                id,
+                attempts: given_up.attempts,
+                key: given_up.key,
+                reason: given_up.reason,
+                last_status: given_up.last_status,
+                last_error: given_up.last_error,
+                failed_at,
+            }));
+        }
+        LetterCommand::Write(Box::new(NewLetter {
+            id,
+            extension_key,
+            event: given_up.event,
+            key: given_up.key,
+            reason: given_up.reason,
+            attempts: given_up.attempts,
+            last_status: given_up.last_status,
+            last_error: given_up.last_error,
+            failed_at,
+        }))
+    }
+}
+
+impl Handler<Replay> for DeadLetterActor {
+    type Result = ResponseFuture<Result<(), ChangeError>>;
+
+    /// Detached: the transaction decides between two replays of one letter, not the order of messages.
+    fn handle(&mut self, replay: Replay, _: &mut Self::Context) -> Self::Result {
+        let journal = self.0.journal.clone();
+        Box::pin(async move {
+            journal
+                .start_replay(replay.workspace_id, replay.letter, replay.to)
+                .await
+        })
+    }
+}
+
+impl Handler<Discard> for DeadLetterActor {
+    type Result = ResponseFuture<Result<(), ChangeError>>;
+
+    fn handle(&mut self, discard: Discard, _: &mut Self::Context) -> Self::Result {
+        let journal = self.0.journal.clone();
+        Box::pin(async move { journal.discard(discard.workspace_id, discard.letter).await })
+    }
+}

@@ -1,0 +1,346 @@
+//! The actor of one installation: runs its lane, and attempts what the lane says by the [`Means`] of its
+//! delivery type.
+//!
+//! It holds nothing that is not durable elsewhere: when it dies, a successor attaches to the journal and
+//! starts from what is settled.
+
+mod attempts;
+mod handlers;
+mod idling;
+pub(crate) mod means;
+mod messages;
+mod running_attempt;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use self::{
+    means::Means,
+    messages::{Attached, LetterSettled, RetriesRead, Settled},
+    running_attempt::RunningAttempt,
+};
+use crate::{
+    answers::LaneHealth,
+    idleness::Idleness,
+    lines::Line,
+    mail::{
+        dead_letters::{GiveUp, Letter},
+        origin::Origin,
+        workspace::{ChildEnd, ReadAfter},
+    },
+    shared::Shared,
+};
+use pointsman_domain::{
+    id::{InstallationId, WorkspaceId},
+    installation::InstallationView,
+    lane::{BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement},
+    timestamp::Timestamp,
+};
+use pointsman_journal::{AttemptRecord, SettleCommand, SettleError};
+
+/// Between attempts to attach or to read while there is no database.
+const STORAGE_PAUSE: Duration = Duration::from_millis(500);
+/// What a lane starts with in flight, before it has seen an attempt succeed.
+const INITIAL_CONCURRENCY: usize = 8;
+const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
+/// What is delivered is settled in groups, so that the disk is not waited for once more for each event of a slow
+/// stream. Far below the times that retries are measured in.
+const SETTLE_AFTER: Duration = Duration::from_millis(50);
+const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
+/// A lane that asks to be woken at once must not spin.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// A lane is woken at least this often while it waits for a time: the timers of the runtime stand still
+/// while the machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Generic over how it attempts; all else is the same for every delivery type.
+pub struct DeliveryActor<M: Means> {
+    shared: Arc<Shared>,
+    origin: Origin,
+    view: Arc<InstallationView>,
+    means: M,
+    /// None until attached.
+    lane: Option<Lane>,
+    /// A read of the retry table is on its way.
+    reading_retries: bool,
+    idleness: Idleness,
+    /// Messages of the parent.
+    heard: u64,
+    generation: i64,
+    /// Attempts that run; dropped with this actor, so that a successor does not race with them.
+    running: BTreeMap<DeliveryKey, RunningAttempt>,
+    /// History that goes with the next settlement.
+    history: Vec<AttemptRecord>,
+    wake: Option<SpawnHandle>,
+    drained: Option<oneshot::Sender<()>>,
+    health: LaneHealth,
+    end: ChildEnd,
+    /// Reused by every step of the lane.
+    commands: Vec<Command>,
+}
+
+impl<M: Means> fmt::Debug for DeliveryActor<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryActor").finish_non_exhaustive()
+    }
+}
+
+impl<M: Means> DeliveryActor<M> {
+    pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
+        Self {
+            means: M::new(&shared, &view),
+            idleness: Idleness::new(shared.clock.now()),
+            heard: 0,
+            shared,
+            origin,
+            view,
+            lane: None,
+            reading_retries: false,
+            generation: 0,
+            running: BTreeMap::new(),
+            history: Vec::new(),
+            wake: None,
+            drained: None,
+            health: LaneHealth::default(),
+            // Whatever ends this actor without saying why is a failure.
+            end: ChildEnd::Failed,
+            commands: Vec::new(),
+        }
+    }
+
+    fn installation_id(&self) -> InstallationId {
+        self.view.id()
+    }
+
+    fn workspace_id(&self) -> WorkspaceId {
+        self.view.workspace_id()
+    }
+
+    /// Asks the journal for the licence to settle, until there is a database.
+    fn attach(&self, ctx: &mut Context<Self>) {
+        let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
+        actix::spawn(async move {
+            let attached = journal.attach(id).await;
+            own.do_send(Attached(attached));
+        });
+    }
+
+    fn mode(&self) -> LaneMode {
+        let installation = &self.view.installation;
+        if self.drained.is_some() {
+            LaneMode::Draining
+        } else if let Some(head) = installation.uninstalled_seq {
+            LaneMode::Closing { head }
+        } else if self.view.is_held() {
+            LaneMode::Held {
+                since: installation.held_since.unwrap_or_else(|| self.shared.clock.now()),
+            }
+        } else {
+            LaneMode::Running
+        }
+    }
+
+    fn lane_config(&self) -> LaneConfig {
+        let settings = &self.shared.settings;
+        let own = self.view.installation.concurrency.map(|own| own as usize);
+        let concurrency = own.unwrap_or(settings.concurrency).clamp(1, settings.window);
+        LaneConfig {
+            window: settings.window,
+            concurrency,
+            initial_concurrency: INITIAL_CONCURRENCY.min(concurrency),
+            schedule: settings.schedule.clone(),
+            attempt_timeout: M::attempt_timeout(settings),
+            settle_after: SETTLE_AFTER,
+            straggler_after: STRAGGLER_AFTER,
+            lazy_cursor_every: LAZY_CURSOR_EVERY,
+            breaker_failures: M::breaker_failures(settings),
+            max_hold: settings.max_hold,
+            ordered: self.view.installation.ordered,
+            rate_limit: self.view.installation.rate_limit,
+        }
+    }
+
+    /// One step of the lane, and what it commands.
+    fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let Some(lane) = &mut self.lane else { return };
+        let clock = self.shared.clock;
+        let before = lane.breaker();
+        lane.handle(input, clock.now(), clock.random(), &mut self.commands);
+        let after = lane.breaker();
+        self.tell_of_breaker(before, after);
+        self.obey(ctx);
+        if let Some(lane) = &mut self.lane {
+            lane.obeyed();
+        }
+    }
+
+    /// A successor begins with a breaker that is closed: what comes due then is attempted at once.
+    fn tell_of_end(&self) {
+        if let (Some(lane), ChildEnd::Idle(_) | ChildEnd::Closed) = (&self.lane, &self.end) {
+            self.tell_of_breaker(lane.breaker(), BreakerState::Closed);
+        }
+    }
+
+    /// Into the log, where the step has opened or closed it.
+    fn tell_of_breaker(&self, before: BreakerState, after: BreakerState) {
+        let line = match (before, after) {
+            (BreakerState::Closed, BreakerState::Open { .. }) => Line::BreakerOpened,
+            (BreakerState::Open { .. }, BreakerState::Closed) => Line::BreakerClosed,
+            _ => return,
+        };
+        let (workspace, installation) = (self.workspace_id(), self.installation_id());
+        let Some(left_out) = self.shared.lines.may_say(line, workspace, installation) else {
+            return;
+        };
+        let extension = self.view.installation.key.as_str();
+        if line == Line::BreakerOpened {
+            let failures = self.shared.settings.breaker_failures;
+            let cause = self.lane.as_ref().and_then(Lane::breaker_cause);
+            let status = cause.and_then(|cause| cause.status);
+            let error = cause.and_then(|cause| cause.error.as_deref()).map(in_one_line);
+            log::warn!(
+                workspace:%, installation:%, extension, failures, status, error, left_out;
+                "a breaker has opened: the service fails again and again, and is sent one delivery at a time"
+            );
+        } else {
+            log::info!(workspace:%, installation:%, extension, left_out; "a breaker has closed: deliveries go on");
+        }
+    }
+
+    fn obey(&mut self, ctx: &mut Context<Self>) {
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::ReadAfter { seq, limit } => self.origin.parent.tell(ReadAfter {
+                    installation_id: self.installation_id(),
+                    incarnation: self.origin.incarnation,
+                    after: seq,
+                    limit,
+                }),
+                Command::ReadRetries { due_by, limit } => self.read_retries(due_by, limit, ctx),
+                Command::Attempt(delivery) => {
+                    self.start_attempt(delivery, ctx);
+                }
+                Command::Settle(settlement) => self.settle(settlement, ctx),
+                Command::GiveUp(given_up) => self.write_letter(given_up.key, Letter::GivenUp(given_up), ctx),
+                Command::FinishReplay { key, dead_letter_id } => {
+                    self.write_letter(key, Letter::Replayed { key, dead_letter_id }, ctx);
+                }
+                Command::WakeAt(at) => self.wake_at(at, ctx),
+                Command::Drained => self.end_as(ChildEnd::Drained, ctx),
+                Command::Closed => self.close(ctx),
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn settle(&mut self, settlement: Settlement, ctx: &mut Context<Self>) {
+        let (reply, answer) = oneshot::channel();
+        self.shared.journal.settle(SettleCommand {
+            workspace_id: self.workspace_id(),
+            installation_id: self.installation_id(),
+            generation: self.generation,
+            settled: settlement.settled,
+            park: settlement.park,
+            remove: settlement.remove,
+            letters: Vec::new(),
+            attempts: std::mem::take(&mut self.history),
+            reply,
+        });
+        let own = ctx.address();
+        actix::spawn(async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) });
+    }
+
+    /// Dead letters are the DeadLetterActor's; it answers through the journal.
+    fn write_letter(&mut self, key: DeliveryKey, letter: Letter, ctx: &mut Context<Self>) {
+        let (reply, answer) = oneshot::channel();
+        self.shared.dead_letters().tell(GiveUp {
+            workspace_id: self.workspace_id(),
+            installation_id: self.installation_id(),
+            generation: self.generation,
+            extension_key: self.view.installation.key.as_str().into(),
+            letter,
+            attempts: std::mem::take(&mut self.history),
+            reply,
+        });
+        let own = ctx.address();
+        actix::spawn(async move {
+            let result = answer.await.unwrap_or_else(|_| stopped());
+            own.do_send(LetterSettled { key, result });
+        });
+    }
+
+    fn read_retries(&mut self, due_by: Timestamp, limit: usize, ctx: &mut Context<Self>) {
+        self.reading_retries = true;
+        let (journal, workspace, id) = (
+            self.shared.journal.clone(),
+            self.workspace_id(),
+            self.installation_id(),
+        );
+        let own = ctx.address();
+        actix::spawn(async move {
+            loop {
+                match journal.due_retries(workspace, id, due_by, limit).await {
+                    Ok((rows, next)) => return own.do_send(RetriesRead { rows, next }),
+                    Err(error) => log::warn!(installation:% = id, error:%; "retries cannot be read yet"),
+                }
+                if !own.connected() {
+                    return;
+                }
+                actix::clock::sleep(STORAGE_PAUSE).await;
+            }
+        });
+    }
+
+    fn wake_at(&mut self, at: Timestamp, ctx: &mut Context<Self>) {
+        if let Some(earlier) = self.wake.take() {
+            ctx.cancel_future(earlier);
+        }
+        let pause = at
+            .since(self.shared.clock.now())
+            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+        self.wake = Some(ctx.run_later(pause, |actor, ctx| {
+            actor.wake = None;
+            actor.step(Input::Tick, ctx);
+        }));
+    }
+
+    /// Everything is settled and the installation is uninstalled: it is never looked at again.
+    fn close(&self, ctx: &mut Context<Self>) {
+        let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
+        actix::spawn(async move {
+            let closed = journal.mark_closed(id).await;
+            own.do_send(messages::Closed(closed));
+        });
+    }
+
+    fn end_as(&mut self, end: ChildEnd, ctx: &mut Context<Self>) {
+        self.end = end;
+        ctx.stop();
+    }
+
+    /// A settlement was not written. That it was fenced or dropped is the doing of others; that the database
+    /// refuses it is not.
+    fn fail(&mut self, error: SettleError, ctx: &mut Context<Self>) {
+        let end = match error {
+            SettleError::Refused => ChildEnd::Failed,
+            SettleError::Fenced | SettleError::Stopped => ChildEnd::Interrupted,
+        };
+        self.end_as(end, ctx);
+    }
+}
+
+/// The beginning of a text that may be a stranger's, for the log.
+fn in_one_line(text: &str) -> String {
+    const MOST_CHARS: usize = 200;
+    text.chars()
+        .take(MOST_CHARS)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+fn stopped<T>() -> Result<T, SettleError> {
+    Err(SettleError::Stopped)
+}

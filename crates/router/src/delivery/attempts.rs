@@ -1,0 +1,180 @@
+//! Attempts of a lane's deliveries.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use futures_util::FutureExt;
+
+use super::{
+    DeliveryActor,
+    means::{AttemptEnd, Means},
+    messages::{AttemptFinished, ServiceLives},
+    running_attempt::RunningAttempt,
+};
+use crate::mail::delivery::SendTest;
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::{AttemptOutcome, AttemptResult, Verdict},
+    event::PlatformEvent,
+    lane::{Delivery, DeliveryKey, Input},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use pointsman_journal::AttemptRecord;
+use pointsman_panics::discard;
+
+/// Tells the lane how an attempt has ended, and that it has failed where its task ends without an end of it: by a
+/// panic that was caught nowhere else, or with its thread. A lane that does not hear of an end keeps the slot for
+/// ever, and one in order stops.
+struct Reported<M: Means> {
+    own: Addr<DeliveryActor<M>>,
+    /// None once it is told.
+    delivery: Option<Delivery>,
+    clock: Clock,
+    attempted_at: Timestamp,
+    start: Instant,
+}
+
+impl<M: Means> Reported<M> {
+    fn end(mut self, end: AttemptEnd) {
+        self.tell(end);
+    }
+
+    fn tell(&mut self, end: AttemptEnd) {
+        if let Some(delivery) = self.delivery.take() {
+            self.own.do_send(AttemptFinished { delivery, end });
+        }
+    }
+}
+
+impl<M: Means> Drop for Reported<M> {
+    /// Runs while a panic unwinds, too: nothing here can panic. An actor that is gone hears nothing.
+    fn drop(&mut self) {
+        if self.delivery.is_some() {
+            self.tell(AttemptEnd {
+                attempted_at: self.attempted_at,
+                result: AttemptResult {
+                    duration: self.clock.elapsed(self.start),
+                    ..without_end("the attempt ended without a result")
+                },
+            });
+        }
+    }
+}
+
+fn without_end(error: &str) -> AttemptResult {
+    AttemptResult {
+        outcome: AttemptOutcome::Panic,
+        verdict: Verdict::Retry { retry_after: None },
+        http_status: None,
+        duration: Duration::ZERO,
+        error: Some(error.to_owned()),
+        response: None,
+        disable: false,
+        retry_schedule: None,
+    }
+}
+
+/// The end of a test, whatever becomes of it.
+async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
+    let tested = AssertUnwindSafe(test).catch_unwind().await;
+    tested.unwrap_or_else(|thrown| {
+        discard(thrown);
+        without_end("the attempt panicked")
+    })
+}
+
+impl<M: Means> DeliveryActor<M> {
+    /// Runs beside the actor as a task of its own: the actor's own futures are all polled at each of its
+    /// wake-ups, which would cost each attempt the price of all.
+    pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
+        let key = delivery.key;
+        let attempt = self.means.attempt(&delivery, self.generation);
+        let clock = self.shared.clock;
+        let reported = Reported {
+            own: ctx.address(),
+            delivery: Some(delivery),
+            clock,
+            attempted_at: clock.wall(),
+            start: clock.instant(),
+        };
+        let task = actix::spawn(async move { reported.end(attempt.await) });
+        self.running.insert(key, RunningAttempt(task));
+    }
+
+    /// The publisher of the event need not wait for this delivery any longer.
+    pub(super) fn release_publisher(&self, event: &PlatformEvent, key: DeliveryKey) {
+        if let Some(latch) = &event.latch {
+            latch.arrive((self.installation_id(), key.handler));
+        }
+    }
+
+    pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {
+        let AttemptFinished { delivery, end } = finished;
+        let AttemptEnd { attempted_at, result } = end;
+        let result = result.storable();
+        self.running.remove(&delivery.key);
+        self.release_publisher(&delivery.event, delivery.key);
+        match result.outcome {
+            AttemptOutcome::Delivered => self.health.last_success_at = Some(attempted_at),
+            _ => self.health.last_failure_at = Some(attempted_at),
+        }
+        self.history.push(AttemptRecord {
+            id: self.shared.clock.new_uuid(),
+            workspace_id: self.workspace_id(),
+            installation_id: self.installation_id(),
+            event_id: delivery.event.id,
+            handler: delivery.key.handler,
+            kind: delivery.key.kind,
+            number: delivery.attempt,
+            outcome: result.outcome,
+            http_status: result.http_status,
+            duration_ms: i64::try_from(result.duration.as_millis()).unwrap_or(i64::MAX),
+            error: result.error.clone(),
+            response: result.response.clone(),
+            attempted_at,
+        });
+        self.step(
+            Input::AttemptFinished {
+                key: delivery.key,
+                result,
+            },
+            ctx,
+        );
+    }
+}
+
+impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
+    type Result = ResponseFuture<AttemptResult>;
+
+    /// Detached on purpose: a test does not wait for the lane, nor the lane for it. Where its answer shows that
+    /// the service lives, the breaker is closed by the time that the asker hears of it.
+    fn handle(&mut self, test: SendTest, ctx: &mut Self::Context) -> Self::Result {
+        self.idleness.touch();
+        let event = PlatformEvent::record(self.workspace_id(), Seq::ZERO, test.event);
+        let (test, own) = (tested(self.means.test(event)), ctx.address());
+        Box::pin(async move {
+            let result = test.await;
+            if result.shows_life() {
+                // An actor that is gone has no breaker that is open.
+                let _ = own.send(ServiceLives).await;
+            }
+            result
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_test_that_panics_is_answered() {
+        let result = tested(async { std::panic::resume_unwind(Box::new("silently")) }).await;
+        assert_eq!(result.outcome, AttemptOutcome::Panic);
+        assert_eq!(result.error.as_deref(), Some("the attempt panicked"));
+    }
+}

@@ -1,0 +1,252 @@
+//! What a DeliveryActor does about each message.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::{
+    DeliveryActor, STORAGE_PAUSE,
+    means::Means,
+    messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, ServiceLives, Settled},
+};
+use crate::{
+    answers::LaneHealth,
+    mail::{
+        delivery::{Drain, Events, GetHealth, ResetBreaker, RetriesWait, ViewChanged},
+        workspace::{ChildAttached, ChildEnd, ChildStopped},
+    },
+};
+use pointsman_domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode};
+
+impl<M: Means> Actor for DeliveryActor<M> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let mut liveness = self.origin.liveness.clone();
+        // Completes when the parent's end is dropped; then nobody would read for this actor any more.
+        ctx.spawn(
+            async move { while liveness.changed().await.is_ok() {} }
+                .into_actor(self)
+                .map(|(), actor, ctx| actor.end_as(ChildEnd::Drained, ctx)),
+        );
+        self.attach(ctx);
+        self.watch_idleness(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Runs while a panic unwinds, too: nothing here can panic.
+        let panicked = std::thread::panicking();
+        if !panicked {
+            self.tell_of_end();
+        }
+        self.origin.parent.tell(ChildStopped {
+            installation_id: self.view.id(),
+            incarnation: self.origin.incarnation,
+            end: if panicked { ChildEnd::Failed } else { self.end },
+            suspicion: self.lane.as_ref().filter(|_| panicked).map(Lane::suspicion),
+        });
+        drop(self.drained.take());
+    }
+}
+
+impl<M: Means> Handler<Attached> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
+        match attached {
+            Ok(attached) => {
+                self.generation = attached.generation;
+                let now = self.shared.clock.now();
+                let lane = Lane::new(
+                    self.lane_config(),
+                    attached.attachment,
+                    self.mode(),
+                    self.origin.suspicion.clone(),
+                    now,
+                    &mut self.commands,
+                );
+                self.lane = Some(lane);
+                self.origin.parent.tell(ChildAttached {
+                    installation_id: self.installation_id(),
+                    incarnation: self.origin.incarnation,
+                });
+                self.idleness.touch();
+                self.obey(ctx);
+            }
+            Err(_) if self.drained.is_some() => self.end_as(ChildEnd::Drained, ctx),
+            Err(_) => {
+                ctx.run_later(STORAGE_PAUSE, |actor, ctx| actor.attach(ctx));
+            }
+        }
+    }
+}
+
+impl<M: Means> Handler<Events> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
+        self.heard += 1;
+        if !events.due.is_empty() {
+            self.idleness.touch();
+        }
+        let mut due = Vec::with_capacity(events.due.len());
+        for event in events.due {
+            let handlers = self.means.handlers_of(&event);
+            due.extend(handlers.map(|(handler, attempt_timeout)| Due {
+                event: Arc::clone(&event),
+                handler,
+                attempt_timeout,
+            }));
+        }
+        let through = events.through;
+        let awaited: Vec<Due> = due
+            .iter()
+            .filter(|due| due.event.latch.is_some())
+            .cloned()
+            .collect();
+        self.step(Input::Events { through, due }, ctx);
+        // A lane that cannot start them at once is behind: their publishers do not wait for it.
+        for due in awaited {
+            let key = due.live_key();
+            if !self.running.contains_key(&key) {
+                self.release_publisher(&due.event, key);
+            }
+        }
+    }
+}
+
+impl<M: Means> Handler<RetriesRead> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
+        self.reading_retries = false;
+        if !read.rows.is_empty() {
+            self.idleness.touch();
+        }
+        self.step(
+            Input::Retries {
+                rows: read.rows,
+                next_retry_at: read.next,
+            },
+            ctx,
+        );
+    }
+}
+
+impl<M: Means> Handler<RetriesWait> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
+        self.heard += 1;
+        self.idleness.touch();
+        self.step(Input::RetriesAdded { at: wait.at }, ctx);
+    }
+}
+
+impl<M: Means> Handler<Settled> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
+        match result {
+            Ok(()) => self.step(Input::SettlementDurable, ctx),
+            Err(error) => self.fail(error, ctx),
+        }
+    }
+}
+
+impl<M: Means> Handler<LetterSettled> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
+        match letter.result {
+            Ok(()) => self.step(Input::LetterWritten { key: letter.key }, ctx),
+            Err(error) => self.fail(error, ctx),
+        }
+    }
+}
+
+impl<M: Means> Handler<messages::Closed> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
+        // Where it could not be marked, a successor closes it after a pause.
+        let end = closed.0.map_or(ChildEnd::Interrupted, |()| ChildEnd::Closed);
+        self.end_as(end, ctx);
+    }
+}
+
+impl<M: Means> Handler<ViewChanged> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
+        self.heard += 1;
+        self.idleness.touch();
+        self.view = changed.view;
+        self.means.view_changed(&self.view);
+        let LaneConfig {
+            concurrency,
+            ordered,
+            rate_limit,
+            ..
+        } = self.lane_config();
+        let limits = LaneLimits {
+            concurrency,
+            ordered,
+            rate_limit,
+        };
+        self.step(Input::Limits(limits), ctx);
+        self.step(Input::Mode(self.mode()), ctx);
+    }
+}
+
+impl<M: Means> Handler<Drain> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
+        self.heard += 1;
+        self.drained = Some(drain.reply);
+        if self.lane.is_some() {
+            self.step(Input::Mode(LaneMode::Draining), ctx);
+        }
+    }
+}
+
+impl<M: Means> Handler<GetHealth> for DeliveryActor<M> {
+    type Result = MessageResult<GetHealth>;
+
+    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
+        let lane = self.lane.as_ref();
+        MessageResult(LaneHealth {
+            in_flight: self.running.len(),
+            breaker: lane.map(|lane| lane.snapshot().breaker).unwrap_or_default(),
+            breaker_cause: lane.and_then(Lane::breaker_cause).cloned(),
+            ..self.health.clone()
+        })
+    }
+}
+
+impl<M: Means> Handler<AttemptFinished> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
+        self.idleness.touch();
+        self.finish_attempt(finished, ctx);
+    }
+}
+
+impl<M: Means> Handler<ResetBreaker> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
+        self.idleness.touch();
+        self.step(Input::ResetBreaker, ctx);
+    }
+}
+
+impl<M: Means> Handler<ServiceLives> for DeliveryActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, _: ServiceLives, ctx: &mut Self::Context) {
+        self.step(Input::ServiceLives, ctx);
+    }
+}

@@ -1,0 +1,51 @@
+//! What a DeliveryActor tells itself.
+
+use actix::prelude::*;
+use pointsman_domain::{
+    lane::{Delivery, DeliveryKey, RetryRow},
+    timestamp::Timestamp,
+};
+use pointsman_journal::{ChangeError, SettleError, StorageUnavailable};
+
+use super::means::AttemptEnd;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Attached(pub(super) Result<pointsman_journal::Attached, StorageUnavailable>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct RetriesRead {
+    pub(super) rows: Vec<RetryRow>,
+    pub(super) next: Option<Timestamp>,
+}
+
+/// The outstanding settlement is durable, or refused.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Settled(pub(super) Result<(), SettleError>);
+
+/// The dead letter of a delivery is durable, or refused.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LetterSettled {
+    pub(super) key: DeliveryKey,
+    pub(super) result: Result<(), SettleError>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct AttemptFinished {
+    pub(super) delivery: Delivery,
+    pub(super) end: AttemptEnd,
+}
+
+/// The installation is marked as closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Closed(pub(super) Result<(), ChangeError>);
+
+/// The service has answered a test, and shown that it lives.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ServiceLives;

@@ -1,0 +1,457 @@
+//! The handle of the router.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+use pointsman_clock::Clock;
+use pointsman_domain::{
+    attempt::AttemptResult,
+    event::{NewEvent, PlatformEvent},
+    event_key::EventKey,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    installation::{Installation, InstallationChange, NewInstallation},
+    sync_latch::{Opened, SyncLatch},
+};
+use pointsman_extension::Extensions;
+use pointsman_journal::{ChangeError, Journal, NoticeSink, Permit};
+use sea_orm::DbErr;
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    answers::{LaneHealth, NotReady, PublishError},
+    dead_letters::DeadLetterActor,
+    directory::Directory,
+    external_delivery::ExternalDeliveryActor,
+    in_process::{self, InProcessHandlerActor},
+    mail::{
+        dead_letters::{Discard, Replay},
+        delivery::{DeliveryAddress, GetHealth, ResetBreaker, SendTest},
+        workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceAddress},
+    },
+    settings::RouterSettings,
+    shared::{Shared, Starters},
+    supervisor::RouterSupervisor,
+    workspace::WorkspaceActor,
+};
+
+/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a publish is sent again where an actor died before the journal took it.
+const PUBLISH_TRIES: usize = 3;
+
+/// How long an actor is looked for whose workspace cannot read its installations.
+pub(crate) const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked for where it stopped while it was asked.
+const FIND_TRIES: usize = 3;
+
+/// What of the grace is kept for the journal, to make the last settlements durable.
+const JOURNAL_GRACE: Duration = Duration::from_secs(2);
+
+/// Which types the actors are of.
+const STARTERS: Starters = Starters {
+    workspace: |id, shared, entry| {
+        let arbiter = shared.workspace_arbiter(id);
+        let create = move |_: &mut Context<_>| WorkspaceActor::new(id, shared, entry);
+        Arc::new(WorkspaceActor::start_in_arbiter(&arbiter, create))
+    },
+    delivery: |shared, view, origin| {
+        let arbiter = shared.delivery_arbiter(view.id());
+        if view.is_in_process() {
+            let create = |_: &mut Context<_>| InProcessHandlerActor::new(shared, view, origin);
+            Arc::new(InProcessHandlerActor::start_in_arbiter(&arbiter, create))
+        } else {
+            let create = |_: &mut Context<_>| ExternalDeliveryActor::new(shared, view, origin);
+            Arc::new(ExternalDeliveryActor::start_in_arbiter(&arbiter, create))
+        }
+    },
+    dead_letters: |arbiter, parts| {
+        let create = |_: &mut Context<_>| DeadLetterActor::new(parts);
+        Arc::new(DeadLetterActor::start_in_arbiter(arbiter, create))
+    },
+    supervisor: |shared, pause| {
+        let arbiter = shared.arbiter(0);
+        let create = move |_: &mut Context<_>| RouterSupervisor::new(shared, pause);
+        Arc::new(RouterSupervisor::start_in_arbiter(&arbiter, create))
+    },
+};
+
+/// Takes the notices of the journal from the moment that it is open, also before there is a router.
+#[derive(Default)]
+pub struct Notices(Arc<Directory>);
+
+impl std::fmt::Debug for Notices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notices").finish_non_exhaustive()
+    }
+}
+
+impl Notices {
+    /// What the journal is to be opened with.
+    pub fn sink(&self) -> NoticeSink {
+        let directory = Arc::clone(&self.0);
+        Box::new(move |notice| directory.notify(notice))
+    }
+}
+
+/// The router; cheap to clone.
+#[derive(Clone)]
+pub struct EventRouter {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for EventRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventRouter").finish_non_exhaustive()
+    }
+}
+
+impl EventRouter {
+    /// Starts the actors over this journal, whose sink is that of `notices`. Call it within an actix `System`.
+    pub fn start(settings: RouterSettings, journal: Journal, notices: Notices, clock: Clock) -> Self {
+        let directory = notices.0;
+        in_process::prepare();
+        let shared = Arc::new(Shared::new(settings, journal, directory, clock, STARTERS));
+        let notified = Arc::downgrade(&shared);
+        shared.directory.serve(move |notice| {
+            if let Some(shared) = notified.upgrade() {
+                shared.notify(notice);
+            }
+        });
+        shared.start_supervisor();
+        Self { shared }
+    }
+
+    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
+    /// or `in_process.sync_timeout` after it is.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
+    /// publishing it again under the same `idempotency` never records it twice.
+    pub async fn publish(
+        &self,
+        workspace: WorkspaceId,
+        event: NewEvent,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Recorded, PublishError> {
+        for _ in 0..PUBLISH_TRIES {
+            if self.shared.is_stopping() {
+                return Err(PublishError::ShuttingDown);
+            }
+            let (permit, actor) = self.admit(workspace, event.queued_bytes())?;
+            let (reply, answer) = oneshot::channel();
+            let (latch, opened) = self.sync_latch(&event.event_key).unzip();
+            actor.tell(Publish {
+                events: vec![event.clone()],
+                idempotency: idempotency.clone(),
+                reply,
+                permit,
+                latch,
+            });
+            match timeout(PUBLISH_TIMEOUT, answer).await {
+                Ok(Ok(result)) => {
+                    let recorded = result?;
+                    if let Some(opened) = opened.filter(|_| !recorded.replayed) {
+                        // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
+                        let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
+                    }
+                    return Ok(recorded);
+                }
+                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped. The
+                // event's id is unique, so that sending it once more cannot record it twice.
+                Ok(Err(_)) => {}
+                Err(_) => return Err(PublishError::StorageUnavailable),
+            }
+        }
+        Err(PublishError::StorageUnavailable)
+    }
+
+    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
+    fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
+        let extensions = &self.shared.settings.in_process.extensions;
+        extensions.has_sync_handler_of(key).then(SyncLatch::new)
+    }
+
+    /// A permit to publish and the actor to publish through, which lives at least as long as the permit is
+    /// held, unless it dies.
+    fn admit(
+        &self,
+        workspace: WorkspaceId,
+        bytes: usize,
+    ) -> Result<(Permit, WorkspaceAddress), PublishError> {
+        loop {
+            let entry = self.shared.directory.entry(workspace);
+            let permit = self
+                .shared
+                .admission
+                .admit(&entry.admission, bytes)
+                .ok_or(PublishError::Overloaded)?;
+            // Where the directory has let go of the entry in between, there is another one by now.
+            if let Some(actor) = self.shared.workspace_of(workspace, &entry) {
+                return Ok((permit, actor));
+            }
+        }
+    }
+
+    /// # Errors
+    /// See [`Journal::install`].
+    pub async fn install(
+        &self,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+    ) -> Result<Installation, ChangeError> {
+        let view = self.shared.journal.install(workspace, new).await?;
+        self.settle_caches(workspace).await;
+        Ok(view.installation)
+    }
+
+    /// Takes effect for every publish that starts after this returns.
+    ///
+    /// # Errors
+    /// See [`Journal::change_installation`].
+    pub async fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        change: InstallationChange,
+    ) -> Result<Installation, ChangeError> {
+        let view = self
+            .shared
+            .journal
+            .change_installation(workspace, installation, change)
+            .await?;
+        self.settle_caches(workspace).await;
+        Ok(view.installation)
+    }
+
+    /// Closes the breaker of the installation, and starts its actor also where that died so often that it
+    /// was given up.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation;
+    /// [`ChangeError::StorageUnavailable`] where the workspace's installations cannot be read.
+    pub async fn reset(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+    ) -> Result<(), ChangeError> {
+        let child = self
+            .started_child(workspace, installation, Purpose::Reset)
+            .await?;
+        child.ask(ResetBreaker).await.map_err(gone)
+    }
+
+    /// Waits until the workspace's actor, if it has one, has handled the notices sent so far: its mailbox
+    /// keeps their order. One that starts later reads what is durable.
+    async fn settle_caches(&self, workspace: WorkspaceId) {
+        let find = FindChild {
+            installation_id: InstallationId::new(uuid::Uuid::nil()),
+            purpose: Purpose::Look,
+        };
+        if let Some(actor) = self.active(workspace) {
+            // An actor that is gone is replaced by one that reads what is durable.
+            let _ = timeout(FIND_TIMEOUT, actor.ask(find)).await;
+        }
+    }
+
+    /// Sends `event` to this installation alone, and records nothing.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the workspace has no such installation; [`ChangeError::Conflict`]
+    /// where its actor was given up; [`ChangeError::StorageUnavailable`] where the workspace's installations
+    /// cannot be read.
+    pub async fn send_test(
+        &self,
+        workspace: WorkspaceId,
+        installation: InstallationId,
+        event: NewEvent,
+    ) -> Result<AttemptResult, ChangeError> {
+        let child = self
+            .started_child(workspace, installation, Purpose::Start)
+            .await?;
+        child.ask(SendTest { event }).await.map_err(gone)
+    }
+
+    /// The actor of the installation, started where there is none.
+    pub(crate) async fn started_child(
+        &self,
+        workspace: WorkspaceId,
+        installation_id: InstallationId,
+        purpose: Purpose,
+    ) -> Result<DeliveryAddress, ChangeError> {
+        for _ in 0..FIND_TRIES {
+            let find = FindChild {
+                installation_id,
+                purpose,
+            };
+            let found = timeout(FIND_TIMEOUT, self.shared.workspace(workspace).ask(find)).await;
+            match found.map_err(|_| ChangeError::StorageUnavailable)? {
+                Ok(Found::Actor(child)) => return Ok(child),
+                Ok(Found::Failed) => {
+                    let why =
+                        "the extension's deliveries were given up after too many failures; reset it first";
+                    return Err(ChangeError::Conflict(why.to_owned()));
+                }
+                Ok(Found::Nothing) => return Err(ChangeError::NotFound("extension")),
+                // The mailbox was closed meanwhile: there is another one.
+                Err(_) => {}
+            }
+        }
+        Err(ChangeError::StorageUnavailable)
+    }
+
+    /// The actor of the workspace, if it has one.
+    pub(crate) fn active(&self, workspace: WorkspaceId) -> Option<WorkspaceAddress> {
+        self.shared.directory.existing(workspace)?.active()
+    }
+
+    /// Delivers the letter's event once more; returns when that is certain to happen.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the
+    /// installation takes no deliveries.
+    pub async fn replay(
+        &self,
+        workspace_id: WorkspaceId,
+        letter: DeadLetterId,
+        to: Option<InstallationId>,
+    ) -> Result<(), ChangeError> {
+        let replay = Replay {
+            workspace_id,
+            letter,
+            to,
+        };
+        self.shared
+            .dead_letters()
+            .ask(replay)
+            .await
+            .map_err(|_| ChangeError::StorageUnavailable)??;
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
+    pub async fn discard(&self, workspace_id: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
+        let discard = Discard { workspace_id, letter };
+        self.shared
+            .dead_letters()
+            .ask(discard)
+            .await
+            .map_err(|_| ChangeError::StorageUnavailable)?
+    }
+
+    /// What led to an event: the event that caused it, and so on back to the one that came from outside, as far as
+    /// they are in the log.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn causes_of(
+        &self,
+        workspace: WorkspaceId,
+        event: &PlatformEvent,
+    ) -> Result<Vec<(EventId, EventKey)>, DbErr> {
+        match event.cause {
+            Some(cause) => {
+                let journal = &self.shared.journal;
+                journal
+                    .causes_of(workspace, cause.causation_id, cause.depth)
+                    .await
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The in-process extensions that are registered.
+    pub fn extensions(&self) -> &Extensions {
+        &self.shared.settings.in_process.extensions
+    }
+
+    /// What the actor of an installation knows, where it has one right now or was given up.
+    pub async fn health(&self, workspace: WorkspaceId, installation: InstallationId) -> Option<LaneHealth> {
+        if self.shared.failed.contains(installation) {
+            return Some(LaneHealth {
+                failed: true,
+                ..LaneHealth::default()
+            });
+        }
+        let find = FindChild {
+            installation_id: installation,
+            purpose: Purpose::Look,
+        };
+        let found = timeout(FIND_TIMEOUT, self.active(workspace)?.ask(find)).await;
+        match found {
+            Ok(Ok(Found::Actor(child))) => timeout(FIND_TIMEOUT, child.ask(GetHealth)).await.ok()?.ok(),
+            _ => None,
+        }
+    }
+
+    /// Able to accept and deliver; otherwise why not.
+    ///
+    /// # Errors
+    /// See [`NotReady`].
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        if self.shared.is_stopping() {
+            return Err(NotReady::ShuttingDown);
+        }
+        self.shared
+            .journal
+            .storage_state()
+            .map_err(|trouble| NotReady::Storage(trouble.to_string()))
+    }
+
+    /// Returns once the journal has ended. Before [`EventRouter::stop`] that is a defect after which nothing is
+    /// accepted any more: the process must be restarted.
+    pub async fn journal_ended(&self) {
+        self.shared.journal.ended().await;
+    }
+
+    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
+    /// it. `Ok` promises nothing.
+    ///
+    /// # Errors
+    /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
+    pub fn may_publish(&self, workspace: WorkspaceId) -> Result<(), PublishError> {
+        if self.shared.is_stopping() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let entry = self.shared.directory.entry(workspace);
+        match self.shared.admission.admit(&entry.admission, 0) {
+            Some(_released) => Ok(()),
+            None => Err(PublishError::Overloaded),
+        }
+    }
+
+    /// Refuses new publishes from now on.
+    pub fn stop_accepting(&self) {
+        self.shared.stop_accepting();
+    }
+
+    /// Refuses new publishes, lets what is in flight finish for at most `grace`, makes everything durable
+    /// and stops the actors. What is still in flight then is delivered again after the next start.
+    pub async fn stop(&self, grace: Duration) {
+        self.shared.stop_accepting();
+        let drains = self
+            .shared
+            .directory
+            .all()
+            .into_iter()
+            .filter_map(|entry| entry.active())
+            .map(|address| address.ask(DrainWorkspace));
+        let drained = timeout(grace.saturating_sub(JOURNAL_GRACE), join_all(drains)).await;
+        if drained.is_err() {
+            log::warn!(
+                "some deliveries did not end within the grace; they are repeated after the next start"
+            );
+        }
+        if timeout(JOURNAL_GRACE, self.shared.journal.stop()).await.is_err() {
+            log::error!("the journal did not stop in time");
+        }
+        self.shared.lines.tell(true);
+        self.shared.stop_arbiters();
+    }
+}
+
+fn gone(_: MailboxError) -> ChangeError {
+    ChangeError::Conflict("the extension's actor has just been replaced; try again".to_owned())
+}

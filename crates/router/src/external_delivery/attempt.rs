@@ -1,0 +1,28 @@
+//! One attempt, which cannot panic.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+
+use pointsman_domain::attempt::{AttemptOutcome, AttemptResult, Verdict};
+
+/// The end of the attempt; a panic in it is a failed one.
+pub(super) async fn caught(attempt: impl Future<Output = AttemptResult>) -> AttemptResult {
+    AssertUnwindSafe(attempt)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| failed(AttemptOutcome::Panic, "the attempt panicked".to_owned()))
+}
+
+pub(super) fn failed(outcome: AttemptOutcome, error: String) -> AttemptResult {
+    AttemptResult {
+        outcome,
+        verdict: Verdict::Retry { retry_after: None },
+        http_status: None,
+        duration: Duration::ZERO,
+        error: Some(error),
+        response: None,
+        disable: false,
+        retry_schedule: None,
+    }
+}

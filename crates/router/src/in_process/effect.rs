@@ -1,0 +1,98 @@
+//! The effect of a handler: its writes and events, durable together with the end of the delivery.
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use super::{
+    invocation::{Failed, Told},
+    means::Call,
+};
+use pointsman_domain::{event::NewEvent, id::EventId};
+use pointsman_extension::{Effect, PublishError, engine};
+use pointsman_journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork};
+use pointsman_panics::{Caught, Guarded};
+
+impl Call {
+    /// How the attempt ended; nothing where the handler is to be run again, through no fault of its own.
+    pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), Failed>> {
+        let events = match self.events(&effect).await {
+            Ok(events) => events,
+            Err(error) => return Some(Err(Failed::Error(error.into()))),
+        };
+        let (reply, answer) = oneshot::channel();
+        let delivery = &self.delivery;
+        self.shared.journal.run_effect(EffectCommand {
+            workspace_id: self.view.workspace_id(),
+            settles: Some(EffectOf {
+                installation_id: self.view.id(),
+                generation: self.generation,
+                key: delivery.key,
+                seq: delivery.event.seq,
+                dead_letter_id: delivery.dead_letter_id,
+            }),
+            work: engine::work_of(effect).map(work),
+            events,
+            reply,
+        });
+        let failed = |text| Some(Err(Failed::Error(Told::new(text))));
+        match answer.await {
+            Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
+            Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
+            Ok(EffectEnd::Panicked) => Some(Err(Failed::Panic("the effect panicked".to_owned()))),
+            Ok(EffectEnd::TimedOut) => Some(Err(Failed::EffectTimedOut)),
+            Ok(EffectEnd::Refused) => {
+                failed("the database refuses the effect, or an event of it; its log says why")
+            }
+            Ok(EffectEnd::EndedTransaction) => {
+                failed("the effect ended the transaction that it is part of; nothing of it was done")
+            }
+            Ok(EffectEnd::Again) => None,
+            Ok(EffectEnd::Unavailable) => {
+                failed("the database could not be reached; nothing of the effect was done")
+            }
+            // A successor of this lane has the delivery now, or the journal has ended. What this lane makes of it is
+            // refused or written nowhere, but it is not left waiting.
+            Ok(EffectEnd::Fenced) => failed("a newer lane has taken over"),
+            Err(_) => failed("nobody knows what became of the effect; it is not done twice"),
+        }
+    }
+
+    async fn events(&self, effect: &Effect) -> Result<Vec<NewEvent>, PublishError> {
+        let cause = engine::shown(self.delivery.event.clone());
+        let publications = engine::publications_of(effect);
+        let mut events = Vec::with_capacity(publications.len());
+        for publication in publications {
+            let id = EventId::new(self.shared.clock.new_uuid());
+            let publication = publication.clone();
+            events.push(
+                self.shared
+                    .caused(id, &cause, publication, &self.extension)
+                    .await?,
+            );
+        }
+        Ok(events)
+    }
+}
+
+/// The writes, with their panics caught and their errors told on the thread of effects.
+fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
+    EffectWork::new(move |transaction| {
+        async move {
+            let ended = Caught::new(async move {
+                let ended = work.into_inner()(transaction).await;
+                ended.map_err(Told::from)
+            });
+            ended
+                .await
+                .map_err(Failed::Panic)
+                .and_then(|ended| ended.map_err(Failed::Error))
+                .map_err(EffectFailure::new)
+        }
+        .boxed()
+    })
+}
+
+fn why_of(failure: EffectFailure) -> Failed {
+    let failed = failure.downcast::<Failed>();
+    failed.unwrap_or_else(|| Failed::Panic("no message".to_owned()))
+}

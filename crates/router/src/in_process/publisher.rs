@@ -1,0 +1,134 @@
+//! How a handler publishes.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use crate::shared::Shared;
+use pointsman_domain::{
+    event::{NewEvent, derived_id},
+    handler_name::HandlerName,
+    id::{EventId, InstallationId},
+};
+use pointsman_extension::{
+    PlatformEvent, Publication, PublishError,
+    engine::{self, HandlerPublish},
+};
+use pointsman_journal::{Append, AppendError};
+
+/// The handler is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events of one attempt that wait for their commit at a time. It holds no permit of the admission, so that a
+/// handler can publish while publishers hold all of them: this, and the bound on attempts, is what bounds it.
+const WAITING_PER_ATTEMPT: usize = 16;
+
+/// For one attempt of one handler.
+pub(super) struct AttemptPublisher {
+    shared: Arc<Shared>,
+    installation: InstallationId,
+    extension: Arc<str>,
+    handler: HandlerName,
+    waiting: Arc<Semaphore>,
+}
+
+impl AttemptPublisher {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        installation: InstallationId,
+        extension: Arc<str>,
+        handler: HandlerName,
+    ) -> Self {
+        Self {
+            shared,
+            installation,
+            extension,
+            handler,
+            waiting: Arc::new(Semaphore::new(WAITING_PER_ATTEMPT)),
+        }
+    }
+}
+
+impl fmt::Debug for AttemptPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptPublisher")
+            .field("installation", &self.installation)
+            .field("handler", &self.handler)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HandlerPublish for AttemptPublisher {
+    /// Straight to the journal: nothing of what a WorkspaceActor does is needed, and none has to be alive.
+    fn publish(
+        &self,
+        cause: PlatformEvent,
+        number: u32,
+        publication: Publication,
+    ) -> BoxFuture<'static, Result<EventId, PublishError>> {
+        let id = derived_id(cause.id, self.installation, self.handler.as_str(), number);
+        let (shared, waiting) = (Arc::clone(&self.shared), Arc::clone(&self.waiting));
+        let extension = Arc::clone(&self.extension);
+        async move {
+            let event = shared.caused(id, &cause, publication, &extension).await?;
+            // The semaphore is never closed.
+            let _turn = waiting.acquire().await;
+            let (reply, answer) = oneshot::channel();
+            shared.journal.append(Append {
+                workspace_id: cause.workspace_id,
+                events: vec![event],
+                idempotency: None,
+                reply,
+                derived: true,
+                permit: None,
+                latch: None,
+            });
+            match timeout(PUBLISH_TIMEOUT, answer).await {
+                Ok(Ok(Ok(_))) => Ok(id),
+                Ok(Ok(Err(AppendError::Storage(_)))) | Err(_) => Err(PublishError::StorageUnavailable),
+                Ok(Ok(Err(error))) => Err(PublishError::Refused(error.to_string())),
+                Ok(Err(_)) => Err(PublishError::ShuttingDown),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Shared {
+    /// The event that a handler of `cause` publishes.
+    pub(super) async fn caused(
+        &self,
+        id: EventId,
+        cause: &PlatformEvent,
+        publication: Publication,
+        extension: &str,
+    ) -> Result<NewEvent, PublishError> {
+        let settings = &self.settings.in_process;
+        let most = settings.max_payload_bytes;
+        let publication = engine::publication_parts(publication);
+        if publication.payload.len() > most {
+            return Err(PublishError::Payload(format!("is larger than {most} bytes")));
+        }
+        let link = cause.caused();
+        // The first event of a chain has no cause: with it, a chain has one event more than its depth.
+        if link.depth >= settings.max_causation_depth {
+            let limit = settings.max_causation_depth;
+            let chain = self.journal.causes_of(cause.workspace_id, cause.id, limit).await;
+            let chain = chain.map_err(|_| PublishError::StorageUnavailable)?;
+            return Err(PublishError::TooDeep { limit, chain });
+        }
+        Ok(NewEvent {
+            id,
+            event_key: publication.event_key,
+            schema_version: publication.schema_version.map(Into::into),
+            actor: Some(publication.actor.map_or_else(|| extension.into(), Into::into)),
+            payload: publication.payload,
+            occurred_at: self.clock.wall(),
+            traceparent: cause.traceparent.clone(),
+            cause: Some(link),
+        })
+    }
+}

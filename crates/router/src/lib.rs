@@ -1,0 +1,40 @@
+//! The actors: from a publish to the end of its deliveries.
+//!
+//! - [`EventRouter`] is the handle for everybody else. It finds the WorkspaceActor of a workspace, starts it
+//!   where there is none, and sends a publish once more where an actor died with it.
+//! - `WorkspaceActor` owns what is cached of a workspace and supervises its delivery actors.
+//! - `DeliveryActor` runs the lane of one installation; `ExternalDeliveryActor` is the one that attempts over
+//!   HTTP.
+//! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
+
+pub mod actors;
+mod answers;
+mod dead_letters;
+mod delivery;
+mod directory;
+mod event_router;
+mod external_delivery;
+mod failed;
+mod idleness;
+mod in_process;
+mod lines;
+mod lock;
+mod mail;
+mod restarts;
+mod ring;
+mod settings;
+mod shared;
+mod supervisor;
+mod transactions;
+mod workspace;
+
+pub use pointsman_journal::ChangeError;
+
+pub use self::{
+    answers::{LaneHealth, NotReady, PublishError},
+    event_router::{EventRouter, Notices},
+    settings::{HandledCall, InProcessSettings, OpenSecret, RouterSettings, Watch},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! What a DeliveryActor is told by others, and its address.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use actix::prelude::*;
+use pointsman_domain::{
+    attempt::AttemptResult,
+    event::{NewEvent, PlatformEvent},
+    installation::InstallationView,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use tokio::sync::oneshot;
+
+use super::Takes;
+use crate::answers::LaneHealth;
+
+/// All that is due after the place asked for, up to `through`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Events {
+    pub(crate) through: Seq,
+    pub(crate) due: Vec<Arc<PlatformEvent>>,
+}
+
+/// A replay was inserted into the retry table.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RetriesWait {
+    pub(crate) at: Timestamp,
+}
+
+/// The installation was changed; holds from the next attempt.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ViewChanged {
+    pub(crate) view: Arc<InstallationView>,
+}
+
+/// Attempt this event now, outside the lane; nothing is recorded.
+#[derive(Message)]
+#[rtype(result = "AttemptResult")]
+pub(crate) struct SendTest {
+    pub(crate) event: NewEvent,
+}
+
+/// Start nothing more; the reply is sent or dropped when everything in flight is settled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain {
+    pub(crate) reply: oneshot::Sender<()>,
+}
+
+#[derive(Message)]
+#[rtype(result = "LaneHealth")]
+pub(crate) struct GetHealth;
+
+/// An admin says that the service is well again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ResetBreaker;
+
+/// What takes these messages.
+pub(crate) trait DeliveryRecipient:
+    Takes<Events>
+    + Takes<RetriesWait>
+    + Takes<ViewChanged>
+    + Takes<SendTest>
+    + Takes<Drain>
+    + Takes<GetHealth>
+    + Takes<ResetBreaker>
+    + Any
+    + fmt::Debug
+{
+}
+
+impl<A> DeliveryRecipient for Addr<A>
+where
+    A: Actor,
+    Addr<A>: Takes<Events>
+        + Takes<RetriesWait>
+        + Takes<ViewChanged>
+        + Takes<SendTest>
+        + Takes<Drain>
+        + Takes<GetHealth>
+        + Takes<ResetBreaker>,
+{
+}
+
+/// The address of a delivery actor, whichever way it delivers.
+pub(crate) type DeliveryAddress = Arc<dyn DeliveryRecipient>;

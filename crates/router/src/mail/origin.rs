@@ -1,0 +1,17 @@
+//! Where a delivery actor comes from.
+
+use pointsman_domain::lane::Suspicion;
+use tokio::sync::watch;
+
+use super::workspace::WorkspaceAddress;
+
+/// Where an actor comes from.
+pub(crate) struct Origin {
+    /// Which of the actors that the installation has had.
+    pub(crate) incarnation: u64,
+    pub(crate) parent: WorkspaceAddress,
+    /// Ends with the parent.
+    pub(crate) liveness: watch::Receiver<()>,
+    /// What a predecessor that panicked left.
+    pub(crate) suspicion: Suspicion,
+}

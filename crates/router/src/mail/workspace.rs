@@ -1,0 +1,177 @@
+//! What a WorkspaceActor is told, and its address.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use actix::prelude::*;
+use pointsman_domain::{
+    event::NewEvent,
+    id::InstallationId,
+    idempotency::{Idempotency, Recorded},
+    lane::Suspicion,
+    seq::Seq,
+    sync_latch::SyncLatch,
+    timestamp::Timestamp,
+};
+use pointsman_journal::{AppendError, Permit};
+use tokio::sync::oneshot;
+
+use super::{Takes, delivery::DeliveryAddress};
+
+/// Record these events and answer their publisher.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Publish {
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) reply: oneshot::Sender<Result<Recorded, AppendError>>,
+    pub(crate) permit: Permit,
+    /// Opens when the synchronous handlers of the event have handled it.
+    pub(crate) latch: Option<Arc<SyncLatch>>,
+}
+
+/// Notices of the journal wait in the directory. At most one of these is on its way to each actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct NewsWaits;
+
+/// The directory has let go of this actor, which had nothing to do: stop.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Retire;
+
+/// Answered when the installations are read and the lanes started for them are attached.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AwaitStart;
+
+/// A lane asks for what is due to it after `after`. It is answered once there is something: with at most
+/// `limit` due events, or with the news that a stretch of the log held none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReadAfter {
+    pub(crate) installation_id: InstallationId,
+    /// Which of the actors that the installation has had asks.
+    pub(crate) incarnation: u64,
+    pub(crate) after: Seq,
+    pub(crate) limit: usize,
+}
+
+/// A delivery actor is attached to the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ChildAttached {
+    pub(crate) installation_id: InstallationId,
+    pub(crate) incarnation: u64,
+}
+
+/// A delivery actor has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ChildStopped {
+    pub(crate) installation_id: InstallationId,
+    /// Which of the actors that the installation has had.
+    pub(crate) incarnation: u64,
+    pub(crate) end: ChildEnd,
+    /// What its lane says of a panic; none where it did not panic, or had no lane.
+    pub(crate) suspicion: Option<Suspicion>,
+}
+
+/// Why a delivery actor has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChildEnd {
+    /// It panicked, or what it had settled was refused by the database: a successor starts from what is
+    /// durable.
+    Failed,
+    /// Another actor's end took it along: a successor starts from what is durable.
+    Interrupted,
+    /// It had nothing to do for a while.
+    Idle(Rest),
+    /// The installation is uninstalled and everything that was due is settled.
+    Closed,
+    /// It was drained, or its parent is gone.
+    Drained,
+}
+
+/// Where a delivery actor stood when it stopped for want of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Up to here nothing is left to do but retries.
+    pub(crate) done: Seq,
+    /// Where the durable cursor stands.
+    pub(crate) written: Seq,
+    pub(crate) next_retry_at: Option<Timestamp>,
+    /// How many of its parent's messages it has handled: with one more on the way it has work after all.
+    pub(crate) heard: u64,
+}
+
+/// Find the actor of an installation.
+#[derive(Message)]
+#[rtype(result = "Found")]
+pub(crate) struct FindChild {
+    pub(crate) installation_id: InstallationId,
+    pub(crate) purpose: Purpose,
+}
+
+/// What to do for an installation that has no actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Nothing.
+    Look,
+    /// Start one, unless the installation is marked as failed.
+    Start,
+    /// Take that mark away and start one.
+    Reset,
+}
+
+/// Answers [`FindChild`].
+#[derive(Debug)]
+pub(crate) enum Found {
+    Actor(DeliveryAddress),
+    /// The installation is marked as failed.
+    Failed,
+    /// There is no such installation, or it has no actor.
+    Nothing,
+}
+
+/// Start nothing more, and answer when everything in flight is settled and durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DrainWorkspace;
+
+/// What takes these messages.
+pub(crate) trait WorkspaceRecipient:
+    Takes<Publish>
+    + Takes<NewsWaits>
+    + Takes<Retire>
+    + Takes<AwaitStart>
+    + Takes<ReadAfter>
+    + Takes<ChildAttached>
+    + Takes<ChildStopped>
+    + Takes<FindChild>
+    + Takes<DrainWorkspace>
+    + Any
+    + fmt::Debug
+{
+    fn connected(&self) -> bool;
+}
+
+impl<A> WorkspaceRecipient for Addr<A>
+where
+    A: Actor,
+    Addr<A>: Takes<Publish>
+        + Takes<NewsWaits>
+        + Takes<Retire>
+        + Takes<AwaitStart>
+        + Takes<ReadAfter>
+        + Takes<ChildAttached>
+        + Takes<ChildStopped>
+        + Takes<FindChild>
+        + Takes<DrainWorkspace>,
+{
+    fn connected(&self) -> bool {
+        Addr::connected(self)
+    }
+}
+
+/// The address of a WorkspaceActor.
+pub(crate) type WorkspaceAddress = Arc<dyn WorkspaceRecipient>;

@@ -1,0 +1,65 @@
+//! A deterministic simulation of the whole engine above the edge to the machine.
+//!
+//! The real router with its actors, lanes and the real writer of the journal live on one thread, in virtual time,
+//! over storage in memory and services that are functions. Everything that happens follows from a seed: publishers
+//! and admins, slow and failing and hanging and doubtful operations of the storage, services of every temper,
+//! panics of actors, crashes of the process and jumps of the wall clock. A witness checks after each transaction
+//! and at each attempt what the engine promises, and at the end, when there was peace for long enough, that
+//! nothing is left undone.
+//!
+//! A seed that fails is printed. To run it alone, with all that happened:
+//! `POINTSMAN_SIMULATION_SEED=4711 cargo test -p pointsman-simulation`; to run more of them:
+//! `POINTSMAN_SIMULATION_SEEDS=100000`, from `POINTSMAN_SIMULATION_FIRST_SEED` on.
+
+mod dice;
+mod driver;
+mod panics;
+mod script;
+mod service;
+mod shape;
+mod storage;
+mod tables;
+mod temper;
+mod trace;
+mod witness;
+mod world;
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub use self::{
+    driver::{Report, simulate},
+    witness::Totals,
+};
+
+/// What came of these seeds, on all cores: of all together, and of those that failed.
+pub fn run(seeds: Range<u64>) -> (Totals, Vec<Report>) {
+    let next = AtomicU64::new(seeds.start);
+    let worker = || {
+        let (mut totals, mut failed) = (Totals::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || failed.len() >= 5 {
+                return (totals, failed);
+            }
+            let report = simulate(seed, false);
+            totals.add(report.totals);
+            if !report.violations.is_empty() {
+                failed.push(report);
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        let (mut totals, mut failed) = (Totals::default(), Vec::new());
+        for worker in workers {
+            let (its_totals, its_failed) = worker.join().expect("a worker does not panic");
+            totals.add(its_totals);
+            failed.extend(its_failed);
+        }
+        (totals, failed)
+    })
+}

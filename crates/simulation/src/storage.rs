@@ -1,0 +1,420 @@
+//! The journal's storage in a simulated world: in memory, slow at times, and not to be trusted.
+
+use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::DbErr;
+use tokio::time::sleep;
+
+use super::{
+    tables::effects::Effects,
+    world::{State, World},
+};
+use pointsman_domain::{
+    event::PlatformEvent,
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    installation::InstallationView,
+    lane::Attachment,
+    seq::Seq,
+    timestamp::Timestamp,
+};
+use pointsman_journal::{
+    AttemptRecord, ChangeError, EffectOf, JournalParts, Notice, NoticeSink,
+    change::{Change, InstallationWork},
+    effects::StagedEffect,
+    storage::{
+        Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
+        SlowEffects, Storage, StoredKey, WriteJob,
+    },
+};
+use pointsman_simulated_clock::Clock;
+
+/// The storage as a process of this world finds it.
+pub(super) fn open(world: &Arc<World>, notices: NoticeSink) -> JournalParts {
+    let connection = Line::new(world);
+    JournalParts {
+        last_generation: world.with(|state| {
+            state.tables.catch_up(Clock.now());
+            state.tables.last_generation()
+        }),
+        connection: Arc::new(connection),
+        storage: Box::new(SimulatedStorage(Arc::clone(world))),
+        log: Arc::new(Reader(Arc::clone(world))),
+        notices,
+        health: Arc::default(),
+        corrupt: Arc::default(),
+        clock: Clock,
+    }
+}
+
+struct SimulatedStorage(Arc<World>);
+
+impl Storage for SimulatedStorage {
+    fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, ConnectError>> {
+        let world = Arc::clone(&self.0);
+        async move {
+            let (pause, refused, hangs) = world.with(|state| {
+                let refused = state.is_away() || state.dice.chance(state.faults.connect);
+                (state.pause(), refused, refused && state.dice.chance(200))
+            });
+            sleep(pause).await;
+            if hangs {
+                pending::<()>().await;
+            }
+            if refused {
+                world.with(|state| state.fault(format_args!("a connection is refused")));
+                return Err(gone().into());
+            }
+            let connection: Arc<dyn Connection> = Arc::new(Line::new(&world));
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn close(self: Box<Self>, _: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()> {
+        async {}.boxed()
+    }
+}
+
+/// A writer connection.
+struct Line {
+    world: Arc<World>,
+    number: u64,
+}
+
+/// What becomes of an operation on the writer connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    LostBefore,
+    LostAfter,
+    HangsBefore,
+    HangsAfter,
+    HangsInDoubt,
+}
+
+impl Line {
+    /// What hung is decided first.
+    fn new(world: &Arc<World>) -> Self {
+        let number = world.with(|state| {
+            for doubtful in std::mem::take(&mut state.in_doubt) {
+                let committed = state.dice.chance(500);
+                state
+                    .trace
+                    .record(format_args!("what hung is committed: {committed}"));
+                if committed {
+                    doubtful(state);
+                }
+            }
+            state.connection += 1;
+            state.trace.record(format_args!("connected"));
+            state.connection
+        });
+        Self {
+            world: Arc::clone(world),
+            number,
+        }
+    }
+
+    /// Does `work` at once, in a transaction that may take its time or go wrong.
+    async fn transact<T, E>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static,
+    ) -> Outcome<T, E> {
+        let (fate, before, after) = self.world.with(|state| {
+            let fate = state.fate(self.number);
+            if fate != Fate::Fine {
+                state.fault(format_args!("{name} {fate:?}"));
+            }
+            (fate, state.pause(), state.pause())
+        });
+        sleep(before).await;
+        match fate {
+            Fate::LostBefore => return Outcome::NotBegun,
+            Fate::HangsBefore => return pending().await,
+            Fate::HangsInDoubt => {
+                let doubtful = Box::new(move |state: &mut State| drop(work(state)));
+                self.world.with(|state| state.in_doubt.push(doubtful));
+                return pending().await;
+            }
+            Fate::Fine | Fate::LostAfter | Fate::HangsAfter => {}
+        }
+        let result = self.world.with(work);
+        sleep(after).await;
+        match (fate, result) {
+            (Fate::HangsAfter, _) => pending().await,
+            (Fate::LostAfter, _) => Outcome::Unknown,
+            (_, Ok(value)) => Outcome::Committed(value),
+            (_, Err(error)) => Outcome::RolledBack(error),
+        }
+    }
+
+    /// Reads what is there, which may fail or hang.
+    async fn ask<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&mut State) -> Result<T, DbErr>,
+    ) -> Result<T, DbErr> {
+        let (fate, before, after) = self.world.with(|state| {
+            let fate = state.fate(self.number);
+            if fate != Fate::Fine {
+                state.fault(format_args!("{name} {fate:?}"));
+            }
+            (fate, state.pause(), state.pause())
+        });
+        sleep(before).await;
+        let result = match fate {
+            Fate::Fine => self.world.with(read),
+            Fate::LostBefore | Fate::LostAfter => Err(gone()),
+            _ => return pending().await,
+        };
+        sleep(after).await;
+        result
+    }
+}
+
+impl Connection for Line {
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
+        self.ask("head", move |state| Ok(state.tables.head(workspace)))
+            .boxed()
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let effects = self.world.with(|state| Effects::of(batch, &state.tables));
+        self.transact("write", move |state| state.write(&effects)).boxed()
+    }
+
+    fn stored_keys(
+        &self,
+        names: Vec<KeyName>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>> {
+        self.ask("stored_keys", move |state| {
+            Ok(state.tables.stored_keys(&names, now))
+        })
+        .boxed()
+    }
+
+    fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>> {
+        self.ask("probe", move |state| {
+            state.tables.last_seen = now;
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        self.transact("keep_house", move |state| {
+            state.tables.last_seen = now;
+            Ok(HouseKept::Done)
+        })
+        .boxed()
+    }
+
+    fn change_installation(
+        &self,
+        workspace: WorkspaceId,
+        work: InstallationWork,
+    ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
+        self.transact("change_installation", move |state| {
+            let view = state.tables.change_installation(workspace, &work);
+            let done = view.is_ok();
+            state.trace.record(format_args!("{work:?}: {done}"));
+            view
+        })
+        .boxed()
+    }
+
+    fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
+        self.transact("change", move |state| {
+            let notice = state.tables.change(&change);
+            let done = notice.is_ok();
+            state.trace.record(format_args!("{change:?}: {done}"));
+            state.check_tables();
+            notice
+        })
+        .boxed()
+    }
+
+    /// There is no SQL in a simulated world, and so no extension that asks for it.
+    fn run_effects<'a>(
+        &'a self,
+        _: &'a mut [StagedEffect],
+        _: &'a mut HashMap<WorkspaceId, Seq>,
+    ) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        async { Outcome::Unknown }.boxed()
+    }
+
+    fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
+        None
+    }
+
+    fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
+        async move { Ok(vec![false; deliveries.len()]) }.boxed()
+    }
+
+    fn has_marks(&self, _: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>> {
+        async { Ok(false) }.boxed()
+    }
+
+    fn run<'a>(&'a self, _: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
+        async { Outcome::RolledBack(JobError::Refused) }.boxed()
+    }
+
+    fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>> {
+        let attached = self.ask("attach", move |state| {
+            let attachment = state.tables.attachment(installation);
+            state
+                .trace
+                .record(format_args!("{installation} attaches: {attachment:?}"));
+            state.witness.attached(installation);
+            attachment
+        });
+        async move { attached.await.map_or(Outcome::Unknown, Outcome::Committed) }.boxed()
+    }
+
+    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
+        self.ask("places_of", move |state| Ok(state.tables.places_of(&ids)))
+            .boxed()
+    }
+
+    fn write_attempts<'a>(&'a self, _: &'a [AttemptRecord], _: bool) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        self.transact("write_attempts", |_| Ok(())).boxed()
+    }
+
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+}
+
+/// The pool for reads.
+struct Reader(Arc<World>);
+
+impl Reader {
+    /// What is there at some moment while it is read; or an error, in the end.
+    async fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, DbErr> {
+        let (before, after, fails, patience) = self.0.with(|state| {
+            let fails = state.is_away() || state.dice.chance(state.faults.read);
+            (state.pause(), state.pause(), fails, state.dice.millis(0..3_000))
+        });
+        sleep(before).await;
+        if fails {
+            self.0.with(|state| state.fault(format_args!("a read fails")));
+            sleep(patience).await;
+            return Err(gone());
+        }
+        let found = self.0.with(|state| read(state));
+        sleep(after).await;
+        Ok(found)
+    }
+}
+
+impl LogReader for Reader {
+    fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
+        self.read(move |state| state.tables.head(workspace)).boxed()
+    }
+
+    fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>> {
+        async move { Ok(self.read(|state| state.tables.views(workspace)).await?) }.boxed()
+    }
+
+    fn page(
+        &self,
+        workspace: WorkspaceId,
+        after: Seq,
+        through: Seq,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>> {
+        self.read(move |state| {
+            let events = state.tables.events(workspace, after, through);
+            events[..events.len().min(limit)].to_vec()
+        })
+        .boxed()
+    }
+
+    fn due_retries(
+        &self,
+        _: WorkspaceId,
+        installation: InstallationId,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DueRetries, DbErr>> {
+        self.read(move |state| state.tables.due_retries(installation, due_by, limit))
+            .boxed()
+    }
+
+    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+        self.read(move |state| state.tables.workspaces_with_work(due_by))
+            .boxed()
+    }
+
+    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+        self.read(move |state| state.tables.earliest_retry_after(after))
+            .boxed()
+    }
+
+    /// Nothing of a simulated world has a cause.
+    fn causes_of(
+        &self,
+        _: WorkspaceId,
+        _: EventId,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Vec<(EventId, EventKey)>, DbErr>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), DbErr>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+fn gone() -> DbErr {
+    DbErr::Custom("the connection is gone".to_owned())
+}
+
+impl State {
+    fn is_away(&self) -> bool {
+        Clock.now() < self.outage_until
+    }
+
+    fn pause(&mut self) -> Duration {
+        let most = self.shape.storage_millis;
+        self.dice.millis(0..most)
+    }
+
+    fn fate(&mut self, connection: u64) -> Fate {
+        const FAULTS: [Fate; 5] = [
+            Fate::LostBefore,
+            Fate::LostAfter,
+            Fate::HangsBefore,
+            Fate::HangsAfter,
+            Fate::HangsInDoubt,
+        ];
+        if connection != self.connection {
+            return Fate::LostBefore;
+        }
+        if self.is_away() || self.dice.chance(self.faults.write) {
+            return self.dice.pick(&FAULTS).unwrap_or(Fate::LostBefore);
+        }
+        Fate::Fine
+    }
+
+    fn write(&mut self, effects: &Effects) -> Result<(), DbErr> {
+        if let Err(refusal) = self.tables.check(effects) {
+            self.trace.record(format_args!("a batch is refused: {refusal}"));
+            return Err(refusal);
+        }
+        let before = self.witness.before(effects, &self.tables);
+        self.tables.apply(effects);
+        self.trace.record(format_args!("committed: {effects}"));
+        self.witness.after(before, effects, &self.tables);
+        self.check_tables();
+        Ok(())
+    }
+}

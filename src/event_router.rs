@@ -1,0 +1,77 @@
+//! The router of this process, with the database behind it.
+
+use std::ops::Deref;
+
+use pointsman_clock::Clock;
+use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
+use pointsman_journal::ChangeError;
+use pointsman_journal_sql::{InProcessExtension, JournalSettings, OpenError, Reader};
+use pointsman_router::{Notices, RouterSettings};
+use sea_orm::DatabaseTransaction;
+
+/// The router of this process, and the pool for reads of its database. Cheap to clone.
+///
+/// What it can do beside reading is that of [`pointsman_router::EventRouter`].
+#[derive(Clone, Debug)]
+pub struct EventRouter {
+    router: pointsman_router::EventRouter,
+    reader: Reader,
+}
+
+impl Deref for EventRouter {
+    type Target = pointsman_router::EventRouter;
+
+    fn deref(&self) -> &Self::Target {
+        &self.router
+    }
+}
+
+impl EventRouter {
+    /// Opens the database, brings the installations in line with the extensions of this process, and starts the
+    /// actors. Call it within an actix `System`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) async fn open(
+        settings: RouterSettings,
+        database: JournalSettings,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let notices = Notices::default();
+        let opened = pointsman_journal_sql::open(database, notices.sink(), clock).await?;
+        let extensions = settings.in_process.extensions.all();
+        let registered = extensions.map(|extension| InProcessExtension {
+            key: extension.key.clone(),
+            patterns: extension.patterns(),
+        });
+        let registered =
+            pointsman_journal_sql::register_extensions(&opened.journal, registered.collect(), clock).await;
+        if let Err(error) = registered {
+            opened.journal.stop().await;
+            return Err(error.into());
+        }
+        Ok(Self {
+            router: pointsman_router::EventRouter::start(settings, opened.journal, notices, clock),
+            reader: opened.reader,
+        })
+    }
+
+    /// The pool for reads.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Installs an extension within a transaction of [`pointsman_router::EventRouter::write`] that makes the
+    /// workspace: there is no actor that would have to be told.
+    ///
+    /// # Errors
+    /// [`ChangeError::Conflict`] where the key is installed already.
+    pub async fn install_within(
+        transaction: &DatabaseTransaction,
+        workspace: WorkspaceId,
+        new: NewInstallation,
+        clock: Clock,
+    ) -> Result<(), ChangeError> {
+        pointsman_journal_sql::install_within(transaction, workspace, new, clock).await
+    }
+}
