@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::support::{Engine, Settings, TestApp};
+use pointsman_test_kit::{Engine, Settings, TestApp};
 
 /// Trials of the real binary under load.
 #[derive(Debug, Parser)]

@@ -10,8 +10,8 @@ use crate::{
     load::{Departures, Door, Flood, OpenLoop},
     report,
     services::{Rate, Watching},
-    support::{DownService, Extension, TestApp, Workspace},
 };
+use pointsman_test_kit::{DownService, Extension, TestApp, Workspace};
 
 const PER_SECOND: u32 = 100;
 /// How long a drain is watched at most.

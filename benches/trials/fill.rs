@@ -4,7 +4,7 @@ use pointsman_clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use uuid::Uuid;
 
-use crate::support::{TestApp, Workspace};
+use pointsman_test_kit::{TestApp, Workspace};
 
 /// Beside its number each payload has this many bytes.
 const FILLER: usize = 150;

@@ -18,10 +18,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{
-    report::Sample,
-    support::{TestApp, Workspace},
-};
+use crate::report::Sample;
+use pointsman_test_kit::{TestApp, Workspace};
 
 /// Of one open-loop load.
 const CONNECTIONS: u64 = 32;

@@ -17,15 +17,6 @@
 //! The load comes from this process, which shares the cores with the server: figures under full load are
 //! those of both together. `--engine postgres` takes the server from POINTSMAN_TEST_POSTGRES_URL.
 
-#[path = "../../tests/support/kit.rs"]
-#[expect(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "the kit of the suite, of which trials need a part"
-)]
-mod support;
-
 mod arguments;
 mod backlog;
 mod fill;

@@ -7,8 +7,8 @@ use crate::{
     load::{Departures, Door, OpenLoop},
     report::{self, Sample},
     services::{Hanging, Watching},
-    support::{Extension, Workspace},
 };
+use pointsman_test_kit::{Extension, Workspace};
 
 const PER_SECOND: u32 = 250;
 /// Of phases without and with those who hang, one after the other.
@@ -105,7 +105,7 @@ async fn measure(sides: &mut [Side; 2], arguments: &Arguments, with: bool, count
 impl Side {
     async fn start(
         name: &'static str,
-        app: &crate::support::TestApp,
+        app: &pointsman_test_kit::TestApp,
         workspace: &Workspace,
         arguments: &Arguments,
     ) -> Self {

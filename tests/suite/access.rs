@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Engine, TestApp, on_both_engines};
+use pointsman_test_kit::{Caller, Engine, TestApp, on_both_engines};
 
 on_both_engines! {
     every_route_lets_in_whom_it_should,
@@ -226,7 +226,10 @@ async fn every_route_lets_in_whom_it_should(engine: Engine) {
         app.member(&workspace, "member", "MEMBER").await.caller,
         app.member(&workspace, "workspace-admin", "ADMIN").await.caller,
         app.anonymous()
-            .login(crate::support::ADMIN_EMAIL, crate::support::ADMIN_PASSWORD)
+            .login(
+                pointsman_test_kit::ADMIN_EMAIL,
+                pointsman_test_kit::ADMIN_PASSWORD,
+            )
             .await,
     ];
     let json = [("content-type", "application/json")];

@@ -6,7 +6,7 @@ use pointsman_clock::Clock;
 use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 
-use crate::support::{DownService, Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{DownService, Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     twenty_thousand_events_wait_on_disk_and_drain_in_the_order_of_the_log,

@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use crate::support::{Answer, Caller, Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{Answer, Caller, Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     a_bad_publish_is_refused_and_not_recorded,
@@ -217,7 +217,7 @@ async fn raw(app: &TestApp, bytes: String, end: bool) -> String {
     let exchange = spawn_blocking(move || {
         let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
         stream
-            .set_read_timeout(Some(crate::support::PATIENCE))
+            .set_read_timeout(Some(pointsman_test_kit::PATIENCE))
             .expect("a time-out can be set");
         stream.write_all(bytes.as_bytes()).expect("the server reads");
         if end {

@@ -8,7 +8,7 @@ use pointsman_domain::timestamp::Timestamp;
 use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     refused_events_open_no_breaker,

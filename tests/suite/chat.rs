@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{Engine, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     the_cross_extension_notification_is_in_its_channel,

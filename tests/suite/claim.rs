@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait as _;
 
-use crate::support::{Ended, Engine, TestApp, TestDatabase, on_both_engines};
+use pointsman_test_kit::{Ended, Engine, TestApp, TestDatabase, on_both_engines};
 
 on_both_engines! {
     a_second_process_on_the_same_database_is_refused,

@@ -4,7 +4,7 @@ use pointsman_receive::Behavior;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use crate::support::{Engine, Service, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, Workspace, on_both_engines};
 
 on_both_engines! {
     an_event_whose_payload_is_not_json_becomes_a_dead_letter,

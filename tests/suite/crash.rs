@@ -1,6 +1,6 @@
 //! Crashes at random moments: nothing acknowledged is lost, and little is repeated.
 
-use crate::support::{
+use pointsman_test_kit::{
     Engine,
     crash::{self, Campaign, Ending},
     on_both_engines,

@@ -3,7 +3,9 @@
 use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{
+    Caller, Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines,
+};
 
 on_both_engines! {
     a_replay_delivers_the_copy_to_the_one_that_failed,

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 use serde_json::{Value, json};
 
-use crate::support::{
+use pointsman_test_kit::{
     Certificate, DownService, Engine, Extension, Service, TestApp, TestAuthority, TlsService, Workspace,
     on_both_engines,
 };
@@ -65,7 +65,7 @@ async fn install_at(
 /// The outcomes of all attempts, once the delivery has become this.
 async fn outcomes(workspace: &Workspace, event: &str, extension: &Extension, status: &str) -> Vec<Value> {
     workspace.becomes(event, extension, status).await;
-    crate::support::eventually("the history is written", async || {
+    pointsman_test_kit::eventually("the history is written", async || {
         let delivery = workspace.delivery(event, extension).await;
         let attempts = delivery["attempts"].as_array().cloned().unwrap_or_default();
         let outcomes: Vec<_> = attempts
@@ -453,7 +453,7 @@ async fn those_who_hang_take_no_connection_from_the_others(engine: Engine) {
     assert_eq!(near.sorted_event_ids(EVENTS as u64).await, published);
     let elsewhere = globex.publish_many("crm.deal.closed", EVENTS).await;
     assert_eq!(far.sorted_event_ids(EVENTS as u64).await, elsewhere);
-    crate::support::eventually("all hang", async || {
+    pointsman_test_kit::eventually("all hang", async || {
         let connections = hanging.connections();
         if connections >= HANGING as u64 * 8 {
             Ok(())

@@ -5,7 +5,7 @@ use std::process::Command;
 use pointsman_clock::Clock;
 use serde_json::json;
 
-use crate::support::{Engine, ExampleService, TestApp, Workspace, eventually, example, on_both_engines};
+use pointsman_test_kit::{Engine, ExampleService, TestApp, Workspace, eventually, example, on_both_engines};
 
 on_both_engines! {
     a_closed_deal_is_told_in_the_channel_of_deals,

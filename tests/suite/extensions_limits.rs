@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, TestApp, on_both_engines};
 
 on_both_engines! {
     limits_are_set_shown_and_taken_away,

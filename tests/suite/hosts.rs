@@ -10,7 +10,7 @@ use std::{
 use pointsman_clock::Clock;
 use tokio::task::spawn_blocking;
 
-use crate::support::{Engine, ExampleService, TestApp, example, on_both_engines};
+use pointsman_test_kit::{Engine, ExampleService, TestApp, example, on_both_engines};
 
 on_both_engines! {
     a_host_logs_as_the_server_does,

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Answer, Engine, Service, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{Answer, Engine, Service, TestApp, Workspace, on_both_engines};
 
 on_both_engines! {
     the_same_key_and_body_answer_as_the_first_time,

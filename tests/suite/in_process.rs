@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Engine, GatedService, Service, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{Engine, GatedService, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     what_a_kill_interrupts_before_its_commit_is_done_once,

@@ -7,7 +7,7 @@ use pointsman_clock::Clock;
 use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     an_ordered_extension_finishes_events_in_the_order_of_the_log,

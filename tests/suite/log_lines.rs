@@ -3,7 +3,7 @@
 use pointsman_receive::Behavior;
 use serde_json::json;
 
-use crate::support::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
+use pointsman_test_kit::{Engine, Extension, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     dead_letters_are_told_once_a_minute_with_their_number,

@@ -10,7 +10,7 @@ use entity::master_key_check;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
-use crate::support::{
+use pointsman_test_kit::{
     ADMIN_EMAIL, ADMIN_PASSWORD, Ended, Engine, Service, TestApp, Workspace, is_signed, on_both_engines,
 };
 
@@ -77,7 +77,7 @@ async fn check_values(app: &TestApp) -> Vec<Vec<u8>> {
 }
 
 /// An extension with a header, subscribed to everything.
-async fn install(workspace: &Workspace, key: &str, service: &Service) -> crate::support::Extension {
+async fn install(workspace: &Workspace, key: &str, service: &Service) -> pointsman_test_kit::Extension {
     let extension = workspace
         .install_external(key, service)
         .subscribed_to(&["**"])

@@ -2,7 +2,7 @@
 
 use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 
-use crate::support::{Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     a_hanging_service_slows_no_other_extension_and_no_publisher,

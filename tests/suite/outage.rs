@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::{Ledger, Service, TestApp, Workspace, eventually};
+use pointsman_test_kit::{Ledger, Service, TestApp, Workspace, eventually};
 
 /// How long a publisher may wait for its answer, whatever the database does.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use self::raw::{Connection, end_of};
-use crate::support::{Engine, PATIENCE, TestApp, Workspace, eventually};
+use pointsman_test_kit::{Engine, PATIENCE, TestApp, Workspace, eventually};
 
 /// The head of a publish of so many bytes.
 fn publish_head(workspace: &Workspace, length: usize) -> String {

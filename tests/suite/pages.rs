@@ -3,7 +3,7 @@
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, TestApp, on_both_engines};
 
 on_both_engines! {
     a_page_of_large_events_ends_early_and_the_next_goes_on,

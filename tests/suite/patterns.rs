@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Service, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, Workspace, on_both_engines};
 
 on_both_engines! {
     an_extension_gets_exactly_what_its_patterns_match,

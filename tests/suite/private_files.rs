@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Engine, TestApp};
+use pointsman_test_kit::{Engine, TestApp};
 
 const FILES: [&str; 5] = [
     "pointsman.db",

@@ -9,7 +9,7 @@ use pointsman_domain::{
 };
 use uuid::Uuid;
 
-use crate::support::ExampleService;
+use pointsman_test_kit::ExampleService;
 
 const BODY: &str = r#"{"a":1}"#;
 

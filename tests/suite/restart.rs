@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use pointsman_receive::Behavior;
 use serde_json::json;
 
-use crate::support::{DownService, Engine, Service, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{DownService, Engine, Service, TestApp, Workspace, on_both_engines};
 
 on_both_engines! {
     a_thousand_events_outlive_a_kill_while_the_service_is_down,

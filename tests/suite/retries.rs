@@ -3,7 +3,7 @@
 use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     a_failed_delivery_is_tried_again_with_the_same_id,
@@ -40,7 +40,7 @@ async fn a_failed_delivery_is_tried_again_with_the_same_id(engine: Engine) {
     for delivery in &received {
         assert_eq!(delivery.event_id(), Some(event.as_str()));
         assert_eq!(delivery.body, received[0].body);
-        assert!(crate::support::is_signed(delivery));
+        assert!(pointsman_test_kit::is_signed(delivery));
     }
     workspace.becomes(&event, &crm, "DELIVERED").await;
     assert!(workspace.dead_letters("").await.is_empty());
@@ -59,7 +59,7 @@ async fn the_history_tells_every_attempt(engine: Engine) {
     let event = workspace.publish("crm.deal.closed", json!({})).await;
     service.received(2).await;
 
-    let attempts = crate::support::eventually("both attempts are in the history", async || {
+    let attempts = pointsman_test_kit::eventually("both attempts are in the history", async || {
         let delivery = workspace.delivery(&event, &crm).await;
         let attempts = delivery["attempts"].as_array().cloned().unwrap_or_default();
         if attempts.len() == 2 {
@@ -212,7 +212,7 @@ async fn a_service_may_ask_to_be_disabled(engine: Engine) {
         (&letter["eventId"], &letter["reason"]),
         (&json!(event), &json!("ABORTED"))
     );
-    crate::support::eventually("the extension is disabled", async || {
+    pointsman_test_kit::eventually("the extension is disabled", async || {
         let shown = crm.shown().await;
         if shown["enabled"] == false {
             Ok(())
@@ -336,7 +336,7 @@ async fn a_service_that_cannot_be_reached_is_a_failure(engine: Engine) {
         .expect("a free port");
     let nonsense = RawReceiver::start(vec![RawAnswer::BytesThenClose("nonsense\r\n\r\n".into())]).await;
     let nonsense = nonsense.expect("a free port");
-    let down = crate::support::DownService::reserve().expect("a free port");
+    let down = pointsman_test_kit::DownService::reserve().expect("a free port");
     for (key, url, outcome) in [
         ("down", down.url(), "CONNECT"),
         ("closing", closing.url(), "PROTOCOL"),

@@ -3,7 +3,7 @@
 use pointsman_receive::SignatureCheck;
 use serde_json::json;
 
-use crate::support::{ADMIN_EMAIL, ADMIN_PASSWORD, Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{ADMIN_EMAIL, ADMIN_PASSWORD, Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     the_example_is_accepted_with_exactly_success,

@@ -4,7 +4,7 @@
 use pointsman_receive::Behavior;
 use serde_json::json;
 
-use crate::support::{Engine, Extension, Service, Settings, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{Engine, Extension, Service, Settings, TestApp, Workspace, on_both_engines};
 
 on_both_engines! {
     a_subscription_takes_effect_for_the_next_publish,

@@ -12,7 +12,7 @@ use std::{
 use pointsman_clock::Clock;
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::support::PATIENCE;
+use pointsman_test_kit::PATIENCE;
 
 /// A folder of the test's own, in which anybody may do anything. A failed test leaves it.
 struct Folder(PathBuf);

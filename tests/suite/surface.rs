@@ -3,7 +3,7 @@
 use pointsman_receive::Behavior;
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Service, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, on_both_engines};
 
 on_both_engines! {
     a_server_that_runs_is_healthy_and_ready,

@@ -6,7 +6,7 @@ use pointsman_clock::Clock;
 use pointsman_receive::Behavior;
 use serde_json::json;
 
-use crate::support::{Engine, Service, TestApp, WallClock, on_both_engines};
+use pointsman_test_kit::{Engine, Service, TestApp, WallClock, on_both_engines};
 
 on_both_engines! {
     a_retry_comes_in_its_time_whatever_the_wall_clock_does,

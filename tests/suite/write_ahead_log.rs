@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{BOUND, Engine, LogWatch, MIB, PATIENCE, TestApp};
+use pointsman_test_kit::{BOUND, Engine, LogWatch, MIB, PATIENCE, TestApp};
 
 /// In each of six workspaces: together they would fill the bound three times.
 const EVENTS: usize = 2_000;

@@ -1,6 +1,6 @@
 //! SQLite's write-ahead log under a load that never pauses.
 
-use crate::support::{BOUND, Engine, LogWatch, MIB, TestApp};
+use pointsman_test_kit::{BOUND, Engine, LogWatch, MIB, TestApp};
 
 /// Events in each of six workspaces for each round that was asked for: 120,000 in all for 200 rounds.
 const EVENTS_PER_ROUND: usize = 100;

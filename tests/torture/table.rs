@@ -1,6 +1,6 @@
 //! What came of it, for a person.
 
-use crate::support::{
+use pointsman_test_kit::{
     Engine,
     crash::{Campaign, Ending, Tally},
 };

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::{INVALID, MALFORMED, check};
-use crate::support::{Engine, TestApp, on_both_engines};
+use pointsman_test_kit::{Engine, TestApp, on_both_engines};
 
 on_both_engines! {
     bad_bodies_are_refused_by_every_route,

@@ -3,7 +3,7 @@
 use futures_util::future::join;
 
 use super::{is_not_ready, is_ready, nothing_was_lost, workspace};
-use crate::support::{Cluster, Load, TestApp};
+use pointsman_test_kit::{Cluster, Load, TestApp};
 
 const MANY: u64 = 40;
 

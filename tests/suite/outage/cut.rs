@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::{Value, json};
 
 use super::{is_ready, log, workspace};
-use crate::support::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, TestApp, Workspace};
+use pointsman_test_kit::{ADMIN_EMAIL, ADMIN_PASSWORD, Cluster, TestApp, Workspace};
 
 /// Ends every session of the server, and waits until they are gone.
 async fn cut(app: &TestApp) {
@@ -51,7 +51,7 @@ async fn install(workspace: &Workspace, key: &str) {
 
 #[actix_web::test]
 async fn the_first_request_after_a_cut_is_answered_as_any_other() {
-    let app = TestApp::start(crate::support::Engine::Postgres).await;
+    let app = TestApp::start(pointsman_test_kit::Engine::Postgres).await;
     let (workspace, service) = workspace(&app).await;
     let chat = json!({"key": "chat", "deliveryType": "IN_PROCESS"});
     workspace.post("/extensions", &chat).await.expect(201);

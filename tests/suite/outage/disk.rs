@@ -3,7 +3,7 @@
 use futures_util::future::join;
 
 use super::{is_not_ready, is_ready, nothing_was_lost, recorded_in_order, workspace};
-use crate::support::{Engine, GatedService, Load, ReadOnly, SmallDisk, TestApp};
+use pointsman_test_kit::{Engine, GatedService, Load, ReadOnly, SmallDisk, TestApp};
 
 const MANY: u64 = 40;
 const MIB: u64 = 1024 * 1024;

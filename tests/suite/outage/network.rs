@@ -4,7 +4,7 @@ use futures_util::future::join;
 use sea_orm::{ConnectionTrait as _, Statement};
 
 use super::{is_not_ready, is_ready, log, nothing_was_lost, numbers, workspace};
-use crate::support::{CommitFate, GatedService, Load, Service, TestApp, Workspace, eventually};
+use pointsman_test_kit::{CommitFate, GatedService, Load, Service, TestApp, Workspace, eventually};
 
 /// So many publishes more show that all is well.
 const MANY: u64 = 40;

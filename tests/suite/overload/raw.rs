@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, TestApp};
+use pointsman_test_kit::{PATIENCE, TestApp};
 
 /// Small, so that a client that does not read fills it soon.
 const RECEIVE_BUFFER: u32 = 4096;

@@ -1,9 +1,6 @@
 //! Services behind TLS.
 
-#[path = "../../../../tests/support/tls.rs"]
-mod service;
-
-use service::{Certificate, TestAuthority, TlsService};
+use pointsman_test_kit::{Certificate, TestAuthority, TlsService};
 
 use std::net::Ipv6Addr;
 

@@ -157,7 +157,7 @@ on_both_engines!(
         let letter = running.letter(event).await;
         assert_eq!(letter.handler, "first");
         let error = letter.last_error.unwrap();
-        assert!(error.starts_with("panicked: the probe panics (src/router/tests/probe.rs:"), "{error}");
+        assert!(error.starts_with("panicked: the probe panics (crates/router/src/tests/probe.rs:"), "{error}");
         let attempts = running.attempts(event, 2).await;
         let outcome = |handler: &str| {
             let of = attempts.iter().find(|attempt| attempt.handler == handler);
@@ -176,7 +176,7 @@ on_both_engines!(
         let (workspace, _) = running.probed().await;
         for (deed, expected) in [
             ("fail_with_nul", "a\u{fffd}b"),
-            ("panic_with_nul", "panicked: a\u{fffd}b (src/router/tests/probe.rs:"),
+            ("panic_with_nul", "panicked: a\u{fffd}b (crates/router/src/tests/probe.rs:"),
         ] {
             // Parked three times, and then a letter, which is replayed and dead again.
             let event = running.order(workspace, "probe.sync", deed).await;

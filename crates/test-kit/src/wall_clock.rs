@@ -11,13 +11,13 @@ use super::settings::Settings;
 
 /// A wall clock that runs beside the machine's. Its server is told of it by [`WallClock::of`]; time as it
 /// passes, the monotonic clock, stays the machine's.
-pub(crate) struct WallClock {
+pub struct WallClock {
     file: PathBuf,
 }
 
 impl WallClock {
     /// As the machine's.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let name = format!("pointsman-clock-{}", Clock.new_uuid());
         let clock = Self {
             file: std::env::temp_dir().join(name),
@@ -27,7 +27,7 @@ impl WallClock {
     }
 
     /// Is so many seconds ahead of the machine's from now on; behind it, where that is negative.
-    pub(crate) fn set(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
         // At once: the server may look at any moment.
         let next = self.file.with_extension("next");
         fs::write(&next, format!("{seconds:+}\n")).expect("a file can be made for the clock");
@@ -35,7 +35,7 @@ impl WallClock {
     }
 
     /// The settings with this clock.
-    pub(crate) fn of(&self, settings: Settings) -> Settings {
+    pub fn of(&self, settings: Settings) -> Settings {
         settings
             .with_variable("LD_PRELOAD", library().display())
             .with_variable("FAKETIME_TIMESTAMP_FILE", self.file.display())

@@ -23,14 +23,14 @@ use super::{
     workspace::{Workspace, text},
 };
 
-pub(crate) const ADMIN_EMAIL: &str = "admin@pointsman.test";
-pub(crate) const ADMIN_PASSWORD: &str = "correct horse battery";
+pub const ADMIN_EMAIL: &str = "admin@pointsman.test";
+pub const ADMIN_PASSWORD: &str = "correct horse battery";
 const USER_PASSWORD: &str = "staple staple staple";
 
 /// A running server with a folder and a database of its own. A test ends it by [`TestApp::finish`].
-pub(crate) struct TestApp {
+pub struct TestApp {
     /// Global admin.
-    pub(crate) admin: Caller,
+    pub admin: Caller,
     folder: PathBuf,
     /// None only once it has been dropped.
     database: Option<TestDatabase>,
@@ -42,26 +42,26 @@ pub(crate) struct TestApp {
 }
 
 /// A user of the server under test, signed in.
-pub(crate) struct User {
-    pub(crate) id: String,
-    pub(crate) caller: Caller,
+pub struct User {
+    pub id: String,
+    pub caller: Caller,
 }
 
 impl TestApp {
     /// A fresh server with a fresh database that retries soon.
-    pub(crate) async fn start(engine: Engine) -> Self {
+    pub async fn start(engine: Engine) -> Self {
         Self::with(engine, |settings| settings).await
     }
 
     /// As [`TestApp::start`], with the settings that the test needs.
-    pub(crate) async fn with(engine: Engine, choose: impl FnOnce(Settings) -> Settings) -> Self {
+    pub async fn with(engine: Engine, choose: impl FnOnce(Settings) -> Settings) -> Self {
         let folder = folder();
         let database = TestDatabase::create(engine, &folder).await;
         Self::with_database(folder, database, choose).await
     }
 
     /// As [`TestApp::start`], after starts on the same database that are killed after these times, ready or not.
-    pub(crate) async fn killed_while_starting(engine: Engine, after: &[Duration]) -> Self {
+    pub async fn killed_while_starting(engine: Engine, after: &[Duration]) -> Self {
         let folder = folder();
         let database = TestDatabase::create(engine, &folder).await;
         let settings = defaults(&database);
@@ -73,25 +73,25 @@ impl TestApp {
     }
 
     /// With an SQLite file in this folder, which outlives the server.
-    pub(crate) async fn in_folder(database: &Path, choose: impl FnOnce(Settings) -> Settings) -> Self {
+    pub async fn in_folder(database: &Path, choose: impl FnOnce(Settings) -> Settings) -> Self {
         Self::with_database(folder(), TestDatabase::in_folder(database), choose).await
     }
 
     /// With an SQLite file in this folder below the server's own, which the server makes.
-    pub(crate) async fn in_new_folder(name: &str) -> Self {
+    pub async fn in_new_folder(name: &str) -> Self {
         let folder = folder();
         let database = TestDatabase::in_folder(&folder.join(name));
         Self::with_database(folder, database, |settings| settings).await
     }
 
     /// With a new database on this PostgreSQL server.
-    pub(crate) async fn on_server(url: &str, choose: impl FnOnce(Settings) -> Settings) -> Self {
+    pub async fn on_server(url: &str, choose: impl FnOnce(Settings) -> Settings) -> Self {
         let database = TestDatabase::on_server(url).await;
         Self::with_database(folder(), database, choose).await
     }
 
     /// With a new database on PostgreSQL, which the server reaches through a proxy.
-    pub(crate) async fn behind_proxy(choose: impl FnOnce(Settings) -> Settings) -> (Self, Proxy) {
+    pub async fn behind_proxy(choose: impl FnOnce(Settings) -> Settings) -> (Self, Proxy) {
         let folder = folder();
         let database = TestDatabase::create(Engine::Postgres, &folder).await;
         let (proxy, url) = Proxy::before(&database.url).await;
@@ -121,20 +121,20 @@ impl TestApp {
     }
 
     /// Stops in order and starts again on the same database.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         let status = self.stop().await;
         assert!(status.success(), "an ordered stop ends with {status}");
         self.start_again().await;
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process.take().expect("the server runs").kill();
     }
 
     /// Starts on the same database after [`TestApp::kill`] or [`TestApp::stop`]. The port is another one,
     /// since nobody keeps the former free meanwhile; callers and their sessions go on as they are.
-    pub(crate) async fn start_again(&mut self) {
+    pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs already");
         let process = ServerProcess::start(&self.folder, &self.settings).await;
         self.target.moved_to(process.address);
@@ -143,7 +143,7 @@ impl TestApp {
 
     /// Starts on the same database and, if it has not been killed by then, kills it after this time, ready
     /// or not.
-    pub(crate) async fn start_and_die(&self, after: Duration) {
+    pub async fn start_and_die(&self, after: Duration) {
         assert!(self.process.is_none(), "the server runs already");
         let starting = ServerProcess::start(&self.folder, &self.settings);
         // Dropping a process kills it.
@@ -151,43 +151,43 @@ impl TestApp {
     }
 
     /// SIGTERM; returns how the process ended.
-    pub(crate) async fn stop(&mut self) -> ExitStatus {
+    pub async fn stop(&mut self) -> ExitStatus {
         self.terminate();
         self.stopped().await
     }
 
     /// SIGTERM; returns at once.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.process.as_ref().expect("the server runs").terminate();
     }
 
     /// Waits for the end of a server that was told to stop.
-    pub(crate) async fn stopped(&mut self) -> ExitStatus {
+    pub async fn stopped(&mut self) -> ExitStatus {
         self.process.take().expect("the server runs").ended().await
     }
 
     /// Runs the binary once more with the settings of this server and some of its own, to its end.
-    pub(crate) async fn run(&self, arguments: &[&str], choose: impl FnOnce(Settings) -> Settings) -> Ended {
+    pub async fn run(&self, arguments: &[&str], choose: impl FnOnce(Settings) -> Settings) -> Ended {
         process::run_to_end(&self.folder, &choose(self.settings.clone()), arguments).await
     }
 
     /// Nobody in particular.
-    pub(crate) fn anonymous(&self) -> Caller {
+    pub fn anonymous(&self) -> Caller {
         Caller::anonymous(&self.target)
     }
 
     /// Where the server listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.target.address()
     }
 
     /// A request by the global admin.
-    pub(crate) async fn api(&self, method: &str, path: &str, json: Option<&serde_json::Value>) -> Answer {
+    pub async fn api(&self, method: &str, path: &str, json: Option<&serde_json::Value>) -> Answer {
         self.admin.api(method, path, json).await
     }
 
     /// Makes a workspace.
-    pub(crate) async fn workspace(&self, name: &str) -> Workspace {
+    pub async fn workspace(&self, name: &str) -> Workspace {
         let made = self
             .admin
             .post("/api/workspaces", &json!({"name": name}))
@@ -200,7 +200,7 @@ impl TestApp {
     }
 
     /// Makes a user who is a member of nothing, and signs them in.
-    pub(crate) async fn user(&self, name: &str) -> User {
+    pub async fn user(&self, name: &str) -> User {
         let email = format!("{name}@pointsman.test");
         let body = json!({"email": email, "password": USER_PASSWORD, "role": "USER"});
         let made = self.admin.post("/api/users", &body).await.expect(201);
@@ -211,7 +211,7 @@ impl TestApp {
     }
 
     /// Makes a user with a role in the workspace, and signs them in.
-    pub(crate) async fn member(&self, workspace: &Workspace, name: &str, role: &str) -> User {
+    pub async fn member(&self, workspace: &Workspace, name: &str, role: &str) -> User {
         let user = self.user(name).await;
         workspace
             .seen_by(&self.admin)
@@ -222,7 +222,7 @@ impl TestApp {
     }
 
     /// The test's database, for what the API does not show.
-    pub(crate) async fn database(&self) -> DatabaseConnection {
+    pub async fn database(&self) -> DatabaseConnection {
         self.database
             .as_ref()
             .expect("the test has not finished")
@@ -231,30 +231,30 @@ impl TestApp {
     }
 
     /// Waits until nothing is left unsettled.
-    pub(crate) async fn settled(&self) {
+    pub async fn settled(&self) {
         let connection = self.database().await;
         until_settled(&connection).await;
         connection.close().await.expect("a connection can be closed");
     }
 
     /// Resident memory of the server now, in bytes.
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         self.process.as_ref().expect("the server runs").resident_bytes()
     }
 
     /// Where the test's server runs; an SQLite file is there unless the test has chosen another place.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// What the test's servers have logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         process::log(&self.folder)
     }
 
     /// Ends the test: waits until nothing is left unsettled, stops the server in order, and looks again at
     /// what has become durable.
-    pub(crate) async fn finish(mut self) {
+    pub async fn finish(mut self) {
         let connection = self.database().await;
         until_settled(&connection).await;
         let status = self.stop().await;
@@ -265,7 +265,7 @@ impl TestApp {
     }
 
     /// Ends a test that leaves deliveries waiting on purpose.
-    pub(crate) async fn finish_leaving_unsettled(mut self) {
+    pub async fn finish_leaving_unsettled(mut self) {
         let connection = self.database().await;
         let status = self.stop().await;
         assert!(status.success(), "an ordered stop ends with {status}");
@@ -278,7 +278,7 @@ impl TestApp {
     }
 
     /// Removes folder and database of a server that is stopped.
-    pub(crate) async fn clean_up(&mut self, connection: DatabaseConnection) {
+    pub async fn clean_up(&mut self, connection: DatabaseConnection) {
         connection.close().await.expect("a connection can be closed");
         if let Some(database) = self.database.take() {
             database.drop().await;

@@ -12,7 +12,7 @@ use pointsman_clock::Clock;
 use super::eventually::eventually;
 
 /// A running PostgreSQL server of its own. It is stopped and removed when dropped.
-pub(crate) struct Cluster {
+pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -21,7 +21,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// With the default durability.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let programs = programs();
         let folder = std::env::temp_dir().join(format!("pointsman-cluster-{}", Clock.new_uuid()));
         fs::create_dir(&folder).expect("a folder can be made for the cluster");
@@ -54,27 +54,27 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
     /// SIGSTOP: all of it hangs.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.signal_all("STOP");
     }
 
     /// SIGCONT.
-    pub(crate) fn thaw(&self) {
+    pub fn thaw(&self) {
         self.signal_all("CONT");
     }
 
     /// Ends it at once, without a checkpoint, and so as a crash does.
-    pub(crate) fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.end("QUIT");
     }
 
     /// Ends it in order; transactions are rolled back.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.end("INT");
     }
 
@@ -84,7 +84,7 @@ impl Cluster {
     }
 
     /// Starts it again on the same port, after [`Cluster::stop`] or [`Cluster::crash`].
-    pub(crate) async fn start_again(&mut self) {
+    pub async fn start_again(&mut self) {
         self.postmaster = spawn(&self.programs, &self.folder, self.port);
         self.is_ready().await;
     }

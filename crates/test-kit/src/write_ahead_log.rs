@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::{app::TestApp, workspace::Workspace};
 
-pub(crate) const MIB: u64 = 1024 * 1024;
+pub const MIB: u64 = 1024 * 1024;
 /// What `docs/operations.md` promises.
-pub(crate) const BOUND: u64 = 64 * MIB;
+pub const BOUND: u64 = 64 * MIB;
 const WORKSPACES: usize = 6;
 /// Publishes at once, in one workspace.
 const PUBLISHERS: usize = 8;
@@ -29,13 +29,13 @@ async fn tenants(app: &TestApp) -> Vec<Workspace> {
 }
 
 /// The file of the log, and how large it was seen.
-pub(crate) struct LogWatch {
+pub struct LogWatch {
     path: PathBuf,
     largest: Cell<u64>,
 }
 
 impl LogWatch {
-    pub(crate) fn of(app: &TestApp) -> Self {
+    pub fn of(app: &TestApp) -> Self {
         Self::in_folder(app.folder())
     }
 
@@ -46,24 +46,24 @@ impl LogWatch {
         }
     }
 
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |log| log.len())
     }
 
     /// The largest that it was after any of the publishes.
-    pub(crate) fn largest(&self) -> u64 {
+    pub fn largest(&self) -> u64 {
         self.largest.get()
     }
 
     /// Publishes so many events of 1.5 KiB in each of six workspaces, without a pause. Each makes some 16 KiB of log.
-    pub(crate) async fn under_load(&self, app: &TestApp, events: usize) -> Vec<Workspace> {
+    pub async fn under_load(&self, app: &TestApp, events: usize) -> Vec<Workspace> {
         let workspaces = tenants(app).await;
         join_all(workspaces.iter().map(|workspace| self.publish(workspace, events))).await;
         workspaces
     }
 
     /// The same, while so many others read lists of events without a pause.
-    pub(crate) async fn under_load_beside(&self, app: &TestApp, events: usize, readers: usize) {
+    pub async fn under_load_beside(&self, app: &TestApp, events: usize, readers: usize) {
         let workspaces = tenants(app).await;
         let load = join_all(workspaces.iter().map(|workspace| self.publish(workspace, events)));
         let read = async |number: usize| -> Infallible {

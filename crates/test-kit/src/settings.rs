@@ -1,10 +1,10 @@
 //! What a test's server is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The settings of one server, as `section.key` and value. They reach it through its environment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub struct Settings {
     keys: Vec<(String, String)>,
     /// Variables that are no settings.
     variables: Vec<(String, String)>,
@@ -15,38 +15,37 @@ pub(crate) struct Settings {
 impl Settings {
     /// Sets `section.key`; a value that is set twice counts as it was set last. Lists are TOML arrays.
     #[must_use]
-    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.keys.push((key.to_owned(), value.to_string()));
         self
     }
 
     /// Sets a variable of the process's environment that is no setting.
     #[must_use]
-    pub(crate) fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
         self
     }
 
     /// Runs this example, which is a server of its own, in the place of the server.
     #[must_use]
-    pub(crate) fn example(mut self, name: &'static str) -> Self {
+    pub fn example(mut self, name: &'static str) -> Self {
         self.example = Some(name);
         self
     }
 
-    pub(super) fn program(&self) -> PathBuf {
-        self.example
-            .map_or_else(|| env!("CARGO_BIN_EXE_pointsman").into(), example)
+    pub(crate) fn program(&self) -> PathBuf {
+        self.example.map_or_else(server_program, example)
     }
 
     /// The pauses between attempts, without jitter.
     #[must_use]
-    pub(crate) fn retrying_after(self, pauses: &[&str]) -> Self {
+    pub fn retrying_after(self, pauses: &[&str]) -> Self {
         self.set("delivery.retry_schedule", format!("{pauses:?}"))
     }
 
     /// `POINTSMAN__SECTION__KEY` and its value, and the other variables.
-    pub(super) fn environment(&self) -> impl Iterator<Item = (String, &str)> {
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (String, &str)> {
         let keys = self.keys.iter().map(|(key, value)| {
             let name = key.to_uppercase().replace('.', "__");
             (format!("POINTSMAN__{name}"), value.as_str())
@@ -56,9 +55,25 @@ impl Settings {
     }
 }
 
+/// The server's own program: Cargo builds it for the tests of its package, and puts it above them.
+pub fn server_program() -> PathBuf {
+    let test = std::env::current_exe().expect("a process knows its program");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests stand in `deps`");
+    let server = folder.join("pointsman");
+    assert!(
+        server.exists(),
+        "run cargo build first: there is no {}",
+        server.display()
+    );
+    server
+}
+
 /// The program of an example. They stand beside the server; `cargo test` builds them where it builds everything.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let server = PathBuf::from(env!("CARGO_BIN_EXE_pointsman"));
+pub fn example(name: &str) -> PathBuf {
+    let server = server_program();
     let example = server.with_file_name("examples").join(name);
     assert!(
         example.exists(),

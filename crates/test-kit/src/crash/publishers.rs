@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{WORKSPACES, post};
-use crate::support::{
+use crate::{
     client::JSON,
     workspace::{Workspace, event_id},
 };
@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 8;
 
 /// What a publisher was told of its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Acknowledged(Uuid),
     /// Turned away before it was taken.
     Refused,
@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Unknown,
 }
 
-pub(super) struct Publishers {
+pub(crate) struct Publishers {
     workspaces: Vec<Workspace>,
     published: Cell<u64>,
     outcomes: RefCell<HashMap<u64, Outcome>>,
@@ -37,7 +37,7 @@ pub(super) struct Publishers {
 }
 
 impl Publishers {
-    pub(super) fn new(workspaces: &[Workspace]) -> Self {
+    pub(crate) fn new(workspaces: &[Workspace]) -> Self {
         Self {
             workspaces: workspaces.to_vec(),
             published: Cell::new(0),
@@ -47,12 +47,12 @@ impl Publishers {
     }
 
     /// By the event's number.
-    pub(super) fn outcomes(&self) -> HashMap<u64, Outcome> {
+    pub(crate) fn outcomes(&self) -> HashMap<u64, Outcome> {
         self.outcomes.borrow().clone()
     }
 
     /// Waits until so many more were acknowledged than at the first poll.
-    pub(super) async fn acknowledged_more(&self, count: u64) {
+    pub(crate) async fn acknowledged_more(&self, count: u64) {
         let mut acknowledged = self.acknowledged.subscribe();
         let wanted = *acknowledged.borrow() + count;
         // Fails only without a sender, and the sender is ours.
@@ -60,7 +60,7 @@ impl Publishers {
     }
 
     /// Publishes until the server refuses or is gone.
-    pub(super) async fn publish_until_refused(&self) {
+    pub(crate) async fn publish_until_refused(&self) {
         let over = Cell::new(false);
         let publishers =
             (0..WORKSPACES * CONNECTIONS).map(|number| self.publisher(number % WORKSPACES, &over));

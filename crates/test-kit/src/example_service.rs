@@ -14,7 +14,7 @@ const READY_LINE: &str = "Receiving events at http://";
 const SERVER_LINE: &str = "Pointsman listens on http://";
 
 /// A running example. It is killed when dropped.
-pub(crate) struct ExampleService {
+pub struct ExampleService {
     child: Child,
     address: SocketAddr,
     lines: mpsc::UnboundedReceiver<String>,
@@ -22,7 +22,7 @@ pub(crate) struct ExampleService {
 
 impl ExampleService {
     /// Starts the command, and returns when it says where it listens.
-    pub(crate) async fn start(command: &mut Command) -> Self {
+    pub async fn start(command: &mut Command) -> Self {
         let mut service = Self::spawn(command);
         let ready = service.printed().await;
         let address = ready
@@ -34,7 +34,7 @@ impl ExampleService {
     }
 
     /// Starts a server, and returns when it says where it listens, with all that it has said by then.
-    pub(crate) async fn start_server(command: &mut Command) -> (Self, Vec<String>) {
+    pub async fn start_server(command: &mut Command) -> (Self, Vec<String>) {
         let mut server = Self::spawn(command);
         let mut printed = Vec::new();
         loop {
@@ -72,17 +72,17 @@ impl ExampleService {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Somebody who sends requests of their own.
-    pub(crate) fn caller(&self) -> Caller {
+    pub fn caller(&self) -> Caller {
         Caller::at(self.address)
     }
 
     /// The next line that it prints.
-    pub(crate) async fn printed(&mut self) -> String {
+    pub async fn printed(&mut self) -> String {
         let line = timeout(PATIENCE, self.lines.recv()).await;
         line.expect("it prints in time").expect("it runs")
     }

@@ -13,7 +13,7 @@ use super::{
 
 /// Each round begins without a database: the server is killed at one or more moments of its first start, and then has
 /// to come up, let the admin in, take an event and deliver it. A server that does not come up ends the campaign.
-pub(super) async fn run(campaign: Campaign) -> Tally {
+pub(crate) async fn run(campaign: Campaign) -> Tally {
     let mut random = StdRng::seed_from_u64(campaign.seed);
     let whole_start = time_of_a_start(campaign).await;
     let mut tally = Tally::default();

@@ -9,7 +9,7 @@ use tokio::{net::TcpSocket, time::timeout};
 use super::eventually::PATIENCE;
 
 /// A [`Receiver`] whose waits end: a delivery that never comes fails the test.
-pub(crate) struct Service {
+pub struct Service {
     receiver: Receiver,
     /// Holds the port of one that was down before.
     _reserved: Option<TcpSocket>,
@@ -25,11 +25,11 @@ impl Deref for Service {
 
 impl Service {
     /// Takes everything.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::behaving(Behavior::default()).await
     }
 
-    pub(crate) async fn behaving(behavior: Behavior) -> Self {
+    pub async fn behaving(behavior: Behavior) -> Self {
         let options = ReceiverOptions {
             behavior,
             ..ReceiverOptions::default()
@@ -47,7 +47,7 @@ impl Service {
 
     /// The deliveries so far, in the order of their arrival, once there are `count` or more.
     #[track_caller]
-    pub(crate) fn received(&self, count: u64) -> impl Future<Output = Vec<Received>> + '_ {
+    pub fn received(&self, count: u64) -> impl Future<Output = Vec<Received>> + '_ {
         let place = std::panic::Location::caller();
         async move {
             match timeout(PATIENCE, self.receiver.received(count)).await {
@@ -60,7 +60,7 @@ impl Service {
     /// The ids of the events so far, in the order of their arrival, repeats included, once there are `count`
     /// or more.
     #[track_caller]
-    pub(crate) fn event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
+    pub fn event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
         let received = self.received(count);
         async move {
             let ids = received.await;
@@ -72,7 +72,7 @@ impl Service {
 
     /// As [`Service::event_ids`], sorted: several deliveries in flight arrive in any order.
     #[track_caller]
-    pub(crate) fn sorted_event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
+    pub fn sorted_event_ids(&self, count: u64) -> impl Future<Output = Vec<String>> + '_ {
         let ids = self.event_ids(count);
         async move {
             let mut ids = ids.await;
@@ -82,24 +82,24 @@ impl Service {
     }
 
     /// From now on checks signatures with the secret as the API has shown it.
-    pub(crate) fn knows_secret(&self, secret: &str) {
+    pub fn knows_secret(&self, secret: &str) {
         self.expect_signed_with(&SigningSecret::parse(secret).expect("the API shows a usable secret"));
     }
 }
 
 /// Whether the delivery's signature was checked and found good.
-pub(crate) fn is_signed(received: &Received) -> bool {
+pub fn is_signed(received: &Received) -> bool {
     received.signature == SignatureCheck::Valid
 }
 
 /// The address of a service that is down: connections are refused, and nobody else can take the port.
-pub(crate) struct DownService {
+pub struct DownService {
     reserved: TcpSocket,
     address: SocketAddr,
 }
 
 impl DownService {
-    pub(crate) fn reserve() -> io::Result<Self> {
+    pub fn reserve() -> io::Result<Self> {
         let reserved = TcpSocket::new_v4()?;
         // Lets the service listen on the port while it is still reserved: whoever lets go of it first may
         // lose it to somebody else.
@@ -109,12 +109,12 @@ impl DownService {
         Ok(Self { reserved, address })
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Comes up, takes everything, and records.
-    pub(crate) async fn come_up(self) -> Service {
+    pub async fn come_up(self) -> Service {
         let options = ReceiverOptions {
             address: self.address,
             ..ReceiverOptions::default()

@@ -11,10 +11,16 @@
 //! app.finish().await;
 //! ```
 
+#![expect(
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    reason = "whoever uses it is a test, which fails where something is not as it was to be"
+)]
+
 mod app;
 mod client;
 mod cluster;
-pub(crate) mod crash;
+pub mod crash;
 mod database;
 mod disk;
 mod eventually;
@@ -30,7 +36,7 @@ mod wall_clock;
 mod workspace;
 mod write_ahead_log;
 
-pub(crate) use self::{
+pub use self::{
     app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
     client::{Answer, Caller},
     cluster::Cluster,
@@ -43,7 +49,7 @@ pub(crate) use self::{
     process::Ended,
     proxy::CommitFate,
     service::{DownService, Service, is_signed},
-    settings::{Settings, example},
+    settings::{Settings, example, server_program},
     tls::{Certificate, TestAuthority, TlsService},
     wall_clock::WallClock,
     workspace::{Extension, Workspace},
@@ -52,21 +58,21 @@ pub(crate) use self::{
 
 /// Makes two tests of each function that takes an [`Engine`]: `name::on_sqlite` and `name::on_postgres`. The
 /// second fails where `POINTSMAN_TEST_POSTGRES_URL` is not set.
+#[macro_export]
 macro_rules! on_both_engines {
     ($($name:ident),+ $(,)?) => {
         $(
             mod $name {
                 #[actix_web::test]
                 async fn on_sqlite() {
-                    super::$name(crate::support::Engine::Sqlite).await;
+                    super::$name($crate::Engine::Sqlite).await;
                 }
 
                 #[actix_web::test]
                 async fn on_postgres() {
-                    super::$name(crate::support::Engine::Postgres).await;
+                    super::$name($crate::Engine::Postgres).await;
                 }
             }
         )+
     };
 }
-pub(crate) use on_both_engines;

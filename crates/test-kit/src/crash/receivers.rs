@@ -26,7 +26,7 @@ use super::post;
 
 /// How a receiver takes what it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Temper {
+pub(crate) enum Temper {
     Good,
     /// Answers after 20 to 100 ms.
     Slow,
@@ -37,9 +37,9 @@ pub(super) enum Temper {
 }
 
 impl Temper {
-    pub(super) const ALL: [Self; 4] = [Self::Good, Self::Slow, Self::EveryThird, Self::Hanging];
+    pub(crate) const ALL: [Self; 4] = [Self::Good, Self::Slow, Self::EveryThird, Self::Hanging];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Slow => "slow",
@@ -49,7 +49,7 @@ impl Temper {
     }
 
     /// What it subscribes to.
-    pub(super) fn pattern(self) -> &'static str {
+    pub(crate) fn pattern(self) -> &'static str {
         match self {
             Self::Good | Self::EveryThird => "crm.**",
             Self::Slow => post::DEAL_CLOSED,
@@ -57,13 +57,13 @@ impl Temper {
         }
     }
 
-    pub(super) fn is_due(self, event_key: &str) -> bool {
+    pub(crate) fn is_due(self, event_key: &str) -> bool {
         self.pattern() == "crm.**" || self.pattern() == event_key
     }
 }
 
 /// All receivers of a campaign. They stop when dropped.
-pub(super) struct Receivers {
+pub(crate) struct Receivers {
     url: String,
     state: Arc<State>,
     handle: ServerHandle,
@@ -71,31 +71,31 @@ pub(super) struct Receivers {
 
 /// What one receiver has taken: answered with 200, whether the server has read that or not.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// By the event's number.
-    pub(super) events: HashMap<u64, LastTaken>,
+    pub(crate) events: HashMap<u64, LastTaken>,
     /// Deliveries of events that had been taken before, by the life of the server in which they had been: how often
     /// it had ended by then. It may be long over: a service that fails puts off the repeat.
-    pub(super) repeats: BTreeMap<u32, Vec<Repeat>>,
+    pub(crate) repeats: BTreeMap<u32, Vec<Repeat>>,
     /// What arrived and should not have.
-    pub(super) wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LastTaken {
-    pub(super) id: Uuid,
+pub(crate) struct LastTaken {
+    pub(crate) id: Uuid,
     at: Timestamp,
     ends: u32,
 }
 
 /// A delivery of an event that had been taken before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Repeat {
-    pub(super) event_id: Uuid,
+pub(crate) struct Repeat {
+    pub(crate) event_id: Uuid,
     /// When it had been taken.
-    pub(super) before: Timestamp,
+    pub(crate) before: Timestamp,
     /// In the same life.
-    pub(super) at_once: bool,
+    pub(crate) at_once: bool,
 }
 
 struct State {
@@ -113,7 +113,7 @@ struct Site {
 }
 
 impl Receivers {
-    pub(super) fn start(workspaces: usize) -> Self {
+    pub(crate) fn start(workspaces: usize) -> Self {
         let sites = (0..workspaces)
             .flat_map(|workspace| Temper::ALL.map(|temper| ((workspace, temper), Site::default())))
             .collect();
@@ -143,12 +143,12 @@ impl Receivers {
     }
 
     /// The service base URL of one.
-    pub(super) fn url(&self, workspace: usize, temper: Temper) -> String {
+    pub(crate) fn url(&self, workspace: usize, temper: Temper) -> String {
         format!("{}/{workspace}/{}", self.url, temper.name())
     }
 
     /// What is taken from now on is taken in another life of the server.
-    pub(super) async fn server_ended(&self) {
+    pub(crate) async fn server_ended(&self) {
         // What the server had sent by then lies in sockets, and belongs to the life that has ended. The thread that
         // answers here meets all of it before the second of two requests.
         for _ in 0..2 {
@@ -162,19 +162,19 @@ impl Receivers {
     }
 
     /// Who hangs answers from now on.
-    pub(super) fn recover(&self) {
+    pub(crate) fn recover(&self) {
         self.state.recovered.store(true, Ordering::Release);
     }
 
     /// Waits until so many more deliveries were taken than at the first poll.
-    pub(super) async fn took_more(&self, count: u64) {
+    pub(crate) async fn took_more(&self, count: u64) {
         let mut took = self.state.took.subscribe();
         let wanted = *took.borrow() + count;
         // Fails only without a sender, and the sender is ours.
         let _ = took.wait_for(|took| *took >= wanted).await;
     }
 
-    pub(super) fn taken(&self, workspace: usize, temper: Temper) -> Taken {
+    pub(crate) fn taken(&self, workspace: usize, temper: Temper) -> Taken {
         lock(&self.state.sites[&(workspace, temper)].taken).clone()
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How long any wait of the kit may take before it fails its test. Far longer than anything takes, so that
 /// it decides nothing but how a broken test ends.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// over the API or in the database. Where a receiver can tell, wait for the receiver.
 ///
 /// Panics with what was last seen when that takes longer than [`PATIENCE`].
-pub(crate) async fn eventually<T, E: Display>(what: &str, look: impl AsyncFn() -> Result<T, E>) -> T {
+pub async fn eventually<T, E: Display>(what: &str, look: impl AsyncFn() -> Result<T, E>) -> T {
     let mut last_seen = "nothing".to_owned();
     let looking = async {
         let mut ticks = interval(INTERVAL);

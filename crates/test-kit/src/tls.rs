@@ -29,20 +29,20 @@ use tokio_rustls::{
 static AUTHORITIES: AtomicU64 = AtomicU64::new(0);
 
 /// A certificate authority that nobody trusts by himself. Its certificate is in a file of its own.
-pub(crate) struct TestAuthority {
+pub struct TestAuthority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
     file: PathBuf,
 }
 
 /// A certificate with its key.
-pub(crate) struct Certificate {
+pub struct Certificate {
     der: CertificateDer<'static>,
     key: KeyPair,
 }
 
 impl TestAuthority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = params(&[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -60,17 +60,17 @@ impl TestAuthority {
     }
 
     /// The PEM file with its certificate.
-    pub(crate) fn file(&self) -> &Path {
+    pub fn file(&self) -> &Path {
         &self.file
     }
 
     /// A certificate for these names and addresses.
-    pub(crate) fn issue(&self, names: &[&str]) -> Certificate {
+    pub fn issue(&self, names: &[&str]) -> Certificate {
         self.sign(params(names))
     }
 
     /// One whose time has passed.
-    pub(crate) fn issue_expired(&self, names: &[&str]) -> Certificate {
+    pub fn issue_expired(&self, names: &[&str]) -> Certificate {
         let mut params = params(names);
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
@@ -96,7 +96,7 @@ impl Drop for TestAuthority {
 }
 
 impl Certificate {
-    pub(crate) fn signed_by_itself(names: &[&str]) -> Self {
+    pub fn signed_by_itself(names: &[&str]) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let signed = params(names)
             .self_signed(&key)
@@ -114,7 +114,7 @@ fn params(names: &[&str]) -> CertificateParams {
 }
 
 /// Takes every delivery over TLS. It stops when dropped.
-pub(crate) struct TlsService {
+pub struct TlsService {
     address: SocketAddr,
     counts: Arc<Counts>,
     accepting: JoinHandle<()>,
@@ -128,7 +128,7 @@ struct Counts {
 
 impl TlsService {
     /// Listens on a free port of the address.
-    pub(crate) async fn start(certificate: Certificate, address: impl Into<IpAddr>) -> Self {
+    pub async fn start(certificate: Certificate, address: impl Into<IpAddr>) -> Self {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -150,17 +150,17 @@ impl TlsService {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Handshakes that have ended well.
-    pub(crate) fn connections(&self) -> u64 {
+    pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Acquire)
     }
 
     /// Requests that were read whole.
-    pub(crate) fn requests(&self) -> u64 {
+    pub fn requests(&self) -> u64 {
         self.counts.requests.load(Ordering::Acquire)
     }
 }

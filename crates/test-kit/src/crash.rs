@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Deliveries of one extension that one crash may repeat: `delivery.window` of the campaign.
-pub(crate) const WINDOW: usize = 64;
+pub const WINDOW: usize = 64;
 const WORKSPACES: usize = 3;
 /// Long enough for a receiver on a busy machine, so that only the hanging one runs into it.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How the server ends in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// SIGKILL, sometimes once more during the start after it.
     Kill,
     /// SIGTERM.
@@ -50,37 +50,37 @@ pub(crate) enum Ending {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Campaign {
-    pub(crate) engine: Engine,
-    pub(crate) ending: Ending,
-    pub(crate) rounds: u32,
-    pub(crate) seed: u64,
+pub struct Campaign {
+    pub engine: Engine,
+    pub ending: Ending,
+    pub rounds: u32,
+    pub seed: u64,
 }
 
 /// What has come of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) kills: u64,
-    pub(crate) acknowledged: u64,
+pub struct Tally {
+    pub kills: u64,
+    pub acknowledged: u64,
     /// In the log although their publisher was not told so: the answer was lost, not the event.
-    pub(crate) recorded_unacknowledged: u64,
+    pub recorded_unacknowledged: u64,
     /// Deliveries: one per event and receiver.
-    pub(crate) delivered: u64,
-    pub(crate) dead: u64,
+    pub delivered: u64,
+    pub dead: u64,
     /// Deliveries that were repeated although their receiver had taken them.
-    pub(crate) duplicates: u64,
+    pub duplicates: u64,
     /// Likewise, but because the answer did not come in time.
-    pub(crate) timed_out: u64,
+    pub timed_out: u64,
     /// The most that the windows allow.
-    pub(crate) duplicates_allowed: u64,
+    pub duplicates_allowed: u64,
     /// Acknowledged, due, and neither delivered nor dead: there must be none.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// Everything that must not be, lost deliveries included, in words; the first of each kind.
-    pub(crate) violations: Vec<String>,
+    pub violations: Vec<String>,
 }
 
 /// A seed that nobody has chosen, unless `POINTSMAN_TEST_SEED` does.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     match std::env::var("POINTSMAN_TEST_SEED") {
         Ok(seed) => seed.parse().expect("POINTSMAN_TEST_SEED is a whole number"),
         Err(_) => Clock.wall().millis().unsigned_abs(),
@@ -88,7 +88,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// Runs the campaign. What is wrong is told in the tally; what makes it impossible to go on panics.
-pub(crate) async fn run(campaign: Campaign) -> Tally {
+pub async fn run(campaign: Campaign) -> Tally {
     show(&format!(
         "{campaign:?}; again with POINTSMAN_TEST_SEED={}",
         campaign.seed

@@ -25,7 +25,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// A load on one workspace. Run [`Load::publish`] beside the script of the test, which ends it by
 /// [`Load::stop`].
-pub(crate) struct Load {
+pub struct Load {
     workspace: Workspace,
     /// Each publish has an `Idempotency-Key` and is sent again until it is acknowledged.
     keyed: bool,
@@ -37,20 +37,20 @@ pub(crate) struct Load {
 
 /// What the publishers of a load were told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// The number of each acknowledged publish, and its event's id.
-    pub(crate) acknowledged: Vec<(u64, String)>,
+    pub acknowledged: Vec<(u64, String)>,
     /// 503 `STORAGE_UNAVAILABLE` with `Retry-After`.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// What the slowest answer took.
-    pub(crate) slowest: Duration,
+    pub slowest: Duration,
     /// Every other answer, and none.
-    pub(crate) others: Vec<String>,
+    pub others: Vec<String>,
 }
 
 impl Load {
     /// Publishes `crm.deal.closed`, each event once.
-    pub(crate) fn on(workspace: &Workspace) -> Self {
+    pub fn on(workspace: &Workspace) -> Self {
         Self {
             workspace: workspace.clone(),
             keyed: false,
@@ -62,7 +62,7 @@ impl Load {
     }
 
     /// The same with an `Idempotency-Key`: who is not acknowledged tries again.
-    pub(crate) fn keyed_on(workspace: &Workspace) -> Self {
+    pub fn keyed_on(workspace: &Workspace) -> Self {
         Self {
             keyed: true,
             ..Self::on(workspace)
@@ -70,22 +70,22 @@ impl Load {
     }
 
     /// Publishes until [`Load::stop`]; returns when all answers are in.
-    pub(crate) async fn publish(&self) {
+    pub async fn publish(&self) {
         join_all((0..PUBLISHERS).map(|_| self.publisher())).await;
     }
 
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.over.set(true);
     }
 
     /// Waits until so many more publishes are acknowledged.
-    pub(crate) async fn acknowledges(&self, count: u64) {
+    pub async fn acknowledges(&self, count: u64) {
         self.answers(|before, now| now.0 >= before.0 + count, "acknowledged")
             .await;
     }
 
     /// Waits until so many more publishes are refused for want of storage.
-    pub(crate) async fn is_refused(&self, count: u64) {
+    pub async fn is_refused(&self, count: u64) {
         self.answers(|before, now| now.1 >= before.1 + count, "refused")
             .await;
     }
@@ -103,7 +103,7 @@ impl Load {
         );
     }
 
-    pub(crate) fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> Ledger {
         self.ledger.borrow().clone()
     }
 

@@ -16,14 +16,14 @@ const PUBLISHERS: usize = 32;
 
 /// A workspace with the one who acts in it.
 #[derive(Clone)]
-pub(crate) struct Workspace {
-    pub(crate) caller: Caller,
-    pub(crate) id: String,
+pub struct Workspace {
+    pub caller: Caller,
+    pub id: String,
 }
 
 impl Workspace {
     /// The workspace that an empty database gets.
-    pub(crate) async fn demo(admin: &Caller) -> Self {
+    pub async fn demo(admin: &Caller) -> Self {
         let workspaces = admin.get("/api/workspaces").await.expect(200).rows();
         let demo = workspaces.iter().find(|one| one["name"] == "demo");
         Self {
@@ -33,7 +33,7 @@ impl Workspace {
     }
 
     /// The same workspace with another one who acts.
-    pub(crate) fn seen_by(&self, caller: &Caller) -> Self {
+    pub fn seen_by(&self, caller: &Caller) -> Self {
         Self {
             caller: caller.clone(),
             id: self.id.clone(),
@@ -41,26 +41,26 @@ impl Workspace {
     }
 
     /// `rest` begins with a slash, or is empty.
-    pub(crate) fn path(&self, rest: &str) -> String {
+    pub fn path(&self, rest: &str) -> String {
         format!("/api/workspaces/{}{rest}", self.id)
     }
 
-    pub(crate) async fn get(&self, rest: &str) -> Answer {
+    pub async fn get(&self, rest: &str) -> Answer {
         self.caller.get(&self.path(rest)).await
     }
 
-    pub(crate) async fn post(&self, rest: &str, body: &Value) -> Answer {
+    pub async fn post(&self, rest: &str, body: &Value) -> Answer {
         self.caller.post(&self.path(rest), body).await
     }
 
     /// Publishes, and returns the event's id.
-    pub(crate) async fn publish(&self, key: &str, payload: Value) -> String {
+    pub async fn publish(&self, key: &str, payload: Value) -> String {
         let body = json!({"eventKey": key, "payload": payload}).to_string();
         event_id(&self.publish_raw(body).await.expect(200))
     }
 
     /// Publishes so many events, several at once, and returns their ids, sorted.
-    pub(crate) async fn publish_many(&self, key: &str, count: usize) -> Vec<String> {
+    pub async fn publish_many(&self, key: &str, count: usize) -> Vec<String> {
         let publishes = (0..count).map(|number| self.publish(key, json!({"number": number})));
         let publishes = stream::iter(publishes).buffer_unordered(PUBLISHERS);
         let mut ids: Vec<String> = publishes.collect().await;
@@ -69,24 +69,24 @@ impl Workspace {
     }
 
     /// Sends these bytes as JSON to be published.
-    pub(crate) async fn publish_raw(&self, body: impl Into<Bytes>) -> Answer {
+    pub async fn publish_raw(&self, body: impl Into<Bytes>) -> Answer {
         self.caller
             .send("POST", &self.path("/events/publish"), &JSON, body)
             .await
     }
 
     /// The event with its deliveries.
-    pub(crate) async fn event(&self, id: &str) -> Value {
+    pub async fn event(&self, id: &str) -> Value {
         self.get(&format!("/events/{id}")).await.expect(200).data()
     }
 
     /// All events, newest first; a page of 200 at the most.
-    pub(crate) async fn events(&self) -> Vec<Value> {
+    pub async fn events(&self) -> Vec<Value> {
         self.get("/events?limit=200").await.expect(200).rows()
     }
 
     /// What became of the event for the extension: the delivery's entry.
-    pub(crate) async fn delivery(&self, event: &str, extension: &Extension) -> Value {
+    pub async fn delivery(&self, event: &str, extension: &Extension) -> Value {
         let shown = self.event(event).await;
         let deliveries = shown["deliveries"].as_array().cloned().unwrap_or_default();
         let ours = deliveries
@@ -96,13 +96,13 @@ impl Workspace {
     }
 
     /// What became of the event for the extension, in a word; `none` where it is not shown.
-    pub(crate) async fn fate(&self, event: &str, extension: &Extension) -> String {
+    pub async fn fate(&self, event: &str, extension: &Extension) -> String {
         let delivery = self.delivery(event, extension).await;
         delivery["status"].as_str().unwrap_or("none").to_owned()
     }
 
     /// Waits until this has become of the event for the extension; returns the delivery's entry.
-    pub(crate) async fn becomes(&self, event: &str, extension: &Extension, status: &str) -> Value {
+    pub async fn becomes(&self, event: &str, extension: &Extension, status: &str) -> Value {
         eventually(&format!("event {event} is {status}"), async || {
             let delivery = self.delivery(event, extension).await;
             if delivery["status"] == status {
@@ -115,14 +115,14 @@ impl Workspace {
     }
 
     /// The dead letters that the filter lets through, newest first.
-    pub(crate) async fn dead_letters(&self, filter: &str) -> Vec<Value> {
+    pub async fn dead_letters(&self, filter: &str) -> Vec<Value> {
         self.get(&format!("/events/dead-letters?limit=200&{filter}"))
             .await
             .expect(200)
             .rows()
     }
 
-    pub(crate) async fn dead_letter(&self, id: &str) -> Value {
+    pub async fn dead_letter(&self, id: &str) -> Value {
         self.get(&format!("/events/dead-letters/{id}"))
             .await
             .expect(200)
@@ -130,7 +130,7 @@ impl Workspace {
     }
 
     /// Waits until there are so many dead letters that the filter lets through.
-    pub(crate) async fn dead_letters_become(&self, count: usize, filter: &str) -> Vec<Value> {
+    pub async fn dead_letters_become(&self, count: usize, filter: &str) -> Vec<Value> {
         eventually(&format!("{count} dead letters"), async || {
             let letters = self.dead_letters(filter).await;
             if letters.len() == count {
@@ -143,7 +143,7 @@ impl Workspace {
     }
 
     /// Waits until the letter has this status, and returns it.
-    pub(crate) async fn letter_becomes(&self, id: &str, status: &str) -> Value {
+    pub async fn letter_becomes(&self, id: &str, status: &str) -> Value {
         eventually(&format!("dead letter {id} is {status}"), async || {
             let letter = self.dead_letter(id).await;
             if letter["status"] == status {
@@ -155,23 +155,23 @@ impl Workspace {
         .await
     }
 
-    pub(crate) async fn replay(&self, letter: &str) -> Answer {
+    pub async fn replay(&self, letter: &str) -> Answer {
         self.post(&format!("/events/dead-letters/{letter}/replay"), &json!({}))
             .await
     }
 
-    pub(crate) async fn discard(&self, letter: &str) -> Answer {
+    pub async fn discard(&self, letter: &str) -> Answer {
         self.post(&format!("/events/dead-letters/{letter}/discard"), &json!({}))
             .await
     }
 
     /// Will install an extension that delivers to the service.
-    pub(crate) fn install_external(&self, key: &str, service: &Service) -> Installing {
+    pub fn install_external(&self, key: &str, service: &Service) -> Installing {
         self.install_at(key, service.url())
     }
 
     /// Will install an extension that delivers to this base URL.
-    pub(crate) fn install_at(&self, key: &str, url: impl Into<String>) -> Installing {
+    pub fn install_at(&self, key: &str, url: impl Into<String>) -> Installing {
         Installing {
             workspace: self.clone(),
             key: key.to_owned(),
@@ -179,14 +179,14 @@ impl Workspace {
         }
     }
 
-    pub(crate) async fn put_member(&self, user: &str, role: &str) -> Answer {
+    pub async fn put_member(&self, user: &str, role: &str) -> Answer {
         let path = self.path(&format!("/members/{user}"));
         self.caller.api("PUT", &path, Some(&json!({"role": role}))).await
     }
 }
 
 /// An extension about to be installed.
-pub(crate) struct Installing {
+pub struct Installing {
     workspace: Workspace,
     key: String,
     url: String,
@@ -194,7 +194,7 @@ pub(crate) struct Installing {
 
 impl Installing {
     /// Installs it and subscribes it to each pattern.
-    pub(crate) async fn subscribed_to(self, patterns: &[&str]) -> Extension {
+    pub async fn subscribed_to(self, patterns: &[&str]) -> Extension {
         let body = json!({
             "key": self.key, "name": self.key, "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": self.url,
         });
@@ -212,21 +212,21 @@ impl Installing {
 }
 
 /// An installed extension.
-pub(crate) struct Extension {
+pub struct Extension {
     workspace: Workspace,
-    pub(crate) id: String,
+    pub id: String,
     /// As it was shown at the installation.
-    pub(crate) secret: String,
+    pub secret: String,
 }
 
 impl Extension {
     /// `rest` begins with a slash, or is empty.
-    pub(crate) fn path(&self, rest: &str) -> String {
+    pub fn path(&self, rest: &str) -> String {
         self.workspace.path(&format!("/extensions/{}{rest}", self.id))
     }
 
     /// Subscribes it, and returns the subscription's id.
-    pub(crate) async fn subscribe(&self, pattern: &str) -> String {
+    pub async fn subscribe(&self, pattern: &str) -> String {
         let body = json!({"eventKey": pattern});
         let answer = self
             .workspace
@@ -236,13 +236,13 @@ impl Extension {
         text(&answer.expect(201).data(), "id")
     }
 
-    pub(crate) async fn unsubscribe(&self, subscription: &str) {
+    pub async fn unsubscribe(&self, subscription: &str) {
         let path = self.path(&format!("/subscriptions/{subscription}"));
         self.workspace.caller.delete(&path).await.expect(200);
     }
 
     /// Changes it by `PATCH`.
-    pub(crate) async fn update(&self, change: Value) {
+    pub async fn update(&self, change: Value) {
         let answer = self
             .workspace
             .caller
@@ -251,28 +251,28 @@ impl Extension {
         answer.expect(200);
     }
 
-    pub(crate) async fn disable(&self) {
+    pub async fn disable(&self) {
         self.update(json!({"enabled": false})).await;
     }
 
-    pub(crate) async fn enable(&self) {
+    pub async fn enable(&self) {
         self.update(json!({"enabled": true})).await;
     }
 
-    pub(crate) async fn pause(&self) {
+    pub async fn pause(&self) {
         self.update(json!({"paused": true})).await;
     }
 
-    pub(crate) async fn resume(&self) {
+    pub async fn resume(&self) {
         self.update(json!({"paused": false})).await;
     }
 
-    pub(crate) async fn uninstall(&self) {
+    pub async fn uninstall(&self) {
         self.workspace.caller.delete(&self.path("")).await.expect(200);
     }
 
     /// As the API shows it.
-    pub(crate) async fn shown(&self) -> Value {
+    pub async fn shown(&self) -> Value {
         self.workspace.caller.get(&self.path("")).await.expect(200).data()
     }
 }

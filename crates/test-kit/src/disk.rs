@@ -11,13 +11,13 @@ use std::{
 use pointsman_clock::Clock;
 
 /// A disk of a few megabytes. It is unmounted when dropped: declare it before the server that uses it.
-pub(crate) struct SmallDisk {
+pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
     /// Takes the right to mount: root's, or that of `sudo` without a password.
-    pub(crate) fn mount(bytes: u64) -> Self {
+    pub fn mount(bytes: u64) -> Self {
         let folder = std::env::temp_dir().join(format!("pointsman-disk-{}", Clock.new_uuid()));
         fs::create_dir(&folder).expect("a folder can be made for the disk");
         let options = format!("size={bytes},mode=0777");
@@ -31,7 +31,7 @@ impl SmallDisk {
         disk
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -40,7 +40,7 @@ impl SmallDisk {
     }
 
     /// Puts a file on the disk that leaves this much room.
-    pub(crate) fn leave(&self, bytes: u64) {
+    pub fn leave(&self, bytes: u64) {
         self.make_room();
         let free = self.free_bytes();
         let ballast = vec![0; usize::try_from(free.saturating_sub(bytes)).expect("the disk is small")];
@@ -48,7 +48,7 @@ impl SmallDisk {
     }
 
     /// Leaves no room at all, whatever is removed and written meanwhile.
-    pub(crate) fn fill(&self) {
+    pub fn fill(&self) {
         let mut ballast = OpenOptions::new()
             .create(true)
             .append(true)
@@ -59,7 +59,7 @@ impl SmallDisk {
     }
 
     /// Removes the file again.
-    pub(crate) fn make_room(&self) {
+    pub fn make_room(&self) {
         let _ = fs::remove_file(self.ballast());
     }
 
@@ -85,11 +85,11 @@ impl Drop for SmallDisk {
 
 /// Files that nobody can write to, root and those who have them open included. They can be written to again
 /// when this is dropped.
-pub(crate) struct ReadOnly(Vec<PathBuf>);
+pub struct ReadOnly(Vec<PathBuf>);
 
 impl ReadOnly {
     /// Takes root's rights, and a file system that heeds the attribute for open files (ext4, XFS, Btrfs).
-    pub(crate) fn make(files: Vec<PathBuf>) -> Self {
+    pub fn make(files: Vec<PathBuf>) -> Self {
         let folder = files
             .first()
             .and_then(|file| file.parent())

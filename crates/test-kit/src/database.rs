@@ -21,21 +21,21 @@ const POSTGRES_URL: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
 /// What a test's database is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
+pub enum Engine {
     Sqlite,
     Postgres,
 }
 
 /// A database that nobody else uses.
-pub(crate) struct TestDatabase {
-    pub(crate) url: String,
+pub struct TestDatabase {
+    pub url: String,
     /// On PostgreSQL: the URL of the server's own database, and the name of ours.
     on_server: Option<(String, String)>,
 }
 
 impl TestDatabase {
     /// A file in `folder` that the server will make, or a new database on the PostgreSQL server.
-    pub(super) async fn create(engine: Engine, folder: &Path) -> Self {
+    pub(crate) async fn create(engine: Engine, folder: &Path) -> Self {
         match engine {
             Engine::Sqlite => Self::in_folder(folder),
             Engine::Postgres => Self::create_on_postgres().await,
@@ -43,7 +43,7 @@ impl TestDatabase {
     }
 
     /// A file in this folder, which is not the test's own.
-    pub(super) fn in_folder(folder: &Path) -> Self {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         Self {
             url: format!("sqlite://{}/pointsman.db", folder.display()),
             on_server: None,
@@ -60,7 +60,7 @@ impl TestDatabase {
     }
 
     /// A new database on this PostgreSQL server.
-    pub(super) async fn on_server(server: &str) -> Self {
+    pub(crate) async fn on_server(server: &str) -> Self {
         let name = format!("pointsman_{}", Clock.new_uuid().simple());
         execute(server, &format!("CREATE DATABASE {name}")).await;
         let mut url = url::Url::parse(server).unwrap_or_else(|error| panic!("{POSTGRES_URL}: {error}"));
@@ -72,7 +72,7 @@ impl TestDatabase {
     }
 
     /// A new database on the PostgreSQL server whose texts are kept in this encoding.
-    pub(crate) async fn encoded(encoding: &str) -> Self {
+    pub async fn encoded(encoding: &str) -> Self {
         let database = Self::create_on_postgres().await;
         let Some((server, name)) = &database.on_server else {
             unreachable!("it is on a server");
@@ -83,12 +83,12 @@ impl TestDatabase {
         database
     }
 
-    pub(crate) async fn connect(&self) -> DatabaseConnection {
+    pub async fn connect(&self) -> DatabaseConnection {
         connect(&self.url).await
     }
 
     /// For the end of a test; a failed one leaves its database to whoever looks into it.
-    pub(crate) async fn drop(self) {
+    pub async fn drop(self) {
         if let Some((server, name)) = self.on_server {
             execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
@@ -111,7 +111,7 @@ async fn execute(url: &str, sql: &str) {
 }
 
 /// Every delivery that is due and not settled, in words; empty when all is done.
-pub(super) async fn unsettled(connection: &DatabaseConnection) -> Vec<String> {
+pub(crate) async fn unsettled(connection: &DatabaseConnection) -> Vec<String> {
     let mut left = Vec::new();
     for retry in all::<ext_delivery_retry::Entity>(connection).await {
         left.push(format!(

@@ -33,7 +33,7 @@ enum Mode {
 
 /// What becomes of one COMMIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CommitFate {
+pub enum CommitFate {
     /// It is applied; then the connection is lost instead of the answer.
     AppliedThenCut,
     /// It is applied, and the answer never comes.
@@ -43,7 +43,7 @@ pub(crate) enum CommitFate {
 }
 
 /// A running proxy. It ends with all its connections when dropped.
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -61,7 +61,7 @@ struct Shared {
 
 impl Proxy {
     /// A proxy before the database with this URL, and the URL that leads through it.
-    pub(super) async fn before(database: &str) -> (Self, String) {
+    pub(crate) async fn before(database: &str) -> (Self, String) {
         let mut url = url::Url::parse(database).expect("a database has a URL");
         let host = url.host_str().expect("the URL of PostgreSQL has a host");
         let database = format!("{host}:{}", url.port().unwrap_or(5432));
@@ -90,33 +90,33 @@ impl Proxy {
     }
 
     /// All is well again. Connections that hung go on where they stopped.
-    pub(crate) fn forward(&self) {
+    pub fn forward(&self) {
         self.shared.mode.send_replace(Mode::Forward);
     }
 
     /// The network is silent.
-    pub(crate) fn hang(&self) {
+    pub fn hang(&self) {
         self.shared.mode.send_replace(Mode::Hang);
     }
 
     /// The database is down: its connections end, and new ones are closed.
-    pub(crate) fn refuse(&self) {
+    pub fn refuse(&self) {
         self.shared.mode.send_replace(Mode::Refuse);
         self.cut();
     }
 
     /// All connections are lost, on both sides; new ones are made.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.shared.cut.send_replace(false);
     }
 
     /// All connections are lost on the server's side; the database's backends notice nothing and stay.
-    pub(crate) fn cut_leaving_backends(&self) {
+    pub fn cut_leaving_backends(&self) {
         self.shared.cut.send_replace(true);
     }
 
     /// The next COMMIT meets this fate. Waits until it has.
-    pub(crate) async fn spoil_commit(&self, fate: CommitFate) {
+    pub async fn spoil_commit(&self, fate: CommitFate) {
         let mut sprung = self.shared.sprung.subscribe();
         sprung.mark_unchanged();
         *lock(&self.shared.trap) = Some(fate);

@@ -17,22 +17,22 @@ const READY_LINE: &str = "Pointsman listens on http://";
 const SHOWN_LOG_LINES: usize = 60;
 
 /// A running server. It is killed when dropped.
-pub(super) struct ServerProcess {
+pub(crate) struct ServerProcess {
     child: Option<Child>,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// How a process that was run to its end ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl ServerProcess {
     /// Starts it in `folder`, and returns when it accepts requests.
-    pub(super) async fn start(folder: &Path, settings: &Settings) -> Self {
+    pub(crate) async fn start(folder: &Path, settings: &Settings) -> Self {
         let log = log_file(folder);
         let mut child = command(folder, settings)
             .stdout(Stdio::piped())
@@ -55,7 +55,7 @@ impl ServerProcess {
     }
 
     /// Resident memory now, in bytes.
-    pub(super) fn resident_bytes(&self) -> u64 {
+    pub(crate) fn resident_bytes(&self) -> u64 {
         let id = self.child.as_ref().map(Child::id).expect("it runs");
         let status =
             std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process that runs has a status");
@@ -65,7 +65,7 @@ impl ServerProcess {
     }
 
     /// Sends SIGTERM; the process goes on until it has stopped in order.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let id = self.child.as_ref().map(Child::id).expect("it runs");
         // The standard library can only kill, and the suite has no other need of unsafe code.
         let status = Command::new("sh")
@@ -78,7 +78,7 @@ impl ServerProcess {
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(mut self) -> ExitStatus {
+    pub(crate) async fn ended(mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         let id = child.id();
         let waiting = spawn_blocking(move || child.wait());
@@ -95,7 +95,7 @@ impl ServerProcess {
     }
 
     /// SIGKILL: the process has no say in it. Returns when it is gone.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.kill_now();
     }
 
@@ -114,7 +114,7 @@ impl Drop for ServerProcess {
 }
 
 /// Runs the binary with these arguments until it ends by itself.
-pub(super) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[&str]) -> Ended {
+pub(crate) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[&str]) -> Ended {
     let child = command(folder, settings)
         .args(arguments)
         .stdout(Stdio::piped())
@@ -181,12 +181,12 @@ fn log_file(folder: &Path) -> File {
 }
 
 /// What the test's servers have said.
-pub(super) fn log(folder: &Path) -> String {
+pub(crate) fn log(folder: &Path) -> String {
     std::fs::read_to_string(log_path(folder)).unwrap_or_default()
 }
 
 /// The end of what the test's servers have said.
-pub(super) fn log_tail(folder: &Path) -> String {
+pub(crate) fn log_tail(folder: &Path) -> String {
     let text = log(folder);
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(SHOWN_LOG_LINES);

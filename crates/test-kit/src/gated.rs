@@ -15,7 +15,7 @@ use super::eventually::PATIENCE;
 const TAKEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// Answers 200 once the gate is open. It stops when dropped.
-pub(crate) struct GatedService {
+pub struct GatedService {
     address: SocketAddr,
     open: watch::Sender<bool>,
     arrived: watch::Sender<u64>,
@@ -23,7 +23,7 @@ pub(crate) struct GatedService {
 }
 
 impl GatedService {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let (open, arrived) = (watch::Sender::new(false), watch::Sender::new(0));
@@ -36,28 +36,28 @@ impl GatedService {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Waits until so many requests have arrived.
-    pub(crate) async fn arrived(&self, count: u64) {
+    pub async fn arrived(&self, count: u64) {
         let mut arrived = self.arrived.subscribe();
         let waited = timeout(PATIENCE, arrived.wait_for(|arrived| *arrived >= count)).await;
         assert!(waited.is_ok(), "{} requests instead of {count}", self.count());
     }
 
     /// Requests so far.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         *self.arrived.borrow()
     }
 
     /// Answers all that have waited, and from now on at once.
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         self.open.send_replace(true);
     }
 }

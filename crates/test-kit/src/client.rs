@@ -16,19 +16,19 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// Where the server is now. Callers share it, so that they find the server again after a restart.
 #[derive(Clone)]
-pub(super) struct Target(Rc<RefCell<(SocketAddr, Client)>>);
+pub(crate) struct Target(Rc<RefCell<(SocketAddr, Client)>>);
 
 impl Target {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self(Rc::new(RefCell::new((address, client()))))
     }
 
     /// With it go the connections to the process that was there before.
-    pub(super) fn moved_to(&self, address: SocketAddr) {
+    pub(crate) fn moved_to(&self, address: SocketAddr) {
         *self.0.borrow_mut() = (address, client());
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.0.borrow().0
     }
 
@@ -47,7 +47,7 @@ fn client() -> Client {
 
 /// Somebody who sends requests: with a session, or without.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub struct Caller {
     target: Target,
     /// `name=value`.
     cookie: Option<String>,
@@ -55,16 +55,16 @@ pub(crate) struct Caller {
 
 /// What a request was answered with.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
     /// What `Content-Length` says.
-    pub(crate) length: Option<usize>,
+    pub length: Option<usize>,
 }
 
 impl Caller {
-    pub(super) fn anonymous(target: &Target) -> Self {
+    pub(crate) fn anonymous(target: &Target) -> Self {
         Self {
             target: target.clone(),
             cookie: None,
@@ -72,12 +72,12 @@ impl Caller {
     }
 
     /// Of another server than the one under test.
-    pub(super) fn at(address: SocketAddr) -> Self {
+    pub(crate) fn at(address: SocketAddr) -> Self {
         Self::anonymous(&Target::new(address))
     }
 
     /// The same with this `Cookie` header.
-    pub(crate) fn with_cookie(&self, cookie: impl Into<String>) -> Self {
+    pub fn with_cookie(&self, cookie: impl Into<String>) -> Self {
         Self {
             target: self.target.clone(),
             cookie: Some(cookie.into()),
@@ -85,12 +85,12 @@ impl Caller {
     }
 
     /// `name=value`; empty without a session.
-    pub(crate) fn cookie(&self) -> &str {
+    pub fn cookie(&self) -> &str {
         self.cookie.as_deref().unwrap_or_default()
     }
 
     /// Signs in and returns who comes back with the session's cookie.
-    pub(crate) async fn login(&self, email: &str, password: &str) -> Self {
+    pub async fn login(&self, email: &str, password: &str) -> Self {
         let body = serde_json::json!({"email": email, "password": password});
         let answer = self.post("/api/auth/login", &body).await.expect(200);
         let cookie = answer
@@ -99,24 +99,24 @@ impl Caller {
         self.with_cookie(cookie.split(';').next().unwrap_or_default())
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Bytes::new()).await
     }
 
-    pub(crate) async fn head(&self, path: &str) -> Answer {
+    pub async fn head(&self, path: &str) -> Answer {
         self.send("HEAD", path, &[], Bytes::new()).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.api("POST", path, Some(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], Bytes::new()).await
     }
 
     /// A request with a JSON body, or with none.
-    pub(crate) async fn api(&self, method: &str, path: &str, json: Option<&Value>) -> Answer {
+    pub async fn api(&self, method: &str, path: &str, json: Option<&Value>) -> Answer {
         match json {
             Some(json) => self.send(method, path, &JSON, json.to_string()).await,
             None => self.send(method, path, &[], Bytes::new()).await,
@@ -124,7 +124,7 @@ impl Caller {
     }
 
     /// A request as it is given. Panics where there is no answer.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         method: &str,
         path: &str,
@@ -136,7 +136,7 @@ impl Caller {
     }
 
     /// As [`Caller::send`], for requests that the server may leave unanswered.
-    pub(crate) async fn try_send(
+    pub async fn try_send(
         &self,
         method: &str,
         path: &str,
@@ -166,41 +166,41 @@ impl Caller {
 }
 
 /// What a body of JSON is announced with.
-pub(super) const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+pub(crate) const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 impl Answer {
     /// The answer itself, if its status is this one.
     #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
+    pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.shown());
         self
     }
 
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.shown()))
     }
 
     /// What went well answers with.
     #[track_caller]
-    pub(crate) fn data(&self) -> Value {
+    pub fn data(&self) -> Value {
         self.json()["data"].take()
     }
 
     /// The rows of a list.
     #[track_caller]
-    pub(crate) fn rows(&self) -> Vec<Value> {
+    pub fn rows(&self) -> Vec<Value> {
         serde_json::from_value(self.data()).expect("a list answers with rows")
     }
 
     /// The `code` of the body; empty where it has none.
-    pub(crate) fn code(&self) -> String {
+    pub fn code(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The fields that a `VALIDATION_FAILED` names.
-    pub(crate) fn wrong_fields(&self) -> Vec<String> {
+    pub fn wrong_fields(&self) -> Vec<String> {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let errors = body["errors"].as_array().cloned().unwrap_or_default();
         errors
@@ -211,18 +211,18 @@ impl Answer {
     }
 
     /// The beginning of the body, for messages.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         text.chars().take(MAX_SHOWN_CHARS).collect()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The answer itself, if it is a problem body with this code that says nothing of the inside.
     #[track_caller]
-    pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
         let shown = self.shown();
         assert_eq!((self.status, self.code().as_str()), (status, code), "{shown}");
         assert_eq!(

@@ -11,10 +11,10 @@ use super::{
     publishers::Outcome,
     receivers::{Receivers, Repeat, Taken, Temper},
 };
-use crate::support::workspace::Workspace;
+use crate::workspace::Workspace;
 
 /// What is durable at the end.
-pub(super) struct Record {
+pub(crate) struct Record {
     workspaces: Vec<WorkspaceRecord>,
 }
 
@@ -32,7 +32,7 @@ struct WorkspaceRecord {
 const LATE_MS: i64 = 2_000;
 
 impl Record {
-    pub(super) async fn read(database: &DatabaseConnection, workspaces: &[Workspace]) -> Self {
+    pub(crate) async fn read(database: &DatabaseConnection, workspaces: &[Workspace]) -> Self {
         let mut records = Vec::new();
         for workspace in workspaces {
             records.push(WorkspaceRecord::read(database, workspace).await);
@@ -124,7 +124,7 @@ impl Violations {
     }
 }
 
-pub(super) fn audit(
+pub(crate) fn audit(
     record: &Record,
     outcomes: &HashMap<u64, Outcome>,
     receivers: &Receivers,

@@ -6,20 +6,20 @@ use super::WORKSPACES;
 /// One of so many events goes to the receiver that hangs, too.
 const AUDITED: u64 = 40;
 
-pub(super) const DEAL_CLOSED: &str = "crm.deal.closed";
-pub(super) const AUDIT_LOGGED: &str = "crm.audit.logged";
+pub(crate) const DEAL_CLOSED: &str = "crm.deal.closed";
+pub(crate) const AUDIT_LOGGED: &str = "crm.audit.logged";
 
 /// The number of the nth publish of a campaign, into this workspace.
-pub(super) fn number(nth: u64, workspace: usize) -> u64 {
+pub(crate) fn number(nth: u64, workspace: usize) -> u64 {
     nth * WORKSPACES as u64 + workspace as u64
 }
 
-pub(super) fn workspace_of(number: u64) -> usize {
+pub(crate) fn workspace_of(number: u64) -> usize {
     // Less than the number of workspaces.
     (number % WORKSPACES as u64) as usize
 }
 
-pub(super) fn event_key(number: u64) -> &'static str {
+pub(crate) fn event_key(number: u64) -> &'static str {
     if number.is_multiple_of(AUDITED) {
         AUDIT_LOGGED
     } else {
@@ -28,17 +28,17 @@ pub(super) fn event_key(number: u64) -> &'static str {
 }
 
 /// The event's number travels as its actor.
-pub(super) fn actor(number: u64) -> String {
+pub(crate) fn actor(number: u64) -> String {
     format!("publisher-{number}")
 }
 
-pub(super) fn number_of(actor: &str) -> Option<u64> {
+pub(crate) fn number_of(actor: &str) -> Option<u64> {
     actor.strip_prefix("publisher-")?.parse().ok()
 }
 
 /// JSON that a parse and a print would change: white space, spellings of numbers and letters, a key twice.
 /// Up to 2 KiB, seldom 32 KiB.
-pub(super) fn payload(number: u64) -> String {
+pub(crate) fn payload(number: u64) -> String {
     let spread = number.wrapping_mul(2_654_435_761) >> 7;
     let length = if number.is_multiple_of(97) {
         32 * 1024
@@ -54,7 +54,7 @@ pub(super) fn payload(number: u64) -> String {
 }
 
 /// The body of its publish.
-pub(super) fn body(number: u64) -> String {
+pub(crate) fn body(number: u64) -> String {
     format!(
         r#"{{"eventKey":"{}","actor":"{}","payload":{}}}"#,
         event_key(number),
