@@ -66,10 +66,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What only tests and measurements are made of. No crate of [`ARROWS`] knows one of these but in its own tests.
-const KITS: [&str; 5] = [
+const KITS: [&str; 6] = [
     "pointsman-bench",
     "pointsman-simulated-clock",
     "pointsman-simulation",
+    "pointsman-suite",
     "pointsman-test-databases",
     "pointsman-test-kit",
 ];

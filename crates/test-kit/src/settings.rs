@@ -1,6 +1,10 @@
 //! What a test's server is told.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::SystemTime,
+};
 
 /// The settings of one server, as `section.key` and value. They reach it through its environment.
 #[derive(Clone, Debug, Default)]
@@ -55,20 +59,65 @@ impl Settings {
     }
 }
 
-/// The server's own program: Cargo builds it for the tests of its package, and puts it above them.
+/// The server's own program, which stands above the tests.
+///
+/// # Panics
+/// Where it is not there, or older than its source: Cargo builds it with `cargo test --workspace`, and not where only
+/// tests of this package are asked for.
 pub fn server_program() -> PathBuf {
+    static CHECKED: OnceLock<PathBuf> = OnceLock::new();
+    CHECKED.get_or_init(checked_program).clone()
+}
+
+fn checked_program() -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its program");
     let folder = test
         .parent()
         .and_then(Path::parent)
         .expect("tests stand in `deps`");
-    let server = folder.join("pointsman");
+    let program = folder.join("pointsman");
+    let built = program.metadata().and_then(|metadata| metadata.modified());
+    let changed = LAYERS
+        .iter()
+        .filter_map(|layer| latest_change(&Path::new(ROOT).join(layer)))
+        .max();
     assert!(
-        server.exists(),
-        "run cargo build first: there is no {}",
-        server.display()
+        built.is_ok_and(|built| changed.is_none_or(|changed| changed <= built)),
+        "{} is not there or older than its source: cargo test --workspace --no-run",
+        program.display()
     );
-    server
+    program
+}
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// What the server is made of.
+const LAYERS: [&str; 14] = [
+    "src",
+    "entity/src",
+    "macros/src",
+    "migration/src",
+    "crates/clock/src",
+    "crates/domain/src",
+    "crates/extension/src",
+    "crates/http-delivery/src",
+    "crates/journal/src",
+    "crates/journal-sql/src",
+    "crates/panics/src",
+    "crates/receive/src",
+    "crates/router/src",
+    "crates/store/src",
+];
+
+/// When a file below the folder was changed last that is no test.
+fn latest_change(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let changes = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with("tests"));
+    changes
+        .filter_map(|entry| match entry.path() {
+            path if path.is_dir() => latest_change(&path),
+            path => path.metadata().and_then(|metadata| metadata.modified()).ok(),
+        })
+        .max()
 }
 
 /// The program of an example. They stand beside the server; `cargo test` builds them where it builds everything.

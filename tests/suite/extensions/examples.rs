@@ -38,7 +38,7 @@ async fn a_closed_deal_is_told_in_the_channel_of_deals(engine: Engine) {
 async fn the_external_services_verify_signatures_and_take_each_event_once(engine: Engine) {
     let app = TestApp::start(engine).await;
     let workspace = app.workspace("acme").await;
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/external_service.py");
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/external_service.py");
     for (key, mut command) in [
         ("rust", Command::new(example("external_service"))),
         ("python", Command::new("python3")),

@@ -10,7 +10,7 @@ use std::{
 use pointsman_clock::Clock;
 use tokio::task::spawn_blocking;
 
-use pointsman_test_kit::{Engine, ExampleService, TestApp, example, on_both_engines};
+use pointsman_test_kit::{Engine, ExampleService, TestApp, example, on_both_engines, server_program};
 
 on_both_engines! {
     a_host_logs_as_the_server_does,
@@ -67,7 +67,7 @@ async fn a_host_prints_the_password_that_it_makes() {
 #[actix_web::test]
 async fn no_admin_is_made_whose_password_cannot_be_printed() {
     let folder = folder();
-    for program in [env!("CARGO_BIN_EXE_pointsman").into(), example("test_host")] {
+    for program in [server_program(), example("test_host")] {
         // A disk that is full.
         let full = File::options()
             .write(true)
@@ -85,7 +85,7 @@ async fn no_admin_is_made_whose_password_cannot_be_printed() {
         assert!(!ended.status.success(), "{error}");
         assert!(error.contains("No space left on device"), "{error}");
     }
-    start_and_sign_in(server(env!("CARGO_BIN_EXE_pointsman").into(), &folder)).await;
+    start_and_sign_in(server(server_program(), &folder)).await;
     fs::remove_dir_all(folder).expect("the test's folder can be removed");
 }
 

@@ -278,7 +278,7 @@ fn path_of(template: &str, workspace: &str) -> String {
 fn the_table_has_every_route() {
     let mut found = BTreeSet::new();
     collect_routes(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"),
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/http"),
         &mut found,
     );
     let table: BTreeSet<(String, String)> = ROUTES

@@ -12,7 +12,7 @@ use std::{
 use pointsman_clock::Clock;
 use tokio::{task::spawn_blocking, time::timeout};
 
-use pointsman_test_kit::PATIENCE;
+use pointsman_test_kit::{PATIENCE, server_program};
 
 /// A folder of the test's own, in which anybody may do anything. A failed test leaves it.
 struct Folder(PathBuf);
@@ -65,7 +65,7 @@ impl Folder {
 
     /// The binary, run by nobody in particular where the tests are run by root.
     fn command(&self) -> Command {
-        let binary = Path::new(env!("CARGO_BIN_EXE_pointsman"));
+        let binary = &*server_program();
         let is_root = fs::metadata(&self.0).expect("the folder is there").uid() == 0;
         let mut command = if is_root {
             let mut command = Command::new("setpriv");

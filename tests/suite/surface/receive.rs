@@ -9,7 +9,7 @@ use pointsman_domain::{
 };
 use uuid::Uuid;
 
-use pointsman_test_kit::ExampleService;
+use pointsman_test_kit::{ExampleService, server_program};
 
 const BODY: &str = r#"{"a":1}"#;
 
@@ -66,6 +66,6 @@ async fn a_delivery_that_is_not_signed_with_the_secret_is_answered_401() {
 }
 
 async fn receive(arguments: &[&str]) -> ExampleService {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let mut command = Command::new(server_program());
     ExampleService::start(command.args(["receive", "--port", "0"]).args(arguments)).await
 }

@@ -1,0 +1,14 @@
+//! What is durable stays so: databases that are cut, full, copied, corrupt or claimed.
+//!
+//! Black-box tests of the real binary over real HTTP, on both databases. Each module holds the tests of one promise.
+
+mod backlog;
+mod claim;
+mod corrupt;
+mod crash;
+mod idempotency;
+mod master_key;
+mod outage;
+mod private_files;
+mod restart;
+mod write_ahead_log;
