@@ -15,11 +15,11 @@ use pointsman_extension::{
 use pointsman_store::chat::{self, Message};
 
 /// The key under which it is installed.
-pub const KEY: &str = "chat";
+pub(crate) const KEY: &str = "chat";
 /// What it publishes for every message that it receives.
-pub const MESSAGE_RECEIVED: &str = "chat.message.received";
+pub(crate) const MESSAGE_RECEIVED: &str = "chat.message.received";
 /// Channels that everybody knows, with what they are for.
-pub const WELL_KNOWN_CHANNELS: [(&str, &str); 2] = [
+pub(crate) const WELL_KNOWN_CHANNELS: [(&str, &str); 2] = [
     ("deals", "CRM deal activity"),
     ("general", "General workspace notifications"),
 ];
@@ -30,19 +30,19 @@ const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// The extension.
 #[derive(Debug, Default)]
-pub struct Chat {
+pub(crate) struct Chat {
     clock: Clock,
 }
 
 impl Chat {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 }
 
 /// The payload of `platform.notification`.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct Notification {
+pub(crate) struct Notification {
     /// `general`, `deals`, or the id of a conversation.
     channel: String,
     message: String,

@@ -1,28 +1,50 @@
 //! Pointsman routes the events of an extension platform.
 //!
-//! The way of an event, and the module of each step:
+//! Who writes an extension that runs in the server begins with [`extension`] and tests it with [`testing`]. Who makes
+//! a server of it begins with [`Server`]:
 //!
-//! 1. `POST …/events/publish` is parsed and checked in [`http`]; who may publish is decided in [`auth`].
-//! 2. [`router`] hands it to the `WorkspaceActor` of its workspace.
-//! 3. [`journal`] commits it together with whatever else is waiting (group commit) and then, and only
-//!    then, answers the publisher.
-//! 4. The `WorkspaceActor` serves the new events to its delivery actors, each of which runs a
-//!    [`domain::lane::Lane`]: the pure core that decides what is attempted, parked, settled or given up.
-//! 5. What is given up becomes a dead letter, written by the `DeadLetterActor` through the journal.
+//! ```no_run
+//! use pointsman::{
+//!     Server,
+//!     config::Config,
+//!     extension::{HandlerError, PlatformEvent, event_handler, extension},
+//! };
 //!
-//! [`store`] holds the queries off the hot path, [`config`] the typed configuration, [`clock`] the only
-//! source of time and randomness, and [`receive`] a small external service for trying things out.
+//! struct Crm;
+//!
+//! #[extension(key = "crm")]
+//! impl Crm {
+//!     #[event_handler(event_key = "crm.**")]
+//!     async fn seen(&self, event: PlatformEvent) -> Result<(), HandlerError> {
+//!         println!("{} {}", event.event_key, event.payload);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! actix_web::rt::System::new().block_on(async {
+//!     Server::builder(Config::load(None)?).extension(Crm).start().await?.run().await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! The engine itself is in crates of its own, which promise nothing to anybody but this one: the way of an event
+//! through them is told in `docs/architecture.md`.
 
 // The macros write paths from `::pointsman`, and are used here too.
 extern crate self as pointsman;
 
-pub mod auth;
-pub mod chat;
-pub mod config;
-mod event_router;
+mod chat;
 pub mod extension;
+#[doc(hidden)]
 pub mod http;
 pub mod server;
 pub mod testing;
 
-pub use extension::{event_handler, extension};
+pub use pointsman_config as config;
+
+pub use self::{
+    extension::{event_handler, extension},
+    server::Server,
+};

@@ -3,15 +3,13 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pointsman::{
-    config::Config,
-    server::{
-        Server,
-        admin::{self, AcceptedKey},
-        logging,
-    },
+use pointsman::server::{
+    Server,
+    admin::{self, AcceptedKey},
+    logging,
 };
 use pointsman_clock::Clock;
+use pointsman_config::Config;
 use pointsman_domain::role::GlobalRole;
 use pointsman_receive::{ReceiveArgs, run_receive};
 

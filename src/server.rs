@@ -39,16 +39,14 @@ use self::{
         warn_of_shared_key, with_key,
     },
 };
-use crate::event_router::EventRouter;
-use crate::{
-    auth::bootstrap::{self, Bootstrapped},
-    config::Config,
-    http::{
-        connections::{Connections, client_service},
-        state::AppState,
-    },
+use crate::http::{
+    connections::{Connections, client_service},
+    state::AppState,
 };
+use pointsman_auth::bootstrap::{self, Bootstrapped};
 use pointsman_clock::Clock;
+use pointsman_config::Config;
+use pointsman_engine::EventRouter;
 use pointsman_extension::Extensions;
 
 /// How long requests that are being answered may take once the server is told to stop. Publishes are

@@ -55,14 +55,15 @@ use tokio::time::timeout;
 
 pub use self::calls::Handled;
 use self::{calls::Calls, folder::Folder};
-use crate::event_router::EventRouter;
-use crate::{config::Config, server::RouterBuilder};
+use crate::server::RouterBuilder;
 use pointsman_clock::{Clock, TurnedClock};
+use pointsman_config::Config;
 use pointsman_domain::{
     event::{NewEvent, PlatformEvent},
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     installation::NewInstallation,
 };
+use pointsman_engine::EventRouter;
 use pointsman_extension::{Extension, Publication, engine};
 use pointsman_store::{
     backlog, dead_letters,
@@ -136,7 +137,7 @@ impl TestRouterBuilder {
         let turned = TurnedClock::leaked();
         let clock = Clock::over(turned);
         let calls = Arc::<Calls>::default();
-        let mut builder = EventRouter::builder(config)
+        let mut builder = RouterBuilder::new(config)
             .bare()
             .clock(clock)
             .watch(calls.watch());

@@ -7,7 +7,7 @@ use futures_util::future::{Ready, ready};
 
 pub use super::caller::Caller;
 use super::{known_caller, problem::Problem, state::AppState};
-use crate::auth::sessions;
+use pointsman_auth::sessions;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::{GlobalRole, WorkspaceRole},

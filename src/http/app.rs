@@ -17,7 +17,7 @@ use super::{
     auth, channels, connections, dead_letters, events, extensions, head, health, members, problem::Problem,
     request_id, state::AppState, subscriptions, users, workspaces,
 };
-use crate::auth::sessions::{COOKIE_NAME, DatabaseSessions};
+use pointsman_auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
 /// One worker's application. From the outside in: HEAD as GET, whose turn it is on the connection, request ids and
 /// problem bodies, then (not for the health routes) sessions, then the routes.

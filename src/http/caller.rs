@@ -2,7 +2,7 @@
 
 use pointsman_domain::{id::UserId, role::GlobalRole};
 
-use crate::auth::access_cache::Identity;
+use pointsman_auth::access_cache::Identity;
 
 /// Who is asking. Extracting it answers 401 without credentials or with bad ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

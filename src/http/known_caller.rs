@@ -12,7 +12,7 @@ use actix_web::{
 use sha2::{Digest, Sha256};
 
 use super::{caller::Caller, state::AppState};
-use crate::auth::sessions;
+use pointsman_auth::sessions;
 
 /// Whether the caller is known by the cookie; the handler finds it as its [`Caller`].
 pub(super) fn is_known(context: &GuardContext<'_>) -> bool {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use actix_web::cookie;
 
 use super::{budget::Budget, intake::Intake};
-use crate::auth::{access_cache::AccessCache, passwords::Passwords, seal};
-use crate::event_router::EventRouter;
+use pointsman_auth::{access_cache::AccessCache, passwords::Passwords, seal};
 use pointsman_clock::Clock;
+use pointsman_engine::EventRouter;
 
-pub use crate::auth::seal::Sealer;
+pub use pointsman_auth::seal::Sealer;
 
 /// Sixteen of the largest pages of events, and thousands of the usual ones.
 const MAX_PAGE_BYTES_IN_ALL: usize = 64 * 1024 * 1024;

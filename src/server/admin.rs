@@ -3,18 +3,18 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    auth::{
-        email::{Email, EmailError},
-        passwords::{PasswordError, Passwords},
-    },
-    config::Config,
     http,
     server::{
         StartError, journal_settings,
         settings::{ConfiguredKey, master_key},
     },
 };
+use pointsman_auth::{
+    email::{Email, EmailError},
+    passwords::{PasswordError, Passwords},
+};
 use pointsman_clock::Clock;
+use pointsman_config::Config;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::GlobalRole,

@@ -10,9 +10,10 @@ use super::{
         journal_settings, master_key, router_settings, warn_of_no_effect, warn_of_shared_key, with_key,
     },
 };
-use crate::event_router::EventRouter;
-use crate::{chat::Chat, config::Config};
+use crate::chat::Chat;
 use pointsman_clock::Clock;
+use pointsman_config::Config;
+use pointsman_engine::EventRouter;
 use pointsman_extension::{Extension, Extensions, RegistrationError};
 use pointsman_router::Watch;
 
@@ -110,7 +111,7 @@ impl ServerBuilder {
     }
 }
 
-/// Builds an [`EventRouter`] without the HTTP interface. See [`EventRouter::builder`].
+/// Builds an [`EventRouter`] without the HTTP interface.
 #[derive(Debug)]
 pub struct RouterBuilder {
     config: Config,
@@ -119,20 +120,18 @@ pub struct RouterBuilder {
     watch: Option<Watch>,
 }
 
-impl EventRouter {
+impl RouterBuilder {
     /// A router with the extensions that are told to the builder, for a host with an interface of its own. It
     /// listens nowhere; the sections `server`, `bootstrap` and `log` of the configuration mean nothing to it.
-    pub fn builder(config: Config) -> RouterBuilder {
-        RouterBuilder {
+    pub fn new(config: Config) -> Self {
+        Self {
             config,
             clock: Clock,
             registration: Registration::built_in(),
             watch: None,
         }
     }
-}
 
-impl RouterBuilder {
     /// Registers an extension. It runs in the workspaces in which it is installed.
     #[must_use]
     pub fn extension(mut self, extension: impl Extension) -> Self {

@@ -1,7 +1,7 @@
 //! The budget of file handles: every connection and every database file takes one from the same limit
 //! (`RLIMIT_NOFILE`), so that one place raises it and shares it out.
 
-use crate::config::Config;
+use pointsman_config::Config;
 
 /// Besides those counted below: the standard streams, the listener, the claim, the key, name look-ups, and
 /// connections that are turned away.

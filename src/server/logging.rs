@@ -8,7 +8,7 @@ use log::{
     kv::{Key, Value, VisitSource},
 };
 
-use crate::config::{Log, LogFormat};
+use pointsman_config::{Log, LogFormat};
 
 /// Sets the process's logger. A second call is ignored.
 pub fn init(config: &Log) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::start_error::StartError;
-use crate::config::Config;
+use pointsman_config::Config;
 use pointsman_private_files as private_files;
 
 /// What every SQLite database begins with.

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::{limits::Limits, preflight, start_error::StartError};
-use crate::{
-    auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer},
-    config::{Config, Delivery, NoEffect},
-    http::{connections::ConnectionSettings, state::HttpSettings},
-};
+use crate::http::{connections::ConnectionSettings, state::HttpSettings};
+use pointsman_auth::{bootstrap::Bootstrap, key_check::KeyCheck, key_file, seal::Sealer};
 use pointsman_clock::Clock;
+use pointsman_config::{Config, Delivery, NoEffect};
 use pointsman_domain::retry_schedule::RetrySchedule;
 use pointsman_extension::Extensions;
 use pointsman_http_delivery::{ConnectionBudget, ExternalClientConfig, TrustError, tls_config_with};

@@ -7,7 +7,7 @@ use pointsman_http_delivery::TrustError;
 use pointsman_journal_sql::OpenError;
 
 use super::limits::LimitsError;
-use crate::auth::{bootstrap::BootstrapError, key_file::KeyFileError};
+use pointsman_auth::{bootstrap::BootstrapError, key_file::KeyFileError};
 
 /// Why the server does not start. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use crate::auth::bootstrap::{Bootstrapped, DEMO_WORKSPACE};
-use crate::event_router::EventRouter;
+use pointsman_auth::bootstrap::{Bootstrapped, DEMO_WORKSPACE};
+use pointsman_engine::EventRouter;
 use pointsman_store as store;
 
 /// Prints a password that was made: the only time that it is shown, before there is an admin with it.

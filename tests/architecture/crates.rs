@@ -48,11 +48,36 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("pointsman-store", &["pointsman-domain", "pointsman-entity"]),
     ("pointsman-receive", &["pointsman-clock", "pointsman-domain"]),
+    ("pointsman-config", &[]),
     (
-        "pointsman",
+        "pointsman-engine",
         &[
             "pointsman-clock",
             "pointsman-domain",
+            "pointsman-journal",
+            "pointsman-journal-sql",
+            "pointsman-router",
+        ],
+    ),
+    (
+        "pointsman-auth",
+        &[
+            "pointsman-clock",
+            "pointsman-domain",
+            "pointsman-engine",
+            "pointsman-private-files",
+            "pointsman-router",
+            "pointsman-store",
+        ],
+    ),
+    (
+        "pointsman",
+        &[
+            "pointsman-auth",
+            "pointsman-clock",
+            "pointsman-config",
+            "pointsman-domain",
+            "pointsman-engine",
             "pointsman-extension",
             "pointsman-http-delivery",
             "pointsman-journal",

@@ -14,7 +14,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-use crate::crates::members;
+use crate::crates::{Member, members};
 
 type Name = Vec<String>;
 
@@ -287,8 +287,13 @@ impl<'ast> Visit<'ast> for Module {
 #[test]
 fn no_modules_of_a_crate_name_each_other() {
     let mut found = Vec::new();
-    for member in members() {
-        let graph = Graph::of(&member.folder.join("src"));
+    // The suite is nothing but tests, and has none.
+    let sources = |member: &Member| Some(member.folder.join("src")).filter(|folder| folder.exists());
+    for (member, folder) in members()
+        .iter()
+        .filter_map(|member| Some((member, sources(member)?)))
+    {
+        let graph = Graph::of(&folder);
         for ring in graph.rings() {
             let pairs = ring
                 .iter()

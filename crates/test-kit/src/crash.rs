@@ -6,6 +6,7 @@
 //! seed; the scheduling of two processes does not, so that a seed makes a failure likely, not certain.
 
 mod audit;
+mod campaign;
 mod first_start;
 mod post;
 mod publishers;
@@ -18,66 +19,22 @@ use pointsman_clock::Clock;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::timeout;
 
+pub use self::campaign::{Campaign, Ending, Tally, WINDOW};
 use self::{
+    campaign::WORKSPACES,
     publishers::Publishers,
     receivers::{Receivers, Temper},
 };
 use super::{
     app::{TestApp, show},
-    database::Engine,
     eventually::PATIENCE,
     workspace::Workspace,
 };
 
-/// Deliveries of one extension that one crash may repeat: `delivery.window` of the campaign.
-pub const WINDOW: usize = 64;
-const WORKSPACES: usize = 3;
 /// Long enough for a receiver on a busy machine, so that only the hanging one runs into it.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 /// What an ordered stop may take: an attempt that hangs ends before.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// How the server ends in each round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// SIGKILL, sometimes once more during the start after it.
-    Kill,
-    /// SIGTERM.
-    Terminate,
-    /// SIGKILL while it starts on an empty database.
-    KillAtFirstStart,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Campaign {
-    pub engine: Engine,
-    pub ending: Ending,
-    pub rounds: u32,
-    pub seed: u64,
-}
-
-/// What has come of it.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub kills: u64,
-    pub acknowledged: u64,
-    /// In the log although their publisher was not told so: the answer was lost, not the event.
-    pub recorded_unacknowledged: u64,
-    /// Deliveries: one per event and receiver.
-    pub delivered: u64,
-    pub dead: u64,
-    /// Deliveries that were repeated although their receiver had taken them.
-    pub duplicates: u64,
-    /// Likewise, but because the answer did not come in time.
-    pub timed_out: u64,
-    /// The most that the windows allow.
-    pub duplicates_allowed: u64,
-    /// Acknowledged, due, and neither delivered nor dead: there must be none.
-    pub lost: u64,
-    /// Everything that must not be, lost deliveries included, in words; the first of each kind.
-    pub violations: Vec<String>,
-}
 
 /// A seed that nobody has chosen, unless `POINTSMAN_TEST_SEED` does.
 pub fn seed() -> u64 {

@@ -91,13 +91,17 @@ fn checked_program() -> PathBuf {
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// What the server is made of.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 18] = [
+    "config",
     "src",
     "entity/src",
     "macros/src",
     "migration/src",
+    "crates/auth/src",
     "crates/clock/src",
+    "crates/config/src",
     "crates/domain/src",
+    "crates/engine/src",
     "crates/extension/src",
     "crates/http-delivery/src",
     "crates/journal/src",

@@ -5,14 +5,12 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::dto::SignedInDto;
-use crate::{
-    auth::{access_cache::Identity, email::Email, sessions},
-    http::{
-        json::{self, JsonBody},
-        problem::Problem,
-        state::AppState,
-    },
+use crate::http::{
+    json::{self, JsonBody},
+    problem::Problem,
+    state::AppState,
 };
+use pointsman_auth::{access_cache::Identity, email::Email, sessions};
 use pointsman_domain::{id::UserId, role::GlobalRole};
 use pointsman_store as store;
 

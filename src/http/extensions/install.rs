@@ -9,16 +9,14 @@ use super::{
     checks,
     dto::{ExtensionDto, Headers, seal_headers},
 };
-use crate::{
-    auth::entropy,
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        problem::Problem,
-        state::AppState,
-        validate::{self, Checks},
-    },
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    problem::Problem,
+    state::AppState,
+    validate::{self, Checks},
 };
+use pointsman_auth::entropy;
 use pointsman_domain::{
     id::InstallationId,
     installation::{DeliveryType, NewInstallation, check_key},

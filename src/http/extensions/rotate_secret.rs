@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use crate::{
-    auth::entropy,
-    http::{access::Caller, json, problem::Problem, state::AppState},
-};
+use crate::http::{access::Caller, json, problem::Problem, state::AppState};
+use pointsman_auth::entropy;
 use pointsman_domain::{
     installation::{DeliveryType, InstallationChange},
     signing::SigningSecret,

@@ -3,7 +3,7 @@
 use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
 use super::Problem;
-use crate::auth::passwords::PasswordError;
+use pointsman_auth::passwords::PasswordError;
 use pointsman_router::{ChangeError, NotReady, PublishError};
 
 impl From<PublishError> for Problem {

@@ -4,16 +4,14 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::dto::UserDto;
-use crate::{
-    auth::{email::Email, passwords},
-    http::{
-        access::Caller,
-        json::{self, JsonBody},
-        problem::Problem,
-        state::AppState,
-        validate::Checks,
-    },
+use crate::http::{
+    access::Caller,
+    json::{self, JsonBody},
+    problem::Problem,
+    state::AppState,
+    validate::Checks,
 };
+use pointsman_auth::{email::Email, passwords};
 use pointsman_domain::{id::UserId, role::GlobalRole};
 use pointsman_router::ChangeError;
 use pointsman_store::{self as store, users::NewUser};

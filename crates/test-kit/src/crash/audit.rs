@@ -7,7 +7,8 @@ use sea_orm::{ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilte
 use uuid::Uuid;
 
 use super::{
-    Ending, Tally, WINDOW, post,
+    campaign::{Ending, Tally, WINDOW},
+    post,
     publishers::Outcome,
     receivers::{Receivers, Repeat, Taken, Temper},
 };

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     super::{app::TestApp, service::Service, workspace::Workspace},
-    Campaign, Tally,
+    campaign::{Campaign, Tally},
 };
 
 /// Each round begins without a database: the server is killed at one or more moments of its first start, and then has

@@ -1,7 +1,7 @@
 //! What is published. Everything about an event follows from its number, so that whoever gets it can check
 //! it without having been told.
 
-use super::WORKSPACES;
+use super::campaign::WORKSPACES;
 
 /// One of so many events goes to the receiver that hangs, too.
 const AUDITED: u64 = 40;

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{WORKSPACES, post};
+use super::{campaign::WORKSPACES, post};
 use crate::{
     client::JSON,
     workspace::{Workspace, event_id},

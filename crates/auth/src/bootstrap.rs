@@ -9,13 +9,13 @@ use super::{
     entropy,
     passwords::{PasswordError, Passwords},
 };
-use crate::event_router::EventRouter;
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::{UserId, WorkspaceId},
     installation::NewInstallation,
     role::GlobalRole,
 };
+use pointsman_engine::EventRouter;
 use pointsman_router::ChangeError;
 use pointsman_store::{self as store, users::NewUser};
 

@@ -32,7 +32,7 @@ impl EventRouter {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open(
+    pub async fn open(
         settings: RouterSettings,
         database: JournalSettings,
         clock: Clock,

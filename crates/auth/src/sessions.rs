@@ -20,9 +20,9 @@ use super::{
     access_cache::{AccessCache, Identity},
     entropy,
 };
-use crate::event_router::EventRouter;
 use pointsman_clock::Clock;
 use pointsman_domain::{id::UserId, role::GlobalRole, timestamp::Timestamp};
+use pointsman_engine::EventRouter;
 use pointsman_router::ChangeError;
 use pointsman_store::{self as store, sessions::NewSession};
 

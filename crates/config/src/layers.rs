@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{ConfigError, keys::known_keys};
 
-const DEFAULTS: &str = include_str!("../../config/default.toml");
+const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const PREFIX: &str = "POINTSMAN__";
 /// Keys whose values never appear in a message.
 const SECRET_KEYS: [&str; 3] = ["auth.cookie_key", "bootstrap.admin_password", "database.url"];

@@ -88,7 +88,7 @@ fn every_key_has_a_default_and_a_comment_and_a_rule() {
     let mut section = "";
     let mut line_before = "";
     let mut documented = BTreeSet::new();
-    for line in include_str!("../../config/default.toml").lines() {
+    for line in include_str!("../../../config/default.toml").lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
@@ -103,7 +103,7 @@ fn every_key_has_a_default_and_a_comment_and_a_rule() {
 
 #[test]
 fn the_file_for_production_is_stricter_than_the_defaults() {
-    let config = with_file(include_str!("../../config/production.toml")).unwrap();
+    let config = with_file(include_str!("../../../config/production.toml")).unwrap();
     assert!(config.delivery.allow_networks.is_empty());
     assert!(config.auth.secure_cookies);
     assert!(!config.bootstrap.demo);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{with_environment, with_file};
-use crate::config::Config;
+use crate::Config;
 
 /// (variable, value, what the message says about key and value, what it says is allowed)
 const BAD_VALUES: &[(&str, &str, &str, &str)] = &[

@@ -59,7 +59,7 @@ mod tests {
     fn the_value_is_neither_the_key_nor_one_of_the_keys_that_protect_something() {
         let key: Vec<u8> = (0..64).collect();
         let value = KeyCheck::new(&key).value();
-        let cookie = crate::auth::seal::cookie_key(&key);
+        let cookie = crate::seal::cookie_key(&key);
         let mut seal = [0; 32];
         derive(&key, b"pointsman seal v1", &mut seal);
         for secret in [&key[..], cookie.master(), &seal] {

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn what_is_set_and_does_nothing_is_told_and_a_default_is_not() {
         assert_eq!(idle(""), [""; 0]);
-        let defaults = include_str!("../../config/default.toml");
+        let defaults = include_str!("../../../config/default.toml");
         assert_eq!(idle(defaults), [""; 0], "set to what it is anyway");
         assert_eq!(
             idle("[retention]\nevents = \"7d\"\nmax_hold = \"7d\""),
