@@ -18,13 +18,10 @@ use self::{
     sqlite::Texts,
 };
 use super::{
-    database::is_fault_of_the_data,
+    fault::is_fault_of_the_data,
     write_ahead_log::frames::{Frames, Mode},
 };
-use pointsman_journal::{
-    AttemptRecord,
-    storage::{Batch, Outcome},
-};
+use pointsman_journal::{AttemptRecord, changes::Changes, storage::Outcome};
 
 /// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
 pub(super) struct Express(Mutex<Option<Driver>>);
@@ -44,14 +41,14 @@ impl Express {
         self.0.lock().await.take();
     }
 
-    /// Writes a plain batch in one transaction.
-    pub(super) async fn write(&self, pool: &DatabaseConnection, batch: &Batch) -> Outcome<(), DbErr> {
-        let (events, cursors) = (batch.events(), batch.cursors());
+    /// Writes plain changes in one transaction.
+    pub(super) async fn write(&self, pool: &DatabaseConnection, changes: &Changes<'_>) -> Outcome<(), DbErr> {
+        let (events, cursors) = (&changes.events, &changes.cursors);
         self.run(pool, async |driver| match driver {
             Driver::Sqlite(connection, texts) => {
-                sqlite::write_batch(connection, texts, &events, &cursors).await
+                sqlite::write_batch(connection, texts, events, cursors).await
             }
-            Driver::Postgres(connection) => postgres::write_batch(connection, &events, &cursors).await,
+            Driver::Postgres(connection) => postgres::write_batch(connection, events, cursors).await,
         })
         .await
     }

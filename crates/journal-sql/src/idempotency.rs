@@ -6,11 +6,8 @@ use pointsman_domain::{
     id::{EventId, WorkspaceId},
     timestamp::Timestamp,
 };
-use pointsman_journal::{
-    command::Append,
-    storage::{Batch, KeyName, StoredKey},
-};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
+use pointsman_journal::storage::{KeyName, StoredKey};
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 use uuid::Uuid;
 
 use crate::sql::{multi_row, numbered, power_of_two_chunks};
@@ -58,48 +55,6 @@ pub(crate) async fn find<C: ConnectionTrait>(
         }
     }
     Ok(found)
-}
-
-/// Stores the keys of the appends with their events. One that has expired is replaced.
-pub(crate) async fn write_keys(
-    batch: &Batch,
-    transaction: &DatabaseTransaction,
-    now: Timestamp,
-) -> Result<(), DbErr> {
-    let rows: Vec<[Value; 5]> = batch
-        .appends
-        .iter()
-        .filter_map(|staged| key_values(&staged.append, now))
-        .collect();
-    for chunk in power_of_two_chunks(&rows, ROWS_PER_STATEMENT) {
-        let statement = multi_row(
-            transaction.get_database_backend(),
-            "INSERT INTO publish_idempotency_key (workspace_id, key, body_sha256, event_ids, created_at) VALUES",
-            5,
-            chunk.len(),
-            "ON CONFLICT (workspace_id, key) DO UPDATE SET body_sha256 = excluded.body_sha256, \
-             event_ids = excluded.event_ids, created_at = excluded.created_at",
-            chunk.concat(),
-        );
-        transaction.execute_raw(statement).await?;
-    }
-    Ok(())
-}
-
-fn key_values(append: &Append, now: Timestamp) -> Option<[Value; 5]> {
-    let idempotency = append.idempotency.as_ref()?;
-    let event_ids: Vec<u8> = append
-        .events
-        .iter()
-        .flat_map(|event| event.id.uuid().into_bytes())
-        .collect();
-    Some([
-        append.workspace_id.uuid().into(),
-        idempotency.key.as_ref().into(),
-        idempotency.body_sha256.to_vec().into(),
-        event_ids.into(),
-        now.millis().into(),
-    ])
 }
 
 fn ids_of(bytes: &[u8]) -> Vec<EventId> {

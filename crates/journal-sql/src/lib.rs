@@ -1,8 +1,8 @@
 //! The journal over SQL, on SQLite and PostgreSQL: the ports of [`pointsman_journal::storage`], the claim, the
 //! migrations at start and the pool for reads.
 
+mod apply;
 mod attach;
-mod batch;
 mod causes;
 mod claim;
 mod database;
@@ -10,6 +10,7 @@ mod disk_watch;
 mod effects;
 mod engine_clock;
 mod express;
+mod fault;
 mod idempotency;
 mod in_process;
 mod installations;

@@ -56,6 +56,14 @@ pub(super) fn in_list(backend: DbBackend, head: &str, tail: &str, values: Vec<Va
     multi_row(backend, head, columns, 1, tail, values)
 }
 
+/// Builds `{head} ((a ? AND b ?) OR (a ? AND b ?) …) {tail}` for SQLite, with a pair of conditions for each pair of
+/// values.
+pub(super) fn any_of(head: &str, [first, second]: [&str; 2], tail: &str, values: Vec<Value>) -> Statement {
+    let condition = format!("({first} ? AND {second} ?)");
+    let conditions = vec![condition; values.len() / 2].join(" OR ");
+    Statement::from_sql_and_values(DbBackend::Sqlite, format!("{head} ({conditions}) {tail}"), values)
+}
+
 /// The first `N` placeholders in the spelling of the engine.
 pub(crate) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] {
     const NUMBERED: [&str; 8] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8"];

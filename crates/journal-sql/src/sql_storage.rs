@@ -6,12 +6,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
-    attach, batch, causes,
+    apply::apply,
+    attach, causes,
     claim::{self, FileClaim},
-    database::{DatabaseUrl, is_fault_of_the_data},
+    database::DatabaseUrl,
     effects::{self, Aside, EffectThread},
     engine_clock,
     express::{Express, Writing},
+    fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Reader,
     reads, recovery,
@@ -36,7 +38,7 @@ use pointsman_journal::{
     effects::StagedEffect,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WriteJob,
+        SlowEffects, Storage, StoredKey, WriteJob, Written,
     },
 };
 use pointsman_panics::discard;
@@ -139,13 +141,15 @@ impl Connection for SqlConnection {
         async move { reads::head(self.connection().await, workspace).await }.boxed()
     }
 
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
         let now = self.parts.clock.now();
         async move {
-            if batch.is_plain() {
-                return self.express.write(&self.connection, batch).await;
+            let changes = batch.changes(now);
+            if changes.is_plain() {
+                let written = self.express.write(&self.connection, &changes).await;
+                return written.map(|()| Written::default());
             }
-            let write = async |transaction: &DatabaseTransaction| batch::write(batch, transaction, now).await;
+            let write = async |transaction: &DatabaseTransaction| apply(transaction, &changes).await;
             in_transaction(self.connection().await, write).await
         }
         .boxed()

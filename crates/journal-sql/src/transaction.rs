@@ -5,7 +5,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::database::is_fault_of_the_data;
+use super::fault::is_fault_of_the_data;
 use pointsman_journal::{
     ChangeError,
     storage::{JobError, Outcome},

@@ -98,18 +98,6 @@ impl Batch {
         (self, rest)
     }
 
-    /// Whether it consists of events and cursors alone, as most do.
-    pub fn is_plain(&self) -> bool {
-        self.marked.is_empty()
-            && self
-                .appends
-                .iter()
-                .all(|staged| staged.append.idempotency.is_none())
-            && self.settlements.iter().all(|command| {
-                command.park.is_empty() && command.remove.is_empty() && command.letters.is_empty()
-            })
-    }
-
     pub fn events(&self) -> Vec<&PlatformEvent> {
         self.appends
             .iter()

@@ -1,7 +1,7 @@
 //! A caller's work on the writer connection, with its answer.
 
 use futures_util::future::BoxFuture;
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
 use tokio::sync::oneshot;
 
 use super::{
@@ -9,6 +9,10 @@ use super::{
     errors::ChangeError,
     notice::Notice,
 };
+
+/// Fails where an error has ended the transaction and the work has gone on nevertheless: PostgreSQL answers its COMMIT
+/// without an error, and rolls back.
+const STILL_OPEN: &str = "SELECT 1";
 
 /// One use of [`super::Journal::write`].
 pub(crate) struct ChangeJob<T, F> {
@@ -40,11 +44,17 @@ where
                 return Err(JobError::Refused);
             };
             match work(transaction).await {
-                Ok((value, notices)) => {
-                    self.result = Some(Ok(value));
-                    self.notices = notices;
-                    Ok(())
-                }
+                Ok((value, notices)) => match transaction.execute_unprepared(STILL_OPEN).await {
+                    Ok(_) => {
+                        self.result = Some(Ok(value));
+                        self.notices = notices;
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.result = Some(Err(ChangeError::Database(error)));
+                        Err(JobError::Refused)
+                    }
+                },
                 Err(ChangeError::Database(error)) => {
                     self.result = Some(Err(ChangeError::Database(error.clone())));
                     Err(JobError::Database(error))

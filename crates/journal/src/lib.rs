@@ -12,6 +12,7 @@ mod admission;
 mod attempts;
 mod batch;
 pub mod change;
+pub mod changes;
 pub mod command;
 mod corrupt;
 pub mod effects;

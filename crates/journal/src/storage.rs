@@ -44,6 +44,25 @@ pub enum Outcome<T, E> {
     Unknown,
 }
 
+impl<T, E> Outcome<T, E> {
+    /// The same, with another value where it was committed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U, E> {
+        match self {
+            Self::Committed(value) => Outcome::Committed(change(value)),
+            Self::RolledBack(error) => Outcome::RolledBack(error),
+            Self::NotBegun => Outcome::NotBegun,
+            Self::Unknown => Outcome::Unknown,
+        }
+    }
+}
+
+/// What was found while a batch was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Of the installations whose marks were swept: those without any mark now.
+    pub unmarked: Vec<InstallationId>,
+}
+
 /// How far the housekeeping came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HouseKept {
@@ -68,8 +87,9 @@ pub trait Connection: Send + Sync {
     /// The highest place in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
-    /// Writes events with their idempotency keys, and settlements, in one transaction.
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>>;
+    /// Writes events with their idempotency keys, and settlements, in one transaction: what
+    /// [`Batch::changes`] says.
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>>;
 
     /// Those of the idempotency keys that are stored and have not expired at `now`.
     fn stored_keys(

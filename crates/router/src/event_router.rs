@@ -3,24 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::AttemptResult,
     event::{NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-    idempotency::{Idempotency, Recorded},
     installation::{Installation, InstallationChange, NewInstallation},
-    sync_latch::{Opened, SyncLatch},
 };
 use pointsman_extension::Extensions;
-use pointsman_journal::{ChangeError, Journal, NoticeSink, Permit};
-use sea_orm::DbErr;
-use tokio::{sync::oneshot, time::timeout};
+use pointsman_journal::{ChangeError, Journal, NoticeSink};
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::time::timeout;
 
 use crate::{
-    answers::{LaneHealth, NotReady, PublishError},
+    answers::{LaneHealth, NotReady},
     dead_letters::DeadLetterActor,
     directory::Directory,
     external_delivery::ExternalDeliveryActor,
@@ -28,18 +26,13 @@ use crate::{
     mail::{
         dead_letters::{Discard, Replay},
         delivery::{DeliveryAddress, GetHealth, ResetBreaker, SendTest},
-        workspace::{DrainWorkspace, FindChild, Found, Publish, Purpose, WorkspaceAddress},
+        workspace::{DrainWorkspace, FindChild, Found, Purpose, WorkspaceAddress},
     },
     settings::RouterSettings,
     shared::{Shared, Starters},
     supervisor::RouterSupervisor,
     workspace::WorkspaceActor,
 };
-
-/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
-pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a publish is sent again where an actor died before the journal took it.
-const PUBLISH_TRIES: usize = 3;
 
 /// How long an actor is looked for whose workspace cannot read its installations.
 pub(crate) const FIND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,77 +114,6 @@ impl EventRouter {
         });
         shared.start_supervisor();
         Self { shared }
-    }
-
-    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
-    /// or `in_process.sync_timeout` after it is.
-    ///
-    /// # Errors
-    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
-    /// publishing it again under the same `idempotency` never records it twice.
-    pub async fn publish(
-        &self,
-        workspace: WorkspaceId,
-        event: NewEvent,
-        idempotency: Option<Idempotency>,
-    ) -> Result<Recorded, PublishError> {
-        for _ in 0..PUBLISH_TRIES {
-            if self.shared.is_stopping() {
-                return Err(PublishError::ShuttingDown);
-            }
-            let (permit, actor) = self.admit(workspace, event.queued_bytes())?;
-            let (reply, answer) = oneshot::channel();
-            let (latch, opened) = self.sync_latch(&event.event_key).unzip();
-            actor.tell(Publish {
-                events: vec![event.clone()],
-                idempotency: idempotency.clone(),
-                reply,
-                permit,
-                latch,
-            });
-            match timeout(PUBLISH_TIMEOUT, answer).await {
-                Ok(Ok(result)) => {
-                    let recorded = result?;
-                    if let Some(opened) = opened.filter(|_| !recorded.replayed) {
-                        // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
-                        let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
-                    }
-                    return Ok(recorded);
-                }
-                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped. The
-                // event's id is unique, so that sending it once more cannot record it twice.
-                Ok(Err(_)) => {}
-                Err(_) => return Err(PublishError::StorageUnavailable),
-            }
-        }
-        Err(PublishError::StorageUnavailable)
-    }
-
-    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
-    fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
-        let extensions = &self.shared.settings.in_process.extensions;
-        extensions.has_sync_handler_of(key).then(SyncLatch::new)
-    }
-
-    /// A permit to publish and the actor to publish through, which lives at least as long as the permit is
-    /// held, unless it dies.
-    fn admit(
-        &self,
-        workspace: WorkspaceId,
-        bytes: usize,
-    ) -> Result<(Permit, WorkspaceAddress), PublishError> {
-        loop {
-            let entry = self.shared.directory.entry(workspace);
-            let permit = self
-                .shared
-                .admission
-                .admit(&entry.admission, bytes)
-                .ok_or(PublishError::Overloaded)?;
-            // Where the directory has let go of the entry in between, there is another one by now.
-            if let Some(actor) = self.shared.workspace_of(workspace, &entry) {
-                return Ok((permit, actor));
-            }
-        }
     }
 
     /// # Errors
@@ -406,20 +328,19 @@ impl EventRouter {
         self.shared.journal.ended().await;
     }
 
-    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
-    /// it. `Ok` promises nothing.
+    /// Runs `work` in a transaction of the one writer connection. On error it is rolled back.
     ///
     /// # Errors
-    /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
-    pub fn may_publish(&self, workspace: WorkspaceId) -> Result<(), PublishError> {
-        if self.shared.is_stopping() {
-            return Err(PublishError::ShuttingDown);
-        }
-        let entry = self.shared.directory.entry(workspace);
-        match self.shared.admission.admit(&entry.admission, 0) {
-            Some(_released) => Ok(()),
-            None => Err(PublishError::Overloaded),
-        }
+    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
+    pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, ChangeError>> + Send + 'static,
+    {
+        self.shared
+            .journal
+            .write(move |transaction| Box::pin(async move { Ok((work(transaction).await?, Vec::new())) }))
+            .await
     }
 
     /// Refuses new publishes from now on.

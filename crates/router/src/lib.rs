@@ -20,12 +20,12 @@ mod in_process;
 mod lines;
 mod lock;
 mod mail;
+mod publish;
 mod restarts;
 mod ring;
 mod settings;
 mod shared;
 mod supervisor;
-mod transactions;
 mod workspace;
 
 pub use pointsman_journal::ChangeError;

@@ -45,7 +45,7 @@ use pointsman_domain::{
     seq::Seq,
     timestamp::Timestamp,
 };
-use pointsman_journal::{Append, ChangeError};
+use pointsman_journal::ChangeError;
 
 pub struct WorkspaceActor {
     id: WorkspaceId,
@@ -250,18 +250,14 @@ impl Actor for WorkspaceActor {
 impl Handler<Publish> for WorkspaceActor {
     type Result = ();
 
+    /// Every event of the workspace passes here on its way to the log, so that what the workspace knows can decide
+    /// whether it may.
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
         self.idleness.touch();
-        // The publisher's reply travels with the append: this actor may die without losing it.
-        self.shared.journal.append(Append {
-            workspace_id: self.id,
-            events: publish.events,
-            idempotency: publish.idempotency,
-            reply: publish.reply,
-            derived: false,
-            permit: Some(publish.permit),
-            latch: publish.latch,
-        });
+        match publish {
+            Publish::Events(append) => self.shared.journal.append(append),
+            Publish::Transaction(effect) => self.shared.journal.run_effect(*effect),
+        }
     }
 }
 

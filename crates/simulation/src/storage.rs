@@ -25,7 +25,7 @@ use pointsman_journal::{
     effects::StagedEffect,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WriteJob,
+        SlowEffects, Storage, StoredKey, WriteJob, Written,
     },
 };
 use pointsman_simulated_clock::Clock;
@@ -181,9 +181,12 @@ impl Connection for Line {
             .boxed()
     }
 
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
         let effects = self.world.with(|state| Effects::of(batch, &state.tables));
-        self.transact("write", move |state| state.write(&effects)).boxed()
+        self.transact("write", move |state| {
+            state.write(&effects).map(|()| Written::default())
+        })
+        .boxed()
     }
 
     fn stored_keys(

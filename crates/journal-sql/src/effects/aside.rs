@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     claim,
-    database::{DatabaseUrl, is_fault_of_the_data},
+    database::DatabaseUrl,
+    fault::{Fault, is_fault_of_the_data},
     open_error::OpenError,
     session::guard,
     transaction::leave,
@@ -160,10 +161,19 @@ impl Aside {
         };
         match worked {
             Worked::Done => {
-                // It fails where there is no savepoint any more.
-                let ended = |_| Broken(EffectEnd::EndedTransaction);
-                let commit = timeout(PATIENCE, savepoint.commit());
-                commit.await.map_err(silent)?.map_err(ended)?;
+                match timeout(PATIENCE, savepoint.commit()).await.map_err(silent)? {
+                    Ok(()) => {}
+                    Err(error) if Fault::of(&error) == Fault::Ignored => {
+                        log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
+                        let undone = timeout(PATIENCE, transaction.rollback()).await;
+                        return match undone {
+                            Ok(Ok(())) => Ok(Err(EffectEnd::Refused)),
+                            Ok(Err(_)) | Err(_) => Err(Broken(EffectEnd::Refused)),
+                        };
+                    }
+                    // It fails where there is no savepoint any more.
+                    Err(_) => return Err(Broken(EffectEnd::EndedTransaction)),
+                }
                 let restore = timeout(PATIENCE, transaction.execute_unprepared(RESTORE_TIMEOUT));
                 restore.await.map_err(silent)?.map_err(broken)?;
                 Ok(Ok(transaction))

@@ -8,12 +8,7 @@ use super::{
     bounds::Bounds,
     work::{Worked, work},
 };
-use crate::{
-    batch::{insert_events, mark_replayed, remove_retry},
-    database::{is_cancelled, is_fault_of_the_data},
-    sql::numbered,
-    transaction::WorkError,
-};
+use crate::{apply::apply, fault::Fault, sql::numbered, transaction::WorkError};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::DeliveryKind,
@@ -21,7 +16,10 @@ use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
     seq::Seq,
 };
-use pointsman_journal::effects::{EffectCommand, EffectEnd, EffectOf, StagedEffect};
+use pointsman_journal::{
+    changes::Changes,
+    effects::{EffectCommand, EffectEnd, EffectOf, StagedEffect},
+};
 
 /// After so much work a transaction takes no other effect.
 const ENOUGH: Duration = Duration::from_millis(25);
@@ -48,7 +46,7 @@ impl WorkError for Failed {
     fn in_the_work(self) -> Option<Self> {
         match self {
             Self::Lost => Some(self),
-            Self::Database(ref error) if is_fault_of_the_data(error) => Some(self),
+            Self::Database(ref error) if Fault::of(error) == Fault::Data => Some(self),
             Self::Abandoned | Self::Database(_) => None,
         }
     }
@@ -120,7 +118,17 @@ async fn run_one(
             Err(Failed::Abandoned)
         }
         (Ok(()), Ok(savepoint)) => {
-            savepoint.commit().await?;
+            match savepoint.commit().await {
+                Ok(()) => {}
+                // It is rolled back to where it began; the effects beside it do not notice.
+                Err(error) if Fault::of(&error) == Fault::Ignored => {
+                    log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
+                    effect.events.clear();
+                    effect.end = Some(EffectEnd::Refused);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
             if let Some(last) = effect.events.last() {
                 heads.insert(effect.command.workspace_id, last.seq);
             }
@@ -148,14 +156,14 @@ impl From<DbErr> for Stop {
     /// An event or a mark that the database refuses is the effect's own fault. One that has to wait for longer than
     /// the work may take is the fault of nobody.
     fn from(error: DbErr) -> Self {
-        if is_cancelled(&error) {
-            return Self::Ended(EffectEnd::Again);
+        match Fault::of(&error) {
+            Fault::Cancelled => Self::Ended(EffectEnd::Again),
+            Fault::Data => {
+                log::error!(error:%; "the database refuses an effect");
+                Self::Ended(EffectEnd::Refused)
+            }
+            Fault::Ignored | Fault::Connection => Self::Database(error),
         }
-        if is_fault_of_the_data(&error) {
-            log::error!(error:%; "the database refuses an effect");
-            return Self::Ended(EffectEnd::Refused);
-        }
-        Self::Database(error)
     }
 }
 
@@ -203,14 +211,17 @@ pub(super) async fn settle(
         let placed = PlatformEvent::record(command.workspace_id, head, event.clone());
         events.push(Arc::new(placed));
     }
-    let rows: Vec<&PlatformEvent> = events.iter().map(Arc::as_ref).collect();
-    insert_events(transaction, &rows).await?;
+    let mut changes = Changes {
+        events: events.iter().map(Arc::as_ref).collect(),
+        ..Changes::default()
+    };
     if let Some(settles) = &command.settles {
-        remove_retry(transaction, settles.installation_id, settles.key).await?;
+        changes.removed.push((settles.installation_id, settles.key));
         if let (DeliveryKind::Replay, Some(letter)) = (settles.key.kind, settles.dead_letter_id) {
-            mark_replayed(transaction, letter, clock.now()).await?;
+            changes.replayed.push((letter, clock.now()));
         }
     }
+    apply(transaction, &changes).await?;
     Ok(events)
 }
 
@@ -291,24 +302,4 @@ pub(crate) async fn has_marks<C: ConnectionTrait>(
     let sql = format!("SELECT seq FROM ext_delivery_done WHERE installation_id = {id} LIMIT 1");
     let statement = Statement::from_sql_and_values(backend, sql, [installation.uuid().into()]);
     Ok(connection.query_one_raw(statement).await?.is_some())
-}
-
-/// Forgets what the cursor has passed. A delivery that still has a row in the retry table stays marked, until
-/// the row is gone.
-pub(crate) async fn sweep(
-    transaction: &DatabaseTransaction,
-    installation: InstallationId,
-    settled: Seq,
-) -> Result<(), DbErr> {
-    let backend = transaction.get_database_backend();
-    let [id, seq] = numbered(backend);
-    let sql = format!(
-        "DELETE FROM ext_delivery_done WHERE installation_id = {id} AND seq <= {seq} AND NOT EXISTS \
-         (SELECT 1 FROM ext_delivery_retry r WHERE r.installation_id = ext_delivery_done.installation_id \
-         AND r.kind = ext_delivery_done.kind AND r.event_id = ext_delivery_done.event_id \
-         AND r.handler = ext_delivery_done.handler)"
-    );
-    let values: [Value; 2] = [installation.uuid().into(), settled.get().into()];
-    let statement = Statement::from_sql_and_values(backend, sql, values);
-    transaction.execute_raw(statement).await.map(drop)
 }

@@ -8,7 +8,7 @@ use crate::sql::count;
 use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 use pointsman_journal::{AttemptRecord, storage::Cursor};
 
-/// The texts are those of [`super::super::batch`], with arrays in the place of values.
+/// The texts are those of [`crate::apply`], with arrays in the place of values.
 macro_rules! events {
     () => {
         "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, occurred_at, \

@@ -9,7 +9,7 @@ use sea_orm::{
 
 use super::rows::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, Writing, wrapped};
 use crate::{
-    batch::{CURSOR_COLUMNS, CURSOR_ROW, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS},
+    apply::{CURSOR_COLUMNS, CURSOR_ROW, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS},
     sql::count,
     write_ahead_log::frames::{Frames, FramesRow, Mode},
 };

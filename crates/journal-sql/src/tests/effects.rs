@@ -297,6 +297,31 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    async fn once_the_marks_of_an_installation_are_gone_nobody_looks_for_them(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let given = Given::new(&scratch, &journal).await;
+        for seq in 1..=2 {
+            let end = given
+                .end_of(&journal, (event_id(), seq), || None, Vec::new())
+                .await;
+            assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
+        }
+        given.settle(&journal, 1).await;
+        assert_eq!(marks(&journal).await, 1);
+        given.settle(&journal, 2).await;
+        assert_eq!(marks(&journal).await, 0);
+        // Whoever looks finds no table, and takes that for a lost connection.
+        kit::vandalise(&journal, "ALTER TABLE ext_delivery_done RENAME TO elsewhere").await;
+        tokio::time::timeout(PATIENCE, given.settle(&journal, 3))
+            .await
+            .unwrap();
+        assert_eq!(scratch.reconnected(), 0);
+        kit::vandalise(&journal, "ALTER TABLE elsewhere RENAME TO ext_delivery_done").await;
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
     async fn an_effect_of_a_former_lane_is_fenced(scratch: Scratch) {
         let journal = scratch.open().await;
         let given = Given::new(&scratch, &journal).await;

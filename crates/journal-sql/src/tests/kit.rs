@@ -147,6 +147,12 @@ impl Scratch {
         (workspace, view.id())
     }
 
+    /// How often the writer's connection was replaced.
+    pub(crate) fn reconnected(&self) -> usize {
+        let is_reconnected = |notice: &&Notice| matches!(notice, Notice::Reconnected);
+        self.notices.lock().unwrap().iter().filter(is_reconnected).count()
+    }
+
     /// The events of each notice of a commit that was answered before. An answer comes before its notice; what is
     /// asked of the journal afterwards, after both.
     pub(crate) async fn committed(&self, journal: &Journal) -> Vec<Vec<Arc<PlatformEvent>>> {

@@ -104,12 +104,12 @@ impl Writer {
         }
         batch.marked = self.marked_of(batch);
         let heads = batch.stage(&self.heads);
-        let outcome = bounded(connection.write(batch)).await;
-        if matches!(outcome, Outcome::Committed(())) {
-            let batch = std::mem::take(batch);
-            self.committed(batch, heads);
-        }
-        outcome
+        bounded(connection.write(batch)).await.map(|written| {
+            for installation in written.unmarked {
+                self.marked.remove(&installation);
+            }
+            self.committed(std::mem::take(batch), heads);
+        })
     }
 
     /// Those of the batch's installations of which effects are marked as done.

@@ -31,7 +31,7 @@ use pointsman_journal::{
     effects::StagedEffect,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WriteJob,
+        SlowEffects, Storage, StoredKey, WriteJob, Written,
     },
 };
 use pointsman_simulated_clock::{self as simulated, Clock};
@@ -142,12 +142,12 @@ impl Connection for Script {
         async { Ok(Seq::ZERO) }.boxed()
     }
 
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<(), DbErr>> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
         let turn = self.with(|state| {
             state.written.push((since_start(), batch.appends.len()));
             state.writes.pop_front().unwrap_or(Turn::Fine(1))
         });
-        turn.outcome(()).boxed()
+        turn.outcome(Written::default()).boxed()
     }
 
     fn stored_keys(

@@ -21,7 +21,7 @@ impl Call {
         };
         let (reply, answer) = oneshot::channel();
         let delivery = &self.delivery;
-        self.shared.journal.run_effect(EffectCommand {
+        self.shared.run_effect(EffectCommand {
             workspace_id: self.view.workspace_id(),
             settles: Some(EffectOf {
                 installation_id: self.view.id(),

@@ -1,14 +1,11 @@
 //! How a handler publishes.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::sync::Semaphore;
 
-use crate::shared::Shared;
+use crate::{answers, shared::Shared};
 use pointsman_domain::{
     event::{NewEvent, derived_id},
     handler_name::HandlerName,
@@ -18,10 +15,8 @@ use pointsman_extension::{
     PlatformEvent, Publication, PublishError,
     engine::{self, HandlerPublish},
 };
-use pointsman_journal::{Append, AppendError};
+use pointsman_journal::Append;
 
-/// The handler is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events of one attempt that wait for their commit at a time. It holds no permit of the admission, so that a
 /// handler can publish while publishers hold all of them: this, and the bound on attempts, is what bounds it.
 const WAITING_PER_ATTEMPT: usize = 16;
@@ -76,21 +71,21 @@ impl HandlerPublish for AttemptPublisher {
             let event = shared.caused(id, &cause, publication, &extension).await?;
             // The semaphore is never closed.
             let _turn = waiting.acquire().await;
-            let (reply, answer) = oneshot::channel();
-            shared.journal.append(Append {
-                workspace_id: cause.workspace_id,
-                events: vec![event],
+            let workspace_id = cause.workspace_id;
+            let recorded = shared.record(workspace_id, None, |permit, reply| Append {
+                workspace_id,
+                events: vec![event.clone()],
                 idempotency: None,
                 reply,
                 derived: true,
-                permit: None,
+                permit,
                 latch: None,
             });
-            match timeout(PUBLISH_TIMEOUT, answer).await {
-                Ok(Ok(Ok(_))) => Ok(id),
-                Ok(Ok(Err(AppendError::Storage(_)))) | Err(_) => Err(PublishError::StorageUnavailable),
-                Ok(Ok(Err(error))) => Err(PublishError::Refused(error.to_string())),
-                Ok(Err(_)) => Err(PublishError::ShuttingDown),
+            match recorded.await {
+                Ok(_) => Ok(id),
+                Err(answers::PublishError::StorageUnavailable) => Err(PublishError::StorageUnavailable),
+                Err(answers::PublishError::ShuttingDown) => Err(PublishError::ShuttingDown),
+                Err(error) => Err(PublishError::Refused(error.to_string())),
             }
         }
         .boxed()

@@ -3,30 +3,19 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use actix::prelude::*;
-use pointsman_domain::{
-    event::NewEvent,
-    id::InstallationId,
-    idempotency::{Idempotency, Recorded},
-    lane::Suspicion,
-    seq::Seq,
-    sync_latch::SyncLatch,
-    timestamp::Timestamp,
-};
-use pointsman_journal::{AppendError, Permit};
-use tokio::sync::oneshot;
+use pointsman_domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp};
+use pointsman_journal::{Append, EffectCommand};
 
 use super::{Takes, delivery::DeliveryAddress};
 
-/// Record these events and answer their publisher.
+/// Record these events and answer who publishes them: the reply travels along, so that an actor that dies after it
+/// has handed them on loses no answer.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Publish {
-    pub(crate) events: Vec<NewEvent>,
-    pub(crate) idempotency: Option<Idempotency>,
-    pub(crate) reply: oneshot::Sender<Result<Recorded, AppendError>>,
-    pub(crate) permit: Permit,
-    /// Opens when the synchronous handlers of the event have handled it.
-    pub(crate) latch: Option<Arc<SyncLatch>>,
+pub(crate) enum Publish {
+    Events(Append),
+    /// Work in the database, with events.
+    Transaction(Box<EffectCommand>),
 }
 
 /// Notices of the journal wait in the directory. At most one of these is on its way to each actor.

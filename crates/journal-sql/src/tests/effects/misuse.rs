@@ -152,3 +152,62 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+/// Goes on after an error of the database.
+fn ignoring(statement: &'static str) -> Option<EffectWork> {
+    Some(EffectWork::new(move |transaction| {
+        async move {
+            // What is ignored here has ended the savepoint on PostgreSQL.
+            let _ = transaction.execute_unprepared(statement).await;
+            Ok(())
+        }
+        .boxed()
+    }))
+}
+
+on_both_engines!(
+    async fn an_effect_that_ignores_an_error_takes_nobody_along(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let given = Given::new(&scratch, &journal).await;
+        let taken = || enter("taken");
+        let first = given.end_of(&journal, (event_id(), 1), taken, Vec::new()).await;
+        assert!(matches!(first, EffectEnd::Committed { .. }), "{first:?}");
+        let twice = ignoring("INSERT INTO ledger (entry) VALUES ('taken')");
+        let end = beside(&scratch, &journal, &given, twice).await;
+        match journal.reader().get_database_backend() {
+            // SQLite undoes the statement alone.
+            sea_orm::DbBackend::Sqlite => {
+                assert!(
+                    matches!(end, EffectEnd::Committed { .. } | EffectEnd::Again),
+                    "{end:?}"
+                );
+            }
+            _ => assert!(matches!(end, EffectEnd::Refused | EffectEnd::Again), "{end:?}"),
+        }
+        assert_eq!(scratch.reconnected(), 0, "the connection is well");
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn a_change_that_ignores_an_error_is_not_told_to_be_made(scratch: Scratch) {
+        let journal = scratch.open().await;
+        kit::vandalise(&journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
+        let made = journal
+            .write(|transaction| {
+                Box::pin(async move {
+                    transaction
+                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('a')")
+                        .await?;
+                    let _ = transaction
+                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('a')")
+                        .await;
+                    Ok(((), Vec::new()))
+                })
+            })
+            .await;
+        assert_eq!(made.is_ok(), entries(&journal).await == ["a"], "{made:?}");
+        assert_eq!(scratch.reconnected(), 0, "the connection is well");
+        journal.stop().await;
+    }
+);

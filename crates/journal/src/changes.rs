@@ -1,0 +1,134 @@
+//! What one transaction changes in the tables, as data. It is put together before the transaction begins; a storage
+//! has one way to write it, whoever asks: a batch of the group commit, an effect, or an admin's replay.
+
+use std::collections::HashMap;
+
+use pointsman_domain::{
+    event::PlatformEvent,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    lane::{DeliveryKey, ParkedRetry},
+    seq::Seq,
+    timestamp::Timestamp,
+};
+
+use super::{
+    batch::{Batch, Cursor},
+    command::{LetterCommand, NewLetter, ReturnedLetter},
+};
+
+/// The changes of one transaction. Rows of a kind are written together.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// Events at their places.
+    pub events: Vec<&'a PlatformEvent>,
+    /// Idempotency keys, with the events recorded under them. One that is stored already is replaced.
+    pub keys: Vec<UsedKey<'a>>,
+    /// Cursors never move back.
+    pub cursors: Vec<Cursor>,
+    /// Deliveries to be tried again, each at most once.
+    pub parked: Vec<Parked<'a>>,
+    /// Deliveries that leave the retry table, where they stand there.
+    pub removed: Vec<(InstallationId, DeliveryKey)>,
+    /// New dead letters. One that is written already stays as it is.
+    pub dead: Vec<Dead<'a>>,
+    /// Letters that are `REPLAYING` and become `DEAD` again.
+    pub returned: Vec<&'a ReturnedLetter>,
+    /// Letters that are `REPLAYING` and become `REPLAYED` at this time.
+    pub replayed: Vec<(DeadLetterId, Timestamp)>,
+    /// Marks of effects up to these places are forgotten, those of deliveries in the retry table excepted.
+    pub swept: Vec<(InstallationId, Seq)>,
+}
+
+/// A row of `publish_idempotency_key`.
+#[derive(Debug)]
+pub struct UsedKey<'a> {
+    pub workspace_id: WorkspaceId,
+    pub key: &'a str,
+    pub body_sha256: &'a [u8; 32],
+    pub event_ids: Vec<EventId>,
+    pub used_at: Timestamp,
+}
+
+/// A row of `ext_delivery_retry`.
+#[derive(Debug)]
+pub struct Parked<'a> {
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub retry: &'a ParkedRetry,
+}
+
+/// A row of `dead_letter_event`.
+#[derive(Debug)]
+pub struct Dead<'a> {
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub letter: &'a NewLetter,
+}
+
+impl Changes<'_> {
+    /// Whether there are events and cursors alone, as in most batches.
+    pub const fn is_plain(&self) -> bool {
+        self.keys.is_empty()
+            && self.parked.is_empty()
+            && self.removed.is_empty()
+            && self.dead.is_empty()
+            && self.returned.is_empty()
+            && self.replayed.is_empty()
+            && self.swept.is_empty()
+    }
+}
+
+impl Batch {
+    /// What the batch changes. Keys are used at `now`.
+    pub fn changes(&self, now: Timestamp) -> Changes<'_> {
+        let mut changes = Changes {
+            events: self.events(),
+            cursors: self.cursors(),
+            ..Changes::default()
+        };
+        for staged in &self.appends {
+            let append = &staged.append;
+            changes
+                .keys
+                .extend(append.idempotency.as_ref().map(|key| UsedKey {
+                    workspace_id: append.workspace_id,
+                    key: &key.key,
+                    body_sha256: &key.body_sha256,
+                    event_ids: append.events.iter().map(|event| event.id).collect(),
+                    used_at: now,
+                }));
+        }
+        // A statement may touch a row only once: of a delivery that is parked twice in a batch the last counts.
+        let mut parked: HashMap<(InstallationId, DeliveryKey), Parked<'_>> = HashMap::new();
+        for command in &self.settlements {
+            let (workspace_id, installation_id) = (command.workspace_id, command.installation_id);
+            for retry in &command.park {
+                let row = Parked {
+                    workspace_id,
+                    installation_id,
+                    retry,
+                };
+                parked.insert((installation_id, retry.key), row);
+            }
+            let ended = command.letters.iter().map(LetterCommand::key);
+            let removed = command.remove.iter().copied().chain(ended);
+            changes.removed.extend(removed.map(|key| (installation_id, key)));
+            for letter in &command.letters {
+                match letter {
+                    LetterCommand::Write(letter) => changes.dead.push(Dead {
+                        workspace_id,
+                        installation_id,
+                        letter,
+                    }),
+                    LetterCommand::Return(letter) => changes.returned.push(letter),
+                    LetterCommand::Replayed { id, at, .. } => changes.replayed.push((*id, *at)),
+                }
+            }
+            if self.marked.contains(&installation_id) {
+                changes.swept.push((installation_id, command.settled));
+            }
+        }
+        changes.parked.extend(parked.into_values());
+        changes
+    }
+}

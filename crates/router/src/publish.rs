@@ -1,0 +1,204 @@
+//! The one way of events to the log: a message to the WorkspaceActor, whoever publishes.
+//!
+//! - Publishers over HTTP and hosts hold a permit of the admission, which also keeps the actor from stopping for want
+//!   of work while their message is on its way.
+//! - Handlers hold none: they publish while publishers hold every permit. What bounds them is the number of attempts.
+//! - A transaction with events is an effect that ends no delivery.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use pointsman_domain::{
+    event::NewEvent,
+    event_key::EventKey,
+    id::{EventId, WorkspaceId},
+    idempotency::{Idempotency, Recorded},
+    sync_latch::{Opened, SyncLatch},
+};
+use pointsman_journal::{Append, AppendError, EffectCommand, EffectEnd, EffectFailure, EffectWork, Permit};
+use sea_orm::{DatabaseTransaction, DbErr};
+use std::time::Duration;
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    answers::PublishError,
+    event_router::EventRouter,
+    mail::workspace::{Publish, WorkspaceAddress},
+    shared::Shared,
+};
+
+/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often events are sent again where an actor died before the journal took them.
+const TRIES: usize = 3;
+
+type Reply = oneshot::Sender<Result<Recorded, AppendError>>;
+
+impl EventRouter {
+    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
+    /// or `in_process.sync_timeout` after it is.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
+    /// publishing it again under the same `idempotency` never records it twice.
+    pub async fn publish(
+        &self,
+        workspace: WorkspaceId,
+        event: NewEvent,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Recorded, PublishError> {
+        let (mut opens, bytes) = (None, event.queued_bytes());
+        let recorded = self
+            .shared
+            .record(workspace, Some(bytes), |permit, reply| {
+                let (latch, opened) = self.sync_latch(&event.event_key).unzip();
+                opens = opened;
+                Append {
+                    workspace_id: workspace,
+                    events: vec![event.clone()],
+                    idempotency: idempotency.clone(),
+                    reply,
+                    derived: false,
+                    permit,
+                    latch,
+                }
+            })
+            .await?;
+        if let Some(opened) = opens.filter(|_| !recorded.replayed) {
+            // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
+            let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
+        }
+        Ok(recorded)
+    }
+
+    /// Runs `work` and publishes the events in one transaction; nothing of it is left where one of them fails.
+    /// Nobody waits for the handlers of the events.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`].
+    pub async fn transact<F>(
+        &self,
+        workspace: WorkspaceId,
+        events: Vec<NewEvent>,
+        work: F,
+    ) -> Result<Vec<EventId>, PublishError>
+    where
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
+    {
+        let bytes = events.iter().map(NewEvent::queued_bytes).sum();
+        let (actor, _permit) = self.shared.admitted(workspace, bytes)?;
+        let (reply, answer) = oneshot::channel();
+        actor.tell(Publish::Transaction(Box::new(EffectCommand {
+            workspace_id: workspace,
+            settles: None,
+            work: Some(EffectWork::new(move |transaction| {
+                let work = work(transaction);
+                Box::pin(async move { work.await.map_err(EffectFailure::new) })
+            })),
+            events,
+            reply,
+        })));
+        match timeout(TIMEOUT, answer).await {
+            Ok(Ok(EffectEnd::Committed { event_ids })) => Ok(event_ids),
+            Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
+                failure
+                    .downcast::<DbErr>()
+                    .map_or_else(|| "no reason given".to_owned(), |error| error.to_string()),
+            )),
+            Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
+                Err(PublishError::Refused("the database refuses it".to_owned()))
+            }
+            // Dropped unanswered: the work cannot be sent again.
+            Ok(Err(_)) if self.shared.is_stopping() => Err(PublishError::ShuttingDown),
+            // Too slow, or no database.
+            _ => Err(PublishError::StorageUnavailable),
+        }
+    }
+
+    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
+    /// it. `Ok` promises nothing.
+    ///
+    /// # Errors
+    /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
+    pub fn may_publish(&self, workspace: WorkspaceId) -> Result<(), PublishError> {
+        if self.shared.is_stopping() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let entry = self.shared.directory.entry(workspace);
+        match self.shared.admission.admit(&entry.admission, 0) {
+            Some(_released) => Ok(()),
+            None => Err(PublishError::Overloaded),
+        }
+    }
+
+    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
+    fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
+        let extensions = &self.shared.settings.in_process.extensions;
+        extensions.has_sync_handler_of(key).then(SyncLatch::new)
+    }
+}
+
+impl Shared {
+    /// Sends events to the log, with a permit for so many bytes or without, and returns when they are durable. Events
+    /// whose actor died with them are sent again: their ids are unique, so that none is recorded twice.
+    pub(crate) async fn record(
+        self: &Arc<Self>,
+        workspace: WorkspaceId,
+        bytes: Option<usize>,
+        mut append: impl FnMut(Option<Permit>, Reply) -> Append,
+    ) -> Result<Recorded, PublishError> {
+        for _ in 0..TRIES {
+            let (actor, permit) = match bytes {
+                Some(bytes) => {
+                    let (actor, permit) = self.admitted(workspace, bytes)?;
+                    (actor, Some(permit))
+                }
+                None => (self.workspace(workspace), None),
+            };
+            let (reply, answer) = oneshot::channel();
+            actor.tell(Publish::Events(append(permit, reply)));
+            match timeout(TIMEOUT, answer).await {
+                Ok(Ok(result)) => return Ok(result?),
+                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped.
+                Ok(Err(_)) => {}
+                Err(_) => return Err(PublishError::StorageUnavailable),
+            }
+        }
+        Err(if self.is_stopping() {
+            PublishError::ShuttingDown
+        } else {
+            PublishError::StorageUnavailable
+        })
+    }
+
+    /// Has an effect run. Its events go the way of all events.
+    pub(crate) fn run_effect(self: &Arc<Self>, effect: EffectCommand) {
+        if effect.events.is_empty() {
+            self.journal.run_effect(effect);
+        } else {
+            let actor = self.workspace(effect.workspace_id);
+            actor.tell(Publish::Transaction(Box::new(effect)));
+        }
+    }
+
+    /// The actor to publish through and a permit to do so. The actor lives at least as long as the permit is held,
+    /// unless it dies.
+    fn admitted(
+        self: &Arc<Self>,
+        workspace: WorkspaceId,
+        bytes: usize,
+    ) -> Result<(WorkspaceAddress, Permit), PublishError> {
+        loop {
+            if self.is_stopping() {
+                return Err(PublishError::ShuttingDown);
+            }
+            let entry = self.directory.entry(workspace);
+            let admitted = self.admission.admit(&entry.admission, bytes);
+            let permit = admitted.ok_or(PublishError::Overloaded)?;
+            // Where the directory has let go of the entry in between, there is another one by now.
+            if let Some(actor) = self.workspace_of(workspace, &entry) {
+                return Ok((actor, permit));
+            }
+        }
+    }
+}
