@@ -28,11 +28,11 @@ struct CommandLine {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Start the server (the default)
     Serve,
     /// Bring the database to this version's schema and exit
@@ -94,29 +94,28 @@ const EXIT_CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
-    if let Some(Command::Receive(args)) = command_line.command {
+    if let Some(CliCommand::Receive(args)) = command_line.command {
         return finish(actix_web::rt::System::new().block_on(run_receive(args)));
     }
     match Config::load(command_line.config.as_deref()) {
-        Ok(config) => {
-            actix_web::rt::System::new().block_on(run(command_line.command.unwrap_or(Command::Serve), config))
-        }
+        Ok(config) => actix_web::rt::System::new()
+            .block_on(run(command_line.command.unwrap_or(CliCommand::Serve), config)),
         Err(error) => cannot_start(&error),
     }
 }
 
-async fn run(command: Command, config: Config) -> ExitCode {
+async fn run(command: CliCommand, config: Config) -> ExitCode {
     logging::init(&config.log);
     let clock = Clock;
     match command {
-        Command::Serve => serve(config).await,
-        Command::Migrate => done(
+        CliCommand::Serve => serve(config).await,
+        CliCommand::Migrate => done(
             admin::migrate(&config)
                 .await
                 .map(|()| "the schema is up to date".to_owned()),
         ),
-        Command::AcceptKey => done(admin::accept_key(&config).await.map(accepted)),
-        Command::User(UserCommand::Add(user)) => {
+        CliCommand::AcceptKey => done(admin::accept_key(&config).await.map(accepted)),
+        CliCommand::User(UserCommand::Add(user)) => {
             let role = match user.role {
                 Role::Admin => GlobalRole::Admin,
                 Role::User => GlobalRole::User,
@@ -124,12 +123,12 @@ async fn run(command: Command, config: Config) -> ExitCode {
             let added = admin::add_user(&config, &user.email, user.password, role, clock).await;
             done(added.map(|id| format!("user {id} added")))
         }
-        Command::Workspace(WorkspaceCommand::Add { name }) => {
+        CliCommand::Workspace(WorkspaceCommand::Add { name }) => {
             let added = admin::add_workspace(&config, name, clock).await;
             done(added.map(|id| format!("workspace {id} added")))
         }
         // Handled before the configuration is read: it needs none.
-        Command::Receive(args) => finish(run_receive(args).await),
+        CliCommand::Receive(args) => finish(run_receive(args).await),
     }
 }
 

@@ -7,7 +7,9 @@ use std::{
 
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, Verdict},
-    lane::{Attachment, Command, DeliveryKey, Due, Input, Lane, LaneConfig, LaneMode, Settlement, Suspicion},
+    lane::{
+        Attachment, DeliveryKey, Due, Input, Lane, LaneCommand, LaneConfig, LaneMode, Settlement, Suspicion,
+    },
     retry_schedule::RetrySchedule,
     seq::Seq,
     timestamp::Timestamp,
@@ -25,7 +27,7 @@ pub(super) struct Driver {
     lane: Lane,
     now: Timestamp,
     /// Kept from step to step, as the delivery actor keeps it.
-    commands: Vec<Command>,
+    commands: Vec<LaneCommand>,
     in_flight: VecDeque<DeliveryKey>,
     settlement: Option<Settlement>,
     wake_at: Option<Timestamp>,
@@ -76,11 +78,11 @@ impl Driver {
         self.lane.handle(input, self.now, RANDOM, &mut self.commands);
         for command in self.commands.drain(..) {
             match command {
-                Command::Attempt(delivery) => self.in_flight.push_back(delivery.key),
-                Command::Settle(settlement) => self.settlement = Some(settlement),
-                Command::WakeAt(at) => self.wake_at = Some(at),
+                LaneCommand::Attempt(delivery) => self.in_flight.push_back(delivery.key),
+                LaneCommand::Settle(settlement) => self.settlement = Some(settlement),
+                LaneCommand::WakeAt(at) => self.wake_at = Some(at),
                 // The next page answers it.
-                Command::ReadAfter { .. } => {}
+                LaneCommand::ReadAfter { .. } => {}
                 unexpected => unreachable!("nothing fails here: {unexpected:?}"),
             }
         }

@@ -6,7 +6,7 @@
 //! ```text
 //! ReadAfter ─► Events ─► queue ─► Attempt ─┬─ delivered ───────────► Settle (the cursor passes it)
 //!                                          ├─ retry ───────────────► Settle (a row is parked) ─┐
-//!                                          └─ give up ─► GiveUp ───► Settle                    │
+//!                                          └─ give up ─► ChangeLetter ─► Settle                │
 //!            ReadRetries ─► Retries ─► loaded ─► Attempt … ◄───────────────────────────────────┘
 //! ```
 //!
@@ -41,12 +41,12 @@ mod flow;
 mod hold;
 mod ledger;
 mod outcome;
+mod poison;
 mod protocol;
 mod queue;
 mod rate;
 mod retries;
 mod start;
-mod suspicion;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -55,15 +55,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use breaker::{Breaker, Source, Times};
 use ledger::Ledger;
+use poison::PoisonTracker;
+pub use poison::Suspicion;
 pub use protocol::{
-    Attachment, BreakerCause, BreakerState, Command, Delivery, DeliveryKey, Due, GivenUp, Input, LaneConfig,
-    LaneLimits, LaneMode, LaneSnapshot, ParkedRetry, RetryRow, Settlement,
+    Attachment, BreakerCause, BreakerState, Delivery, DeliveryKey, Due, GivenUp, Input, LaneCommand,
+    LaneConfig, LaneLimits, LaneMode, LaneSnapshot, LetterChange, ParkedRetry, RetryRow, Settlement,
 };
 use queue::Queue;
 use rate::Rate;
 use retries::{Retries, Stage};
-pub use suspicion::Suspicion;
-use suspicion::Vigil;
 use window::{SlotState, Window};
 
 use super::{
@@ -101,7 +101,7 @@ pub struct Lane {
     concurrency: usize,
     breaker: Breaker,
     rate: Rate,
-    vigil: Vigil,
+    poison: PoisonTracker,
     ledger: Ledger,
     /// Since when there is something delivered that no settlement was issued for.
     settleable_since: Option<Timestamp>,
@@ -120,7 +120,7 @@ impl Lane {
         mode: LaneMode,
         suspicion: Suspicion,
         now: Timestamp,
-        commands: &mut Vec<Command>,
+        commands: &mut Vec<LaneCommand>,
     ) -> Self {
         config.window = config.window.max(1);
         config.concurrency = config.concurrency.max(1);
@@ -140,7 +140,7 @@ impl Lane {
             concurrency: config.initial_concurrency.clamp(1, config.concurrency),
             breaker: Breaker::new(config.breaker_failures, Times::of(&config)),
             rate: Rate::new(config.rate_limit, now),
-            vigil: Vigil::new(suspicion, suspects_due_by),
+            poison: PoisonTracker::new(suspicion, suspects_due_by),
             ledger: Ledger::new(attachment.settled, now),
             settleable_since: None,
             wake_at: None,
@@ -153,12 +153,12 @@ impl Lane {
     }
 
     /// Takes one input and appends what is to be done about it. `random` is a fresh number from `[0, 1)`.
-    /// After [`Command::Drained`] or [`Command::Closed`] nothing has an effect.
-    pub fn handle(&mut self, input: Input, now: Timestamp, random: f64, commands: &mut Vec<Command>) {
+    /// After [`LaneCommand::Drained`] or [`LaneCommand::Closed`] nothing has an effect.
+    pub fn handle(&mut self, input: Input, now: Timestamp, random: f64, commands: &mut Vec<LaneCommand>) {
         if self.ended {
             return;
         }
-        self.vigil.watch(&input);
+        self.poison.watch(&input);
         match input {
             Input::Events { through, due } => self.take_events(through, due, now),
             Input::Retries { rows, next_retry_at } => {
@@ -181,8 +181,8 @@ impl Lane {
     }
 
     /// All that was commanded is done. An actor that panics after that does not panic over the end of an attempt.
-    pub fn obeyed(&mut self) {
-        self.vigil.rest();
+    pub fn commands_executed(&mut self) {
+        self.poison.rest();
     }
 
     /// What a successor has to know if this lane's actor has just panicked, be it in the middle of
@@ -191,7 +191,7 @@ impl Lane {
     /// just ended; one with nothing in flight names nobody.
     pub fn suspicion(&self) -> Suspicion {
         let live = self.window.in_flight();
-        self.vigil.after_panic(
+        self.poison.after_panic(
             self.window.last(),
             live.chain(self.retries.in_flight()),
             self.retries.in_flight(),
@@ -280,7 +280,7 @@ impl Lane {
         self.rate.change(rate_limit, now);
     }
 
-    fn settlement_durable(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn settlement_durable(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         let Some(outstanding) = self.ledger.settled() else {
             return;
         };
@@ -297,7 +297,7 @@ impl Lane {
                         settled: self.ledger.durable(),
                     };
                     if let Stage::GivingUpNext(given_up) = std::mem::replace(stage, writing) {
-                        commands.push(Command::GiveUp(*given_up));
+                        commands.push(LaneCommand::ChangeLetter(LetterChange::GivenUp(given_up)));
                     }
                 }
                 Some(Stage::Settling) | None => self.release(key, next_attempt_at, now),
@@ -319,15 +319,15 @@ impl Lane {
     }
 
     fn drop_settled(&mut self) {
-        let vigil = &mut self.vigil;
+        let poison = &mut self.poison;
         self.window.drop_through(self.ledger.durable(), |due| {
-            vigil.acquit(due.live_key());
+            poison.clear(due.live_key());
         });
     }
 
     /// What came of a retry is durable.
     fn release(&mut self, key: DeliveryKey, next_attempt_at: Option<Timestamp>, now: Timestamp) {
-        self.vigil.acquit(key);
+        self.poison.clear(key);
         self.retries.release(key, next_attempt_at, now);
     }
 

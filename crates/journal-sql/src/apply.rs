@@ -10,7 +10,6 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_journal::{
-    ReturnedLetter,
     changes::{Changes, Dead, Parked, UsedKey},
     storage::{Cursor, Written},
 };
@@ -176,18 +175,18 @@ fn dead(rows: &[Dead<'_>], backend: DbBackend) -> Vec<Statement> {
 
 // Both engines name the columns of VALUES `column1`, `column2` and so on.
 
-fn returned(rows: &[&ReturnedLetter], backend: DbBackend) -> Vec<Statement> {
+fn returned(rows: &[Dead<'_>], backend: DbBackend) -> Vec<Statement> {
     let head = "UPDATE dead_letter_event SET status = 'DEAD', attempts = v.column2, reason = v.column3, \
                 last_status = v.column4, last_error = v.column5, failed_at = v.column6 FROM (VALUES";
     let tail = ") AS v WHERE dead_letter_event.status = 'REPLAYING' AND dead_letter_event.id = v.column1";
-    rows_of(rows, backend, head, tail, |letter| {
+    rows_of(rows, backend, head, tail, |Dead { letter, given_up, .. }| {
         vec![
             letter.id.uuid().into(),
-            count(letter.attempts).into(),
-            letter.reason.as_str().into(),
-            letter.last_status.map(i32::from).into(),
-            letter.last_error.clone().into(),
-            letter.failed_at.millis().into(),
+            count(given_up.attempts).into(),
+            given_up.reason.as_str().into(),
+            given_up.last_status.map(i32::from).into(),
+            given_up.last_error.clone().into(),
+            letter.at.millis().into(),
         ]
     })
 }
@@ -253,8 +252,8 @@ fn cause_values(event: &PlatformEvent) -> [Value; 3] {
 }
 
 fn letter_values(dead: &Dead<'_>) -> Vec<Value> {
-    let letter = dead.letter;
-    let event = &letter.event;
+    let Dead { letter, given_up, .. } = dead;
+    let event = &given_up.event;
     let [causation, correlation, depth] = cause_values(event);
     vec![
         letter.id.uuid().into(),
@@ -262,7 +261,7 @@ fn letter_values(dead: &Dead<'_>) -> Vec<Value> {
         dead.installation_id.uuid().into(),
         letter.extension_key.as_ref().into(),
         event.id.uuid().into(),
-        letter.key.handler.as_str().into(),
+        given_up.key.handler.as_str().into(),
         event.seq.get().into(),
         event.event_key.as_str().into(),
         event.schema_version.as_deref().into(),
@@ -273,22 +272,28 @@ fn letter_values(dead: &Dead<'_>) -> Vec<Value> {
         causation,
         correlation,
         depth,
-        letter.reason.as_str().into(),
-        count(letter.attempts).into(),
-        letter.last_status.map(i32::from).into(),
-        letter.last_error.clone().into(),
-        letter.failed_at.millis().into(),
+        given_up.reason.as_str().into(),
+        count(given_up.attempts).into(),
+        given_up.last_status.map(i32::from).into(),
+        given_up.last_error.clone().into(),
+        letter.at.millis().into(),
         "DEAD".into(),
     ]
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use pointsman_domain::{
         attempt::{DeadLetterReason, DeliveryKind},
+        event::NewEvent,
+        event_key::EventKey,
         handler_name::HandlerName,
-        id::EventId,
+        id::{EventId, WorkspaceId},
+        lane::{GivenUp, LetterChange},
     };
+    use pointsman_journal::LetterCommand;
     use uuid::Uuid;
 
     use super::*;
@@ -296,31 +301,67 @@ mod tests {
     /// As many settlements as one transaction takes.
     const SETTLEMENTS: u128 = 1024;
 
-    #[test]
-    fn the_largest_transaction_is_few_statements() {
-        let returned: Vec<ReturnedLetter> = (0..SETTLEMENTS)
-            .map(|number| ReturnedLetter {
-                id: DeadLetterId::new(Uuid::from_u128(number)),
-                attempts: 1,
+    /// The change of a letter whose replay has failed.
+    fn returned_letter(number: u128) -> LetterCommand {
+        let event = PlatformEvent::record(
+            WorkspaceId::new(Uuid::nil()),
+            Seq::new(1),
+            NewEvent {
+                id: EventId::new(Uuid::from_u128(number)),
+                event_key: EventKey::parse("a.b").unwrap(),
+                schema_version: None,
+                actor: None,
+                payload: "{}".into(),
+                occurred_at: Timestamp::default(),
+                traceparent: None,
+                cause: None,
+            },
+        );
+        let id = DeadLetterId::new(Uuid::from_u128(number));
+        LetterCommand {
+            id,
+            extension_key: "crm".into(),
+            change: LetterChange::GivenUp(Box::new(GivenUp {
                 key: DeliveryKey {
                     kind: DeliveryKind::Replay,
-                    event_id: EventId::new(Uuid::from_u128(number)),
+                    event_id: event.id,
                     handler: HandlerName::WHOLE,
                 },
+                event: Arc::new(event),
+                settled: Seq::ZERO,
                 reason: DeadLetterReason::Gone,
+                attempts: 1,
                 last_status: None,
                 last_error: None,
-                failed_at: Timestamp::default(),
-            })
-            .collect();
+                dead_letter_id: Some(id),
+            })),
+            at: Timestamp::default(),
+        }
+    }
+
+    fn row_of(letter: &LetterCommand) -> Dead<'_> {
+        let LetterChange::GivenUp(given_up) = &letter.change else {
+            panic!("{letter:?} is not given up");
+        };
+        Dead {
+            workspace_id: WorkspaceId::new(Uuid::nil()),
+            installation_id: InstallationId::new(Uuid::nil()),
+            letter,
+            given_up,
+        }
+    }
+
+    #[test]
+    fn the_largest_transaction_is_few_statements() {
+        let returned: Vec<LetterCommand> = (0..SETTLEMENTS).map(returned_letter).collect();
         let installation = |number| InstallationId::new(Uuid::from_u128(number));
         let letter = |number| (DeadLetterId::new(Uuid::from_u128(number)), Timestamp::default());
         let changes = Changes {
-            returned: returned.iter().collect(),
+            returned: returned.iter().map(row_of).collect(),
             replayed: (0..SETTLEMENTS).map(letter).collect(),
             removed: returned
                 .iter()
-                .map(|letter| (installation(1), letter.key))
+                .map(|letter| (installation(1), letter.change.key()))
                 .collect(),
             swept: (0..SETTLEMENTS)
                 .map(|number| (installation(number), Seq::new(1)))

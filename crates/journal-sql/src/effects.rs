@@ -9,6 +9,6 @@ mod work;
 pub(crate) use self::{
     aside::Aside,
     bounds::Bounds,
-    sql::{Failed, are_done, has_marks, run},
+    sql::{EffectStepError, are_done, has_marks, run},
     threads::EffectThread,
 };

@@ -3,13 +3,13 @@
 
 mod apply;
 mod attach;
+mod batch_driver;
 mod causes;
 mod claim;
 mod database;
 mod disk_watch;
 mod effects;
 mod engine_clock;
-mod express;
 mod fault;
 mod idempotency;
 mod in_process;

@@ -7,12 +7,13 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
     apply::apply,
-    attach, causes,
+    attach,
+    batch_driver::{BatchDriver, Writing},
+    causes,
     claim::{self, FileClaim},
     database::DatabaseUrl,
     effects::{self, Aside, EffectThread},
     engine_clock,
-    express::{Express, Writing},
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Reader,
@@ -69,7 +70,7 @@ impl SqlStorage {
         let parts = self.parts.clone();
         Arc::new(SqlConnection {
             connection,
-            express: Express::new(),
+            batch_driver: BatchDriver::new(),
             work_guard,
             parts,
         })
@@ -87,7 +88,7 @@ impl Storage for SqlStorage {
             wait_for_predecessor(&connection).await?;
             Ok(Arc::new(SqlConnection {
                 connection,
-                express: Express::new(),
+                batch_driver: BatchDriver::new(),
                 work_guard,
                 parts,
             }) as Arc<dyn Connection>)
@@ -121,9 +122,9 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
 }
 
 struct SqlConnection {
-    /// A pool of one, which `express` has taken it out of; see [`SqlConnection::connection`].
+    /// A pool of one, which `batch_driver` has taken it out of; see [`SqlConnection::connection`].
     connection: DatabaseConnection,
-    express: Express,
+    batch_driver: BatchDriver,
     work_guard: WorkGuard,
     parts: Parts,
 }
@@ -131,7 +132,7 @@ struct SqlConnection {
 impl SqlConnection {
     /// The writer connection, for everything that is not usual.
     async fn connection(&self) -> &DatabaseConnection {
-        self.express.step_aside().await;
+        self.batch_driver.give_back_connection().await;
         &self.connection
     }
 }
@@ -146,7 +147,7 @@ impl Connection for SqlConnection {
         async move {
             let changes = batch.changes(now);
             if changes.is_plain() {
-                let written = self.express.write(&self.connection, &changes).await;
+                let written = self.batch_driver.write(&self.connection, &changes).await;
                 return written.map(|()| Written::default());
             }
             let write = async |transaction: &DatabaseTransaction| apply(transaction, &changes).await;
@@ -200,7 +201,7 @@ impl Connection for SqlConnection {
             };
             match in_transaction(self.connection().await, run).await {
                 Outcome::Committed(()) => Outcome::Committed(()),
-                Outcome::RolledBack(effects::Failed::Database(error)) => Outcome::RolledBack(error),
+                Outcome::RolledBack(effects::EffectStepError::Database(error)) => Outcome::RolledBack(error),
                 Outcome::RolledBack(_) => {
                     Outcome::RolledBack(DbErr::Type("an effect was interrupted".to_owned()))
                 }
@@ -293,7 +294,7 @@ impl Connection for SqlConnection {
         is_again: bool,
     ) -> BoxFuture<'a, Outcome<(), DbErr>> {
         let writing = Writing::of(is_again);
-        self.express
+        self.batch_driver
             .write_attempts(&self.connection, rows, writing)
             .boxed()
     }
@@ -302,7 +303,7 @@ impl Connection for SqlConnection {
         async {
             let log = &self.parts.write_ahead_log;
             if log.is_due() {
-                log.tend(|mode| self.express.checkpoint(&self.connection, mode).boxed())
+                log.tend(|mode| self.batch_driver.checkpoint(&self.connection, mode).boxed())
                     .await;
             }
         }

@@ -37,7 +37,7 @@ use pointsman_domain::{
     handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
     installation::{InstallationChange, InstallationUpdate},
-    lane::{DeliveryKey, ParkedRetry},
+    lane::{DeliveryKey, GivenUp, ParkedRetry},
     seq::Seq,
     span::is_due,
     timestamp::Timestamp,

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use pointsman_domain::{
     event::PlatformEvent,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-    lane::{DeliveryKey, ParkedRetry},
+    lane::{DeliveryKey, GivenUp, LetterChange, ParkedRetry},
     seq::Seq,
     timestamp::Timestamp,
 };
 
 use super::{
     batch::{Batch, Cursor},
-    command::{LetterCommand, NewLetter, ReturnedLetter},
+    command::LetterCommand,
 };
 
 /// The changes of one transaction. Rows of a kind are written together.
@@ -32,7 +32,7 @@ pub struct Changes<'a> {
     /// New dead letters. One that is written already stays as it is.
     pub dead: Vec<Dead<'a>>,
     /// Letters that are `REPLAYING` and become `DEAD` again.
-    pub returned: Vec<&'a ReturnedLetter>,
+    pub returned: Vec<Dead<'a>>,
     /// Letters that are `REPLAYING` and become `REPLAYED` at this time.
     pub replayed: Vec<(DeadLetterId, Timestamp)>,
     /// Marks of effects up to these places are forgotten, those of deliveries in the retry table excepted.
@@ -62,7 +62,8 @@ pub struct Parked<'a> {
 pub struct Dead<'a> {
     pub workspace_id: WorkspaceId,
     pub installation_id: InstallationId,
-    pub letter: &'a NewLetter,
+    pub letter: &'a LetterCommand,
+    pub given_up: &'a GivenUp,
 }
 
 impl Changes<'_> {
@@ -110,19 +111,27 @@ impl Batch {
                 };
                 parked.insert((installation_id, retry.key), row);
             }
-            let ended = command.letters.iter().map(LetterCommand::key);
+            let ended = command.letters.iter().map(|letter| letter.change.key());
             let removed = command.remove.iter().copied().chain(ended);
             changes.removed.extend(removed.map(|key| (installation_id, key)));
             for letter in &command.letters {
-                match letter {
-                    LetterCommand::Write(letter) => changes.dead.push(Dead {
-                        workspace_id,
-                        installation_id,
-                        letter,
-                    }),
-                    LetterCommand::Return(letter) => changes.returned.push(letter),
-                    LetterCommand::Replayed { id, at, .. } => changes.replayed.push((*id, *at)),
-                }
+                let given_up = match &letter.change {
+                    LetterChange::GivenUp(given_up) => given_up,
+                    LetterChange::Replayed { .. } => {
+                        changes.replayed.push((letter.id, letter.at));
+                        continue;
+                    }
+                };
+                let rows = match given_up.dead_letter_id {
+                    None => &mut changes.dead,
+                    Some(_) => &mut changes.returned,
+                };
+                rows.push(Dead {
+                    workspace_id,
+                    installation_id,
+                    letter,
+                    given_up,
+                });
             }
             if self.marked.contains(&installation_id) {
                 changes.swept.push((installation_id, command.settled));

@@ -14,13 +14,13 @@ use super::{
     notice::Notice,
 };
 use pointsman_domain::{
-    attempt::{AttemptOutcome, DeadLetterReason, DeliveryKind},
+    attempt::{AttemptOutcome, DeliveryKind},
     event::{NewEvent, PlatformEvent},
     handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
     installation::InstallationView,
-    lane::{Attachment, DeliveryKey, ParkedRetry},
+    lane::{Attachment, DeliveryKey, LetterChange, ParkedRetry},
     seq::Seq,
     sync_latch::SyncLatch,
     timestamp::Timestamp,
@@ -83,55 +83,13 @@ pub struct SettleCommand {
 
 /// A change of a dead letter that ends a delivery; its retry row goes in the same transaction.
 #[derive(Debug)]
-pub enum LetterCommand {
-    /// A new letter, with its own copy of the event.
-    Write(Box<NewLetter>),
-    /// A replay failed: the letter is `DEAD` again.
-    Return(Box<ReturnedLetter>),
-    /// A replay was delivered.
-    Replayed {
-        id: DeadLetterId,
-        key: DeliveryKey,
-        at: Timestamp,
-    },
-}
-
-impl LetterCommand {
-    /// The delivery that it ends.
-    pub const fn key(&self) -> DeliveryKey {
-        match self {
-            Self::Write(letter) => letter.key,
-            Self::Return(letter) => letter.key,
-            Self::Replayed { key, .. } => *key,
-        }
-    }
-}
-
-/// A delivery that is given up, with its own copy of the event.
-#[derive(Debug)]
-pub struct NewLetter {
+pub struct LetterCommand {
+    /// The letter, which is new where a live delivery is given up.
     pub id: DeadLetterId,
     pub extension_key: Arc<str>,
-    pub event: Arc<PlatformEvent>,
-    pub key: DeliveryKey,
-    pub reason: DeadLetterReason,
-    pub attempts: u32,
-    pub last_status: Option<u16>,
-    pub last_error: Option<String>,
-    pub failed_at: Timestamp,
-}
-
-/// A letter whose replay failed.
-#[derive(Debug)]
-pub struct ReturnedLetter {
-    pub id: DeadLetterId,
-    /// Made so far, the replays included.
-    pub attempts: u32,
-    pub key: DeliveryKey,
-    pub reason: DeadLetterReason,
-    pub last_status: Option<u16>,
-    pub last_error: Option<String>,
-    pub failed_at: Timestamp,
+    pub change: LetterChange,
+    /// When the delivery failed or the replay was delivered.
+    pub at: Timestamp,
 }
 
 /// A row of the history.
@@ -224,7 +182,7 @@ impl Job {
     }
 }
 
-pub(crate) enum Command {
+pub(crate) enum WriterCommand {
     Append(Append),
     Effect(Box<EffectCommand>),
     Settle(Box<SettleCommand>),

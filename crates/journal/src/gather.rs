@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     batch::{Batch, StagedAppend},
-    command::{Append, Command, Job, SettleCommand},
+    command::{Append, Job, SettleCommand, WriterCommand},
     effects::EffectQueue,
 };
 use pointsman_domain::{event::NewEvent, id::WorkspaceId};
@@ -48,13 +48,13 @@ impl Gathered {
             && self.stop.is_none()
     }
 
-    pub(crate) fn take(&mut self, command: Command) {
+    pub(crate) fn take(&mut self, command: WriterCommand) {
         match command {
-            Command::Append(append) => self.queue_append(append),
-            Command::Effect(command) => self.effects.push(*command),
-            Command::Settle(command) => self.settlements.push_back(*command),
-            Command::Job(job) => self.jobs.push_back(QueuedJob { job, again: false }),
-            Command::Stop(reply) => self.stop = Some(reply),
+            WriterCommand::Append(append) => self.queue_append(append),
+            WriterCommand::Effect(command) => self.effects.push(*command),
+            WriterCommand::Settle(command) => self.settlements.push_back(*command),
+            WriterCommand::Job(job) => self.jobs.push_back(QueuedJob { job, again: false }),
+            WriterCommand::Stop(reply) => self.stop = Some(reply),
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     change::{Change, InstallationWork},
-    command::{Append, Attached, Command, Job, SettleCommand},
+    command::{Append, Attached, Job, SettleCommand, WriterCommand},
     corrupt::CorruptRows,
     effects::{EffectCommand, EffectEnd},
     errors::{ChangeError, StorageUnavailable},
@@ -32,7 +32,7 @@ use crate::{
 /// A handle of the journal; cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<WriterCommand>,
     log: Arc<dyn LogReader>,
     health: Arc<Health>,
     corrupt: Arc<CorruptRows>,
@@ -100,12 +100,12 @@ impl Journal {
             let _ = append.reply.send(Err(StorageUnavailable.into()));
             return;
         }
-        self.send(Command::Append(append));
+        self.send(WriterCommand::Append(append));
     }
 
     /// Writes what a lane has settled and answers through the command's reply.
     pub fn settle(&self, command: SettleCommand) {
-        self.send(Command::Settle(Box::new(command)));
+        self.send(WriterCommand::Settle(Box::new(command)));
     }
 
     /// Runs an effect and answers through its reply. A journal that has stopped drops the reply.
@@ -115,7 +115,7 @@ impl Journal {
             let _ = effect.reply.send(EffectEnd::Unavailable);
             return;
         }
-        self.send(Command::Effect(Box::new(effect)));
+        self.send(WriterCommand::Effect(Box::new(effect)));
     }
 
     /// A licence for a new lane, after everything queued before is committed.
@@ -124,7 +124,7 @@ impl Journal {
     /// While there is no database.
     pub async fn attach(&self, installation_id: InstallationId) -> Result<Attached, StorageUnavailable> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Job(Job::Attach {
+        self.send(WriterCommand::Job(Job::Attach {
             installation_id,
             reply,
         }));
@@ -144,7 +144,9 @@ impl Journal {
             + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Job(Job::Write(Box::new(ChangeJob::new(work, reply)))));
+        self.send(WriterCommand::Job(Job::Write(Box::new(ChangeJob::new(
+            work, reply,
+        )))));
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
@@ -178,7 +180,7 @@ impl Journal {
         work: InstallationWork,
     ) -> Result<InstallationView, ChangeError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Job(Job::Installation {
+        self.send(WriterCommand::Job(Job::Installation {
             workspace,
             work: Box::new(work),
             reply,
@@ -224,7 +226,7 @@ impl Journal {
 
     async fn change(&self, change: Change) -> Result<(), ChangeError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Job(Job::Change { change, reply }));
+        self.send(WriterCommand::Job(Job::Change { change, reply }));
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
@@ -323,7 +325,7 @@ impl Journal {
     /// Commits all that was sent before, the history of attempts too, and closes the database.
     pub async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Stop(reply));
+        self.send(WriterCommand::Stop(reply));
         // The writer may have gone already.
         let _ = answer.await;
         if let Err(error) = self.log.close().await {
@@ -332,7 +334,7 @@ impl Journal {
     }
 
     /// A writer that has stopped drops the command and with it its reply, which tells the sender.
-    fn send(&self, command: Command) {
+    fn send(&self, command: WriterCommand) {
         let _ = self.commands.send(command);
     }
 }

@@ -28,7 +28,7 @@ mod writer;
 
 pub use self::{
     admission::{Admission, Permit, WorkspaceAdmission},
-    command::{Append, Attached, AttemptRecord, LetterCommand, NewLetter, ReturnedLetter, SettleCommand},
+    command::{Append, Attached, AttemptRecord, LetterCommand, SettleCommand},
     corrupt::CorruptRows,
     effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},

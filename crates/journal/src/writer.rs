@@ -31,7 +31,7 @@ use self::{
 use crate::{
     attempts::AttemptBuffer,
     batch::Batch,
-    command::Command,
+    command::WriterCommand,
     effects::StagedEffect,
     errors::AppendError,
     gather::Gathered,
@@ -58,7 +58,7 @@ const MAX_HEADS: usize = 100_000;
 /// The one that writes. What it does and when is decided here; how it is written, by its storage.
 pub struct Writer {
     storage: Box<dyn Storage>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<WriterCommand>,
     notices: NoticeSink,
     health: Arc<Health>,
     connection: Option<Arc<dyn Connection>>,
@@ -99,7 +99,7 @@ impl Writer {
         storage: Box<dyn Storage>,
         connection: Arc<dyn Connection>,
         last_generation: i64,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: mpsc::UnboundedReceiver<WriterCommand>,
         notices: NoticeSink,
         health: Arc<Health>,
         clock: Clock,
@@ -182,9 +182,9 @@ impl Writer {
     }
 
     /// Puts the command where its turn comes.
-    fn take(&mut self, command: Command) {
+    fn take(&mut self, command: WriterCommand) {
         match command {
-            Command::Append(append) if !self.keys.take(&append) => {
+            WriterCommand::Append(append) if !self.keys.take(&append) => {
                 // The publisher may have gone.
                 let _ = append.reply.send(Err(AppendError::KeyInUse));
             }

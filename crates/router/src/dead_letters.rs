@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{
     lines::{Line, Lines},
     lock::locked,
-    mail::dead_letters::{Discard, GiveUp, Letter, Replay},
+    mail::dead_letters::{ChangeLetter, Discard, Replay},
     restarts::{Deaths, Fault, SINGLE_ACTOR},
 };
 use pointsman_clock::Clock;
@@ -19,12 +19,10 @@ use pointsman_domain::{
     attempt::DeadLetterReason,
     event::PlatformEvent,
     id::{DeadLetterId, InstallationId, WorkspaceId},
-    lane::GivenUp,
+    lane::LetterChange,
     seq::Seq,
 };
-use pointsman_journal::{
-    ChangeError, Journal, LetterCommand, NewLetter, ReturnedLetter, SettleCommand, SettleError,
-};
+use pointsman_journal::{ChangeError, Journal, LetterCommand, SettleCommand, SettleError};
 
 /// What the actor is made of.
 pub(crate) struct DeadLetterParts {
@@ -69,61 +67,55 @@ impl Actor for DeadLetterActor {
     }
 }
 
-impl Handler<GiveUp> for DeadLetterActor {
+impl Handler<ChangeLetter> for DeadLetterActor {
     type Result = ();
 
-    fn handle(&mut self, give_up: GiveUp, _: &mut Self::Context) {
-        let now = self.0.clock.now();
-        let GiveUp {
-            workspace_id,
-            installation_id,
-            ..
-        } = give_up;
-        let (settled, letter, reply) = match give_up.letter {
-            Letter::Replayed { key, dead_letter_id } => {
-                let letter = LetterCommand::Replayed {
-                    id: dead_letter_id,
-                    key,
-                    at: now,
-                };
-                // A settlement at zero moves no cursor.
-                (Seq::ZERO, letter, give_up.reply)
-            }
-            Letter::GivenUp(given_up) => {
+    fn handle(&mut self, message: ChangeLetter, _: &mut Self::Context) {
+        let (workspace_id, installation_id) = (message.workspace_id, message.installation_id);
+        let extension_key = message.extension_key;
+        let (id, settled, reply) = match &message.change {
+            // A settlement at zero moves no cursor.
+            LetterChange::Replayed { dead_letter_id, .. } => (*dead_letter_id, Seq::ZERO, message.reply),
+            LetterChange::GivenUp(given_up) => {
                 let id = given_up
                     .dead_letter_id
                     .unwrap_or_else(|| DeadLetterId::new(self.0.clock.new_uuid()));
-                let told = Told {
+                let line = LetterLine {
                     workspace_id,
                     installation_id,
-                    extension_key: Arc::clone(&give_up.extension_key),
+                    extension_key: Arc::clone(&extension_key),
                     letter: id,
                     event: Arc::clone(&given_up.event),
                     reason: given_up.reason,
                     attempts: given_up.attempts,
                 };
-                let reply = told.once_durable(give_up.reply, Arc::clone(&self.0.lines));
-                let settled = given_up.settled;
-                (settled, self.letter(id, given_up, give_up.extension_key), reply)
+                let reply = line.once_durable(message.reply, Arc::clone(&self.0.lines));
+                (id, given_up.settled, reply)
             }
+        };
+        let letter = LetterCommand {
+            id,
+            extension_key,
+            change: message.change,
+            at: self.0.clock.now(),
         };
         // Where the journal dies before, the lane sees its reply dropped.
         self.0.journal.settle(SettleCommand {
             workspace_id,
             installation_id,
-            generation: give_up.generation,
+            generation: message.generation,
             settled,
             park: Vec::new(),
             remove: Vec::new(),
             letters: vec![letter],
-            attempts: give_up.attempts,
+            attempts: message.attempts,
             reply,
         });
     }
 }
 
 /// What the log says of a letter.
-struct Told {
+struct LetterLine {
     workspace_id: WorkspaceId,
     installation_id: InstallationId,
     extension_key: Arc<str>,
@@ -133,7 +125,7 @@ struct Told {
     attempts: u32,
 }
 
-impl Told {
+impl LetterLine {
     /// Where the journal is to answer: what it says goes on to the lane, and if the letter is durable into the log. A
     /// task of its own, so that the lane is answered though the actor may have died.
     fn once_durable(
@@ -165,34 +157,6 @@ impl Told {
             attempts = self.attempts, left_out;
             "a delivery has become a dead letter"
         );
-    }
-}
-
-impl DeadLetterActor {
-    fn letter(&self, id: DeadLetterId, given_up: GivenUp, extension_key: Arc<str>) -> LetterCommand {
-        let failed_at = self.0.clock.now();
-        if given_up.dead_letter_id.is_some() {
-            return LetterCommand::Return(Box::new(ReturnedLetter {
-                id,
-                attempts: given_up.attempts,
-                key: given_up.key,
-                reason: given_up.reason,
-                last_status: given_up.last_status,
-                last_error: given_up.last_error,
-                failed_at,
-            }));
-        }
-        LetterCommand::Write(Box::new(NewLetter {
-            id,
-            extension_key,
-            event: given_up.event,
-            key: given_up.key,
-            reason: given_up.reason,
-            attempts: given_up.attempts,
-            last_status: given_up.last_status,
-            last_error: given_up.last_error,
-            failed_at,
-        }))
     }
 }
 

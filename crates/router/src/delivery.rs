@@ -1,13 +1,13 @@
-//! The actor of one installation: runs its lane, and attempts what the lane says by the [`Means`] of its
+//! The actor of one installation: runs its lane, and attempts what the lane says by the [`DeliveryChannel`] of its
 //! delivery type.
 //!
 //! It holds nothing that is not durable elsewhere: when it dies, a successor attaches to the journal and
 //! starts from what is settled.
 
 mod attempts;
+pub(crate) mod channel;
 mod handlers;
 mod idling;
-pub(crate) mod means;
 mod messages;
 mod running_attempt;
 
@@ -17,7 +17,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use self::{
-    means::Means,
+    channel::DeliveryChannel,
     messages::{Attached, LetterSettled, RetriesRead, Settled},
     running_attempt::RunningAttempt,
 };
@@ -26,7 +26,7 @@ use crate::{
     idleness::Idleness,
     lines::Line,
     mail::{
-        dead_letters::{GiveUp, Letter},
+        dead_letters::ChangeLetter,
         origin::Origin,
         workspace::{ChildEnd, ReadAfter},
     },
@@ -35,7 +35,9 @@ use crate::{
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
     installation::InstallationView,
-    lane::{BreakerState, Command, DeliveryKey, Input, Lane, LaneConfig, LaneMode, Settlement},
+    lane::{
+        BreakerState, DeliveryKey, Input, Lane, LaneCommand, LaneConfig, LaneMode, LetterChange, Settlement,
+    },
     timestamp::Timestamp,
 };
 use pointsman_journal::{AttemptRecord, SettleCommand, SettleError};
@@ -56,11 +58,11 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Generic over how it attempts; all else is the same for every delivery type.
-pub struct DeliveryActor<M: Means> {
+pub struct DeliveryActor<M: DeliveryChannel> {
     shared: Arc<Shared>,
     origin: Origin,
     view: Arc<InstallationView>,
-    means: M,
+    channel: M,
     /// None until attached.
     lane: Option<Lane>,
     /// A read of the retry table is on its way.
@@ -78,19 +80,19 @@ pub struct DeliveryActor<M: Means> {
     health: LaneHealth,
     end: ChildEnd,
     /// Reused by every step of the lane.
-    commands: Vec<Command>,
+    commands: Vec<LaneCommand>,
 }
 
-impl<M: Means> fmt::Debug for DeliveryActor<M> {
+impl<M: DeliveryChannel> fmt::Debug for DeliveryActor<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeliveryActor").finish_non_exhaustive()
     }
 }
 
-impl<M: Means> DeliveryActor<M> {
+impl<M: DeliveryChannel> DeliveryActor<M> {
     pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
         Self {
-            means: M::new(&shared, &view),
+            channel: M::new(&shared, &view),
             idleness: Idleness::new(shared.clock.now()),
             heard: 0,
             shared,
@@ -170,9 +172,9 @@ impl<M: Means> DeliveryActor<M> {
         lane.handle(input, clock.now(), clock.random(), &mut self.commands);
         let after = lane.breaker();
         self.tell_of_breaker(before, after);
-        self.obey(ctx);
+        self.execute(ctx);
         if let Some(lane) = &mut self.lane {
-            lane.obeyed();
+            lane.commands_executed();
         }
     }
 
@@ -209,28 +211,25 @@ impl<M: Means> DeliveryActor<M> {
         }
     }
 
-    fn obey(&mut self, ctx: &mut Context<Self>) {
+    fn execute(&mut self, ctx: &mut Context<Self>) {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::ReadAfter { seq, limit } => self.origin.parent.tell(ReadAfter {
+                LaneCommand::ReadAfter { seq, limit } => self.origin.parent.tell(ReadAfter {
                     installation_id: self.installation_id(),
                     incarnation: self.origin.incarnation,
                     after: seq,
                     limit,
                 }),
-                Command::ReadRetries { due_by, limit } => self.read_retries(due_by, limit, ctx),
-                Command::Attempt(delivery) => {
+                LaneCommand::ReadRetries { due_by, limit } => self.read_retries(due_by, limit, ctx),
+                LaneCommand::Attempt(delivery) => {
                     self.start_attempt(delivery, ctx);
                 }
-                Command::Settle(settlement) => self.settle(settlement, ctx),
-                Command::GiveUp(given_up) => self.write_letter(given_up.key, Letter::GivenUp(given_up), ctx),
-                Command::FinishReplay { key, dead_letter_id } => {
-                    self.write_letter(key, Letter::Replayed { key, dead_letter_id }, ctx);
-                }
-                Command::WakeAt(at) => self.wake_at(at, ctx),
-                Command::Drained => self.end_as(ChildEnd::Drained, ctx),
-                Command::Closed => self.close(ctx),
+                LaneCommand::Settle(settlement) => self.settle(settlement, ctx),
+                LaneCommand::ChangeLetter(change) => self.change_letter(change, ctx),
+                LaneCommand::WakeAt(at) => self.wake_at(at, ctx),
+                LaneCommand::Drained => self.end_as(ChildEnd::Drained, ctx),
+                LaneCommand::Closed => self.close(ctx),
             }
         }
         self.commands = commands;
@@ -254,14 +253,15 @@ impl<M: Means> DeliveryActor<M> {
     }
 
     /// Dead letters are the DeadLetterActor's; it answers through the journal.
-    fn write_letter(&mut self, key: DeliveryKey, letter: Letter, ctx: &mut Context<Self>) {
+    fn change_letter(&mut self, change: LetterChange, ctx: &mut Context<Self>) {
+        let key = change.key();
         let (reply, answer) = oneshot::channel();
-        self.shared.dead_letters().tell(GiveUp {
+        self.shared.dead_letters().tell(ChangeLetter {
             workspace_id: self.workspace_id(),
             installation_id: self.installation_id(),
             generation: self.generation,
             extension_key: self.view.installation.key.as_str().into(),
-            letter,
+            change,
             attempts: std::mem::take(&mut self.history),
             reply,
         });

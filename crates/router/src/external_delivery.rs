@@ -18,7 +18,7 @@ use self::{
 use crate::{
     delivery::{
         DeliveryActor,
-        means::{AttemptEnd, Means},
+        channel::{AttemptEnd, DeliveryChannel},
     },
     settings::RouterSettings,
     shared::Shared,
@@ -34,10 +34,10 @@ use pointsman_domain::{
 };
 use pointsman_http_delivery::{DeliveryTarget, Share, TransportClient};
 
-pub type ExternalDeliveryActor = DeliveryActor<ExternalMeans>;
+pub type ExternalDeliveryActor = DeliveryActor<ExternalChannel>;
 
 /// Attempts go over HTTP, through connections of the installation's own.
-pub struct ExternalMeans {
+pub struct ExternalChannel {
     shared: Arc<Shared>,
     view: Arc<InstallationView>,
     /// An error is why no attempt can be made.
@@ -47,13 +47,13 @@ pub struct ExternalMeans {
     client: Rc<dyn TransportClient>,
 }
 
-impl fmt::Debug for ExternalMeans {
+impl fmt::Debug for ExternalChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExternalMeans").finish_non_exhaustive()
+        f.debug_struct("ExternalChannel").finish_non_exhaustive()
     }
 }
 
-impl Means for ExternalMeans {
+impl DeliveryChannel for ExternalChannel {
     fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self {
         let until = target::previous_secret_until(&view.installation, shared.clock.now());
         let target = target::prepare(&view.installation, until, shared);
@@ -113,7 +113,7 @@ impl Means for ExternalMeans {
     }
 }
 
-impl ExternalMeans {
+impl ExternalChannel {
     /// An attempt, which begins when it is first polled.
     fn attempt_of(&self, event: Arc<PlatformEvent>) -> LocalBoxFuture<'static, AttemptResult> {
         match &self.target {

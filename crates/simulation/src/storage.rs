@@ -85,8 +85,8 @@ struct Line {
 
 /// What becomes of an operation on the writer connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Fine,
+enum InjectedFault {
+    None,
     LostBefore,
     LostAfter,
     HangsBefore,
@@ -123,29 +123,29 @@ impl Line {
         name: &'static str,
         work: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static,
     ) -> Outcome<T, E> {
-        let (fate, before, after) = self.world.with(|state| {
-            let fate = state.fate(self.number);
-            if fate != Fate::Fine {
-                state.fault(format_args!("{name} {fate:?}"));
+        let (fault, before, after) = self.world.with(|state| {
+            let fault = state.inject(self.number);
+            if fault != InjectedFault::None {
+                state.fault(format_args!("{name} {fault:?}"));
             }
-            (fate, state.pause(), state.pause())
+            (fault, state.pause(), state.pause())
         });
         sleep(before).await;
-        match fate {
-            Fate::LostBefore => return Outcome::NotBegun,
-            Fate::HangsBefore => return pending().await,
-            Fate::HangsInDoubt => {
+        match fault {
+            InjectedFault::LostBefore => return Outcome::NotBegun,
+            InjectedFault::HangsBefore => return pending().await,
+            InjectedFault::HangsInDoubt => {
                 let doubtful = Box::new(move |state: &mut State| drop(work(state)));
                 self.world.with(|state| state.in_doubt.push(doubtful));
                 return pending().await;
             }
-            Fate::Fine | Fate::LostAfter | Fate::HangsAfter => {}
+            InjectedFault::None | InjectedFault::LostAfter | InjectedFault::HangsAfter => {}
         }
         let result = self.world.with(work);
         sleep(after).await;
-        match (fate, result) {
-            (Fate::HangsAfter, _) => pending().await,
-            (Fate::LostAfter, _) => Outcome::Unknown,
+        match (fault, result) {
+            (InjectedFault::HangsAfter, _) => pending().await,
+            (InjectedFault::LostAfter, _) => Outcome::Unknown,
             (_, Ok(value)) => Outcome::Committed(value),
             (_, Err(error)) => Outcome::RolledBack(error),
         }
@@ -157,17 +157,17 @@ impl Line {
         name: &'static str,
         read: impl FnOnce(&mut State) -> Result<T, DbErr>,
     ) -> Result<T, DbErr> {
-        let (fate, before, after) = self.world.with(|state| {
-            let fate = state.fate(self.number);
-            if fate != Fate::Fine {
-                state.fault(format_args!("{name} {fate:?}"));
+        let (fault, before, after) = self.world.with(|state| {
+            let fault = state.inject(self.number);
+            if fault != InjectedFault::None {
+                state.fault(format_args!("{name} {fault:?}"));
             }
-            (fate, state.pause(), state.pause())
+            (fault, state.pause(), state.pause())
         });
         sleep(before).await;
-        let result = match fate {
-            Fate::Fine => self.world.with(read),
-            Fate::LostBefore | Fate::LostAfter => Err(gone()),
+        let result = match fault {
+            InjectedFault::None => self.world.with(read),
+            InjectedFault::LostBefore | InjectedFault::LostAfter => Err(gone()),
             _ => return pending().await,
         };
         sleep(after).await;
@@ -391,21 +391,21 @@ impl State {
         self.dice.millis(0..most)
     }
 
-    fn fate(&mut self, connection: u64) -> Fate {
-        const FAULTS: [Fate; 5] = [
-            Fate::LostBefore,
-            Fate::LostAfter,
-            Fate::HangsBefore,
-            Fate::HangsAfter,
-            Fate::HangsInDoubt,
+    fn inject(&mut self, connection: u64) -> InjectedFault {
+        const FAULTS: [InjectedFault; 5] = [
+            InjectedFault::LostBefore,
+            InjectedFault::LostAfter,
+            InjectedFault::HangsBefore,
+            InjectedFault::HangsAfter,
+            InjectedFault::HangsInDoubt,
         ];
         if connection != self.connection {
-            return Fate::LostBefore;
+            return InjectedFault::LostBefore;
         }
         if self.is_away() || self.dice.chance(self.faults.write) {
-            return self.dice.pick(&FAULTS).unwrap_or(Fate::LostBefore);
+            return self.dice.pick(&FAULTS).unwrap_or(InjectedFault::LostBefore);
         }
-        Fate::Fine
+        InjectedFault::None
     }
 
     fn write(&mut self, effects: &Effects) -> Result<(), DbErr> {

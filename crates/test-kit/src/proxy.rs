@@ -115,7 +115,7 @@ impl Proxy {
         self.shared.cut.send_replace(true);
     }
 
-    /// The next COMMIT meets this fate. Waits until it has.
+    /// The next COMMIT ends so. Waits until it has.
     pub async fn spoil_commit(&self, fate: CommitFate) {
         let mut sprung = self.shared.sprung.subscribe();
         sprung.mark_unchanged();

@@ -96,7 +96,7 @@ impl Workspace {
     }
 
     /// What became of the event for the extension, in a word; `none` where it is not shown.
-    pub async fn fate(&self, event: &str, extension: &Extension) -> String {
+    pub async fn delivery_status(&self, event: &str, extension: &Extension) -> String {
         let delivery = self.delivery(event, extension).await;
         delivery["status"].as_str().unwrap_or("none").to_owned()
     }

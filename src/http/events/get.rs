@@ -13,8 +13,8 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_store::{
+    event_deliveries::{self, DeliveryStatus, EventDelivery, HandlerDelivery},
     events,
-    fate::{self, DeliveryStatus, Fate, HandlerFate},
 };
 
 #[derive(Debug, Serialize)]
@@ -64,30 +64,38 @@ struct HandlerDto {
     dead_letter_reason: Option<DeadLetterReason>,
 }
 
-impl From<HandlerFate> for HandlerDto {
-    fn from(fate: HandlerFate) -> Self {
+impl From<HandlerDelivery> for HandlerDto {
+    fn from(event_delivery: HandlerDelivery) -> Self {
         Self {
-            handler: fate.handler,
-            status: fate.status,
-            next_attempt_at: fate.next_attempt_at,
-            dead_letter_id: fate.letter.as_ref().map(|letter| letter.id),
-            dead_letter_reason: fate.letter.map(|letter| letter.reason),
+            handler: event_delivery.handler,
+            status: event_delivery.status,
+            next_attempt_at: event_delivery.next_attempt_at,
+            dead_letter_id: event_delivery.letter.as_ref().map(|letter| letter.id),
+            dead_letter_reason: event_delivery.letter.map(|letter| letter.reason),
         }
     }
 }
 
-impl From<Fate> for DeliveryDto {
-    fn from(fate: Fate) -> Self {
+impl From<EventDelivery> for DeliveryDto {
+    fn from(event_delivery: EventDelivery) -> Self {
         Self {
-            extension_id: fate.installation.id,
-            extension_key: fate.installation.key,
-            extension_name: fate.installation.name,
-            status: fate.status,
-            next_attempt_at: fate.next_attempt_at,
-            dead_letter_id: fate.letter.as_ref().map(|letter| letter.id),
-            dead_letter_reason: fate.letter.map(|letter| letter.reason),
-            handlers: fate.handlers.into_iter().map(HandlerDto::from).collect(),
-            attempts: fate.attempts.into_iter().map(AttemptDto::from).collect(),
+            extension_id: event_delivery.installation.id,
+            extension_key: event_delivery.installation.key,
+            extension_name: event_delivery.installation.name,
+            status: event_delivery.status,
+            next_attempt_at: event_delivery.next_attempt_at,
+            dead_letter_id: event_delivery.letter.as_ref().map(|letter| letter.id),
+            dead_letter_reason: event_delivery.letter.map(|letter| letter.reason),
+            handlers: event_delivery
+                .handlers
+                .into_iter()
+                .map(HandlerDto::from)
+                .collect(),
+            attempts: event_delivery
+                .attempts
+                .into_iter()
+                .map(AttemptDto::from)
+                .collect(),
         }
     }
 }
@@ -106,7 +114,7 @@ pub(super) async fn get(
         .await?
         .ok_or_else(|| Problem::not_found("event"))?;
     let causes = state.router.causes_of(workspace, &event).await?;
-    let fates = fate::of_event(db, workspace, &event).await?;
+    let deliveries = event_deliveries::of_event(db, workspace, &event).await?;
     Ok(json::success_with(&EventWithDeliveriesDto {
         event: event.into(),
         causes: causes
@@ -116,6 +124,6 @@ pub(super) async fn get(
                 event_key: key.as_str().to_owned(),
             })
             .collect(),
-        deliveries: fates.into_iter().map(DeliveryDto::from).collect(),
+        deliveries: deliveries.into_iter().map(DeliveryDto::from).collect(),
     }))
 }

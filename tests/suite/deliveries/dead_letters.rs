@@ -58,7 +58,7 @@ async fn a_replay_delivers_the_copy_to_the_one_that_failed(engine: Engine) {
     let received = service.received(2).await;
     assert_eq!(received[1].body, received[0].body);
     assert_eq!(received[1].event_id(), Some(event.as_str()));
-    assert_eq!(workspace.fate(&event, &crm).await, "REPLAYED");
+    assert_eq!(workspace.delivery_status(&event, &crm).await, "REPLAYED");
     eventually("the replay is in the history", async || {
         let attempts = workspace.dead_letter(&letter).await["attempts"].take();
         if attempts[1]["kind"] == "REPLAY" && attempts[1]["outcome"] == "DELIVERED" {
@@ -108,7 +108,7 @@ async fn a_letter_that_is_being_replayed_is_left_alone(engine: Engine) {
     service.received(2).await;
 
     assert_eq!(workspace.dead_letter(&letter).await["status"], "REPLAYING");
-    assert_eq!(workspace.fate(&event, &crm).await, "RETRYING");
+    assert_eq!(workspace.delivery_status(&event, &crm).await, "RETRYING");
     workspace.replay(&letter).await.expect_problem(409, "CONFLICT");
     workspace.discard(&letter).await.expect_problem(409, "CONFLICT");
     workspace.letter_becomes(&letter, "DEAD").await;

@@ -168,7 +168,7 @@ async fn gone_is_a_dead_letter_at_once(engine: Engine) {
         (&letter["lastStatus"], &letter["attemptsMade"]),
         (&json!(410), &json!(1))
     );
-    assert_eq!(workspace.fate(&event, &crm).await, "DEAD");
+    assert_eq!(workspace.delivery_status(&event, &crm).await, "DEAD");
     app.finish().await;
     assert_eq!(service.count(), 1);
 }
@@ -223,7 +223,7 @@ async fn a_service_may_ask_to_be_disabled(engine: Engine) {
     .await;
 
     let next = workspace.publish("crm.deal.closed", json!({})).await;
-    assert_eq!(workspace.fate(&next, &crm).await, "DISABLED");
+    assert_eq!(workspace.delivery_status(&next, &crm).await, "DISABLED");
     app.finish().await;
     assert_eq!(service.count(), 1);
 }

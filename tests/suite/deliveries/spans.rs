@@ -133,7 +133,7 @@ async fn a_subscription_takes_effect_for_the_next_publish(engine: Engine) {
         workspace.becomes(event, &crm, "DELIVERED").await;
     }
     for event in &not_due {
-        assert_eq!(workspace.fate(event, &crm).await, "NOT_SUBSCRIBED");
+        assert_eq!(workspace.delivery_status(event, &crm).await, "NOT_SUBSCRIBED");
     }
     app.finish().await;
     assert_eq!(service.count(), 10);
@@ -151,7 +151,7 @@ async fn what_was_due_stays_due_after_unsubscribing(engine: Engine) {
 
         scene.all_become(&scene.due, "DELIVERED").await;
         assert_eq!(
-            scene.workspace.fate(&later, &scene.crm).await,
+            scene.workspace.delivery_status(&later, &scene.crm).await,
             "NOT_SUBSCRIBED",
             "{waiting:?} {killed}"
         );
@@ -179,9 +179,15 @@ async fn a_disabled_extension_waits_and_misses_what_comes_meanwhile(engine: Engi
         kill_if(killed, &mut app).await;
         scene.service.behave(Behavior::default());
         probe.received(1).await;
-        assert_eq!(scene.workspace.fate(&missed, &scene.crm).await, "DISABLED");
+        assert_eq!(
+            scene.workspace.delivery_status(&missed, &scene.crm).await,
+            "DISABLED"
+        );
         if matches!(waiting, Waiting::InFlight) {
-            assert_eq!(scene.workspace.fate(&scene.due[2], &scene.crm).await, "PENDING");
+            assert_eq!(
+                scene.workspace.delivery_status(&scene.due[2], &scene.crm).await,
+                "PENDING"
+            );
         }
 
         scene.crm.enable().await;
@@ -189,7 +195,7 @@ async fn a_disabled_extension_waits_and_misses_what_comes_meanwhile(engine: Engi
         let expected = [scene.due.clone(), vec![after]].concat();
         scene.all_become(&expected, "DELIVERED").await;
         assert_eq!(
-            scene.workspace.fate(&missed, &scene.crm).await,
+            scene.workspace.delivery_status(&missed, &scene.crm).await,
             "DISABLED",
             "{waiting:?} {killed}"
         );
@@ -210,7 +216,10 @@ async fn a_paused_extension_misses_nothing(engine: Engine) {
         let meanwhile = scene.publish().await;
         kill_if(killed, &mut app).await;
         scene.service.behave(Behavior::default());
-        assert_eq!(scene.workspace.fate(&meanwhile, &scene.crm).await, "PENDING");
+        assert_eq!(
+            scene.workspace.delivery_status(&meanwhile, &scene.crm).await,
+            "PENDING"
+        );
 
         scene.crm.resume().await;
         let after = scene.publish().await;
@@ -241,7 +250,7 @@ async fn an_uninstalled_extension_leaves_dead_letters(engine: Engine) {
         events.sort_unstable();
         assert_eq!(events, scene.due);
         scene.all_become(&scene.due, "DEAD").await;
-        assert_eq!(scene.workspace.fate(&later, &scene.crm).await, "none");
+        assert_eq!(scene.workspace.delivery_status(&later, &scene.crm).await, "none");
         app.admin
             .get(&scene.crm.path(""))
             .await
@@ -279,9 +288,9 @@ async fn a_new_installation_knows_nothing_of_the_former(engine: Engine) {
     assert_ne!(next.id, crm.id);
     let last = workspace.publish("crm.deal.closed", json!({})).await;
     assert_eq!(service.event_ids(1).await, [last]);
-    assert_eq!(workspace.fate(&first, &crm).await, "DELIVERED");
+    assert_eq!(workspace.delivery_status(&first, &crm).await, "DELIVERED");
     for event in [&first, &between] {
-        assert_eq!(workspace.fate(event, &next).await, "NOT_INSTALLED");
+        assert_eq!(workspace.delivery_status(event, &next).await, "NOT_INSTALLED");
     }
     app.finish().await;
     assert_eq!((former.count(), service.count()), (1, 1));
@@ -301,7 +310,7 @@ async fn a_subscription_made_while_disabled_begins_with_enabling(engine: Engine)
     crm.enable().await;
     let event = workspace.publish("crm.deal.closed", json!({})).await;
     assert_eq!(service.event_ids(1).await, [event]);
-    assert_eq!(workspace.fate(&missed, &crm).await, "DISABLED");
+    assert_eq!(workspace.delivery_status(&missed, &crm).await, "DISABLED");
     app.finish().await;
     assert_eq!(service.count(), 1);
 }
@@ -321,7 +330,7 @@ async fn an_unsubscription_while_disabled_outlives_enabling(engine: Engine) {
     let event = workspace.publish("crm.deal.closed", json!({})).await;
     let wanted = workspace.publish("chat.message.received", json!({})).await;
     assert_eq!(service.event_ids(1).await, [wanted]);
-    assert_eq!(workspace.fate(&event, &crm).await, "NOT_SUBSCRIBED");
+    assert_eq!(workspace.delivery_status(&event, &crm).await, "NOT_SUBSCRIBED");
     app.finish().await;
     assert_eq!(service.count(), 1);
 }

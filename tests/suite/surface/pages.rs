@@ -83,6 +83,6 @@ async fn a_damaged_payload_is_shown_as_a_text(engine: Engine) {
         check(&shown, shown["eventId"] == json!(ids[0]));
     }
     assert_eq!(workspace.dead_letters("").await.len(), 2);
-    assert_eq!(workspace.fate(&ids[0], &crm).await, "DEAD");
+    assert_eq!(workspace.delivery_status(&ids[0], &crm).await, "DEAD");
     app.finish().await;
 }

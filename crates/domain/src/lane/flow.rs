@@ -1,11 +1,11 @@
 //! What can go on after an input, apart from `start`: parking, reading, settling, waking, ending.
 
-use super::{Command, Lane, LaneMode, ParkedRetry, STRAGGLER_GRACE, SlotState, Stage, retries::Busy};
+use super::{Lane, LaneCommand, LaneMode, ParkedRetry, STRAGGLER_GRACE, SlotState, Stage, retries::Busy};
 use crate::{seq::Seq, timestamp::Timestamp};
 
 impl Lane {
-    pub(super) fn go_on(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
-        self.vigil.review(self.ledger.durable(), self.retries.earliest());
+    pub(super) fn go_on(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
+        self.poison.review(self.ledger.durable(), self.retries.earliest());
         self.park_stragglers(now);
         self.start(now, commands);
         self.park_unstarted_rest(now);
@@ -68,7 +68,7 @@ impl Lane {
         }
     }
 
-    fn read_events(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn read_events(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         let wanted = match self.mode {
             LaneMode::Running => true,
             LaneMode::Held { .. } => self.expires_events(now),
@@ -77,7 +77,7 @@ impl Lane {
         };
         if wanted && !self.reading && self.queue.is_below((self.config.window / 2).max(1)) {
             self.reading = true;
-            commands.push(Command::ReadAfter {
+            commands.push(LaneCommand::ReadAfter {
                 seq: self.read_through,
                 limit: self.config.window,
             });
@@ -85,7 +85,7 @@ impl Lane {
     }
 
     /// Asks for one page more than the rows of busy deliveries, which the answer may hold as well.
-    fn read_retries(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn read_retries(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         let (due_by, page) = match self.mode {
             LaneMode::Running => (now, self.concurrency),
             LaneMode::Held { .. } => match self.expires_retries(now) {
@@ -98,11 +98,11 @@ impl Lane {
         if self.retries.may_read() && self.retries.next_at().is_some_and(|at| at <= due_by) {
             self.retries.read_started();
             let limit = page + self.retries.busy() + self.ledger.touched();
-            commands.push(Command::ReadRetries { due_by, limit });
+            commands.push(LaneCommand::ReadRetries { due_by, limit });
         }
     }
 
-    fn settle(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn settle(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         if self.ledger.is_outstanding() {
             return;
         }
@@ -114,7 +114,7 @@ impl Lane {
                 .is_some_and(|at| at <= now || self.is_ending());
         if is_worth_it {
             self.settleable_since = None;
-            commands.push(Command::Settle(self.ledger.issue(settleable, now)));
+            commands.push(LaneCommand::Settle(self.ledger.issue(settleable, now)));
         }
     }
 
@@ -150,7 +150,7 @@ impl Lane {
 
     /// Asks to be woken for the first thing that waits for time. An earlier wish is left to come: the tick
     /// finds nothing to do and asks anew.
-    fn wake(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn wake(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         let running = self.mode == LaneMode::Running;
         let retry = self
             .retries
@@ -175,18 +175,20 @@ impl Lane {
         };
         if self.wake_at.is_none_or(|wish| at < wish) {
             self.wake_at = Some(at);
-            commands.push(Command::WakeAt(at));
+            commands.push(LaneCommand::WakeAt(at));
         }
     }
 
-    fn end(&mut self, commands: &mut Vec<Command>) {
+    fn end(&mut self, commands: &mut Vec<LaneCommand>) {
         let at_rest = self.window_used() == 0
             && !self.ledger.is_outstanding()
             && !self.ledger.has_rows()
             && self.settleable() == self.ledger.durable();
         let end = match self.mode {
-            LaneMode::Draining => Command::Drained,
-            LaneMode::Closing { .. } if self.is_ending() && self.retries.is_exhausted() => Command::Closed,
+            LaneMode::Draining => LaneCommand::Drained,
+            LaneMode::Closing { .. } if self.is_ending() && self.retries.is_exhausted() => {
+                LaneCommand::Closed
+            }
             _ => return,
         };
         if at_rest {

@@ -47,7 +47,7 @@ impl Lane {
 
     /// Whether a delivery must not be attempted, whatever the gate says.
     pub(super) fn is_unfit(&self, key: DeliveryKey, event: &PlatformEvent) -> bool {
-        event.defect.is_some() || self.vigil.verdict(key).is_some()
+        event.defect.is_some() || self.poison.verdict(key).is_some()
     }
 
     /// Why a delivery is to be given up now, if it is. A defect is the better reason.

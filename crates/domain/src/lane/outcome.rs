@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptResult, Command, DeliveryKey, GivenUp, Lane, LaneMode, ParkedRetry, SlotState, Stage,
-    retries::Busy,
+    AttemptResult, DeliveryKey, GivenUp, Lane, LaneCommand, LaneMode, LetterChange, ParkedRetry, SlotState,
+    Stage, retries::Busy,
 };
 use crate::{
     attempt::{DeadLetterReason, DeliveryKind, Verdict},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What becomes of a delivery after an attempt.
-enum Fate {
+enum AttemptEnd {
     Delivered,
     Parked(Timestamp),
     GivenUp(DeadLetterReason),
@@ -38,7 +38,7 @@ impl Lane {
         result: AttemptResult,
         now: Timestamp,
         random: f64,
-        commands: &mut Vec<Command>,
+        commands: &mut Vec<LaneCommand>,
     ) {
         if let Some(Busy {
             event,
@@ -55,9 +55,9 @@ impl Lane {
                 dead_letter_id: *dead_letter_id,
                 result,
             };
-            let fate = self.fate(&ended, now, random);
+            let end = self.ends_as(&ended, now, random);
             self.attempt_ended(&ended.result, now);
-            self.retry_ended(ended, fate, commands);
+            self.retry_ended(ended, end, commands);
         } else if let Some(slot) = self.live_slot(key)
             && matches!(slot.state, SlotState::InFlight { .. })
         {
@@ -68,30 +68,30 @@ impl Lane {
                 dead_letter_id: None,
                 result,
             };
-            let fate = self.fate(&ended, now, random);
+            let end = self.ends_as(&ended, now, random);
             self.attempt_ended(&ended.result, now);
-            self.first_attempt_ended(ended, fate, commands);
+            self.first_attempt_ended(ended, end, commands);
         }
     }
 
-    fn fate(&self, ended: &Ended, now: Timestamp, random: f64) -> Fate {
+    fn ends_as(&self, ended: &Ended, now: Timestamp, random: f64) -> AttemptEnd {
         let retry_after = match ended.result.verdict {
-            Verdict::Delivered => return Fate::Delivered,
-            Verdict::GiveUp(reason) => return Fate::GivenUp(reason),
+            Verdict::Delivered => return AttemptEnd::Delivered,
+            Verdict::GiveUp(reason) => return AttemptEnd::GivenUp(reason),
             // A replay is one attempt.
             Verdict::Retry { .. } if ended.key.kind == DeliveryKind::Replay => {
-                return Fate::GivenUp(DeadLetterReason::RetriesExhausted);
+                return AttemptEnd::GivenUp(DeadLetterReason::RetriesExhausted);
             }
             Verdict::Retry { retry_after } => retry_after,
         };
         let own = ended.result.retry_schedule.as_deref();
         let schedule = own.unwrap_or(&self.config.schedule);
         match schedule.delay_after(ended.attempt, random, retry_after) {
-            None => Fate::GivenUp(DeadLetterReason::RetriesExhausted),
+            None => AttemptEnd::GivenUp(DeadLetterReason::RetriesExhausted),
             Some(_) if matches!(self.mode, LaneMode::Closing { .. }) => {
-                Fate::GivenUp(DeadLetterReason::Uninstalled)
+                AttemptEnd::GivenUp(DeadLetterReason::Uninstalled)
             }
-            Some(delay) => Fate::Parked(now + delay),
+            Some(delay) => AttemptEnd::Parked(now + delay),
         }
     }
 
@@ -110,22 +110,22 @@ impl Lane {
         }
     }
 
-    fn first_attempt_ended(&mut self, ended: Ended, fate: Fate, commands: &mut Vec<Command>) {
+    fn first_attempt_ended(&mut self, ended: Ended, end: AttemptEnd, commands: &mut Vec<LaneCommand>) {
         let key = ended.key;
-        match fate {
-            Fate::Delivered => self.set_slot(key, SlotState::Settled),
-            Fate::Parked(at) => {
+        match end {
+            AttemptEnd::Delivered => self.set_slot(key, SlotState::Settled),
+            AttemptEnd::Parked(at) => {
                 self.set_slot(key, SlotState::Parked);
                 self.ledger.park(ended.parked(at));
             }
-            Fate::GivenUp(reason) => self.give_up_slot(ended, reason, commands),
+            AttemptEnd::GivenUp(reason) => self.give_up_slot(ended, reason, commands),
         }
     }
 
-    fn retry_ended(&mut self, ended: Ended, fate: Fate, commands: &mut Vec<Command>) {
+    fn retry_ended(&mut self, ended: Ended, end: AttemptEnd, commands: &mut Vec<LaneCommand>) {
         let key = ended.key;
-        match fate {
-            Fate::Delivered => match ended.dead_letter_id {
+        match end {
+            AttemptEnd::Delivered => match ended.dead_letter_id {
                 Some(dead_letter_id) => {
                     self.set_stage(
                         key,
@@ -133,7 +133,10 @@ impl Lane {
                             settled: self.ledger.durable(),
                         },
                     );
-                    commands.push(Command::FinishReplay { key, dead_letter_id });
+                    commands.push(LaneCommand::ChangeLetter(LetterChange::Replayed {
+                        key,
+                        dead_letter_id,
+                    }));
                 }
                 None if self.ledger.take_back(key) => {
                     self.retries.forget(key);
@@ -144,11 +147,11 @@ impl Lane {
                     self.ledger.remove(key);
                 }
             },
-            Fate::Parked(at) => {
+            AttemptEnd::Parked(at) => {
                 self.set_stage(key, Stage::Settling);
                 self.ledger.park(ended.parked(at));
             }
-            Fate::GivenUp(reason) => {
+            AttemptEnd::GivenUp(reason) => {
                 let given_up = ended.given_up(reason, self.settled_with_letter(None));
                 // The letter removes the row; a settlement that comes after it must not write it anew.
                 if self.ledger.touches(key) {
@@ -160,16 +163,19 @@ impl Lane {
                             settled: given_up.settled,
                         },
                     );
-                    commands.push(Command::GiveUp(given_up));
+                    commands.push(LaneCommand::ChangeLetter(LetterChange::GivenUp(Box::new(
+                        given_up,
+                    ))));
                 }
             }
         }
     }
 
-    fn give_up_slot(&mut self, ended: Ended, reason: DeadLetterReason, commands: &mut Vec<Command>) {
+    fn give_up_slot(&mut self, ended: Ended, reason: DeadLetterReason, commands: &mut Vec<LaneCommand>) {
         let settled = self.settled_with_letter(Some(ended.key));
         self.set_slot(ended.key, SlotState::GivingUp { settled });
-        commands.push(Command::GiveUp(ended.given_up(reason, settled)));
+        let given_up = Box::new(ended.given_up(reason, settled));
+        commands.push(LaneCommand::ChangeLetter(LetterChange::GivenUp(given_up)));
     }
 
     fn set_slot(&mut self, key: DeliveryKey, state: SlotState) {

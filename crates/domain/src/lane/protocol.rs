@@ -214,16 +214,38 @@ pub struct GivenUp {
     pub dead_letter_id: Option<DeadLetterId>,
 }
 
+/// How a delivery ends that is, or was, a dead letter. It goes unchanged from the lane to the journal.
+#[derive(Clone, Debug)]
+pub enum LetterChange {
+    /// Writes a dead letter, or makes the letter `DEAD` again whose replay has failed.
+    GivenUp(Box<GivenUp>),
+    /// A replay was delivered: the letter becomes `REPLAYED`.
+    Replayed {
+        key: DeliveryKey,
+        dead_letter_id: DeadLetterId,
+    },
+}
+
+impl LetterChange {
+    /// The delivery that ends.
+    pub fn key(&self) -> DeliveryKey {
+        match self {
+            Self::GivenUp(given_up) => given_up.key,
+            Self::Replayed { key, .. } => *key,
+        }
+    }
+}
+
 /// What happens to a lane.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Answers [`Command::ReadAfter`]: what is due after the place asked for, up to and including `through`, in
+    /// Answers [`LaneCommand::ReadAfter`]: what is due after the place asked for, up to and including `through`, in
     /// the order of the log, with all handlers of an event in one answer.
     Events {
         through: Seq,
         due: Vec<Due>,
     },
-    /// Answers [`Command::ReadRetries`]: the rows due, earliest first, as of any moment since it was asked,
+    /// Answers [`LaneCommand::ReadRetries`]: the rows due, earliest first, as of any moment since it was asked,
     /// and the earliest time among the rows not returned.
     Retries {
         rows: Vec<RetryRow>,
@@ -233,18 +255,18 @@ pub enum Input {
     RetriesAdded {
         at: Timestamp,
     },
-    /// Answers [`Command::Attempt`].
+    /// Answers [`LaneCommand::Attempt`].
     AttemptFinished {
         key: DeliveryKey,
         result: AttemptResult,
     },
-    /// Answers [`Command::Settle`].
+    /// Answers [`LaneCommand::Settle`].
     SettlementDurable,
-    /// Answers [`Command::GiveUp`] and [`Command::FinishReplay`]: it is durable.
+    /// Answers [`LaneCommand::ChangeLetter`]: it is durable.
     LetterWritten {
         key: DeliveryKey,
     },
-    /// The time asked for with [`Command::WakeAt`] has come. Coming early or without need does no harm.
+    /// The time asked for with [`LaneCommand::WakeAt`] has come. Coming early or without need does no harm.
     Tick,
     /// An admin has changed the limits.
     Limits(LaneLimits),
@@ -257,7 +279,7 @@ pub enum Input {
 
 /// What a lane wants done. Every command but the last three is answered by exactly one input.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum LaneCommand {
     /// At most one is outstanding. It is answered as soon as there is an event after `seq`, due or not,
     /// which may be long after; with at most `limit` due events.
     ReadAfter {
@@ -273,12 +295,8 @@ pub enum Command {
     Attempt(Delivery),
     /// At most one is outstanding.
     Settle(Settlement),
-    GiveUp(GivenUp),
-    /// A replay was delivered: the letter becomes `REPLAYED` and the retry row goes, in one transaction.
-    FinishReplay {
-        key: DeliveryKey,
-        dead_letter_id: DeadLetterId,
-    },
+    /// The letter is changed and the retry row removed in one transaction.
+    ChangeLetter(LetterChange),
     /// Send a [`Input::Tick`] at this time; replaces an earlier wish.
     WakeAt(Timestamp),
     /// Draining is over: nothing is in flight and everything is durable. The last command of the lane.

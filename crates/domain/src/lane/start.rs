@@ -1,7 +1,8 @@
 //! What starts, what it has to wait for, and how a delivery is given up without an attempt.
 
 use super::{
-    Command, Delivery, Due, GivenUp, Lane, LaneMode, RetryRow, SlotState, Source, Stage, retries::Busy,
+    Delivery, Due, GivenUp, Lane, LaneCommand, LaneMode, LetterChange, RetryRow, SlotState, Source, Stage,
+    retries::Busy,
 };
 use crate::{
     attempt::{DeadLetterReason, DeliveryKind},
@@ -18,7 +19,7 @@ pub(super) enum Next {
 impl Lane {
     /// An attempt comes first, so that a probe is not kept waiting by the many that the breaker has held too
     /// long, and may save them.
-    pub(super) fn start(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    pub(super) fn start(&mut self, now: Timestamp, commands: &mut Vec<LaneCommand>) {
         loop {
             let room = self.has_room();
             if !room && !self.is_begun_event_next() {
@@ -27,9 +28,11 @@ impl Lane {
             if self.may_attempt(now)
                 && let Some(next) = self.next_attempt(room, now)
             {
-                commands.push(Command::Attempt(self.begin(next, now)));
+                commands.push(LaneCommand::Attempt(self.begin(next, now)));
             } else if let Some((next, reason)) = self.next_doomed(room, now) {
-                commands.push(Command::GiveUp(self.give_up_untried(next, reason)));
+                commands.push(LaneCommand::ChangeLetter(LetterChange::GivenUp(Box::new(
+                    self.give_up_untried(next, reason),
+                ))));
             } else {
                 break;
             }
@@ -43,7 +46,7 @@ impl Lane {
 
     /// How many attempts may be in flight.
     pub(super) fn parallel(&self) -> usize {
-        if self.config.ordered || self.breaker.is_open() || self.vigil.is_kept() {
+        if self.config.ordered || self.breaker.is_open() || self.poison.is_suspecting() {
             1
         } else {
             self.concurrency
@@ -54,7 +57,7 @@ impl Lane {
     /// is started, so that there is never a doubt about whose fault the next panic is.
     pub(super) fn has_room(&self) -> bool {
         let closing = matches!(self.mode, LaneMode::Closing { .. });
-        let window = if self.vigil.is_kept() && !closing {
+        let window = if self.poison.is_suspecting() && !closing {
             1
         } else {
             self.config.window
@@ -127,10 +130,10 @@ impl Lane {
             return None;
         }
         let settleable = self.settleable();
-        let vigil = &self.vigil;
+        let poison = &self.poison;
         let may_start = |row: &RetryRow| {
             let has_its_turn = row.key.kind == DeliveryKind::Replay || row.event.seq <= settleable;
-            has_its_turn && row.event.defect.is_none() && vigil.verdict(row.key).is_none()
+            has_its_turn && row.event.defect.is_none() && poison.verdict(row.key).is_none()
         };
         if self.config.ordered {
             self.retries.take_loaded_in_order(may_start)
@@ -216,7 +219,7 @@ impl Lane {
             self.name_cause(&mut given_up);
         } else if let Some(defect) = &given_up.event.defect {
             given_up.last_error = Some(defect.to_string());
-        } else if let Some(panics) = self.vigil.verdict(given_up.key) {
+        } else if let Some(panics) = self.poison.verdict(given_up.key) {
             // Nobody has counted these attempts.
             given_up.attempts = given_up.attempts.saturating_add(panics);
             given_up.last_error = Some(format!("the delivery actor panicked {panics} times over it"));

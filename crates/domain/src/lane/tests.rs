@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 use world::{FAILED, GONE, LetterStatus, World, event, result, whole};
 
 use super::{
-    Attachment, Command, DeliveryKey, Input, Lane, LaneConfig, LaneLimits, LaneMode, RetryRow, Suspicion,
+    Attachment, DeliveryKey, Input, Lane, LaneCommand, LaneConfig, LaneLimits, LaneMode, RetryRow, Suspicion,
 };
 use crate::{
     attempt::{DeliveryKind, Verdict},
@@ -429,7 +429,7 @@ fn late_and_unasked_for_answers_are_ignored() {
     );
     assert!(matches!(
         commands[..],
-        [Command::ReadAfter {
+        [LaneCommand::ReadAfter {
             seq: Seq::ZERO,
             limit: 4
         }]

@@ -28,7 +28,7 @@ pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
 
 /// Why a transaction of effects is not committed.
 #[derive(Debug)]
-pub(crate) enum Failed {
+pub(crate) enum EffectStepError {
     /// It was lost to one of its effects, and nothing of it is left; their ends say so.
     Lost,
     /// The work of one of them does not come back, and has the connection.
@@ -36,13 +36,13 @@ pub(crate) enum Failed {
     Database(DbErr),
 }
 
-impl From<DbErr> for Failed {
+impl From<DbErr> for EffectStepError {
     fn from(error: DbErr) -> Self {
         Self::Database(error)
     }
 }
 
-impl WorkError for Failed {
+impl WorkError for EffectStepError {
     fn in_the_work(self) -> Option<Self> {
         match self {
             Self::Lost => Some(self),
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     effects: &mut [StagedEffect],
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
-) -> Result<(), Failed> {
+) -> Result<(), EffectStepError> {
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     if postgres {
@@ -75,7 +75,7 @@ pub(crate) async fn run(
             break;
         }
         let run = run_one(transaction, &mut effects[index], heads, bounds).await;
-        if matches!(run, Err(Failed::Lost | Failed::Abandoned)) {
+        if matches!(run, Err(EffectStepError::Lost | EffectStepError::Abandoned)) {
             for other in effects.iter_mut().filter(|effect| effect.is_committed()) {
                 other.end = Some(EffectEnd::Again);
             }
@@ -103,7 +103,7 @@ async fn run_one(
     effect: &mut StagedEffect,
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
-) -> Result<(), Failed> {
+) -> Result<(), EffectStepError> {
     let savepoint = Arc::new(transaction.begin().await?);
     let start = bounds.clock.instant();
     let attempted = attempt(&savepoint, effect, heads, bounds).await;
@@ -115,7 +115,7 @@ async fn run_one(
             effect.end = Some(EffectEnd::TimedOut);
             bounds.thread.leave();
             bounds.guard.condemn();
-            Err(Failed::Abandoned)
+            Err(EffectStepError::Abandoned)
         }
         (Ok(()), Ok(savepoint)) => {
             match savepoint.commit().await {
@@ -226,7 +226,10 @@ pub(super) async fn settle(
 }
 
 /// Rolls back to the savepoint.
-async fn undo(transaction: &DatabaseTransaction, savepoint: DatabaseTransaction) -> Result<(), Failed> {
+async fn undo(
+    transaction: &DatabaseTransaction,
+    savepoint: DatabaseTransaction,
+) -> Result<(), EffectStepError> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         return Ok(savepoint.rollback().await?);
     }
@@ -240,7 +243,7 @@ async fn undo(transaction: &DatabaseTransaction, savepoint: DatabaseTransaction)
         .execute_unprepared("BEGIN IMMEDIATE; SAVEPOINT _sqlx_savepoint_1")
         .await?;
     savepoint.rollback().await?;
-    Err(Failed::Lost)
+    Err(EffectStepError::Lost)
 }
 
 /// As the driver names it; the statement fails where there is none.

@@ -167,17 +167,19 @@ on_both_engines!(
             generation,
             Seq::ZERO,
             |command| {
-                command
-                    .letters
-                    .push(LetterCommand::Return(Box::new(ReturnedLetter {
-                        id: rows[1].dead_letter_id.unwrap(),
-                        attempts: 1,
-                        key: rows[1].key,
-                        reason: DeadLetterReason::Corrupt,
-                        last_status: None,
-                        last_error: None,
-                        failed_at: Clock.now(),
-                    })));
+                let row = &rows[1];
+                let given_up = GivenUp {
+                    key: row.key,
+                    event: Arc::clone(&row.event),
+                    settled: Seq::ZERO,
+                    reason: DeadLetterReason::Corrupt,
+                    attempts: 1,
+                    last_status: None,
+                    last_error: None,
+                    dead_letter_id: row.dead_letter_id,
+                };
+                let id = row.dead_letter_id.unwrap();
+                command.letters.push(kit::letter_of(id, given_up, Clock.now()));
             },
         );
         assert_eq!(ended.await, Ok(()));

@@ -7,8 +7,8 @@ use std::{
 };
 
 use pointsman_journal::{
-    Admission, Append, AppendError, ChangeError, Journal, LetterCommand, NewLetter, Notice, Permit,
-    SettleCommand, SettleError, WorkspaceAdmission,
+    Admission, Append, AppendError, ChangeError, Journal, LetterCommand, Notice, Permit, SettleCommand,
+    SettleError, WorkspaceAdmission,
 };
 use pointsman_test_databases::ScratchDatabase;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
@@ -23,8 +23,9 @@ use pointsman_domain::{
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
     installation::{DeliveryType, NewInstallation},
-    lane::DeliveryKey,
+    lane::{DeliveryKey, GivenUp, LetterChange},
     seq::Seq,
+    timestamp::Timestamp,
 };
 
 /// Two tests out of one, `name::on_sqlite` and `name::on_postgres`.
@@ -371,6 +372,16 @@ pub(crate) async fn hold(journal: &Journal) -> oneshot::Sender<()> {
     gate
 }
 
+/// The letter of a delivery that is given up.
+pub(crate) fn letter_of(id: DeadLetterId, given_up: GivenUp, at: Timestamp) -> LetterCommand {
+    LetterCommand {
+        id,
+        extension_key: "crm".into(),
+        change: LetterChange::GivenUp(Box::new(given_up)),
+        at,
+    }
+}
+
 /// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.
 pub(crate) async fn bury(
     journal: &Journal,
@@ -381,10 +392,9 @@ pub(crate) async fn bury(
 ) {
     let events = journal.page(workspace, seq.prev(), seq, 1).await.unwrap();
     let generation = journal.attach(installation).await.unwrap().generation;
-    let new = NewLetter {
-        id: letter,
-        extension_key: "crm".into(),
+    let given_up = GivenUp {
         event: Arc::clone(&events[0]),
+        settled: seq,
         key: DeliveryKey {
             kind: DeliveryKind::Live,
             event_id: events[0].id,
@@ -394,10 +404,10 @@ pub(crate) async fn bury(
         attempts: 1,
         last_status: None,
         last_error: None,
-        failed_at: Clock.now(),
+        dead_letter_id: None,
     };
     settle(journal, workspace, installation, generation, seq, |command| {
-        command.letters.push(LetterCommand::Write(Box::new(new)));
+        command.letters.push(letter_of(letter, given_up, Clock.now()));
     })
     .await
     .unwrap();

@@ -85,17 +85,19 @@ on_both_engines!(
                     last_error: Some("no".to_owned()),
                     last_status: Some(500),
                 });
-                command.letters.push(LetterCommand::Write(Box::new(NewLetter {
-                    id: DeadLetterId::new(Clock.new_uuid()),
-                    extension_key: "crm".into(),
-                    event: Arc::clone(&events[3]),
+                let given_up = GivenUp {
                     key: key(3),
+                    event: Arc::clone(&events[3]),
+                    settled: Seq::new(1),
                     reason: DeadLetterReason::Gone,
                     attempts: 1,
                     last_status: Some(410),
                     last_error: None,
-                    failed_at: Timestamp::from_millis(7),
-                })));
+                    dead_letter_id: None,
+                };
+                let id = DeadLetterId::new(Clock.new_uuid());
+                let letter = kit::letter_of(id, given_up, Timestamp::from_millis(7));
+                command.letters.push(letter);
             },
         );
         assert_eq!(written.await, Ok(()));

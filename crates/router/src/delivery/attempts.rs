@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use super::{
     DeliveryActor,
-    means::{AttemptEnd, Means},
+    channel::{AttemptEnd, DeliveryChannel},
     messages::{AttemptFinished, ServiceLives},
     running_attempt::RunningAttempt,
 };
@@ -29,7 +29,7 @@ use pointsman_panics::discard;
 /// Tells the lane how an attempt has ended, and that it has failed where its task ends without an end of it: by a
 /// panic that was caught nowhere else, or with its thread. A lane that does not hear of an end keeps the slot for
 /// ever, and one in order stops.
-struct Reported<M: Means> {
+struct Reported<M: DeliveryChannel> {
     own: Addr<DeliveryActor<M>>,
     /// None once it is told.
     delivery: Option<Delivery>,
@@ -38,7 +38,7 @@ struct Reported<M: Means> {
     start: Instant,
 }
 
-impl<M: Means> Reported<M> {
+impl<M: DeliveryChannel> Reported<M> {
     fn end(mut self, end: AttemptEnd) {
         self.tell(end);
     }
@@ -50,7 +50,7 @@ impl<M: Means> Reported<M> {
     }
 }
 
-impl<M: Means> Drop for Reported<M> {
+impl<M: DeliveryChannel> Drop for Reported<M> {
     /// Runs while a panic unwinds, too: nothing here can panic. An actor that is gone hears nothing.
     fn drop(&mut self) {
         if self.delivery.is_some() {
@@ -87,12 +87,12 @@ async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
     })
 }
 
-impl<M: Means> DeliveryActor<M> {
+impl<M: DeliveryChannel> DeliveryActor<M> {
     /// Runs beside the actor as a task of its own: the actor's own futures are all polled at each of its
     /// wake-ups, which would cost each attempt the price of all.
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
         let key = delivery.key;
-        let attempt = self.means.attempt(&delivery, self.generation);
+        let attempt = self.channel.attempt(&delivery, self.generation);
         let clock = self.shared.clock;
         let reported = Reported {
             own: ctx.address(),
@@ -147,7 +147,7 @@ impl<M: Means> DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<SendTest> for DeliveryActor<M> {
     type Result = ResponseFuture<AttemptResult>;
 
     /// Detached on purpose: a test does not wait for the lane, nor the lane for it. Where its answer shows that
@@ -155,7 +155,7 @@ impl<M: Means> Handler<SendTest> for DeliveryActor<M> {
     fn handle(&mut self, test: SendTest, ctx: &mut Self::Context) -> Self::Result {
         self.idleness.touch();
         let event = PlatformEvent::record(self.workspace_id(), Seq::ZERO, test.event);
-        let (test, own) = (tested(self.means.test(event)), ctx.address());
+        let (test, own) = (tested(self.channel.test(event)), ctx.address());
         Box::pin(async move {
             let result = test.await;
             if result.shows_life() {

@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     DeliveryActor, STORAGE_PAUSE,
-    means::Means,
+    channel::DeliveryChannel,
     messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, ServiceLives, Settled},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 use pointsman_domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode};
 
-impl<M: Means> Actor for DeliveryActor<M> {
+impl<M: DeliveryChannel> Actor for DeliveryActor<M> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -49,7 +49,7 @@ impl<M: Means> Actor for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<Attached> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<Attached> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
@@ -71,7 +71,7 @@ impl<M: Means> Handler<Attached> for DeliveryActor<M> {
                     incarnation: self.origin.incarnation,
                 });
                 self.idleness.touch();
-                self.obey(ctx);
+                self.execute(ctx);
             }
             Err(_) if self.drained.is_some() => self.end_as(ChildEnd::Drained, ctx),
             Err(_) => {
@@ -81,7 +81,7 @@ impl<M: Means> Handler<Attached> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<Events> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
@@ -91,7 +91,7 @@ impl<M: Means> Handler<Events> for DeliveryActor<M> {
         }
         let mut due = Vec::with_capacity(events.due.len());
         for event in events.due {
-            let handlers = self.means.handlers_of(&event);
+            let handlers = self.channel.handlers_of(&event);
             due.extend(handlers.map(|(handler, attempt_timeout)| Due {
                 event: Arc::clone(&event),
                 handler,
@@ -115,7 +115,7 @@ impl<M: Means> Handler<Events> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<RetriesRead> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<RetriesRead> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
@@ -133,7 +133,7 @@ impl<M: Means> Handler<RetriesRead> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<RetriesWait> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
@@ -143,7 +143,7 @@ impl<M: Means> Handler<RetriesWait> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<Settled> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<Settled> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
@@ -154,7 +154,7 @@ impl<M: Means> Handler<Settled> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<LetterSettled> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<LetterSettled> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
@@ -165,7 +165,7 @@ impl<M: Means> Handler<LetterSettled> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<messages::Closed> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<messages::Closed> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
@@ -175,14 +175,14 @@ impl<M: Means> Handler<messages::Closed> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<ViewChanged> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<ViewChanged> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
         self.heard += 1;
         self.idleness.touch();
         self.view = changed.view;
-        self.means.view_changed(&self.view);
+        self.channel.view_changed(&self.view);
         let LaneConfig {
             concurrency,
             ordered,
@@ -199,7 +199,7 @@ impl<M: Means> Handler<ViewChanged> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<Drain> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<Drain> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
@@ -211,7 +211,7 @@ impl<M: Means> Handler<Drain> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<GetHealth> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<GetHealth> for DeliveryActor<M> {
     type Result = MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
@@ -225,7 +225,7 @@ impl<M: Means> Handler<GetHealth> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<AttemptFinished> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<AttemptFinished> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
@@ -234,7 +234,7 @@ impl<M: Means> Handler<AttemptFinished> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<ResetBreaker> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<ResetBreaker> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
@@ -243,7 +243,7 @@ impl<M: Means> Handler<ResetBreaker> for DeliveryActor<M> {
     }
 }
 
-impl<M: Means> Handler<ServiceLives> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<ServiceLives> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, _: ServiceLives, ctx: &mut Self::Context) {

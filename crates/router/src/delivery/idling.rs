@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::{DeliveryActor, means::Means};
+use super::{DeliveryActor, channel::DeliveryChannel};
 use crate::mail::workspace::{ChildEnd, Rest};
 use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
 
@@ -12,7 +12,7 @@ use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
-impl<M: Means> DeliveryActor<M> {
+impl<M: DeliveryChannel> DeliveryActor<M> {
     pub(super) fn watch_idleness(&mut self, ctx: &mut Context<Self>) {
         let patience = self.shared.settings.passivate_after;
         let every = patience.clamp(SHORTEST_SLEEP, LONGEST_SLEEP);

@@ -7,7 +7,7 @@ use pointsman_domain::{
 };
 use pointsman_journal::{ChangeError, SettleError, StorageUnavailable};
 
-use super::means::AttemptEnd;
+use super::channel::AttemptEnd;
 
 #[derive(Message)]
 #[rtype(result = "()")]

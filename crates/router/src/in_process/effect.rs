@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{
-    invocation::{Failed, Told},
-    means::Call,
+    channel::Call,
+    invocation::{HandlerFailure, Told},
 };
 use pointsman_domain::{event::NewEvent, id::EventId};
 use pointsman_extension::{Effect, PublishError, engine};
@@ -14,10 +14,10 @@ use pointsman_panics::{Caught, Guarded};
 
 impl Call {
     /// How the attempt ended; nothing where the handler is to be run again, through no fault of its own.
-    pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), Failed>> {
+    pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), HandlerFailure>> {
         let events = match self.events(&effect).await {
             Ok(events) => events,
-            Err(error) => return Some(Err(Failed::Error(error.into()))),
+            Err(error) => return Some(Err(HandlerFailure::Error(error.into()))),
         };
         let (reply, answer) = oneshot::channel();
         let delivery = &self.delivery;
@@ -34,12 +34,12 @@ impl Call {
             events,
             reply,
         });
-        let failed = |text| Some(Err(Failed::Error(Told::new(text))));
+        let failed = |text| Some(Err(HandlerFailure::Error(Told::new(text))));
         match answer.await {
             Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
             Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
-            Ok(EffectEnd::Panicked) => Some(Err(Failed::Panic("the effect panicked".to_owned()))),
-            Ok(EffectEnd::TimedOut) => Some(Err(Failed::EffectTimedOut)),
+            Ok(EffectEnd::Panicked) => Some(Err(HandlerFailure::Panic("the effect panicked".to_owned()))),
+            Ok(EffectEnd::TimedOut) => Some(Err(HandlerFailure::EffectTimedOut)),
             Ok(EffectEnd::Refused) => {
                 failed("the database refuses the effect, or an event of it; its log says why")
             }
@@ -84,15 +84,15 @@ fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
             });
             ended
                 .await
-                .map_err(Failed::Panic)
-                .and_then(|ended| ended.map_err(Failed::Error))
+                .map_err(HandlerFailure::Panic)
+                .and_then(|ended| ended.map_err(HandlerFailure::Error))
                 .map_err(EffectFailure::new)
         }
         .boxed()
     })
 }
 
-fn why_of(failure: EffectFailure) -> Failed {
-    let failed = failure.downcast::<Failed>();
-    failed.unwrap_or_else(|| Failed::Panic("no message".to_owned()))
+fn why_of(failure: EffectFailure) -> HandlerFailure {
+    let failed = failure.downcast::<HandlerFailure>();
+    failed.unwrap_or_else(|| HandlerFailure::Panic("no message".to_owned()))
 }

@@ -32,13 +32,13 @@ pub(super) struct Invocation {
 #[derive(Debug)]
 pub(super) enum Handled {
     Done(HandlerOutcome),
-    Failed(Failed),
+    Failed(HandlerFailure),
 }
 
 /// Why an attempt has failed. Nothing of an author's is in it: what is said of their errors is said where these come
 /// from, on the author's own thread and within the author's own time.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum HandlerFailure {
     Error(Told),
     Panic(String),
     TimedOut(Duration),
@@ -97,17 +97,17 @@ impl Invocation {
                 let call = Caught::new(async move { handler.invoke(context).await.map_err(Told::from) });
                 match timeout(limit, call).await {
                     Ok(Ok(Ok(outcome))) => Handled::Done(outcome),
-                    Ok(Ok(Err(told))) => Handled::Failed(Failed::Error(told)),
-                    Ok(Err(panic)) => Handled::Failed(Failed::Panic(panic)),
-                    Err(_) => Handled::Failed(Failed::TimedOut(limit)),
+                    Ok(Ok(Err(told))) => Handled::Failed(HandlerFailure::Error(told)),
+                    Ok(Err(panic)) => Handled::Failed(HandlerFailure::Panic(panic)),
+                    Err(_) => Handled::Failed(HandlerFailure::TimedOut(limit)),
                 }
             }
             .boxed_local()
         };
         match executor.run(&extension, running, limit + GRACE, call).await {
             Ok(handled) => handled,
-            Err(NotDone::Stuck) => Handled::Failed(Failed::TimedOut(limit)),
-            Err(NotDone::ThreadEnded) => Handled::Failed(Failed::ThreadEnded),
+            Err(NotDone::Stuck) => Handled::Failed(HandlerFailure::TimedOut(limit)),
+            Err(NotDone::ThreadEnded) => Handled::Failed(HandlerFailure::ThreadEnded),
             Err(NotDone::Stopped) => std::future::pending().await,
         }
     }
@@ -123,7 +123,7 @@ impl Running {
     }
 }
 
-impl Failed {
+impl HandlerFailure {
     fn classify(self) -> (AttemptOutcome, Verdict, String) {
         let retry = Verdict::Retry { retry_after: None };
         match self {
@@ -163,7 +163,7 @@ impl Failed {
 
 /// The result of an attempt.
 pub(super) fn result(
-    ended: Result<(), Failed>,
+    ended: Result<(), HandlerFailure>,
     handler: &EventHandler,
     default: &RetrySchedule,
     duration: Duration,

@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use actix::prelude::*;
 use pointsman_domain::{
     id::{DeadLetterId, InstallationId, WorkspaceId},
-    lane::{DeliveryKey, GivenUp},
+    lane::LetterChange,
 };
 use pointsman_journal::{AttemptRecord, ChangeError, SettleError};
 use tokio::sync::oneshot;
@@ -15,23 +15,14 @@ use super::Takes;
 /// A lane has given up a delivery, or delivered a replay. Answered when it is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct GiveUp {
+pub(crate) struct ChangeLetter {
     pub(crate) workspace_id: WorkspaceId,
     pub(crate) installation_id: InstallationId,
     pub(crate) generation: i64,
     pub(crate) extension_key: Arc<str>,
-    pub(crate) letter: Letter,
+    pub(crate) change: LetterChange,
     pub(crate) attempts: Vec<AttemptRecord>,
     pub(crate) reply: oneshot::Sender<Result<(), SettleError>>,
-}
-
-/// How a delivery ended that is, or was, a dead letter.
-pub(crate) enum Letter {
-    GivenUp(GivenUp),
-    Replayed {
-        key: DeliveryKey,
-        dead_letter_id: DeadLetterId,
-    },
 }
 
 /// Deliver the letter's copy of the event once more, to the installation that failed it or to another one
@@ -53,13 +44,15 @@ pub(crate) struct Discard {
 }
 
 /// What takes these messages.
-pub(crate) trait DeadLetterRecipient: Takes<GiveUp> + Takes<Replay> + Takes<Discard> + Any {
+pub(crate) trait DeadLetterRecipient:
+    Takes<ChangeLetter> + Takes<Replay> + Takes<Discard> + Any
+{
     fn connected(&self) -> bool;
 }
 
 impl<A: Actor> DeadLetterRecipient for Addr<A>
 where
-    Addr<A>: Takes<GiveUp> + Takes<Replay> + Takes<Discard>,
+    Addr<A>: Takes<ChangeLetter> + Takes<Replay> + Takes<Discard>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

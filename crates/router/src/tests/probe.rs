@@ -115,14 +115,14 @@ fn handler(name: &'static str, key: &str) -> EventHandler {
                 });
             });
             let order = Order::from_event(context.event())?;
-            obey(name, &order.deed, context).await
+            execute(name, &order.deed, context).await
         }
         .boxed_local()
     })
     .unwrap()
 }
 
-async fn obey(name: &str, deed: &str, context: EventContext) -> Result<HandlerOutcome, HandlerError> {
+async fn execute(name: &str, deed: &str, context: EventContext) -> Result<HandlerOutcome, HandlerError> {
     // `second:fail` is for the handlers whose name begins so.
     let deed = match deed.split_once(':') {
         Some((who, deed)) if name.starts_with(who) => deed,

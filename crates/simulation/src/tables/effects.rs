@@ -13,7 +13,7 @@ use pointsman_domain::{
     attempt::DeadLetterReason,
     event::PlatformEvent,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
-    lane::{DeliveryKey, ParkedRetry},
+    lane::{DeliveryKey, LetterChange, ParkedRetry},
     seq::Seq,
 };
 use pointsman_journal::{
@@ -130,7 +130,7 @@ fn key_of(append: &Append) -> Option<(KeyName, StoredKey)> {
 
 impl Settled {
     fn of(command: &SettleCommand, tables: &Tables) -> Self {
-        let keys = command.letters.iter().map(LetterCommand::key);
+        let keys = command.letters.iter().map(|letter| letter.change.key());
         Self {
             workspace: command.workspace_id,
             installation: command.installation_id,
@@ -149,29 +149,32 @@ impl Settled {
 
 impl LetterEffect {
     fn of(command: &SettleCommand, letter: &LetterCommand, tables: &Tables) -> Option<Self> {
-        Some(match letter {
-            LetterCommand::Write(new) => Self::Write(Letter {
-                id: new.id,
+        let given_up = match &letter.change {
+            LetterChange::Replayed { .. } => return Some(Self::Replayed(letter.id)),
+            LetterChange::GivenUp(given_up) => given_up,
+        };
+        Some(match given_up.dead_letter_id {
+            None => Self::Write(Letter {
+                id: letter.id,
                 workspace: command.workspace_id,
                 installation: command.installation_id,
-                extension_key: new.extension_key.to_string(),
-                event: Arc::clone(&new.event),
-                reason: new.reason,
-                attempts: new.attempts,
-                last_error: new.last_error.clone(),
-                last_status: new.last_status,
+                extension_key: letter.extension_key.to_string(),
+                event: Arc::clone(&given_up.event),
+                reason: given_up.reason,
+                attempts: given_up.attempts,
+                last_error: given_up.last_error.clone(),
+                last_status: given_up.last_status,
                 status: LetterStatus::Dead,
             }),
-            LetterCommand::Return(returned) => {
-                let mut letter = tables.letters.get(&returned.id)?.clone();
-                letter.reason = returned.reason;
-                letter.attempts = returned.attempts;
-                letter.last_error = returned.last_error.clone();
-                letter.last_status = returned.last_status;
+            Some(id) => {
+                let mut letter = tables.letters.get(&id)?.clone();
+                letter.reason = given_up.reason;
+                letter.attempts = given_up.attempts;
+                letter.last_error = given_up.last_error.clone();
+                letter.last_status = given_up.last_status;
                 letter.status = LetterStatus::Dead;
-                Self::Return(returned.id, letter)
+                Self::Return(id, letter)
             }
-            LetterCommand::Replayed { id, .. } => Self::Replayed(*id),
         })
     }
 }

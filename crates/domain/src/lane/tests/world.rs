@@ -25,8 +25,8 @@ use crate::{
     handler_name::HandlerName,
     id::{DeadLetterId, EventId, WorkspaceId},
     lane::{
-        Attachment, Command, Delivery, DeliveryKey, Due, GivenUp, Input, Lane, LaneConfig, LaneLimits,
-        LaneMode, RetryRow, Settlement, Suspicion,
+        Attachment, Delivery, DeliveryKey, Due, GivenUp, Input, Lane, LaneCommand, LaneConfig, LaneLimits,
+        LaneMode, LetterChange, RetryRow, Settlement, Suspicion,
     },
     seq::Seq,
     timestamp::Timestamp,
@@ -106,12 +106,6 @@ pub(super) struct Letter {
 pub(super) struct Change<T> {
     what: T,
     applied: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum LetterChange {
-    GiveUp(GivenUp),
-    FinishReplay(DeliveryKey),
 }
 
 #[derive(Debug)]
@@ -216,7 +210,7 @@ impl World {
         let mut commands = Vec::new();
         self.lane.handle(input, self.now, random, &mut commands);
         self.take(commands);
-        self.lane.obeyed();
+        self.lane.commands_executed();
         self.check_bounds();
     }
 
@@ -347,10 +341,7 @@ impl World {
         }
         self.apply_letter(which);
         let change = self.letter_changes.remove(which % self.letter_changes.len());
-        let key = match change.what {
-            LetterChange::GiveUp(given_up) => given_up.key,
-            LetterChange::FinishReplay(key) => key,
-        };
+        let key = change.what.key();
         self.input(Input::LetterWritten { key });
         true
     }

@@ -3,15 +3,15 @@
 use super::*;
 
 impl World {
-    pub(in super::super) fn take(&mut self, commands: Vec<Command>) {
+    pub(in super::super) fn take(&mut self, commands: Vec<LaneCommand>) {
         for command in commands {
             assert!(
                 !self.closed && !self.drained,
                 "{command:?} after the last command"
             );
             match command {
-                Command::ReadAfter { seq, limit } => assert!(self.read.replace((seq, limit)).is_none()),
-                Command::ReadRetries { due_by, limit } => {
+                LaneCommand::ReadAfter { seq, limit } => assert!(self.read.replace((seq, limit)).is_none()),
+                LaneCommand::ReadRetries { due_by, limit } => {
                     let read = RetryRead {
                         due_by,
                         limit,
@@ -19,8 +19,8 @@ impl World {
                     };
                     assert!(self.retry_read.replace(read).is_none());
                 }
-                Command::Attempt(delivery) => self.start(delivery),
-                Command::Settle(what) => {
+                LaneCommand::Attempt(delivery) => self.start(delivery),
+                LaneCommand::Settle(what) => {
                     assert!(
                         what.settled >= self.lane.snapshot().settled,
                         "the cursor goes back"
@@ -32,20 +32,21 @@ impl World {
                     );
                     assert!(self.settle.replace(Change { what, applied: false }).is_none());
                 }
-                Command::GiveUp(what) => {
-                    self.check_reason(&what);
-                    self.change_letter(LetterChange::GiveUp(what));
+                LaneCommand::ChangeLetter(change) => {
+                    match &change {
+                        LetterChange::GivenUp(given_up) => self.check_reason(given_up),
+                        LetterChange::Replayed { key, dead_letter_id } => {
+                            assert_eq!(self.letters[&subject(*key)].id, *dead_letter_id);
+                        }
+                    }
+                    self.change_letter(change);
                 }
-                Command::FinishReplay { key, dead_letter_id } => {
-                    assert_eq!(self.letters[&subject(key)].id, dead_letter_id);
-                    self.change_letter(LetterChange::FinishReplay(key));
-                }
-                Command::WakeAt(at) => self.wake = Some(at),
-                Command::Drained => {
+                LaneCommand::WakeAt(at) => self.wake = Some(at),
+                LaneCommand::Drained => {
                     self.assert_nothing_is_on_its_way();
                     self.drained = true;
                 }
-                Command::Closed => {
+                LaneCommand::Closed => {
                     self.assert_nothing_is_on_its_way();
                     self.closed = true;
                 }

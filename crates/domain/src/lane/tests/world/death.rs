@@ -31,7 +31,7 @@ impl World {
         let mut commands = Vec::new();
         self.lane.handle(input, self.now, 0.5, &mut commands);
         let started = commands.iter().filter_map(|command| match command {
-            Command::Attempt(delivery) => Some(delivery.key),
+            LaneCommand::Attempt(delivery) => Some(delivery.key),
             _ => None,
         });
         let in_flight = self.in_flight.iter().map(|delivery| delivery.key);

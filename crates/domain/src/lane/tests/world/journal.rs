@@ -57,8 +57,8 @@ impl World {
             return;
         }
         match self.letter_changes[which].what.clone() {
-            LetterChange::GiveUp(given_up) => self.write_letter(given_up),
-            LetterChange::FinishReplay(key) => {
+            LetterChange::GivenUp(given_up) => self.write_letter(*given_up),
+            LetterChange::Replayed { key, .. } => {
                 assert!(self.received.contains(&subject(key)), "{key:?} was not delivered");
                 assert!(self.rows.remove(&key).is_some(), "{key:?} has no row to remove");
                 let letter = self

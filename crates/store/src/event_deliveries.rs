@@ -52,7 +52,7 @@ pub enum DeliveryStatus {
 
 /// One event's delivery to one installation.
 #[derive(Clone, Debug)]
-pub struct Fate {
+pub struct EventDelivery {
     pub installation: Installation,
     pub status: DeliveryStatus,
     /// When it is tried next; only while it is to be tried again.
@@ -60,14 +60,14 @@ pub struct Fate {
     /// The one that matters most, where there are several.
     pub letter: Option<DeadLetter>,
     /// Handlers of an in-process extension that have not just handled it, by name.
-    pub handlers: Vec<HandlerFate>,
+    pub handlers: Vec<HandlerDelivery>,
     /// Oldest first.
     pub attempts: Vec<Attempt>,
 }
 
 /// A handler that has not handled an event, or not before its replay.
 #[derive(Clone, Debug)]
-pub struct HandlerFate {
+pub struct HandlerDelivery {
     pub handler: String,
     pub status: DeliveryStatus,
     pub next_attempt_at: Option<Timestamp>,
@@ -105,7 +105,7 @@ pub async fn of_event(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     event: &PlatformEvent,
-) -> Result<Vec<Fate>, DbErr> {
+) -> Result<Vec<EventDelivery>, DbErr> {
     // The order matters, because the lanes go on meanwhile: the cursor moves over an event in the same
     // transaction that writes its retry row or its letter, and a retry row goes in the same transaction
     // that writes the letter. Read in this order, an exception to the cursor is never missed.
@@ -117,7 +117,7 @@ pub async fn of_event(
         attempts.entry(attempt.installation_id).or_default().push(attempt);
     }
 
-    let fates = installations::all_ever(conn, workspace)
+    let deliveries = installations::all_ever(conn, workspace)
         .await?
         .into_iter()
         .map(|installation| {
@@ -128,22 +128,27 @@ pub async fn of_event(
                 attempts: attempts.remove(&id).unwrap_or_default(),
             };
             let spans = spans.get(&id).map_or(&[][..], Vec::as_slice);
-            fate(installation, spans, event, evidence)
+            event_delivery(installation, spans, event, evidence)
         });
-    Ok(fates.filter(concerns_somebody).collect())
+    Ok(deliveries.filter(concerns_somebody).collect())
 }
 
-fn concerns_somebody(fate: &Fate) -> bool {
+fn concerns_somebody(event_delivery: &EventDelivery) -> bool {
     use DeliveryStatus::{Disabled, NotInstalled, NotSubscribed};
-    fate.installation.uninstalled_seq.is_none()
-        || !matches!(fate.status, NotInstalled | Disabled | NotSubscribed)
+    event_delivery.installation.uninstalled_seq.is_none()
+        || !matches!(event_delivery.status, NotInstalled | Disabled | NotSubscribed)
 }
 
-fn fate(installation: Installation, spans: &[Span], event: &PlatformEvent, evidence: Evidence) -> Fate {
-    let mut handlers: Vec<HandlerFate> = evidence
+fn event_delivery(
+    installation: Installation,
+    spans: &[Span],
+    event: &PlatformEvent,
+    evidence: Evidence,
+) -> EventDelivery {
+    let mut handlers: Vec<HandlerDelivery> = evidence
         .exceptions
         .into_iter()
-        .filter_map(|(handler, exception)| exception.fate(handler))
+        .filter_map(|(handler, exception)| exception.event_delivery(handler))
         .collect();
     let worst = handlers.iter().max_by_key(|handler| severity(handler.status));
     let (status, letter) = match worst {
@@ -158,7 +163,7 @@ fn fate(installation: Installation, spans: &[Span], event: &PlatformEvent, evide
         .filter_map(|handler| handler.next_attempt_at)
         .min();
     handlers.retain(|handler| !handler.handler.is_empty());
-    Fate {
+    EventDelivery {
         installation,
         status,
         next_attempt_at,
@@ -181,7 +186,7 @@ fn severity(status: DeliveryStatus) -> u8 {
 }
 
 impl Exception {
-    fn fate(self, handler: String) -> Option<HandlerFate> {
+    fn event_delivery(self, handler: String) -> Option<HandlerDelivery> {
         let status = match (&self.letter, self.retry) {
             (Some(letter), _) => match letter.status {
                 DeadLetterStatus::Dead => DeliveryStatus::Dead,
@@ -194,7 +199,7 @@ impl Exception {
             (None, Some(_)) => DeliveryStatus::Pending,
             (None, None) => return None,
         };
-        Some(HandlerFate {
+        Some(HandlerDelivery {
             handler,
             status,
             next_attempt_at: self.retry.map(|retry| retry.next_attempt_at),
@@ -295,8 +300,11 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
-        let fates = of_event(&db.conn, workspace, &event).await.unwrap();
-        fates.iter().map(|fate| fate.status).collect()
+        let deliveries = of_event(&db.conn, workspace, &event).await.unwrap();
+        deliveries
+            .iter()
+            .map(|event_delivery| event_delivery.status)
+            .collect()
     }
 
     #[tokio::test]
@@ -369,8 +377,8 @@ mod tests {
         db.letter_by("a", ours, crm, event, 1, "DEAD", 1000).await;
         assert_eq!(status_of(&db, ours, event).await, [DeliveryStatus::Dead]);
         let found = crate::events::find(&db.conn, ours, event).await.unwrap().unwrap();
-        let fate = of_event(&db.conn, ours, &found).await.unwrap().remove(0);
-        let handlers: Vec<_> = fate
+        let event_delivery = of_event(&db.conn, ours, &found).await.unwrap().remove(0);
+        let handlers: Vec<_> = event_delivery
             .handlers
             .iter()
             .map(|of| (of.handler.as_str(), of.status))
@@ -379,8 +387,11 @@ mod tests {
             handlers,
             [("a", DeliveryStatus::Dead), ("b", DeliveryStatus::Retrying)]
         );
-        assert_eq!(fate.letter.map(|letter| letter.handler), Some("a".to_owned()));
-        assert!(fate.next_attempt_at.is_some());
+        assert_eq!(
+            event_delivery.letter.map(|letter| letter.handler),
+            Some("a".to_owned())
+        );
+        assert!(event_delivery.next_attempt_at.is_some());
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ impl Writing {
 }
 
 /// Why nothing is known to be written.
-pub(crate) enum Failed {
+pub(crate) enum StatementError {
     /// Nothing is; the connection is well where the fault is the data's.
     RolledBack(DbErr),
     Unknown(DbErr),

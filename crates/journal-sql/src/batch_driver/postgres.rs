@@ -3,7 +3,7 @@
 
 use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
-use super::rows::{ATTEMPT_ROW, Failed, Writing, wrapped};
+use super::rows::{ATTEMPT_ROW, StatementError, Writing, wrapped};
 use crate::sql::count;
 use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 use pointsman_journal::{AttemptRecord, storage::Cursor};
@@ -58,7 +58,7 @@ pub(super) async fn write_batch(
     connection: &mut PgConnection,
     events: &[&PlatformEvent],
     cursors: &[Cursor],
-) -> Result<(), Failed> {
+) -> Result<(), StatementError> {
     let query = match (events.is_empty(), cursors.is_empty()) {
         (true, true) => return Ok(()),
         (false, true) => bind_events(sqlx::query(EVENTS), events),
@@ -72,7 +72,7 @@ pub(super) async fn write_attempts(
     connection: &mut PgConnection,
     rows: &[AttemptRecord],
     writing: Writing,
-) -> Result<(), Failed> {
+) -> Result<(), StatementError> {
     let conflict = writing.conflict();
     // The setting holds for this statement's transaction, its commit included.
     let text = format!(
@@ -88,11 +88,11 @@ pub(super) async fn write_attempts(
     .await
 }
 
-async fn execute(query: Bound, connection: &mut PgConnection) -> Result<(), Failed> {
+async fn execute(query: Bound, connection: &mut PgConnection) -> Result<(), StatementError> {
     // A statement that fails has written nothing, if the connection is well.
     match query.execute(connection).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failed::RolledBack(wrapped(error))),
+        Err(error) => Err(StatementError::RolledBack(wrapped(error))),
     }
 }
 

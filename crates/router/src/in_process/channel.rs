@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    invocation::{Failed, Handled, Invocation, failed, missing, result},
+    invocation::{Handled, HandlerFailure, Invocation, failed, missing, result},
     publisher::AttemptPublisher,
 };
 use crate::{
-    delivery::means::{AttemptEnd, Means},
+    delivery::channel::{AttemptEnd, DeliveryChannel},
     settings::{HandledCall, RouterSettings},
     shared::Shared,
 };
@@ -24,7 +24,7 @@ use pointsman_extension::{
 };
 
 /// Attempts call a handler, on threads of the extension's own.
-pub struct InProcessMeans {
+pub struct InProcessChannel {
     shared: Arc<Shared>,
     view: Arc<InstallationView>,
     extension: Arc<str>,
@@ -32,13 +32,13 @@ pub struct InProcessMeans {
     registered: Option<Arc<Registered>>,
 }
 
-impl fmt::Debug for InProcessMeans {
+impl fmt::Debug for InProcessChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InProcessMeans").finish_non_exhaustive()
+        f.debug_struct("InProcessChannel").finish_non_exhaustive()
     }
 }
 
-impl Means for InProcessMeans {
+impl DeliveryChannel for InProcessChannel {
     fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self {
         let key = &view.installation.key;
         Self {
@@ -109,7 +109,7 @@ impl Means for InProcessMeans {
     }
 }
 
-impl InProcessMeans {
+impl InProcessChannel {
     /// Whom the delivery is for. One for the whole extension found no handler when it was read; it is replayed to
     /// all that take its event by now, one after the other.
     fn handlers_for(&self, delivery: &Delivery) -> Vec<EventHandler> {
@@ -169,7 +169,7 @@ impl Call {
         result(ended, &handler, schedule, clock.elapsed(start))
     }
 
-    async fn invoke(&self, handler: &EventHandler) -> Result<(), Failed> {
+    async fn invoke(&self, handler: &EventHandler) -> Result<(), HandlerFailure> {
         loop {
             let invocation = Invocation {
                 extension: Arc::clone(&self.extension),

@@ -25,7 +25,7 @@ pub struct Suspicion {
 
 /// The suspicion that a lane was started with, as far as it still stands.
 #[derive(Debug)]
-pub(super) struct Vigil {
+pub(super) struct PoisonTracker {
     suspicion: Suspicion,
     /// Suspected retries that are still in the retry table were due before this.
     retries_due_by: Timestamp,
@@ -34,7 +34,7 @@ pub(super) struct Vigil {
     ending: Option<DeliveryKey>,
 }
 
-impl Vigil {
+impl PoisonTracker {
     pub(super) fn new(suspicion: Suspicion, retries_due_by: Timestamp) -> Self {
         Self {
             suspicion,
@@ -57,7 +57,7 @@ impl Vigil {
     }
 
     /// Whether attempts go one at a time, each when the one before is durably settled.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(super) fn is_suspecting(&self) -> bool {
         self.suspicion != Suspicion::default()
     }
 
@@ -68,12 +68,12 @@ impl Vigil {
     }
 
     /// What came of the delivery is durable.
-    pub(super) fn acquit(&mut self, key: DeliveryKey) {
+    pub(super) fn clear(&mut self, key: DeliveryKey) {
         self.suspicion.retries.remove(&key);
         self.suspicion.panics.remove(&key);
     }
 
-    /// Ends the vigil once the durable cursor and the retries are past what was in flight. `retries_wait_from`
+    /// Ends the poison once the durable cursor and the retries are past what was in flight. `retries_wait_from`
     /// is the earliest time in the retry table, loaded rows included; none of a busy table counts.
     pub(super) fn review(&mut self, durable: Seq, retries_wait_from: Option<Timestamp>) {
         // What was in flight and is not found any more had its row removed just before the panic.
@@ -98,7 +98,7 @@ impl Vigil {
         if suspects.is_empty() {
             return after;
         }
-        if let (true, 1, Some(culprit)) = (self.is_kept(), suspects.len(), suspects.first()) {
+        if let (true, 1, Some(culprit)) = (self.is_suspecting(), suspects.len(), suspects.first()) {
             let panics = after.panics.entry(*culprit).or_default();
             *panics = panics.saturating_add(1);
         }

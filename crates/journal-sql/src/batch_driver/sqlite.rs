@@ -7,7 +7,7 @@ use sea_orm::{
     sqlx::{self, AssertSqlSafe, SqliteConnection, query::Query, sqlite::SqliteArguments},
 };
 
-use super::rows::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Failed, Rows, Writing, wrapped};
+use super::rows::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Rows, StatementError, Writing, wrapped};
 use crate::{
     apply::{CURSOR_COLUMNS, CURSOR_ROW, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS},
     sql::count,
@@ -79,7 +79,7 @@ pub(super) async fn write_batch(
     texts: &mut Texts,
     events: &[&PlatformEvent],
     cursors: &[Cursor],
-) -> Result<(), Failed> {
+) -> Result<(), StatementError> {
     let statements: Vec<Rows<'_>> = pieces(events)
         .map(Rows::Events)
         .chain(pieces(cursors).map(Rows::Cursors))
@@ -92,13 +92,13 @@ pub(super) async fn write_attempts(
     texts: &mut Texts,
     rows: &[AttemptRecord],
     writing: Writing,
-) -> Result<(), Failed> {
+) -> Result<(), StatementError> {
     let statements: Vec<Rows<'_>> = pieces(rows).map(|rows| Rows::Attempts(rows, writing)).collect();
     let written = write(connection, texts, &statements, &RELAXED).await;
     if written.is_err() {
         // Never commit an event on a connection that may not wait for the disk.
         let restored = sqlx::query(RESTORE).execute(connection).await;
-        restored.map_err(|error| Failed::Unknown(wrapped(error)))?;
+        restored.map_err(|error| StatementError::Unknown(wrapped(error)))?;
     }
     written
 }
@@ -115,7 +115,7 @@ async fn write(
     texts: &mut Texts,
     statements: &[Rows<'_>],
     frame: &Frame,
-) -> Result<(), Failed> {
+) -> Result<(), StatementError> {
     let is_framed = statements.len() > 1 || frame.always;
     for (index, rows) in statements.iter().enumerate() {
         let (is_first, is_last) = (index == 0, index + 1 == statements.len());
@@ -133,12 +133,12 @@ async fn write(
     Ok(())
 }
 
-async fn roll_back(connection: &mut SqliteConnection, error: SqlxError, is_framed: bool) -> Failed {
+async fn roll_back(connection: &mut SqliteConnection, error: SqlxError, is_framed: bool) -> StatementError {
     if is_framed && let Err(worse) = sqlx::query("ROLLBACK").execute(connection).await {
         log::error!(error:% = worse; "a transaction cannot be rolled back");
-        return Failed::Unknown(wrapped(error));
+        return StatementError::Unknown(wrapped(error));
     }
-    Failed::RolledBack(wrapped(error))
+    StatementError::RolledBack(wrapped(error))
 }
 
 /// As many rows as one statement takes, one after the other.

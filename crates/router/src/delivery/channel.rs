@@ -12,7 +12,7 @@ use pointsman_domain::{
 ///
 /// The futures run beside the actor and borrow nothing of it. Whatever goes wrong with an attempt is its result; one
 /// that panics nevertheless is reported as failed, without saying why.
-pub trait Means: Sized + Unpin + 'static {
+pub trait DeliveryChannel: Sized + Unpin + 'static {
     fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self;
 
     /// The installation was changed; holds from the next attempt.

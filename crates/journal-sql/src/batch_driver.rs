@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::rows::Writing;
 use self::{
-    rows::{Failed, wrapped},
+    rows::{StatementError, wrapped},
     sqlite::Texts,
 };
 use super::{
@@ -24,20 +24,20 @@ use super::{
 use pointsman_journal::{AttemptRecord, changes::Changes, storage::Outcome};
 
 /// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
-pub(super) struct Express(Mutex<Option<Driver>>);
+pub(super) struct BatchDriver(Mutex<Option<Driver>>);
 
 enum Driver {
     Sqlite(PoolConnection<Sqlite>, Texts),
     Postgres(PoolConnection<Postgres>),
 }
 
-impl Express {
+impl BatchDriver {
     pub(super) fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     /// Gives the connection back to its pool, for whoever needs it next.
-    pub(super) async fn step_aside(&self) {
+    pub(super) async fn give_back_connection(&self) {
         self.0.lock().await.take();
     }
 
@@ -85,7 +85,7 @@ impl Express {
     async fn run(
         &self,
         pool: &DatabaseConnection,
-        write: impl AsyncFnOnce(&mut Driver) -> Result<(), Failed>,
+        write: impl AsyncFnOnce(&mut Driver) -> Result<(), StatementError>,
     ) -> Outcome<(), DbErr> {
         let mut held = self.0.lock().await;
         let driver = match &mut *held {
@@ -100,8 +100,10 @@ impl Express {
         };
         match write(driver).await {
             Ok(()) => Outcome::Committed(()),
-            Err(Failed::RolledBack(error)) if is_fault_of_the_data(&error) => Outcome::RolledBack(error),
-            Err(Failed::RolledBack(error) | Failed::Unknown(error)) => unknown(&error),
+            Err(StatementError::RolledBack(error)) if is_fault_of_the_data(&error) => {
+                Outcome::RolledBack(error)
+            }
+            Err(StatementError::RolledBack(error) | StatementError::Unknown(error)) => unknown(&error),
         }
     }
 }
