@@ -22,6 +22,7 @@ use self::{
     running_attempt::RunningAttempt,
 };
 use crate::{
+    alarm::Alarm,
     answers::LaneHealth,
     idleness::Idleness,
     lines::Line,
@@ -51,11 +52,6 @@ const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
 /// stream. Far below the times that retries are measured in.
 const SETTLE_AFTER: Duration = Duration::from_millis(50);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
-/// A lane that asks to be woken at once must not spin.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
-/// A lane is woken at least this often while it waits for a time: the timers of the runtime stand still
-/// while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Generic over how it attempts; all else is the same for every delivery type.
 pub struct DeliveryActor<M: DeliveryChannel> {
@@ -75,7 +71,8 @@ pub struct DeliveryActor<M: DeliveryChannel> {
     running: BTreeMap<DeliveryKey, RunningAttempt>,
     /// History that goes with the next settlement.
     history: Vec<AttemptRecord>,
-    wake: Option<SpawnHandle>,
+    /// Rings when the lane wants to be woken.
+    alarm: Alarm,
     drained: Option<oneshot::Sender<()>>,
     health: LaneHealth,
     end: ChildEnd,
@@ -103,7 +100,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             generation: 0,
             running: BTreeMap::new(),
             history: Vec::new(),
-            wake: None,
+            alarm: Alarm::default(),
             drained: None,
             health: LaneHealth::default(),
             // Whatever ends this actor without saying why is a failure.
@@ -295,16 +292,11 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     }
 
     fn wake_at(&mut self, at: Timestamp, ctx: &mut Context<Self>) {
-        if let Some(earlier) = self.wake.take() {
-            ctx.cancel_future(earlier);
-        }
-        let pause = at
-            .since(self.shared.clock.now())
-            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-        self.wake = Some(ctx.run_later(pause, |actor, ctx| {
-            actor.wake = None;
-            actor.step(Input::Tick, ctx);
-        }));
+        self.alarm
+            .ring_at(at, self.shared.clock.now(), ctx, |actor, ctx| {
+                actor.alarm.has_rung();
+                actor.step(Input::Tick, ctx);
+            });
     }
 
     /// Everything is settled and the installation is uninstalled: it is never looked at again.

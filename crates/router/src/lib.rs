@@ -8,6 +8,7 @@
 //! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
 
 pub mod actors;
+mod alarm;
 mod answers;
 mod dead_letters;
 mod delivery;

@@ -27,6 +27,7 @@ use self::{
     waiting::{Concerned, FIRST_PAGE_EVENTS, LOAD_PAUSE, Waiting},
 };
 use crate::{
+    alarm::Alarm,
     directory::Entry,
     idleness::Idleness,
     mail::{
@@ -43,7 +44,6 @@ use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
     installation::InstallationView,
     seq::Seq,
-    timestamp::Timestamp,
 };
 use pointsman_journal::ChangeError;
 
@@ -77,8 +77,8 @@ pub struct WorkspaceActor {
     draining: bool,
     retired: bool,
     idleness: Idleness,
-    /// The next tick, and when it comes.
-    tick: Option<(Timestamp, SpawnHandle)>,
+    /// Rings for the next tick.
+    alarm: Alarm,
     /// Its own address, until it has handled [`Retire`](crate::mail::workspace::Retire).
     leaving: Option<Addr<Self>>,
     /// Who asked for an actor before the installations were read; bounded by the requests of admins.
@@ -102,7 +102,7 @@ impl WorkspaceActor {
         Self {
             id,
             idleness: Idleness::new(shared.clock.now()),
-            tick: None,
+            alarm: Alarm::default(),
             leaving: None,
             shared,
             entry,

@@ -1,16 +1,13 @@
 //! An actor that has had nothing to do for a while stops, and its lane goes with it, and what its means hold.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 
 use super::{DeliveryActor, channel::DeliveryChannel};
-use crate::mail::workspace::{ChildEnd, Rest};
+use crate::{
+    alarm::{LONGEST_SLEEP, SHORTEST_SLEEP},
+    mail::workspace::{ChildEnd, Rest},
+};
 use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
-
-/// It looks at least this often: the timers of the runtime stand still while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 impl<M: DeliveryChannel> DeliveryActor<M> {
     pub(super) fn watch_idleness(&mut self, ctx: &mut Context<Self>) {

@@ -1,37 +1,21 @@
 //! What a WorkspaceActor does when time passes: it starts the actors whose time has come, and stops when
 //! there has been nothing to do for a while.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 
 use super::{WorkspaceActor, installed::Child};
-use crate::{mail::workspace::Retire, ring::Ring};
+use crate::{alarm::LONGEST_SLEEP, mail::workspace::Retire, ring::Ring};
 use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
-
-/// A tick comes at least this often: the timers of the runtime stand still while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 impl WorkspaceActor {
     /// Has a tick come at `at`, if none comes before.
     pub(super) fn tick_by(&mut self, at: Timestamp, ctx: &mut Context<Self>) {
-        match self.tick.take() {
-            Some((earlier, _)) if earlier <= at => return,
-            Some((_, later)) => {
-                ctx.cancel_future(later);
-            }
-            None => {}
-        }
-        let pause = at
-            .since(self.shared.clock.now())
-            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-        let handle = ctx.run_later(pause, |actor, ctx| actor.tick(ctx));
-        self.tick = Some((at, handle));
+        self.alarm
+            .ring_by(at, self.shared.clock.now(), ctx, |actor, ctx| actor.tick(ctx));
     }
 
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.tick = None;
+        self.alarm.has_rung();
         if self.draining || self.retired {
             return;
         }
