@@ -1,5 +1,7 @@
 //! The one way to write the changes of a transaction: multi-row statements.
 
+mod admin;
+
 use std::collections::BTreeSet;
 
 use pointsman_domain::{
@@ -15,10 +17,8 @@ use pointsman_journal::{
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
-use crate::sql::{any_of, count, in_list, multi_row, power_of_two_chunks};
+use crate::sql::{ROWS_PER_STATEMENT, any_of, count, power_of_two_chunks, rows_of};
 
-/// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
-const ROWS_PER_STATEMENT: usize = 128;
 pub(crate) const EVENT_COLUMNS: usize = 12;
 /// What an event fills, for INSERT INTO.
 pub(crate) const EVENT_ROW: &str = "platform_event (workspace_id, seq, id, event_key, \
@@ -34,6 +34,12 @@ pub(crate) const MOVE_CURSORS: &str = "ON CONFLICT (installation_id) DO UPDATE S
      last_success_at = COALESCE(excluded.last_success_at, ext_delivery_cursor.last_success_at), \
      last_failure_at = COALESCE(excluded.last_failure_at, ext_delivery_cursor.last_failure_at)";
 
+/// One look into the index for each installation, however many marks it has.
+const UNMARKED: (&str, &str) = (
+    "SELECT v.column1 AS installation_id FROM (VALUES",
+    ") AS v WHERE NOT EXISTS (SELECT 1 FROM ext_delivery_done d WHERE d.installation_id = v.column1)",
+);
+
 /// Writes the changes, in as many trips to the database as there are kinds of rows, and more only where there are more
 /// than [`ROWS_PER_STATEMENT`] of a kind.
 pub(crate) async fn apply(
@@ -43,23 +49,28 @@ pub(crate) async fn apply(
     for statement in statements(changes, transaction.get_database_backend()) {
         transaction.execute_raw(statement).await?;
     }
-    let swept: BTreeSet<InstallationId> = changes
-        .swept
-        .iter()
-        .map(|(installation, _)| *installation)
-        .collect();
-    let mut unmarked = swept.clone();
-    for chunk in power_of_two_chunks(&swept.into_iter().collect::<Vec<_>>(), ROWS_PER_STATEMENT) {
-        let ids = chunk.iter().map(|id| id.uuid().into()).collect();
-        let head = "SELECT DISTINCT installation_id FROM ext_delivery_done WHERE installation_id IN";
-        let statement = in_list(transaction.get_database_backend(), head, "", ids);
+    Ok(Written {
+        unmarked: unmarked(transaction, changes).await?,
+    })
+}
+
+/// Of the installations whose marks were swept, those without any mark now.
+async fn unmarked(
+    transaction: &DatabaseTransaction,
+    changes: &Changes<'_>,
+) -> Result<Vec<InstallationId>, DbErr> {
+    let backend = transaction.get_database_backend();
+    let swept = changes.swept.iter().map(|(installation, _)| *installation);
+    let swept: Vec<InstallationId> = swept.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut unmarked = Vec::new();
+    for statement in rows_of(&swept, backend, UNMARKED.0, UNMARKED.1, |installation| {
+        vec![installation.uuid().into()]
+    }) {
         for row in transaction.query_all_raw(statement).await? {
-            unmarked.remove(&InstallationId::new(row.try_get("", "installation_id")?));
+            unmarked.push(InstallationId::new(row.try_get("", "installation_id")?));
         }
     }
-    Ok(Written {
-        unmarked: unmarked.into_iter().collect(),
-    })
+    Ok(unmarked)
 }
 
 /// The statements that write the changes, in the order in which they are to be executed.
@@ -73,25 +84,10 @@ pub(crate) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<State
     statements.extend(returned(&changes.returned, backend));
     statements.extend(replayed(&changes.replayed, backend));
     statements.extend(removed(&changes.removed, backend));
+    statements.extend(admin::statements(changes, backend));
     // Last: a mark is kept while its delivery stands in the retry table.
     statements.extend(swept(&changes.swept, backend));
     statements
-}
-
-/// `{head} (…),(…) {tail}` for all rows.
-fn rows_of<T>(
-    rows: &[T],
-    backend: DbBackend,
-    head: &str,
-    tail: &str,
-    values: impl Fn(&T) -> Vec<Value>,
-) -> Vec<Statement> {
-    power_of_two_chunks(rows, ROWS_PER_STATEMENT)
-        .map(|chunk| {
-            let values: Vec<Vec<Value>> = chunk.iter().map(&values).collect();
-            multi_row(backend, head, values[0].len(), chunk.len(), tail, values.concat())
-        })
-        .collect()
 }
 
 fn events(rows: &[&PlatformEvent], backend: DbBackend) -> Vec<Statement> {
@@ -132,7 +128,7 @@ fn cursors(rows: &[Cursor], backend: DbBackend) -> Vec<Statement> {
 
 fn parked(rows: &[Parked<'_>], backend: DbBackend) -> Vec<Statement> {
     let head = "INSERT INTO ext_delivery_retry (installation_id, kind, event_id, handler, workspace_id, seq, attempts, \
-                next_attempt_at, last_status, last_error) VALUES";
+                next_attempt_at, last_status, last_error, dead_letter_id) VALUES";
     let tail = "ON CONFLICT (installation_id, kind, event_id, handler) DO UPDATE SET attempts = excluded.attempts, \
                 next_attempt_at = excluded.next_attempt_at, last_status = excluded.last_status, \
                 last_error = excluded.last_error";
@@ -149,6 +145,7 @@ fn parked(rows: &[Parked<'_>], backend: DbBackend) -> Vec<Statement> {
             retry.next_attempt_at.millis().into(),
             retry.last_status.map(i32::from).into(),
             retry.last_error.clone().into(),
+            parked.dead_letter_id.map(DeadLetterId::uuid).into(),
         ]
     })
 }

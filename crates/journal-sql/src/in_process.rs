@@ -10,13 +10,14 @@ use sea_orm::{
 
 use entity::{ext_event_subscription, ext_installation};
 
-use super::{installations, reads};
+use super::{apply::apply, reads};
 use pointsman_clock::Clock;
-use pointsman_domain::{
-    event_pattern::EventPattern,
-    id::{InstallationId, SubscriptionId, WorkspaceId},
+use pointsman_domain::{event_pattern::EventPattern, id::SubscriptionId, installation::Installation};
+use pointsman_journal::{
+    ChangeError, Journal,
+    admin::installation::{InstallationChanges, Place, subscribe_at_start},
+    changes::Changes,
 };
-use pointsman_journal::{ChangeError, Journal};
 
 /// Installations changed in one transaction.
 const PER_TRANSACTION: u64 = 500;
@@ -159,22 +160,23 @@ async fn subscribe_some(
     pattern: &EventPattern,
     clock: Clock,
 ) -> Result<u64, ChangeError> {
-    let installations = unsubscribed(key, pattern).all(transaction).await?;
-    let mut count = 0;
-    for installation in installations {
-        let workspace = WorkspaceId::new(installation.workspace_id);
-        let spans = installations::Spans {
-            transaction,
-            workspace,
-            installation: InstallationId::new(installation.id),
-            head: reads::head(transaction, workspace).await?,
-            clock,
-        };
-        let subscription = SubscriptionId::new(clock.new_uuid());
-        spans
-            .subscribe(subscription, pattern, installation.enabled)
-            .await?;
-        count += 1;
+    let rows = unsubscribed(key, pattern).all(transaction).await?;
+    let installations: Vec<Installation> = rows.into_iter().map(Installation::from).collect();
+    let workspaces = installations.iter().map(|one| one.workspace_id).collect();
+    let heads = reads::heads(transaction, workspaces).await?;
+    let now = clock.now();
+    let subscribed: Vec<InstallationChanges> = installations
+        .into_iter()
+        .map(|installation| {
+            let head = heads.get(&installation.workspace_id).copied().unwrap_or_default();
+            let subscription = (SubscriptionId::new(clock.new_uuid()), pattern.clone());
+            subscribe_at_start(installation, subscription, Place { head, now }, clock.new_uuid())
+        })
+        .collect();
+    let mut changes = Changes::default();
+    for one in &subscribed {
+        changes.opened.extend(one.changes().opened);
     }
-    Ok(count)
+    apply(transaction, &changes).await?;
+    Ok(subscribed.len() as u64)
 }

@@ -1,17 +1,23 @@
 //! The router's own changes: of dead letters, and of installations that are done with.
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait,
-    QueryFilter, Set, Unchanged,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter};
 
+use super::apply::apply;
 use pointsman_domain::{
-    attempt::{DeadLetterReason, DeliveryKind},
-    id::{DeadLetterId, InstallationId, WorkspaceId},
+    attempt::DeadLetterReason,
+    handler_name::HandlerName,
+    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    installation::Installation,
+    seq::Seq,
     timestamp::Timestamp,
 };
-use pointsman_journal::{ChangeError, Notice, change::Change};
+use pointsman_journal::{
+    ChangeError, Notice,
+    admin::letter::{self, StoredLetter},
+    change::Change,
+    changes::Changes,
+};
 
 /// Makes the change, and says what the router is to be told of it.
 pub(super) async fn make(
@@ -28,25 +34,19 @@ pub(super) async fn make(
             .await
             .map(Some),
         Change::Discard { workspace, letter } => {
-            let letter = find_dead(transaction, workspace, letter).await?;
-            set_status(transaction, letter, "DISCARDED").await?;
+            let letter = find(transaction, workspace, letter).await?;
+            apply(transaction, &letter::discard(&letter)?.changes()).await?;
             Ok(None)
         }
         Change::Close { installation } => {
-            close(transaction, installation).await?;
+            let changes = Changes {
+                closed: vec![installation],
+                ..Changes::default()
+            };
+            apply(transaction, &changes).await?;
             Ok(None)
         }
     }
-}
-
-async fn close(transaction: &DatabaseTransaction, id: InstallationId) -> Result<(), ChangeError> {
-    let closed = ext_installation::ActiveModel {
-        id: Unchanged(id.uuid()),
-        closed: Set(true),
-        ..Default::default()
-    };
-    closed.update(transaction).await?;
-    Ok(())
 }
 
 async fn start_replay(
@@ -56,111 +56,53 @@ async fn start_replay(
     to: Option<InstallationId>,
     now: Timestamp,
 ) -> Result<Notice, ChangeError> {
-    let letter = find_dead(transaction, workspace, letter).await?;
-    let installation = replay_target(transaction, workspace, &letter, to).await?;
-    insert_replay(transaction, &letter, installation, now).await?;
-    set_status(transaction, letter, "REPLAYING").await?;
+    let letter = find(transaction, workspace, letter).await?;
+    let target = to.unwrap_or(letter.installation_id);
+    let target: Installation = ext_installation::Entity::find_by_id(target.uuid())
+        .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
+        .one(transaction)
+        .await?
+        .ok_or(ChangeError::NotFound("extension"))?
+        .into();
+    let key = letter.replay_key();
+    let row = ext_delivery_retry::Entity::find_by_id((
+        target.id.uuid(),
+        key.kind.as_str().to_owned(),
+        key.event_id.uuid(),
+        key.handler.as_str().to_owned(),
+    ));
+    let is_replayed = row.count(transaction).await? > 0;
+    let changes = letter::start_replay(&letter, &target, is_replayed, now)?;
+    apply(transaction, &changes.changes()).await?;
     Ok(Notice::RetriesAdded {
         workspace_id: workspace,
-        installation_id: InstallationId::new(installation),
+        installation_id: target.id,
         at: now,
     })
 }
 
-async fn find_dead(
+async fn find(
     transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
     id: DeadLetterId,
-) -> Result<dead_letter_event::Model, ChangeError> {
-    let letter = dead_letter_event::Entity::find_by_id(id.uuid())
+) -> Result<StoredLetter, ChangeError> {
+    let row = dead_letter_event::Entity::find_by_id(id.uuid())
         .filter(dead_letter_event::Column::WorkspaceId.eq(workspace.uuid()))
         .one(transaction)
         .await?
         .ok_or(ChangeError::NotFound("dead letter"))?;
-    if letter.status != "DEAD" {
-        return Err(ChangeError::Conflict(format!(
-            "the dead letter is {}",
-            letter.status
-        )));
-    }
-    Ok(letter)
-}
-
-/// The installation to replay to, where it can take deliveries.
-async fn replay_target(
-    transaction: &DatabaseTransaction,
-    workspace: WorkspaceId,
-    letter: &dead_letter_event::Model,
-    to: Option<InstallationId>,
-) -> Result<uuid::Uuid, ChangeError> {
-    let id = to.map_or(letter.installation_id, InstallationId::uuid);
-    let installation = ext_installation::Entity::find_by_id(id)
-        .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
-        .one(transaction)
-        .await?
-        .ok_or(ChangeError::NotFound("extension"))?;
-    let refusal = if letter.reason == DeadLetterReason::Corrupt.as_str() {
-        Some("the event is corrupt: there is nothing left that could be delivered")
-    } else if installation.key != letter.extension_key {
-        Some("the letter belongs to another extension")
-    } else if installation.uninstalled_at.is_some() {
-        Some("the extension is uninstalled")
-    } else if !installation.enabled {
-        Some("the extension is disabled")
-    } else {
-        None
-    };
-    refusal.map_or(Ok(id), |refusal| Err(ChangeError::Conflict(refusal.to_owned())))
-}
-
-async fn insert_replay(
-    transaction: &DatabaseTransaction,
-    letter: &dead_letter_event::Model,
-    installation: uuid::Uuid,
-    now: Timestamp,
-) -> Result<(), ChangeError> {
-    let kind = DeliveryKind::Replay.as_str();
-    let key = (
-        installation,
-        kind.to_owned(),
-        letter.event_id,
-        letter.handler.clone(),
-    );
-    if ext_delivery_retry::Entity::find_by_id(key)
-        .count(transaction)
-        .await?
-        > 0
-    {
-        return Err(ChangeError::Conflict(
-            "the event is being replayed to this extension already".to_owned(),
-        ));
-    }
-    let row = ext_delivery_retry::Model {
-        installation_id: installation,
-        kind: kind.to_owned(),
-        event_id: letter.event_id,
-        handler: letter.handler.clone(),
-        workspace_id: letter.workspace_id,
-        seq: letter.seq,
-        attempts: letter.attempts,
-        next_attempt_at: now.millis(),
-        last_status: letter.last_status,
-        last_error: letter.last_error.clone(),
-        dead_letter_id: Some(letter.id),
-    };
-    ext_delivery_retry::Entity::insert(row.into_active_model())
-        .exec_without_returning(transaction)
-        .await?;
-    Ok(())
-}
-
-async fn set_status(
-    transaction: &DatabaseTransaction,
-    letter: dead_letter_event::Model,
-    status: &str,
-) -> Result<(), ChangeError> {
-    let mut letter = letter.into_active_model();
-    letter.status = Set(status.to_owned());
-    letter.update(transaction).await?;
-    Ok(())
+    Ok(StoredLetter {
+        id,
+        workspace_id: workspace,
+        installation_id: InstallationId::new(row.installation_id),
+        extension_key: row.extension_key,
+        event_id: EventId::new(row.event_id),
+        handler: HandlerName::intern(&row.handler),
+        seq: Seq::new(row.seq),
+        reason: DeadLetterReason::parse(&row.reason),
+        attempts: u32::try_from(row.attempts).unwrap_or(0),
+        last_status: row.last_status.and_then(|status| u16::try_from(status).ok()),
+        last_error: row.last_error,
+        status: row.status,
+    })
 }

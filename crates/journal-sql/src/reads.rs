@@ -1,10 +1,16 @@
 //! Reads of the log and of the retry table, on the pool for reads.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
-use super::{reading, sql::numbered};
+use super::{
+    reading,
+    sql::{numbered, rows_of},
+};
 use pointsman_domain::{
     attempt::DeliveryKind,
     event::PlatformEvent,
@@ -30,6 +36,32 @@ pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: Workspac
         .await?;
     let head: Option<i64> = row.map(|row| row.try_get("", "head")).transpose()?.flatten();
     Ok(Seq::new(head.unwrap_or(0)))
+}
+
+/// The highest places in the logs of the workspaces. One look into the index for each.
+pub(super) async fn heads<C: ConnectionTrait>(
+    connection: &C,
+    workspaces: BTreeSet<WorkspaceId>,
+) -> Result<BTreeMap<WorkspaceId, Seq>, DbErr> {
+    let head = "SELECT v.column1 AS workspace_id, (SELECT MAX(e.seq) FROM platform_event e \
+                WHERE e.workspace_id = v.column1) AS head FROM (VALUES";
+    let workspaces: Vec<WorkspaceId> = workspaces.into_iter().collect();
+    let mut heads = BTreeMap::new();
+    let statements = rows_of(
+        &workspaces,
+        connection.get_database_backend(),
+        head,
+        ") AS v",
+        |id| vec![id.uuid().into()],
+    );
+    for statement in statements {
+        for row in connection.query_all_raw(statement).await? {
+            let head: Option<i64> = row.try_get("", "head")?;
+            let workspace = WorkspaceId::new(row.try_get("", "workspace_id")?);
+            heads.insert(workspace, Seq::new(head.unwrap_or(0)));
+        }
+    }
+    Ok(heads)
 }
 
 /// Up to `limit` events in `(after, through]`, in order. What cannot be read of one is its defect.

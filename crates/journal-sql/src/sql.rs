@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use sea_orm::{DbBackend, Statement, Value};
 
+/// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
+pub(crate) const ROWS_PER_STATEMENT: usize = 128;
+
 /// Splits `rows` into chunks whose lengths are powers of two, at most `max` (itself one), so that only a
 /// handful of statement texts exist and each is prepared once per connection.
 pub(super) fn power_of_two_chunks<T>(mut rows: &[T], max: usize) -> impl Iterator<Item = &[T]> {
@@ -48,6 +51,22 @@ pub(super) fn multi_row(
     sql.push(' ');
     sql.push_str(tail);
     Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// `{head} (…),(…) {tail}` for all rows, in statements of at most [`ROWS_PER_STATEMENT`].
+pub(crate) fn rows_of<T>(
+    rows: &[T],
+    backend: DbBackend,
+    head: &str,
+    tail: &str,
+    values: impl Fn(&T) -> Vec<Value>,
+) -> Vec<Statement> {
+    power_of_two_chunks(rows, ROWS_PER_STATEMENT)
+        .map(|chunk| {
+            let values: Vec<Vec<Value>> = chunk.iter().map(&values).collect();
+            multi_row(backend, head, values[0].len(), chunk.len(), tail, values.concat())
+        })
+        .collect()
 }
 
 /// Builds `{head} (?,?,…) {tail}`: one list of placeholders.

@@ -1,5 +1,6 @@
 //! The journal's promises, on both engines.
 
+mod apply;
 mod causes;
 mod corrupt;
 mod cut;

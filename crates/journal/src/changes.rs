@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use pointsman_domain::{
     event::PlatformEvent,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    installation::Installation,
     lane::{DeliveryKey, GivenUp, LetterChange, ParkedRetry},
     seq::Seq,
+    span::{Span, SpanCloseReason},
     timestamp::Timestamp,
 };
+use uuid::Uuid;
 
 use super::{
     batch::{Batch, Cursor},
@@ -37,6 +40,18 @@ pub struct Changes<'a> {
     pub replayed: Vec<(DeadLetterId, Timestamp)>,
     /// Marks of effects up to these places are forgotten, those of deliveries in the retry table excepted.
     pub swept: Vec<(InstallationId, Seq)>,
+    /// Installations that are new.
+    pub installed: Vec<&'a Installation>,
+    /// Installations that are changed, as they are from now on. Their keys and where they were installed never change.
+    pub changed: Vec<&'a Installation>,
+    /// Installations that are uninstalled and have nothing left to do.
+    pub closed: Vec<InstallationId>,
+    /// Spans that begin.
+    pub opened: Vec<OpenedSpan<'a>>,
+    /// Spans that end.
+    pub closed_spans: Vec<ClosedSpan>,
+    /// Letters that an admin replays or discards.
+    pub letters: Vec<(DeadLetterId, LetterStatus)>,
 }
 
 /// A row of `publish_idempotency_key`.
@@ -55,6 +70,8 @@ pub struct Parked<'a> {
     pub workspace_id: WorkspaceId,
     pub installation_id: InstallationId,
     pub retry: &'a ParkedRetry,
+    /// The letter that is replayed. Kept where the delivery stands in the table already.
+    pub dead_letter_id: Option<DeadLetterId>,
 }
 
 /// A row of `dead_letter_event`.
@@ -64,6 +81,48 @@ pub struct Dead<'a> {
     pub installation_id: InstallationId,
     pub letter: &'a LetterCommand,
     pub given_up: &'a GivenUp,
+}
+
+/// A span with the id of its row. Ids grow with the time at which the row was inserted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSpan {
+    pub id: Uuid,
+    pub span: Span,
+}
+
+/// A span that ends. One that has an end keeps it: only its reason changes, so that enabling the installation does not
+/// open the subscription again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedSpan {
+    pub id: Uuid,
+    pub until: Seq,
+    pub reason: SpanCloseReason,
+}
+
+/// A row of `ext_event_subscription`.
+#[derive(Debug)]
+pub struct OpenedSpan<'a> {
+    pub workspace_id: WorkspaceId,
+    pub installation_id: InstallationId,
+    pub span: &'a StoredSpan,
+    pub created_at: Timestamp,
+}
+
+/// What an admin makes of a letter that is `DEAD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterStatus {
+    Replaying,
+    Discarded,
+}
+
+impl LetterStatus {
+    /// As the column `status` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaying => "REPLAYING",
+            Self::Discarded => "DISCARDED",
+        }
+    }
 }
 
 impl Changes<'_> {
@@ -76,6 +135,12 @@ impl Changes<'_> {
             && self.returned.is_empty()
             && self.replayed.is_empty()
             && self.swept.is_empty()
+            && self.installed.is_empty()
+            && self.changed.is_empty()
+            && self.closed.is_empty()
+            && self.opened.is_empty()
+            && self.closed_spans.is_empty()
+            && self.letters.is_empty()
     }
 }
 
@@ -108,6 +173,7 @@ impl Batch {
                     workspace_id,
                     installation_id,
                     retry,
+                    dead_letter_id: None,
                 };
                 parked.insert((installation_id, retry.key), row);
             }

@@ -8,6 +8,7 @@
 //!   before anything else is written.
 //! - Notices reach the router in commit order.
 
+pub mod admin;
 mod admission;
 mod attempts;
 mod batch;

@@ -17,7 +17,10 @@ use pointsman_domain::{
     span::{Span, is_due},
     timestamp::Timestamp,
 };
-use pointsman_journal::storage::{KeyName, StoredKey};
+use pointsman_journal::{
+    changes::StoredSpan,
+    storage::{KeyName, StoredKey},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
@@ -37,7 +40,7 @@ pub(super) struct Tables {
 #[derive(Debug)]
 pub(super) struct Installed {
     pub(super) row: Installation,
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Vec<StoredSpan>,
     pub(super) cursor: Seq,
     pub(super) generation: i64,
 }
@@ -89,7 +92,7 @@ impl Installed {
 
     /// All spans, also those that are over.
     pub(super) fn all_spans(&self) -> Vec<Span> {
-        self.spans.clone()
+        self.spans.iter().map(|stored| stored.span.clone()).collect()
     }
 }
 

@@ -105,6 +105,7 @@ async fn run_one(
     bounds: &Bounds<'_>,
 ) -> Result<(), EffectStepError> {
     let savepoint = Arc::new(transaction.begin().await?);
+    let patience = bounds.patience(effect);
     let start = bounds.clock.instant();
     let attempted = attempt(&savepoint, effect, heads, bounds).await;
     effect.took = bounds.clock.elapsed(start);
@@ -122,9 +123,11 @@ async fn run_one(
                 Ok(()) => {}
                 // It is rolled back to where it began; the effects beside it do not notice.
                 Err(error) if Fault::of(&error) == Fault::Ignored => {
-                    log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
                     effect.events.clear();
-                    effect.end = Some(EffectEnd::Refused);
+                    effect.end = Some(ignored(
+                        &error,
+                        effect.took >= patience && patience < bounds.limit,
+                    ));
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -143,6 +146,16 @@ async fn run_one(
         }
         (Err(Stop::Database(error)), Ok(_)) => Err(error.into()),
     }
+}
+
+/// How an effect ends that has gone on after an error. Where the error may be that a statement had no time in a
+/// transaction that others share, the effect is run again, with the time it needs.
+fn ignored(error: &DbErr, had_no_time: bool) -> EffectEnd {
+    if had_no_time {
+        return EffectEnd::Again;
+    }
+    log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
+    EffectEnd::Refused
 }
 
 /// Why the work of an effect is undone.

@@ -149,22 +149,12 @@ fn panicking() -> Option<EffectWork> {
 
 async fn entries(journal: &OpenJournal) -> Vec<String> {
     let sql = "SELECT entry FROM ledger ORDER BY entry";
-    column(journal, sql).await
+    kit::texts(journal, sql).await
 }
 
 async fn marks(journal: &OpenJournal) -> usize {
     let sql = "SELECT handler AS entry FROM ext_delivery_done";
-    column(journal, sql).await.len()
-}
-
-async fn column(journal: &OpenJournal, sql: &str) -> Vec<String> {
-    let backend = journal.reader().get_database_backend();
-    let rows = journal
-        .reader()
-        .query_all_raw(sea_orm::Statement::from_string(backend, sql))
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.try_get("", "entry").unwrap()).collect()
+    kit::texts(journal, sql).await.len()
 }
 
 fn event_id() -> EventId {

@@ -413,6 +413,17 @@ pub(crate) async fn bury(
     .unwrap();
 }
 
+/// The column `entry` of what the query finds.
+pub(crate) async fn texts(journal: &OpenJournal, sql: &str) -> Vec<String> {
+    let backend = journal.reader().get_database_backend();
+    let rows = journal
+        .reader()
+        .query_all_raw(sea_orm::Statement::from_string(backend, sql))
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.try_get("", "entry").unwrap()).collect()
+}
+
 /// All places of the workspace's log.
 pub(crate) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
     let all = journal

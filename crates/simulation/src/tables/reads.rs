@@ -88,10 +88,9 @@ impl Tables {
         InstallationView {
             installation: installed.row.clone(),
             spans: installed
-                .spans
-                .iter()
+                .all_spans()
+                .into_iter()
                 .filter(|span| !span.until_seq.is_some_and(is_over))
-                .cloned()
                 .collect(),
             settled: installed.cursor,
             has_retries: self.rows_of(installed.id()).next().is_some(),
