@@ -163,9 +163,10 @@ fn removed(rows: &[(InstallationId, DeliveryKey)], backend: DbBackend) -> Vec<St
 }
 
 fn dead(rows: &[Dead<'_>], backend: DbBackend) -> Vec<Statement> {
-    let head = "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, handler, seq, \
-                event_key, schema_version, actor, payload, occurred_at, traceparent, causation_id, correlation_id, \
-                causation_depth, reason, attempts, last_status, last_error, failed_at, status) VALUES";
+    let head = "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, \
+                handler, seq, event_key, schema_version, actor, payload, occurred_at, traceparent, \
+                causation_id, correlation_id, causation_depth, reason, attempts, last_status, last_error, \
+                failed_at, status) VALUES";
     let tail = "ON CONFLICT (installation_id, event_id, handler) DO NOTHING";
     rows_of(rows, backend, head, tail, letter_values)
 }

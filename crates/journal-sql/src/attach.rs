@@ -218,7 +218,8 @@ fn unknown_kinds_sql(backend: DbBackend) -> String {
     parts.join(" UNION ALL ")
 }
 
-/// Places after the cursor that are parked already. Only rows of kind `LIVE` count, in words that leave the planner the index by place.
+/// Places after the cursor that are parked already. Only rows of kind `LIVE` count, in words that leave the planner
+/// the index by place.
 pub(super) const PARKED: &str =
     "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 /// Places after the cursor that are dead already.

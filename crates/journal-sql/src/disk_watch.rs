@@ -82,7 +82,10 @@ impl Watch {
         let short = free < wanted;
         if short != self.short {
             if short {
-                log::error!(free, min_free_bytes = self.min_free_bytes; "the disk is nearly full: events are refused, deliveries go on");
+                log::error!(
+                    free, min_free_bytes = self.min_free_bytes;
+                    "the disk is nearly full: events are refused, deliveries go on"
+                );
             } else {
                 log::info!(free; "there is room on the disk again: events are accepted");
             }

@@ -41,20 +41,24 @@ pub async fn register_extensions(
 ) -> Result<(), ChangeError> {
     let keys: Vec<String> = extensions.iter().map(|extension| extension.key.clone()).collect();
     let now = clock.now().millis();
-    journal.write(move |transaction| {
-        Box::pin(async move {
-            let gone = set_unavailable(transaction, &keys, now).await?;
-            let back = set_available(transaction, &keys).await?;
-            if gone > 0 {
-                log::warn!(installations = gone; "the code of in-process extensions is not in this server: their events wait");
-            }
-            if back > 0 {
-                log::info!(installations = back; "the code of in-process extensions is back: they go on");
-            }
-            Ok(((), Vec::new()))
+    journal
+        .write(move |transaction| {
+            Box::pin(async move {
+                let gone = set_unavailable(transaction, &keys, now).await?;
+                let back = set_available(transaction, &keys).await?;
+                if gone > 0 {
+                    log::warn!(
+                        installations = gone;
+                        "the code of in-process extensions is not in this server: their events wait"
+                    );
+                }
+                if back > 0 {
+                    log::info!(installations = back; "the code of in-process extensions is back: they go on");
+                }
+                Ok(((), Vec::new()))
+            })
         })
-    })
-    .await?;
+        .await?;
     for extension in extensions {
         for pattern in extension.patterns {
             subscribe_all(journal, &extension.key, &pattern, clock).await?;

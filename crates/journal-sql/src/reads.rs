@@ -153,8 +153,9 @@ pub(super) const IS_KNOWN_KIND: &str =
 pub(super) fn due_retries_sql(backend: DbBackend) -> String {
     let [first, second, third] = numbered(backend);
     format!(
-        "SELECT r.kind, r.event_id, r.handler, r.attempts, r.next_attempt_at, r.dead_letter_id, r.last_error, r.last_status, \
-         r.seq AS seq, COALESCE(d.id, e.id) AS found, COALESCE(d.event_key, e.event_key) AS event_key, \
+        "SELECT r.kind, r.event_id, r.handler, r.attempts, r.next_attempt_at, r.dead_letter_id, r.last_error, \
+         r.last_status, r.seq AS seq, COALESCE(d.id, e.id) AS found, \
+         COALESCE(d.event_key, e.event_key) AS event_key, \
          COALESCE(d.payload, e.payload) AS payload, COALESCE(d.schema_version, e.schema_version) AS schema_version, \
          COALESCE(d.actor, e.actor) AS actor, COALESCE(d.occurred_at, e.occurred_at) AS occurred_at, \
          COALESCE(d.traceparent, e.traceparent) AS traceparent, \

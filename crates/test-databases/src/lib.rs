@@ -27,10 +27,18 @@ impl Drop for Folder {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is asked for is a name, not a time"
+)]
+fn new_name() -> uuid::fmt::Simple {
+    Uuid::now_v7().simple()
+}
+
 impl ScratchDatabase {
     /// A file in a folder of its own, neither of which exists yet.
     pub fn sqlite() -> Self {
-        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Uuid::now_v7()));
+        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", new_name()));
         Self {
             url: format!("sqlite://{}", folder.join("test.db").display()),
             folder: Some(Arc::new(Folder(folder))),
@@ -44,7 +52,7 @@ impl ScratchDatabase {
     pub async fn postgres() -> Self {
         let server = std::env::var(SERVER)
             .unwrap_or_else(|_| panic!("{SERVER} names a server; scripts/test starts one"));
-        let name = format!("test_{}", Uuid::now_v7().simple());
+        let name = format!("test_{}", new_name());
         let connection = Database::connect(&server).await.expect("the server is reachable");
         connection
             .execute_unprepared(&format!("CREATE DATABASE {name}"))

@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
-    sql::{RESTORE_TIMEOUT, Stop, limit_statements, settle},
+    sql::{RESTORE_TIMEOUT, Stop, ignored, limit_statements, settle},
     threads::EffectThread,
     work::{Worked, work},
 };
@@ -164,11 +164,11 @@ impl Aside {
                 match timeout(PATIENCE, savepoint.commit()).await.map_err(silent)? {
                     Ok(()) => {}
                     Err(error) if Fault::of(&error) == Fault::Ignored => {
-                        log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
+                        let end = ignored(&error, false);
                         let undone = timeout(PATIENCE, transaction.rollback()).await;
                         return match undone {
-                            Ok(Ok(())) => Ok(Err(EffectEnd::Refused)),
-                            Ok(Err(_)) | Err(_) => Err(Broken(EffectEnd::Refused)),
+                            Ok(Ok(())) => Ok(Err(end)),
+                            Ok(Err(_)) | Err(_) => Err(Broken(end)),
                         };
                     }
                     // It fails where there is no savepoint any more.

@@ -150,7 +150,7 @@ async fn run_one(
 
 /// How an effect ends that has gone on after an error. Where the error may be that a statement had no time in a
 /// transaction that others share, the effect is run again, with the time it needs.
-fn ignored(error: &DbErr, had_no_time: bool) -> EffectEnd {
+pub(super) fn ignored(error: &DbErr, had_no_time: bool) -> EffectEnd {
     if had_no_time {
         return EffectEnd::Again;
     }

@@ -219,8 +219,9 @@ on_both_engines!(
         )
         .await;
         let rows = "SELECT name || ' ' || COALESCE(CAST(rate_limit AS TEXT), '-') || ' ' || \
-                    COALESCE(CAST(held_since AS TEXT), '-') || ' ' || CAST(revision AS TEXT) || ' ' || delivery_type || ' ' || \
-                    CASE WHEN closed THEN 'closed' ELSE 'open' END AS entry FROM ext_installation ORDER BY key DESC";
+                    COALESCE(CAST(held_since AS TEXT), '-') || ' ' || CAST(revision AS TEXT) || ' ' || \
+                    delivery_type || ' ' || CASE WHEN closed THEN 'closed' ELSE 'open' END AS entry \
+                    FROM ext_installation ORDER BY key DESC";
         let expected = [
             "changed 5 3 9 EXTERNAL_SERVICE closed",
             "changed - - 9 EXTERNAL_SERVICE closed",

@@ -78,7 +78,8 @@ async fn break_the_disk(scratch: &Scratch, journal: &OpenJournal, read_only: boo
     let code = if read_only { "25006" } else { "53100" };
     let client = scratch.client().await;
     let sql = format!(
-        "CREATE FUNCTION no_room() RETURNS TRIGGER AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{code}'; END $$ \
+        "CREATE FUNCTION no_room() RETURNS TRIGGER AS $$ BEGIN RAISE EXCEPTION 'no room' \
+         USING ERRCODE = '{code}'; END $$ \
          LANGUAGE plpgsql; CREATE TRIGGER no_room BEFORE INSERT ON platform_event EXECUTE FUNCTION no_room()"
     );
     client.execute_unprepared(&sql).await.unwrap();

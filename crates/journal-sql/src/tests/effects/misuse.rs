@@ -25,7 +25,7 @@ async fn beside(
     let places = kit::places(journal, given.workspace).await;
     let count = i64::try_from(places.len()).unwrap();
     assert_eq!(places, (1..=count).collect::<Vec<_>>());
-    let told: usize = scratch.committed(&journal).await.iter().map(Vec::len).sum();
+    let told: usize = scratch.committed(journal).await.iter().map(Vec::len).sum();
     assert_eq!(told, places.len(), "who watches the log is told of each");
     end
 }
