@@ -11,13 +11,14 @@
 mod admission;
 mod attempts;
 mod batch;
+mod batch_queue;
 pub mod change;
 pub mod changes;
 pub mod command;
 mod corrupt;
 pub mod effects;
 pub mod errors;
-mod gather;
+
 mod handle;
 mod health;
 mod idempotency;
