@@ -113,3 +113,75 @@ impl BatchQueue {
             .flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use uuid::Uuid;
+
+    use super::*;
+    use pointsman_domain::{event_key::EventKey, id::EventId, timestamp::Timestamp};
+
+    fn append(workspace: u128, payload: &str) -> Append {
+        Append {
+            workspace_id: WorkspaceId::new(Uuid::from_u128(workspace)),
+            events: vec![NewEvent {
+                id: EventId::new(Uuid::nil()),
+                event_key: EventKey::parse("a.b").unwrap(),
+                schema_version: None,
+                actor: None,
+                payload: payload.into(),
+                occurred_at: Timestamp::from_millis(0),
+                traceparent: None,
+                cause: None,
+            }],
+            idempotency: None,
+            reply: oneshot::channel().0,
+            derived: false,
+            permit: None,
+            latch: None,
+        }
+    }
+
+    fn workspaces(batch: &Batch) -> Vec<u128> {
+        let of = |staged: &StagedAppend| staged.append.workspace_id.uuid().as_u128();
+        batch.appends.iter().map(of).collect()
+    }
+
+    #[test]
+    fn workspaces_are_served_round_robin() {
+        let mut queue = BatchQueue::default();
+        for workspace in [1, 1, 1, 2, 2, 3] {
+            queue.push_append(append(workspace, "{}"));
+        }
+        assert_eq!(workspaces(&queue.next_batch()), [1, 2, 3, 1, 2, 1]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_full_transaction_leaves_the_others_for_the_next_one() {
+        let mut queue = BatchQueue::default();
+        let large = "x".repeat(MAX_BYTES);
+        for workspace in [1, 1, 2] {
+            queue.push_append(append(workspace, &large));
+        }
+        assert_eq!(workspaces(&queue.next_batch()), [1], "one, however large");
+        assert_eq!(workspaces(&queue.next_batch()), [2]);
+        assert_eq!(workspaces(&queue.next_batch()), [1]);
+    }
+
+    #[test]
+    fn a_second_write_comes_first_and_alone_and_what_is_put_back_next() {
+        let mut queue = BatchQueue::default();
+        queue.push_append(append(1, "{}"));
+        let lost = queue.next_batch();
+        queue.push_append(append(2, "{}"));
+        let untried = queue.next_batch();
+        queue.push_append(append(3, "{}"));
+        queue.put_back(untried);
+        queue.write_again(lost);
+        assert!(!queue.is_empty());
+        assert_eq!(workspaces(&queue.next_batch()), [1]);
+        assert_eq!(workspaces(&queue.next_batch()), [2, 3]);
+    }
+}

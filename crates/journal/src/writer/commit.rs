@@ -164,27 +164,13 @@ impl GroupCommit {
         let Some(current) = connection.get() else {
             return Outcome::Unknown;
         };
-        let workspaces = batch.appends.iter().map(|staged| staged.append.workspace_id);
-        let unread = logs.without_head(workspaces);
+        let unread = logs.without_head(batch.appends.iter().map(|staged| staged.append.workspace_id));
         if let Err(error) = logs.read_heads(&*current, unread).await {
             log::error!(error:%; "reading the heads of the log failed");
             return Outcome::Unknown;
         }
-        match recorded_before::take_known_keys(&*current, batch, self.clock.now()).await {
-            Ok(known) => known
-                .into_iter()
-                .for_each(|(append, answer)| self.answer(append, answer)),
-            Err(error) => {
-                log::error!(error:%; "looking up idempotency keys failed");
-                return Outcome::Unknown;
-            }
-        }
-        match recorded_before::answer_derived(&*current, batch).await {
-            Ok(repeats) => self.queue.put_back(repeats),
-            Err(error) => {
-                log::error!(error:%; "looking up derived events failed");
-                return Outcome::Unknown;
-            }
+        if !self.answer_recorded(batch, &*current).await {
+            return Outcome::Unknown;
         }
         if batch.is_empty() {
             connection.answered();
@@ -199,6 +185,27 @@ impl GroupCommit {
             }
             heads
         })
+    }
+
+    /// Answers the appends that are recorded already, and takes them out of the batch. False where a look-up fails.
+    async fn answer_recorded(&mut self, batch: &mut Batch, current: &dyn Connection) -> bool {
+        match recorded_before::take_known_keys(current, batch, self.clock.now()).await {
+            Ok(known) => known
+                .into_iter()
+                .for_each(|(append, answer)| self.answer(append, answer)),
+            Err(error) => {
+                log::error!(error:%; "looking up idempotency keys failed");
+                return false;
+            }
+        }
+        match recorded_before::answer_derived(current, batch).await {
+            Ok(repeats) => self.queue.put_back(repeats),
+            Err(error) => {
+                log::error!(error:%; "looking up derived events failed");
+                return false;
+            }
+        }
+        true
     }
 
     /// The batch is durable: answers its publishers, tells the router of the new heads, and answers its settlements.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use tokio::sync::oneshot;
+
 use super::{
     bounds::bounded,
     connection::WriterConnection,
@@ -10,11 +12,12 @@ use super::{
 };
 use crate::{
     change::Reply,
-    command::{Job, JobEnd, WriteJob},
+    command::{Attached, Job, JobEnd, WriteJob},
     errors::{ChangeError, StorageUnavailable},
     notice::Notice,
     storage::{Connection, Outcome},
 };
+use pointsman_domain::id::InstallationId;
 
 #[derive(Default)]
 pub(super) struct Jobs {
@@ -88,55 +91,64 @@ async fn run(
         Job::Attach {
             installation_id,
             reply,
-        } => match lanes.attach(current, installation_id).await {
-            Ok(attached) => {
-                // The caller may have gone.
-                let _ = reply.send(Ok(attached));
-            }
-            Err(NotAttached::Refused) => {
-                let _ = reply.send(Err(StorageUnavailable));
-            }
-            // An attach only reads, so that it can be done again whatever became of it.
-            Err(NotAttached::Lost(cause)) => {
-                log::error!(installation:% = installation_id; "{cause}");
-                return Some(Job::Attach {
-                    installation_id,
-                    reply,
-                });
-            }
-        },
+        } => attach(installation_id, reply, current, lanes).await,
         Job::Installation {
             workspace,
             work,
             reply,
-        } => match bounded(current.change_installation(workspace, (*work).clone())).await {
-            Outcome::NotBegun => {
-                return Some(Job::Installation {
-                    workspace,
-                    work,
-                    reply,
-                });
-            }
-            outcome => {
-                if let Outcome::Committed(view) = &outcome {
-                    logs.tell(Notice::InstallationChanged(Box::new(view.clone())));
+        } => {
+            let outcome = bounded(current.change_installation(workspace, (*work).clone())).await;
+            match &outcome {
+                Outcome::NotBegun => {
+                    return Some(Job::Installation {
+                        workspace,
+                        work,
+                        reply,
+                    });
                 }
-                answer(outcome, reply, connection);
+                Outcome::Committed(view) => logs.tell(Notice::InstallationChanged(Box::new(view.clone()))),
+                Outcome::RolledBack(_) | Outcome::Unknown => {}
             }
-        },
-        Job::Change { change, reply } => match bounded(current.change(change.clone())).await {
-            Outcome::NotBegun => return Some(Job::Change { change, reply }),
-            outcome => {
-                let outcome = outcome.map(|notice| notice.into_iter().for_each(|notice| logs.tell(notice)));
-                answer(outcome, reply, connection);
+            answer(outcome, reply, connection);
+            None
+        }
+        Job::Change { change, reply } => {
+            let outcome = bounded(current.change(change.clone())).await;
+            if matches!(outcome, Outcome::NotBegun) {
+                return Some(Job::Change { change, reply });
             }
-        },
-        Job::Write(job) => return run_write(job, current, connection, logs).await,
+            let outcome = outcome.map(|notice| notice.into_iter().for_each(|notice| logs.tell(notice)));
+            answer(outcome, reply, connection);
+            None
+        }
+        Job::Write(job) => write(job, current, connection, logs).await,
     }
+}
+
+async fn attach(
+    installation_id: InstallationId,
+    reply: oneshot::Sender<Result<Attached, StorageUnavailable>>,
+    current: &dyn Connection,
+    lanes: &mut Lanes,
+) -> Option<Job> {
+    let attached = match lanes.attach(current, installation_id).await {
+        Ok(attached) => Ok(attached),
+        Err(NotAttached::Refused) => Err(StorageUnavailable),
+        // An attach only reads, so that it can be done again whatever became of it.
+        Err(NotAttached::Lost(cause)) => {
+            log::error!(installation:% = installation_id; "{cause}");
+            return Some(Job::Attach {
+                installation_id,
+                reply,
+            });
+        }
+    };
+    // The caller may have gone.
+    let _ = reply.send(attached);
     None
 }
 
-async fn run_write(
+async fn write(
     mut job: Box<dyn WriteJob>,
     current: &dyn Connection,
     connection: &mut WriterConnection,

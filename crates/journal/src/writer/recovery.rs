@@ -1,9 +1,9 @@
 //! Without a connection: the writer seeks a new one, each attempt after a longer pause.
 //!
 //! The first attempt replaces a connection that was cut while nobody used it, or that a restart of the database has
-//! ended. Such a loss stays hidden: callers go on waiting, work that is known not to be recorded is written a second
-//! time, and all of this ends within [`UNKNOWN_PATIENCE`](super::bounds::UNKNOWN_PATIENCE). Once the first attempt has failed, the database
-//! is away: callers that wait and callers that come are refused at once.
+//! ended. Such a loss stays hidden: callers go on waiting, and work that is known not to be recorded is written a second
+//! time, all within 3 s (`UNKNOWN_PATIENCE`). Once the first attempt has failed, the database is away: callers that wait
+//! and callers that come are refused at once.
 
 use std::pin::pin;
 

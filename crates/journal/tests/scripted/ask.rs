@@ -21,7 +21,7 @@ pub(crate) fn append(
     let (reply, answer) = oneshot::channel();
     let event = NewEvent {
         id: EventId::new(Clock.new_uuid()),
-        event_key: EventKey::parse("a.b").unwrap(),
+        event_key: EventKey::parse("a.b").expect("it is valid"),
         schema_version: None,
         actor: None,
         payload: "{}".into(),
@@ -60,7 +60,7 @@ pub(crate) async fn settle(
         attempts: Vec::new(),
         reply,
     });
-    answer.await.unwrap()
+    answer.await.expect("the writer answers")
 }
 
 pub(crate) fn new_installation() -> NewInstallation {

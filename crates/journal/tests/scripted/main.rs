@@ -85,7 +85,7 @@ struct Script(Arc<Mutex<State>>);
 
 impl Script {
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap())
+        look(&mut self.0.lock().expect("no test panics with the lock"))
     }
 
     /// A journal whose writer is a task of this thread.
@@ -326,10 +326,34 @@ async fn a_connection_that_has_answered_is_well_whatever_it_said() {
     assert_eq!(script.with(|state| state.connected), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_that_cannot_begin_is_tried_on_one_more_connection() {
+    let script = Script::default();
+    let journal = script.open();
+    script.with(|state| state.changes = [Turn::NotBegun(0), Turn::NotBegun(0), Turn::Refused(0)].into());
+    let refused = journal.install(workspace(), ask::new_installation()).await;
+    assert!(
+        matches!(refused, Err(ChangeError::StorageUnavailable)),
+        "{refused:?}"
+    );
+    let left = script.with(|state| state.changes.len());
+    assert_eq!(left, 1, "there is no third try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_housekeeping_that_cannot_begin_is_done_again_at_once_but_only_once() {
+    let script = Script::default();
+    script.with(|state| state.house = Some(Turn::NotBegun(0)));
+    let _journal = script.open();
+    sleep(Duration::from_secs(35)).await;
+    let kept = script.with(|state| state.kept.iter().map(Duration::as_secs).collect::<Vec<_>>());
+    assert_eq!(kept, [10, 10, 20, 30]);
+}
+
 /// Publishes until that works. Time passes only while somebody sleeps.
 async fn recorded_soon(journal: &Journal) {
     for _ in 0..100 {
-        if publish(journal).await.unwrap().is_ok() {
+        if publish(journal).await.expect("the writer answers").is_ok() {
             return;
         }
         sleep(Duration::from_millis(100)).await;

@@ -76,3 +76,136 @@ impl BatchInDoubt {
         Resolved::NotRecorded { settlements, appends }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        batch::StagedAppend,
+        command::{Append, SettleCommand},
+        errors::AppendError,
+    };
+    use pointsman_clock::Clock;
+    use pointsman_domain::{
+        event::NewEvent, event_key::EventKey, id::InstallationId, idempotency::Recorded, timestamp::Timestamp,
+    };
+
+    type Answer = oneshot::Receiver<Result<Recorded, AppendError>>;
+
+    fn event(number: u128) -> EventId {
+        EventId::new(Uuid::from_u128(number))
+    }
+
+    fn append(number: u128) -> (StagedAppend, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let new = NewEvent {
+            id: event(number),
+            event_key: EventKey::parse("a.b").unwrap(),
+            schema_version: None,
+            actor: None,
+            payload: "{}".into(),
+            occurred_at: Timestamp::from_millis(0),
+            traceparent: None,
+            cause: None,
+        };
+        let append = Append {
+            workspace_id: WorkspaceId::new(Uuid::nil()),
+            events: vec![new],
+            idempotency: None,
+            reply,
+            derived: false,
+            permit: None,
+            latch: None,
+        };
+        let events = Vec::new();
+        (StagedAppend { append, events }, answer)
+    }
+
+    fn settlement() -> SettleCommand {
+        SettleCommand {
+            workspace_id: WorkspaceId::new(Uuid::nil()),
+            installation_id: InstallationId::new(Uuid::nil()),
+            generation: 1,
+            settled: Seq::new(1),
+            park: Vec::new(),
+            remove: Vec::new(),
+            letters: Vec::new(),
+            attempts: Vec::new(),
+            reply: oneshot::channel().0,
+        }
+    }
+
+    fn batch(appends: &[u128], again_until: Option<Instant>) -> BatchInDoubt {
+        BatchInDoubt::new(Batch {
+            appends: appends.iter().map(|number| append(*number).0).collect(),
+            settlements: vec![settlement()],
+            again_until,
+            ..Batch::default()
+        })
+    }
+
+    fn places(numbers: &[u32]) -> HashMap<EventId, Seq> {
+        let place = |number: &u32| (event((*number).into()), Seq::new((*number).into()));
+        numbers.iter().map(place).collect()
+    }
+
+    #[test]
+    fn it_is_recorded_where_all_of_its_events_are_in_the_log() {
+        let Resolved::Recorded(batch, heads) = batch(&[3, 4], None).resolve(&places(&[3, 4]), None) else {
+            panic!("it is recorded");
+        };
+        assert_eq!(batch.appends[1].events[0].seq, Seq::new(4));
+        assert_eq!(batch.settlements.len(), 1);
+        assert_eq!(heads.into_values().collect::<Vec<_>>(), [Seq::new(4)]);
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_written_again_once_and_only_while_publishers_wait() {
+        let until = Clock.instant() + Duration::from_secs(3);
+        for (before, waits_until, is_again) in [
+            (None, Some(until), true),
+            (None, None, false),
+            (Some(until), Some(until), false),
+        ] {
+            let resolved = batch(&[3, 4], before).resolve(&places(&[3]), waits_until);
+            let Resolved::NotRecorded { settlements, appends } = resolved else {
+                panic!("it is not recorded");
+            };
+            assert_eq!(settlements.len(), 1);
+            let (appends, again_until) = match appends {
+                Appends::WriteAgain(batch) => (batch.len(), batch.again_until),
+                Appends::Refuse(batch) => (batch.len(), None),
+            };
+            assert_eq!((appends, again_until), (2, waits_until.filter(|_| is_again)));
+        }
+    }
+
+    #[test]
+    fn settlements_alone_are_written_again_in_any_case() {
+        let resolved = batch(&[], None).resolve(&places(&[]), Some(Clock.instant()));
+        let Resolved::NotRecorded { settlements, appends } = resolved else {
+            panic!("nobody can tell");
+        };
+        assert_eq!(settlements.len(), 1);
+        assert!(matches!(appends, Appends::Refuse(batch) if batch.is_empty()));
+    }
+
+    #[test]
+    fn publishers_are_refused_before_it_is_resolved() {
+        let (staged, mut answer) = append(3);
+        let mut batch = BatchInDoubt::new(Batch {
+            appends: vec![staged],
+            ..Batch::default()
+        });
+        batch.refuse_publishers();
+        assert_eq!(
+            answer.try_recv(),
+            Ok(Err(AppendError::Storage(StorageUnavailable)))
+        );
+        assert_eq!(batch.event_ids(), [event(3)], "it is still to be resolved");
+    }
+}
