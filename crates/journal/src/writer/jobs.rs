@@ -134,7 +134,7 @@ async fn attach(
     let attached = match lanes.attach(current, installation_id).await {
         Ok(attached) => Ok(attached),
         Err(NotAttached::Refused) => Err(StorageUnavailable),
-        // An attach only reads, so that it can be done again whatever became of it.
+        // An attach can be done twice without harm, so that it is done again whatever became of it.
         Err(NotAttached::Lost(cause)) => {
             log::error!(installation:% = installation_id; "{cause}");
             return Some(Job::Attach {

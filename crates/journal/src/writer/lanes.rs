@@ -41,7 +41,7 @@ impl Lanes {
     }
 
     /// Reads where the lane of the installation stands, and gives it a new generation. The former generation may not
-    /// settle any more.
+    /// settle any more, also where the attach fails after that.
     pub(super) async fn attach(
         &mut self,
         connection: &dyn Connection,

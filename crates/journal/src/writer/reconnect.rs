@@ -9,8 +9,8 @@ use crate::storage::{ConnectError, Connection};
 use pointsman_clock::Clock;
 use pointsman_domain::{id::EventId, seq::Seq};
 
-/// The work whose outcome is unknown.
-pub(super) struct InDoubt {
+/// By what the work whose outcome is unknown is found again.
+pub(super) struct Traces {
     pub(super) events: Vec<EventId>,
     pub(super) effects: EffectTraces,
 }
@@ -28,7 +28,7 @@ pub(super) struct Restored {
 pub(super) async fn reconnect(
     pause: Duration,
     connect: impl Future<Output = Result<Arc<dyn Connection>, ConnectError>>,
-    in_doubt: InDoubt,
+    traces: Traces,
     clock: Clock,
 ) -> Result<Restored, String> {
     sleep(pause).await;
@@ -37,15 +37,15 @@ pub(super) async fn reconnect(
         .map_err(silence)?
         .map_err(|error| error.to_string())?;
     // Settlements alone are not looked up: they can be written twice without harm.
-    let places = if in_doubt.events.is_empty() {
+    let places = if traces.events.is_empty() {
         HashMap::new()
     } else {
-        timeout(TRANSACTION_TIMEOUT, connection.places_of(in_doubt.events))
+        timeout(TRANSACTION_TIMEOUT, connection.places_of(traces.events))
             .await
             .map_err(silence)?
             .map_err(|error| error.to_string())?
     };
-    let effects_done = in_doubt.effects.are_done(&*connection).await;
+    let effects_done = traces.effects.are_done(&*connection).await;
     let effects_done = effects_done.map_err(|error| error.to_string())?;
     timeout(TRANSACTION_TIMEOUT, connection.probe(clock.now()))
         .await

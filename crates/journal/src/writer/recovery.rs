@@ -1,16 +1,16 @@
 //! Without a connection: the writer seeks a new one, each attempt after a longer pause.
 //!
 //! The first attempt replaces a connection that was cut while nobody used it, or that a restart of the database has
-//! ended. Such a loss stays hidden: callers go on waiting, and work that is known not to be recorded is written a second
-//! time, all within 3 s (`UNKNOWN_PATIENCE`). Once the first attempt has failed, the database is away: callers that wait
-//! and callers that come are refused at once.
+//! ended. Such a loss stays hidden: callers go on waiting, and work that is known not to be recorded is written a
+//! second time, all within 3 s (`UNKNOWN_PATIENCE`). Once the first attempt has failed, the database is away: callers
+//! that wait and callers that come are refused at once.
 
 use std::pin::pin;
 
 use super::{
     Writer,
     deadline::Deadline,
-    reconnect::{InDoubt, Restored, reconnect},
+    reconnect::{Restored, Traces, reconnect},
 };
 use crate::notice::Notice;
 
@@ -50,12 +50,12 @@ impl Writer {
 
     /// Makes one attempt, and receives commands meanwhile. None where no handle of the journal is left.
     async fn attempt(&mut self, patience: &mut Patience) -> Option<Result<Restored, String>> {
-        let in_doubt = InDoubt {
+        let traces = Traces {
             events: self.commits.events_in_doubt(),
             effects: self.effects.traces_in_doubt(),
         };
         let (pause, connect) = (self.connection.pause(), self.connection.connect());
-        let mut attempt = pin!(reconnect(pause, connect, in_doubt, self.clock));
+        let mut attempt = pin!(reconnect(pause, connect, traces, self.clock));
         loop {
             if patience.hidden.until().is_none() {
                 self.refuse_waiting();

@@ -1,5 +1,5 @@
-//! The writer over a storage that does as it is told, in virtual time: what takes long, and what is lost at which
-//! moment.
+//! The writer over a scripted storage, in virtual time: the script says how long a call takes, and at which the
+//! connection is lost.
 
 mod ask;
 
@@ -37,9 +37,9 @@ use pointsman_journal::{
 use pointsman_simulated_clock::{self as simulated, Clock};
 use tokio::sync::oneshot;
 
-/// What becomes of a call, after so many milliseconds.
+/// How a call ends, after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+enum CallEnd {
     Fine(u64),
     NotBegun(u64),
     Unknown(u64),
@@ -47,7 +47,7 @@ enum Turn {
     Hangs,
 }
 
-impl Turn {
+impl CallEnd {
     async fn outcome<T, E: From<DbErr>>(self, value: T) -> Outcome<T, E> {
         let refusal = || E::from(DbErr::Custom("refused".to_owned()));
         let (millis, outcome) = match self {
@@ -62,13 +62,13 @@ impl Turn {
     }
 }
 
-/// What is to come, and what has come.
+/// How the calls to come end, and which calls have come.
 #[derive(Debug, Default)]
 struct State {
-    writes: VecDeque<Turn>,
-    changes: VecDeque<Turn>,
-    /// What becomes of every housekeeping.
-    house: Option<Turn>,
+    writes: VecDeque<CallEnd>,
+    changes: VecDeque<CallEnd>,
+    /// How every housekeeping ends.
+    house: Option<CallEnd>,
     tending_hangs: bool,
     /// How long every new connection takes.
     connecting: Duration,
@@ -129,7 +129,7 @@ impl Storage for Script {
     }
 }
 
-/// An answer to what these tests do not ask.
+/// The answer to calls that these tests do not expect.
 fn unasked<T>() -> BoxFuture<'static, Result<T, DbErr>>
 where
     T: Send + 'static,
@@ -143,11 +143,11 @@ impl Connection for Script {
     }
 
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
-        let turn = self.with(|state| {
+        let end = self.with(|state| {
             state.written.push((since_start(), batch.appends.len()));
-            state.writes.pop_front().unwrap_or(Turn::Fine(1))
+            state.writes.pop_front().unwrap_or(CallEnd::Fine(1))
         });
-        turn.outcome(Written::default()).boxed()
+        end.outcome(Written::default()).boxed()
     }
 
     fn stored_keys(
@@ -163,11 +163,11 @@ impl Connection for Script {
     }
 
     fn keep_house(&self, _: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        let turn = self.with(|state| {
+        let end = self.with(|state| {
             state.kept.push(since_start());
-            state.house.unwrap_or(Turn::Fine(0))
+            state.house.unwrap_or(CallEnd::Fine(0))
         });
-        turn.outcome(HouseKept::Done).boxed()
+        end.outcome(HouseKept::Done).boxed()
     }
 
     fn run_effects<'a>(
@@ -195,11 +195,11 @@ impl Connection for Script {
         _: WorkspaceId,
         _: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>> {
-        let turn = self.with(|state| state.changes.pop_front());
+        let end = self.with(|state| state.changes.pop_front());
         async move {
-            match turn {
-                Some(Turn::NotBegun(_)) => Outcome::NotBegun,
-                Some(Turn::Refused(_)) => {
+            match end {
+                Some(CallEnd::NotBegun(_)) => Outcome::NotBegun,
+                Some(CallEnd::Refused(_)) => {
                     Outcome::RolledBack(ChangeError::Conflict("it is there".to_owned()))
                 }
                 _ => Outcome::Unknown,
@@ -228,7 +228,7 @@ impl Connection for Script {
         async { Outcome::Committed(attachment) }.boxed()
     }
 
-    /// What failed is not there.
+    /// No event of a failed write is in the log.
     fn places_of(&self, _: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
         async { Ok(HashMap::new()) }.boxed()
     }
@@ -319,7 +319,7 @@ async fn a_connection_that_has_answered_is_well_whatever_it_said() {
     let script = Script::default();
     let journal = script.open();
     for _ in 0..3 {
-        script.with(|state| state.changes = [Turn::NotBegun(0), Turn::Refused(0)].into());
+        script.with(|state| state.changes = [CallEnd::NotBegun(0), CallEnd::Refused(0)].into());
         let refused = journal.install(workspace(), ask::new_installation()).await;
         assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
     }
@@ -330,7 +330,9 @@ async fn a_connection_that_has_answered_is_well_whatever_it_said() {
 async fn a_change_that_cannot_begin_is_tried_on_one_more_connection() {
     let script = Script::default();
     let journal = script.open();
-    script.with(|state| state.changes = [Turn::NotBegun(0), Turn::NotBegun(0), Turn::Refused(0)].into());
+    script.with(|state| {
+        state.changes = [CallEnd::NotBegun(0), CallEnd::NotBegun(0), CallEnd::Refused(0)].into()
+    });
     let refused = journal.install(workspace(), ask::new_installation()).await;
     assert!(
         matches!(refused, Err(ChangeError::StorageUnavailable)),
@@ -343,7 +345,7 @@ async fn a_change_that_cannot_begin_is_tried_on_one_more_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_housekeeping_that_cannot_begin_is_done_again_at_once_but_only_once() {
     let script = Script::default();
-    script.with(|state| state.house = Some(Turn::NotBegun(0)));
+    script.with(|state| state.house = Some(CallEnd::NotBegun(0)));
     let _journal = script.open();
     sleep(Duration::from_secs(35)).await;
     let kept = script.with(|state| state.kept.iter().map(Duration::as_secs).collect::<Vec<_>>());
@@ -364,7 +366,7 @@ async fn recorded_soon(journal: &Journal) {
 #[tokio::test(start_paused = true)]
 async fn a_housekeeping_that_hangs_leaves_publishers_the_time_between_two() {
     let script = Script::default();
-    script.with(|state| state.house = Some(Turn::Hangs));
+    script.with(|state| state.house = Some(CallEnd::Hangs));
     let journal = script.open();
     let (mut recorded, mut asked) = (0, 0);
     while since_start() < Duration::from_secs(60) {
@@ -385,7 +387,7 @@ async fn a_housekeeping_that_hangs_leaves_publishers_the_time_between_two() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_written_once_more_where_there_is_time() {
     let script = Script::default();
-    script.with(|state| state.writes = [Turn::Unknown(2_000)].into());
+    script.with(|state| state.writes = [CallEnd::Unknown(2_000)].into());
     let journal = script.open();
     assert!(publish(&journal).await.unwrap().is_ok());
     let (written, connected) = script.with(|state| (state.written.len(), state.connected));
@@ -396,7 +398,7 @@ async fn a_batch_is_written_once_more_where_there_is_time() {
 async fn without_time_for_a_second_write_the_connection_that_is_well_is_kept() {
     let script = Script::default();
     script.with(|state| {
-        state.writes = [Turn::Unknown(0)].into();
+        state.writes = [CallEnd::Unknown(0)].into();
         state.connecting = Duration::from_millis(2_700);
     });
     let journal = script.open();
@@ -415,7 +417,7 @@ async fn without_time_for_a_second_write_the_connection_that_is_well_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_second_write_that_hangs_takes_no_more_than_publishers_have() {
     let script = Script::default();
-    script.with(|state| state.writes = [Turn::NotBegun(0), Turn::Hangs].into());
+    script.with(|state| state.writes = [CallEnd::NotBegun(0), CallEnd::Hangs].into());
     let journal = script.open();
     let refused = publish(&journal).await.unwrap();
     assert_eq!(refused, Err(AppendError::Storage(StorageUnavailable)));
@@ -434,7 +436,7 @@ async fn settlements_are_written_where_the_appends_of_their_batch_have_no_time_l
     let installation = InstallationId::new(uuid::Uuid::from_u128(1));
     let generation = journal.attach(installation).await.unwrap().generation;
     script.with(|state| {
-        state.writes = [Turn::Unknown(0)].into();
+        state.writes = [CallEnd::Unknown(0)].into();
         state.connecting = Duration::from_millis(2_700);
     });
     let refused = publish(&journal);
@@ -446,14 +448,14 @@ async fn settlements_are_written_where_the_appends_of_their_batch_have_no_time_l
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_comes_with_a_loss_waits_for_what_is_written_once_more() {
-    for turn in [Turn::NotBegun(0), Turn::Unknown(0), Turn::Unknown(1_000)] {
+    for end in [CallEnd::NotBegun(0), CallEnd::Unknown(0), CallEnd::Unknown(1_000)] {
         let script = Script::default();
-        script.with(|state| state.writes = [turn].into());
+        script.with(|state| state.writes = [end].into());
         let journal = script.open();
         // Both wait before the writer begins.
         let answer = publish(&journal);
         journal.stop().await;
-        assert!(answer.await.unwrap().is_ok(), "{turn:?}");
+        assert!(answer.await.unwrap().is_ok(), "{end:?}");
     }
 }
 
@@ -471,7 +473,7 @@ async fn tending_that_hangs_is_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_ends_as_any_other_where_more_settlements_wait_than_a_transaction_takes() {
+async fn a_cycle_ends_as_any_other_where_more_settlements_wait_than_a_transaction_takes() {
     let script = Script::default();
     let journal = script.open();
     let settlements = (0..5_000).map(|number| {
@@ -495,7 +497,7 @@ async fn a_turn_ends_as_any_other_where_more_settlements_wait_than_a_transaction
 async fn what_is_parted_around_a_culprit_is_recorded_through_a_loss() {
     let script = Script::default();
     // Two are refused together, the first alone is lost before it begins, and both are recorded.
-    script.with(|state| state.writes = [Turn::Refused(10), Turn::NotBegun(10)].into());
+    script.with(|state| state.writes = [CallEnd::Refused(10), CallEnd::NotBegun(10)].into());
     let journal = script.open();
     let answers = [publish(&journal), publish(&journal)];
     for answer in answers {
