@@ -65,7 +65,7 @@ async fn commit(
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             effect.end = Some(EffectEnd::Committed { event_ids });
             effects.put_in_doubt(effect);
-            connection.lose("nobody knows whether a slow effect was committed");
+            connection.lose("the outcome of a slow effect is unknown");
         }
     }
 }

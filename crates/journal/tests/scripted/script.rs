@@ -132,7 +132,7 @@ fn unasked<T>() -> BoxFuture<'static, Result<T, DbErr>>
 where
     T: Send + 'static,
 {
-    async { Err(DbErr::Custom("nobody was to ask".to_owned())) }.boxed()
+    async { Err(DbErr::Custom("these tests do not expect the call".to_owned())) }.boxed()
 }
 
 impl Connection for Script {

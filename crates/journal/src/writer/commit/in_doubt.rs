@@ -188,7 +188,7 @@ mod tests {
     fn settlements_alone_are_written_again_in_any_case() {
         let resolved = batch(&[], None).resolve(&places(&[]), Some(Clock.instant()));
         let Resolved::NotRecorded { settlements, appends } = resolved else {
-            panic!("nobody can tell");
+            panic!("without events it is unknown");
         };
         assert_eq!(settlements.len(), 1);
         assert!(matches!(appends, Appends::Refuse(batch) if batch.is_empty()));
