@@ -243,6 +243,7 @@ mod tests {
         buffer.add(&mut vec![attempt(0)], now);
         assert!(buffer.is_due(now));
     }
+
     #[test]
     fn the_oldest_are_dropped_beyond_the_most_that_is_kept() {
         let (mut buffer, now) = (AttemptBuffer::default(), Clock.instant());
