@@ -1,5 +1,4 @@
-//! The bound of the journal's queue: how many publishes, and how many bytes of them, may wait for their
-//! commit.
+//! The bound of the journal's queue: how many publishes may wait for their commit, and how many bytes of them.
 
 use std::sync::{
     Arc,
@@ -9,26 +8,26 @@ use std::sync::{
 /// Bytes of publishes that may wait for their commit, whatever their number.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// At most `limit` appends at a time and 64 MiB of them, at most a quarter of either of one workspace.
+/// Admits at most `limit` appends at a time, and 64 MiB of them. One workspace gets at most a quarter of either.
 #[derive(Debug)]
 pub struct Admission {
     limit: Amount,
     all: Arc<Queued>,
 }
 
-/// The part of one workspace.
+/// What is admitted of one workspace.
 #[derive(Clone, Debug, Default)]
 pub struct WorkspaceAdmission(Arc<Queued>);
 
 impl WorkspaceAdmission {
-    /// Whether no permit of this workspace is out.
+    /// Whether no permit of this workspace is in use.
     pub fn is_idle(&self) -> bool {
         self.0.appends.load(Ordering::Acquire) == 0
     }
 }
 
-/// The right to append; travels with the append and is released when the journal is done with it, also
-/// where the publisher has gone meanwhile.
+/// The right to append. It travels with the append and is released when the journal has dealt with it, also where the
+/// publisher has gone meanwhile.
 #[derive(Debug)]
 pub struct Permit {
     all: Arc<Queued>,
@@ -42,7 +41,7 @@ struct Amount {
     bytes: usize,
 }
 
-/// What waits at the moment.
+/// The appends that wait at the moment.
 #[derive(Debug, Default)]
 struct Queued {
     appends: AtomicUsize,
@@ -50,7 +49,7 @@ struct Queued {
 }
 
 impl Queued {
-    /// What waited before.
+    /// Adds an append, and returns what waited before it.
     fn add(&self, bytes: usize) -> Amount {
         Amount {
             appends: self.appends.fetch_add(1, Ordering::AcqRel),
@@ -65,7 +64,7 @@ impl Queued {
 }
 
 impl Amount {
-    /// Whether an append of `bytes` may join what waits. The first one may, however large.
+    /// Whether an append of `bytes` may join those that wait. The first one may, however large.
     fn has_room(self, before: Self, bytes: usize) -> bool {
         before.appends < self.appends
             && (before.bytes == 0 || before.bytes.saturating_add(bytes) <= self.bytes)
@@ -83,13 +82,13 @@ impl Admission {
         }
     }
 
-    /// A permit for an append of `bytes`, or none where a bound is reached.
+    /// A permit for an append of `bytes`; none where a bound is reached.
     pub fn admit(&self, workspace: &WorkspaceAdmission, bytes: usize) -> Option<Permit> {
         let quarter = Amount {
             appends: self.limit.appends.div_ceil(4),
             bytes: self.limit.bytes / 4,
         };
-        // The permit is made first: where it is too much, dropping it takes all counts back.
+        // The append is counted first. Where it is too much, dropping the permit takes all counts back.
         let all = self.all.add(bytes);
         let own = workspace.0.add(bytes);
         let permit = Permit {

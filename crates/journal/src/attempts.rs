@@ -1,4 +1,4 @@
-//! The history of attempts: written in transactions of its own, after the settlements.
+//! The rows of the history of attempts that wait. They are written in transactions of their own, after the settlements.
 
 use std::{
     cmp::Reverse,
@@ -7,29 +7,29 @@ use std::{
 
 use super::command::AttemptRecord;
 
-/// Rows after which the history is written without waiting longer. The more there are at once, the more of them share a
-/// page of the database.
+/// With so many rows the history is written without waiting longer. The more rows are written at once, the more of them
+/// share a page of the database.
 const ENOUGH: usize = 2048;
-/// Rows of one transaction: publishers that come meanwhile wait for it.
+/// Rows of one transaction, at most: publishers that come meanwhile wait for it.
 const PIECE: usize = 512;
-/// How long a lone row waits for company.
+/// How long a row waits at most for others.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// What is kept while the database is away; beyond it the oldest are dropped, and counted in the log.
+/// Rows kept while the database is away. Beyond it the oldest are dropped; the log says how many.
 const MOST: usize = 20_000;
 
-/// Pieces that the database refuses until no more is done for the culprits among what was due together: each costs
-/// up to ten.
+/// Pieces that the database may refuse of the rows that are due together. Each refused row costs up to ten of them.
+/// Beyond it every refused piece is given up, without a search for the row at fault.
 const MOST_REFUSALS: u32 = 100;
 
 #[derive(Default)]
 pub(crate) struct AttemptBuffer {
     rows: Vec<AttemptRecord>,
     since: Option<Instant>,
-    /// What is being written, in the order of its key, the first at the end.
+    /// The rows that are due, in the order of their key; the first is at the end.
     due: Vec<AttemptRecord>,
-    /// Before what is due: parts of pieces that were refused, and a piece that was lost. The first at the end.
+    /// Written before the rows that are due: halves of refused pieces, and a lost piece. The first is at the end.
     again: Vec<Piece>,
-    /// Refused pieces of what is due.
+    /// Refused pieces of the rows that are due.
     refusals: u32,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct AttemptBuffer {
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) rows: Vec<AttemptRecord>,
-    /// It was lost with a connection before.
+    /// It was lost with a connection before, and may have been recorded.
     pub(crate) was_lost: bool,
 }
 
@@ -70,8 +70,8 @@ impl AttemptBuffer {
             .map(|since| (since + PATIENCE).saturating_duration_since(now))
     }
 
-    /// Takes the rows of one transaction; none where there are none. Those that are due together come in the order of
-    /// their key, so that each page is looked for once.
+    /// Takes the rows of one transaction; none where there are none. Rows that are due together come in the order of
+    /// their key, so that the database looks for each page once.
     pub(crate) fn take(&mut self) -> Option<Piece> {
         if let Some(piece) = self.again.pop() {
             return Some(piece);
@@ -90,8 +90,8 @@ impl AttemptBuffer {
         (!rows.is_empty()).then_some(Piece { rows, was_lost })
     }
 
-    /// The database refuses a row of the piece. Halves it, until the culprit stands alone, and returns what is
-    /// given up.
+    /// The database refuses a row of the piece. Halves the piece until the row at fault stands alone. Returns the rows
+    /// that are given up.
     pub(crate) fn refused(&mut self, mut piece: Piece) -> Vec<AttemptRecord> {
         self.refusals += 1;
         if piece.rows.len() == 1 || self.refusals > MOST_REFUSALS {
@@ -104,8 +104,8 @@ impl AttemptBuffer {
         Vec::new()
     }
 
-    /// The piece was lost with the connection. It is written once more on the next, and returned where it was before:
-    /// nothing is written for ever that makes connections end.
+    /// The piece was lost with the connection. It is written once more on the next connection. A piece that is lost for
+    /// the second time is given up and returned: it may be what ends the connections.
     pub(crate) fn lost(&mut self, piece: Piece) -> Vec<AttemptRecord> {
         if piece.was_lost {
             return piece.rows;
@@ -243,6 +243,7 @@ mod tests {
         buffer.add(&mut vec![attempt(0)], now);
         assert!(buffer.is_due(now));
     }
+
     #[test]
     fn the_oldest_are_dropped_beyond_the_most_that_is_kept() {
         let (mut buffer, now) = (AttemptBuffer::default(), Clock.instant());

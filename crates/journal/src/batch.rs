@@ -15,18 +15,18 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// What one transaction takes.
+/// The appends and settlements of one transaction.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub appends: Vec<StagedAppend>,
     pub settlements: Vec<SettleCommand>,
-    /// The installations of which effects are marked as done.
+    /// Those of the settled installations that have effects marked as done.
     pub marked: HashSet<InstallationId>,
-    /// It is written for the second time, and its publishers wait until then.
+    /// Set where the batch is written for the second time: its publishers wait until then.
     pub again_until: Option<Instant>,
 }
 
-/// Where the cursor of an installation goes, and what became of the attempts that are settled with it.
+/// The new cursor of an installation, and when the attempts that are settled with it last succeeded and failed.
 #[derive(Clone, Debug)]
 pub struct Cursor {
     pub installation_id: InstallationId,
@@ -37,7 +37,7 @@ pub struct Cursor {
     pub last_failure_at: Option<Timestamp>,
 }
 
-/// An append whose events have their places, provided that the batch commits.
+/// An append, and its events at the places that they get if the batch commits.
 #[derive(Debug)]
 pub struct StagedAppend {
     pub append: Append,
@@ -53,8 +53,8 @@ impl Batch {
         self.appends.len() + self.settlements.len()
     }
 
-    /// Gives the events their places after `heads`, which are left as they are: they move at commit.
-    /// Returns the heads as they will be.
+    /// Gives the events their places after `heads`, which do not change: they move at commit. Returns the heads after
+    /// the commit.
     pub fn stage(&mut self, heads: &HashMap<WorkspaceId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut staged: HashMap<WorkspaceId, Seq> = HashMap::new();
         for StagedAppend { append, events } in &mut self.appends {
@@ -70,13 +70,12 @@ impl Batch {
         staged
     }
 
-    /// Takes the first half of the appends, or where there is at most one, of the settlements.
+    /// Halves the appends and the settlements. Where there is at most one of each, splits them by kind.
     pub fn split(mut self) -> (Self, Self) {
         let appends = self.appends.split_off(self.appends.len() / 2);
         let settlements = self.settlements.split_off(self.settlements.len() / 2);
         let again_until = self.again_until;
         if self.appends.is_empty() && self.settlements.is_empty() {
-            // One of each at the most: part them by kind.
             return (
                 Self {
                     appends,
@@ -105,7 +104,7 @@ impl Batch {
             .collect()
     }
 
-    /// Where the cursors go. A later settlement of the same installation stands further on.
+    /// The new cursors. Of several settlements of one installation the furthest counts.
     pub fn cursors(&self) -> Vec<Cursor> {
         let mut cursors: HashMap<InstallationId, Cursor> = HashMap::new();
         for command in &self.settlements {
@@ -125,7 +124,7 @@ impl Batch {
         cursors.into_values().collect()
     }
 
-    /// The events that it adds to the log.
+    /// The ids of its events.
     pub fn event_ids(&self) -> Vec<EventId> {
         self.appends
             .iter()
@@ -133,7 +132,7 @@ impl Batch {
             .collect()
     }
 
-    /// The heads after this batch, whose events were found in the log.
+    /// The heads after this batch, whose events were found at `places`.
     pub fn heads_of(&self, places: &HashMap<EventId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut heads: HashMap<WorkspaceId, Seq> = HashMap::new();
         for StagedAppend { append, .. } in &self.appends {
@@ -145,7 +144,7 @@ impl Batch {
         heads
     }
 
-    /// The batch with its events at the places where they were found.
+    /// The batch with its events at `places`, where they were found.
     pub fn with_events(mut self, places: &HashMap<EventId, Seq>) -> Self {
         for StagedAppend { append, events } in &mut self.appends {
             *events = append

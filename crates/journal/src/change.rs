@@ -1,4 +1,4 @@
-//! Changes beside the events and their settlements, as the journal is asked for them.
+//! The changes that the journal is asked to make, besides events and settlements.
 
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ pub enum Change {
     StartReplay {
         workspace: WorkspaceId,
         letter: DeadLetterId,
-        /// Another installation of the same extension; none for the one that failed it.
+        /// Another installation of the same extension that is to get the event; none for the one that failed it.
         to: Option<InstallationId>,
         now: Timestamp,
     },
@@ -32,9 +32,9 @@ pub enum Change {
         workspace: WorkspaceId,
         letter: DeadLetterId,
     },
-    /// Marks an uninstalled installation as done with: no start looks at it again.
+    /// Marks an uninstalled installation as closed: no later start looks at it.
     Close { installation: InstallationId },
 }
 
-/// Where a change is answered.
+/// Takes the answer to a change.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;

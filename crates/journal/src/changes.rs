@@ -1,5 +1,5 @@
-//! What one transaction changes in the tables, as data. It is put together before the transaction begins; a storage
-//! has one way to write it, whoever asks: a batch of the group commit, an effect, or an admin's replay.
+//! The rows that one transaction changes, as data. They are put together before the transaction begins. A storage has
+//! one way to write them: for a batch of the group commit, for an effect, and for an admin's replay.
 
 use std::collections::HashMap;
 
@@ -28,9 +28,9 @@ pub struct Changes<'a> {
     pub keys: Vec<UsedKey<'a>>,
     /// Cursors never move back.
     pub cursors: Vec<Cursor>,
-    /// Deliveries to be tried again, each at most once.
+    /// Deliveries that are attempted again later. Each occurs at most once.
     pub parked: Vec<Parked<'a>>,
-    /// Deliveries that leave the retry table, where they stand there.
+    /// Deliveries that leave the retry table, if they are in it.
     pub removed: Vec<(InstallationId, DeliveryKey)>,
     /// New dead letters. One that is written already stays as it is.
     pub dead: Vec<Dead<'a>>,
@@ -38,7 +38,7 @@ pub struct Changes<'a> {
     pub returned: Vec<Dead<'a>>,
     /// Letters that are `REPLAYING` and become `REPLAYED` at this time.
     pub replayed: Vec<(DeadLetterId, Timestamp)>,
-    /// Marks of effects up to these places are forgotten, those of deliveries in the retry table excepted.
+    /// Marks of effects up to these places are deleted, except those of deliveries in the retry table.
     pub swept: Vec<(InstallationId, Seq)>,
     /// Installations that are new.
     pub installed: Vec<&'a Installation>,
@@ -126,7 +126,7 @@ impl LetterStatus {
 }
 
 impl Changes<'_> {
-    /// Whether there are events and cursors alone, as in most batches.
+    /// Whether there are only events and cursors, as in most batches.
     pub const fn is_plain(&self) -> bool {
         self.keys.is_empty()
             && self.parked.is_empty()
@@ -145,7 +145,7 @@ impl Changes<'_> {
 }
 
 impl Batch {
-    /// What the batch changes. Keys are used at `now`.
+    /// The rows that the batch changes. Its idempotency keys are used at `now`.
     pub fn changes(&self, now: Timestamp) -> Changes<'_> {
         let mut changes = Changes {
             events: self.events(),
@@ -164,7 +164,7 @@ impl Batch {
                     used_at: now,
                 }));
         }
-        // A statement may touch a row only once: of a delivery that is parked twice in a batch the last counts.
+        // A statement may touch a row only once. Where a delivery is parked twice in a batch, the last one counts.
         let mut parked: HashMap<(InstallationId, DeliveryKey), Parked<'_>> = HashMap::new();
         for command in &self.settlements {
             let (workspace_id, installation_id) = (command.workspace_id, command.installation_id);

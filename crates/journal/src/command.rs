@@ -33,12 +33,12 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<Recorded, AppendError>>,
-    /// The ids follow from what made the events (see [`pointsman_domain::event::derived_id`]): where they are recorded
-    /// already, that is the answer, and nothing is written.
+    /// The ids are derived from what made the events (see [`pointsman_domain::event::derived_id`]). Where they are
+    /// recorded already, the publisher is told so, and nothing is written.
     pub derived: bool,
     /// None for a handler, which must be able to publish while publishers hold every permit.
     pub permit: Option<Permit>,
-    /// Goes with the events to their deliveries.
+    /// Travels with the events to their deliveries.
     pub latch: Option<Arc<SyncLatch>>,
 }
 
@@ -62,12 +62,12 @@ impl Append {
 
     fn answer(self, replayed: bool) {
         let event_ids = self.events.iter().map(|event| event.id).collect();
-        // A publisher that has gone away meanwhile has its events all the same.
+        // The publisher may have gone; its events are recorded all the same.
         let _ = self.reply.send(Ok(Recorded { event_ids, replayed }));
     }
 }
 
-/// What a lane, or the DeadLetterActor on its behalf, wants durable; one transaction.
+/// What a lane, or the DeadLetterActor on its behalf, makes durable in one transaction.
 #[derive(Debug)]
 pub struct SettleCommand {
     pub workspace_id: WorkspaceId,
@@ -81,7 +81,7 @@ pub struct SettleCommand {
     pub reply: oneshot::Sender<Result<(), SettleError>>,
 }
 
-/// A change of a dead letter that ends a delivery; its retry row goes in the same transaction.
+/// A change of a dead letter that ends a delivery. The same transaction deletes the retry row of the delivery.
 #[derive(Debug)]
 pub struct LetterCommand {
     /// The letter, which is new where a live delivery is given up.
@@ -92,7 +92,7 @@ pub struct LetterCommand {
     pub at: Timestamp,
 }
 
-/// A row of the history.
+/// A row of the history of attempts.
 #[derive(Debug)]
 pub struct AttemptRecord {
     pub id: uuid::Uuid,
@@ -113,7 +113,7 @@ pub struct AttemptRecord {
 /// A lane's licence to settle, and where it stands.
 #[derive(Debug)]
 pub struct Attached {
-    /// Stamps the lane's settlements; the next attach makes it void.
+    /// Every settlement of the lane carries it. The next attach of the installation makes it void.
     pub generation: i64,
     pub attachment: Attachment,
 }
@@ -122,17 +122,17 @@ pub struct Attached {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobEnd {
     Committed,
-    /// The job said no; nothing was written.
+    /// The job refused; nothing was written.
     RolledBack,
     Unavailable,
 }
 
 /// A transaction of its own on the writer connection, between two batches.
 pub trait WriteJob: Send {
-    /// Does the work. `Err` rolls back.
+    /// Does the work. `Err` rolls the transaction back.
     fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, Result<(), JobError>>;
 
-    /// What to tell the router once it is committed.
+    /// The notices to the router, once it is committed.
     fn notices(&mut self) -> Vec<Notice>;
 
     fn finish(self: Box<Self>, end: JobEnd);
@@ -151,7 +151,7 @@ impl From<DbErr> for JobError {
     }
 }
 
-/// What is done between two batches.
+/// Work that is done between two batches.
 pub(crate) enum Job {
     Attach {
         installation_id: InstallationId,
@@ -170,9 +170,9 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// There is no database to do it on.
+    /// Answers that there is no database.
     pub(crate) fn refuse(self) {
-        // Who asked may have gone.
+        // The caller may have gone.
         match self {
             Self::Attach { reply, .. } => drop(reply.send(Err(StorageUnavailable))),
             Self::Installation { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
@@ -187,6 +187,6 @@ pub(crate) enum WriterCommand {
     Effect(Box<EffectCommand>),
     Settle(Box<SettleCommand>),
     Job(Job),
-    /// Stops the writer once all that came before it is committed, the history included.
+    /// Stops the writer once everything that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),
 }

@@ -1,4 +1,4 @@
-//! Rows that nobody wrote as they are: counted, and logged once each.
+//! Corrupt rows of the database: counted, and logged once each.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use pointsman_domain::id::WorkspaceId;
 /// Rows remembered as logged. When there are more, all are forgotten, and may be logged once more.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// What was found since the start. Shared by all readers of the database.
+/// The corrupt rows that were found since the start. Shared by all readers of the database.
 #[derive(Debug, Default)]
 pub struct CorruptRows {
     found: AtomicU64,

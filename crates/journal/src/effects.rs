@@ -1,10 +1,10 @@
-//! What handlers want done exactly once: their own writes, the events that they publish and the end of the
-//! delivery, in one transaction.
+//! What handlers do exactly once: their own writes, the events that they publish and the end of the delivery, in one
+//! transaction.
 //!
-//! Effects have transactions of their own, so that none of them can make an append of a publisher be written
-//! twice. In each of these an effect has a savepoint of its own. What is done is marked in `ext_delivery_done`,
-//! until the cursor has passed it: a lane that attaches after a crash does not attempt it again, and a batch of
-//! effects whose outcome is unknown is resolved by its marks.
+//! Effects are never in the transaction of an append, so that none of them can cause an append to be written twice. A
+//! transaction holds several effects, each in a savepoint of its own. An effect that is done is marked in
+//! `ext_delivery_done` until the cursor has passed its delivery. A lane that attaches after a crash does not attempt a
+//! marked delivery again, and effects whose outcome is unknown are resolved by their marks.
 
 mod queue;
 
@@ -24,7 +24,7 @@ use pointsman_domain::{
 };
 use pointsman_panics::Guarded;
 
-/// The author's error, for whoever knows its type.
+/// The error of the handler's author; a caller that knows its type can take it out.
 #[derive(Debug)]
 pub struct EffectFailure(Guarded<Box<dyn Any + Send>>);
 
@@ -33,13 +33,13 @@ impl EffectFailure {
         Self(Guarded::new(Box::new(error)))
     }
 
-    /// The error, where it is of this type.
+    /// The error, if it is of this type.
     pub fn downcast<T: Any>(self) -> Option<T> {
         self.0.into_inner().downcast().map(|error| *error).ok()
     }
 }
 
-/// Writes of an effect.
+/// The writes of an effect.
 #[derive(Debug)]
 pub struct EffectWork(Guarded<Box<Work>>);
 
@@ -55,19 +55,19 @@ impl EffectWork {
         Self(Guarded::new(Box::new(work)))
     }
 
-    /// Does it.
+    /// Makes the writes.
     ///
     /// # Errors
-    /// The author's own.
+    /// Those of the handler's author.
     pub async fn run(self, transaction: &DatabaseTransaction) -> Result<(), EffectFailure> {
         (self.0.into_inner())(transaction).await
     }
 }
 
-/// Work to be done in one transaction with events, and with the end of a delivery.
+/// An effect: work that shares one transaction with events and with the end of a delivery.
 pub struct EffectCommand {
     pub workspace_id: WorkspaceId,
-    /// None for work that ends no delivery.
+    /// None for an effect that ends no delivery.
     pub settles: Option<EffectOf>,
     pub work: Option<EffectWork>,
     pub events: Vec<NewEvent>,
@@ -100,24 +100,24 @@ pub struct EffectOf {
 pub enum EffectEnd {
     /// All of it is durable.
     Committed { event_ids: Vec<EventId> },
-    /// It was durable before: nothing was done again.
+    /// It was durable before. Nothing was done again.
     AlreadyDone,
-    /// The work said no; nothing of it is left.
+    /// The work returned an error; nothing of it is left.
     Failed(EffectFailure),
     /// The work panicked; nothing of it is left.
     Panicked,
     /// The work took too long; nothing of it is left.
     TimedOut,
-    /// The work ended the transaction that it is part of; nothing of it is left.
+    /// The work ended the transaction that it is a part of; nothing of it is left.
     EndedTransaction,
-    /// The database refuses an event of it, or all of it at the commit; nothing of it is left.
+    /// The database refused one of its events, or its commit; nothing of it is left.
     Refused,
-    /// A newer lane has attached; nothing was done.
+    /// A newer generation of the lane has attached; nothing of it is left.
     Fenced,
-    /// Nothing of it is left, and it is to be run again, through no fault of its own: another effect of the same
-    /// transaction took it along, or it took too long for a transaction that others share.
+    /// Nothing of it is left, and it must be run again. Another effect has ended the transaction that they shared, or
+    /// this one took too long for a shared transaction.
     Again,
-    /// There is no database; nothing was done.
+    /// The database cannot be reached, or has too little room for its events. Nothing of it is left.
     Unavailable,
 }
 
@@ -143,11 +143,11 @@ impl fmt::Debug for EffectEnd {
 #[derive(Debug)]
 pub struct StagedEffect {
     pub command: EffectCommand,
-    /// Its events at their places, provided that the transaction commits.
+    /// Its events at the places that they get if the transaction commits.
     pub events: Vec<Arc<PlatformEvent>>,
-    /// None as long as it has not been run.
+    /// None until it has been run.
     pub end: Option<EffectEnd>,
-    /// It is known to take its time, and may: nobody else is in its transaction.
+    /// Its installation has slow effects, so that it has a transaction to itself and may take longer.
     pub is_slow: bool,
     pub took: Duration,
 }
@@ -167,8 +167,8 @@ impl StagedEffect {
         matches!(self.end, Some(EffectEnd::Committed { .. }))
     }
 
-    /// Tells who waits, who may have gone.
     pub(crate) fn answer(self, end: EffectEnd) {
+        // The caller may have gone.
         let _ = self.command.reply.send(end);
     }
 }

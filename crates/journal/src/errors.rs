@@ -1,21 +1,22 @@
-//! Why something is not written.
+//! Why something was not written.
 
 use sea_orm::DbErr;
 
-/// The database did not take it, or did not say whether it did.
+/// The database could not be reached, or its disk has too little room for events. Where it did not say whether it has
+/// committed, the work may be durable all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the database cannot be reached")]
+#[error("the database cannot be reached, or its disk is nearly full")]
 pub struct StorageUnavailable;
 
-/// Why an event was not recorded.
+/// Why an append was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     #[error(transparent)]
     Storage(#[from] StorageUnavailable),
-    /// This event, and no other of its batch, was refused by the database.
+    /// The database refused this event. The other events of its batch are not affected.
     #[error("the event cannot be stored")]
     Refused,
-    /// A publish under the same idempotency key is on its way.
+    /// A publish under the same idempotency key is in progress.
     #[error("a publish under this idempotency key is in progress")]
     KeyInUse,
     /// The idempotency key was used with another body within 24 h.
@@ -26,7 +27,7 @@ pub enum AppendError {
 /// Why a settlement was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
-    /// The installation has been attached again since; the successor decides.
+    /// The installation has been attached again since. The newer lane starts from what is durable.
     #[error("a newer generation of the lane has attached")]
     Fenced,
     /// The database refused these rows; a new lane starts from what is durable.
@@ -36,7 +37,7 @@ pub enum SettleError {
     Stopped,
 }
 
-/// Why a change by an admin was not made. Nothing was written.
+/// Why a change was not made. Nothing was written; after `StorageUnavailable` it may have been.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("{0} not found")]

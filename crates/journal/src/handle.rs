@@ -47,10 +47,10 @@ impl fmt::Debug for Journal {
     }
 }
 
-/// What a journal is made of.
+/// The parts that make a journal.
 pub struct JournalParts {
     pub storage: Box<dyn Storage>,
-    /// It holds the claim.
+    /// The writer connection. It holds the claim.
     pub connection: Arc<dyn Connection>,
     /// The highest generation that any lane has settled under.
     pub last_generation: i64,
@@ -70,7 +70,7 @@ impl fmt::Debug for JournalParts {
 }
 
 impl Journal {
-    /// A journal over this storage, and its writer, which is to be run: it ends when the journal is stopped.
+    /// A journal over this storage, and its writer. The caller runs the writer, which ends when the journal is stopped.
     pub fn over(parts: JournalParts) -> (Self, Writer) {
         let (commands, receiver) = mpsc::unbounded_channel();
         let writer = Writer::new(
@@ -92,7 +92,7 @@ impl Journal {
         (journal, writer)
     }
 
-    /// Records events and answers their publisher; at once, where the disk has too little room for them. A
+    /// Records events and answers their publisher. Where the disk has too little room for them, refuses them at once. A
     /// journal that has stopped drops the reply.
     pub fn append(&self, append: Append) {
         if self.health.is_short_of_space() {
@@ -108,17 +108,18 @@ impl Journal {
         self.send(WriterCommand::Settle(Box::new(command)));
     }
 
-    /// Runs an effect and answers through its reply. A journal that has stopped drops the reply.
+    /// Runs an effect and answers through its reply. Where the disk has too little room for its events, refuses it at
+    /// once. A journal that has stopped drops the reply.
     pub fn run_effect(&self, effect: EffectCommand) {
         if self.health.is_short_of_space() && !effect.events.is_empty() {
-            // Who asked may have gone.
+            // The caller may have gone.
             let _ = effect.reply.send(EffectEnd::Unavailable);
             return;
         }
         self.send(WriterCommand::Effect(Box::new(effect)));
     }
 
-    /// A licence for a new lane, after everything queued before is committed.
+    /// A generation for a new lane, and where the lane stands, after everything queued before is committed.
     ///
     /// # Errors
     /// While there is no database.
@@ -216,7 +217,7 @@ impl Journal {
         self.change(Change::Discard { workspace, letter }).await
     }
 
-    /// Marks an uninstalled installation as done with: no start looks at it again.
+    /// Marks an uninstalled installation as closed: no later start looks at it.
     ///
     /// # Errors
     /// While there is no database.
@@ -230,10 +231,10 @@ impl Journal {
         answer.await.unwrap_or(Err(ChangeError::StorageUnavailable))
     }
 
-    /// Whether events are taken.
+    /// Whether the journal takes events.
     ///
     /// # Errors
-    /// Why not, for an operator.
+    /// Why it does not, for an operator.
     pub fn storage_state(&self) -> Result<(), StorageTrouble> {
         self.health.state()
     }
@@ -243,7 +244,7 @@ impl Journal {
         self.commands.closed().await;
     }
 
-    /// Rows of the database that were found corrupt since the start, and set aside. The log names each.
+    /// How many corrupt rows of the database were found since the start and set aside. The log names each.
     pub fn corrupt_rows(&self) -> u64 {
         self.corrupt.found()
     }
@@ -257,7 +258,7 @@ impl Journal {
         let head = self.log.head(workspace).await?;
         let mut views = self.log.views(workspace).await?;
         for view in &mut views {
-            // A cursor cannot stand beyond its log; one that does hides what is to come.
+            // A cursor beyond the head is corrupt, and would skip the events to come.
             view.settled = view.settled.min(head);
         }
         Ok((head, views))
@@ -291,8 +292,8 @@ impl Journal {
         self.log.due_retries(workspace, installation, due_by, limit).await
     }
 
-    /// Workspaces in which something is to be done by `due_by`. What waits for an installation that is paused
-    /// or disabled is nothing to be done until it may expire.
+    /// Workspaces in which something is to be done by `due_by`. Deliveries of an installation that is paused or
+    /// disabled count only once they may expire.
     ///
     /// # Errors
     /// While there is no database.
@@ -308,8 +309,8 @@ impl Journal {
         self.log.earliest_retry_after(after).await
     }
 
-    /// The event, the one that caused it, and so on up to the first of the chain, at most `limit` of them. It ends
-    /// early where one is gone from the log.
+    /// The event, the event that caused it, and so on up to the first of the chain, at most `limit` of them. The chain
+    /// ends early where an event is gone from the log.
     ///
     /// # Errors
     /// While there is no database.
@@ -322,18 +323,18 @@ impl Journal {
         self.log.causes_of(workspace, event, limit).await
     }
 
-    /// Commits all that was sent before, the history of attempts too, and closes the database.
+    /// Commits everything that was sent before, the history of attempts too, and closes the database.
     pub async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
         self.send(WriterCommand::Stop(reply));
-        // The writer may have gone already.
+        // The writer may have ended already.
         let _ = answer.await;
         if let Err(error) = self.log.close().await {
             log::warn!(error:%; "closing the connections of readers failed");
         }
     }
 
-    /// A writer that has stopped drops the command and with it its reply, which tells the sender.
+    /// A writer that has stopped drops the command with its reply. The dropped reply tells the sender.
     fn send(&self, command: WriterCommand) {
         let _ = self.commands.send(command);
     }

@@ -1,4 +1,4 @@
-//! Whether the journal can take events, and if not, why: for publishers a flag, for operators a reason.
+//! Whether the journal can take events: a flag for publishers, a reason for operators.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -19,7 +19,7 @@ pub enum StorageTrouble {
     Ended,
 }
 
-/// Written by the journal's thread, read by everybody.
+/// Written by the writer and by the watch of the disk; read by all threads.
 #[derive(Debug, Default)]
 pub struct Health {
     short_of_space: AtomicBool,
@@ -33,14 +33,14 @@ struct Troubles {
 }
 
 impl Health {
-    /// The graver of the troubles.
+    /// Whether events are taken. An error is why not; trouble of the writer counts before trouble of the disk.
     pub fn state(&self) -> Result<(), StorageTrouble> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let trouble = troubles.writer.as_ref().or(troubles.disk.as_ref());
         trouble.map_or(Ok(()), |trouble| Err(trouble.clone()))
     }
 
-    /// Whether there is too little room for more events.
+    /// Whether the disk has too little room for more events.
     pub fn is_short_of_space(&self) -> bool {
         self.short_of_space.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Idempotency keys: which are stored, which are on their way, and when they go.
+//! Idempotency keys: those that are stored, and those of publishes in progress.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use pointsman_domain::{
 /// A key within its workspace.
 pub type KeyName = (WorkspaceId, Box<str>);
 
-/// What an earlier publish stored under a key.
+/// What an earlier publish has stored under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
     pub body_sha256: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
-    /// What a publish under the key is told instead of being recorded.
+    /// The answer to another publish under the key, which is not recorded.
     pub(crate) fn answer(&self, append: &Append) -> Result<Recorded, AppendError> {
         let same = |body: &[u8]| body == self.body_sha256;
         if !append
@@ -29,7 +29,7 @@ impl StoredKey {
         {
             return Err(AppendError::KeyReused);
         }
-        // The same events: a router sent its publish once more, because the first answer was lost.
+        // The events are the same where a router has sent its publish again, because the first answer was lost.
         let own = append
             .events
             .iter()
@@ -42,19 +42,20 @@ impl StoredKey {
     }
 }
 
-/// The keys of the appends that the writer has taken and not answered yet. Bounded by admission.
+/// The keys of the appends that the writer has taken and not answered yet. Admission bounds their number.
 #[derive(Debug, Default)]
 pub(crate) struct KeysInProgress(HashMap<KeyName, Publish>);
 
-/// The publish that has the key, and how often it was sent.
+/// The publish that has the key.
 #[derive(Debug)]
 struct Publish {
     first_event: Option<EventId>,
+    /// How many of its appends are not answered yet. A router may send a publish again.
     sent: usize,
 }
 
 impl KeysInProgress {
-    /// Gives the append its key. False where another publish has it.
+    /// Gives the append its key. False where another publish has the key.
     pub(crate) fn take(&mut self, append: &Append) -> bool {
         let Some(name) = append.key_name() else {
             return true;

@@ -1,4 +1,4 @@
-//! A caller's work on the writer connection, with its answer.
+//! A caller's transaction on the writer connection, and its answer.
 
 use futures_util::future::BoxFuture;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
@@ -10,11 +10,11 @@ use super::{
     notice::Notice,
 };
 
-/// Fails where an error has ended the transaction and the work has gone on nevertheless: PostgreSQL answers its COMMIT
-/// without an error, and rolls back.
+/// Fails where an error has ended the transaction and the work has ignored it. PostgreSQL would answer the COMMIT
+/// without an error, and roll back.
 const STILL_OPEN: &str = "SELECT 1";
 
-/// One use of [`super::Journal::write`].
+/// One call of [`super::Journal::write`].
 pub(crate) struct ChangeJob<T, F> {
     work: Option<F>,
     result: Option<Result<T, ChangeError>>,
@@ -76,7 +76,7 @@ where
             (JobEnd::Committed | JobEnd::RolledBack, Some(result)) => result,
             _ => Err(ChangeError::StorageUnavailable),
         };
-        // The caller may have gone; what is committed stays so.
+        // The caller may have gone; what is committed stays committed.
         let _ = self.reply.send(result);
     }
 }

@@ -1,24 +1,30 @@
-//! The durable log: one writer that commits events, settlements and the changes of admins in groups, and
-//! readers beside it.
+//! The durable log: one writer that commits events, settlements and the changes of admins in groups, and readers beside
+//! it.
+//!
+//! The way of an event: a publisher gets a permit of `admission`, and `handle` sends the append to the `writer`.
+//! `batch_queue` puts it into the next transaction. `writer/commit.rs` commits the transaction through the ports of
+//! [`storage`], answers the publisher, and tells the router by a `notice`. Effects of handlers are run by
+//! `writer/effects.rs`; attaches and changes by `writer/jobs.rs`.
 //!
 //! What it guarantees:
 //! - A publisher is answered after its events are durable; places are gapless and in commit order.
 //! - Settlements of a lane are durable in the order sent, and refused once a successor has attached.
-//! - A lost connection is replaced; the batch whose outcome is unknown is resolved by the ids of its events
-//!   before anything else is written.
+//! - A lost connection is replaced. A batch whose outcome is unknown is resolved by the ids of its events before
+//!   anything else is written.
 //! - Notices reach the router in commit order.
 
 pub mod admin;
 mod admission;
 mod attempts;
 mod batch;
+mod batch_queue;
 pub mod change;
 pub mod changes;
 pub mod command;
 mod corrupt;
 pub mod effects;
 pub mod errors;
-mod gather;
+
 mod handle;
 mod health;
 mod idempotency;

@@ -18,9 +18,9 @@ pub enum Notice {
         head: Seq,
         events: Vec<Arc<PlatformEvent>>,
     },
-    /// An admin's change of an installation, with all that a cache needs.
+    /// An admin has changed the installation. It comes with everything that a cache needs.
     InstallationChanged(Box<InstallationView>),
-    /// A replay waits in the retry table.
+    /// A replay was put into the retry table.
     RetriesAdded {
         workspace_id: WorkspaceId,
         installation_id: InstallationId,
@@ -30,5 +30,5 @@ pub enum Notice {
     Reconnected,
 }
 
-/// Takes the journal's notices. Called on the journal's own thread, so that it must not block.
+/// Takes the journal's notices. It is called on the journal's own thread and must not block.
 pub type NoticeSink = Box<dyn Fn(Notice) + Send>;

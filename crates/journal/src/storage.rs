@@ -1,4 +1,4 @@
-//! The ports of the journal: the writer and the engine's reads reach the storage through these traits. They are
+//! The ports of the journal: the traits through which the writer and the engine's reads reach the storage. They are
 //! implemented over SQL, and in memory for simulations.
 
 use std::{collections::HashMap, sync::Arc};
@@ -29,18 +29,18 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// Why there is no connection, for the log.
+/// Why no connection could be made, for the log.
 pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What became of a transaction.
 #[derive(Debug)]
 pub enum Outcome<T, E> {
     Committed(T),
-    /// It was rolled back for a reason that lies in the work itself.
+    /// It was rolled back, and the work itself is the reason.
     RolledBack(E),
-    /// The connection is gone, and nothing of the work was begun: it may be done on another.
+    /// The connection is gone. Nothing of the work was begun, so that it may be done on another connection.
     NotBegun,
-    /// The connection is gone and with it the knowledge.
+    /// The connection is gone, and it is not known whether the transaction was committed.
     Unknown,
 }
 
@@ -59,7 +59,7 @@ impl<T, E> Outcome<T, E> {
 /// What was found while a batch was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Of the installations whose marks were swept: those without any mark now.
+    /// The installations whose marks were deleted and that have no mark any more.
     pub unmarked: Vec<InstallationId>,
 }
 
@@ -73,49 +73,49 @@ pub enum HouseKept {
 
 /// Where the log is kept, for the writer.
 pub trait Storage: Send {
-    /// A new writer connection that holds the claim, once no transaction of an earlier one can still be under
-    /// way: what it finds is what there is.
+    /// A new writer connection that holds the claim. It is returned once no transaction of an earlier connection can
+    /// still commit, so that what it finds does not change any more.
     fn connect(&self) -> BoxFuture<'static, Result<Arc<dyn Connection>, ConnectError>>;
 
     /// Gives back the claim, and the connection where there is one.
     fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()>;
 }
 
-/// The writer connection. There is one at a time and it does one thing at a time; the writer bounds every call
-/// by a time-out and throws the connection away after one that ended by it.
+/// The writer connection. There is one at a time, and it does one thing at a time. The writer bounds every call by a
+/// time-out, and throws the connection away after a call that timed out.
 pub trait Connection: Send + Sync {
     /// The highest place in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
-    /// Writes events with their idempotency keys, and settlements, in one transaction: what
-    /// [`Batch::changes`] says.
+    /// Writes events with their idempotency keys, and settlements, in one transaction: the rows of [`Batch::changes`].
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>>;
 
-    /// Those of the idempotency keys that are stored and have not expired at `now`.
+    /// The idempotency keys of `names` that are stored and have not expired at `now`.
     fn stored_keys(
         &self,
         names: Vec<KeyName>,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<HashMap<KeyName, StoredKey>, DbErr>>;
 
-    /// Remembers that the engine's clock showed `now`, and proves by it that the storage takes writes.
+    /// Stores that the engine's clock showed `now`. Its commit proves that the storage takes writes.
     fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>>;
 
-    /// Remembers that the engine's clock showed `now`, and deletes some of what has expired by then.
+    /// Stores that the engine's clock showed `now`, and deletes some of the rows that have expired by then.
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
 
-    /// Runs effects in one transaction, until there was enough work. Their events get places after `heads`, which
-    /// move with them. Rolled back is the transaction where one of them took the others along; their ends say so.
+    /// Runs effects in one transaction, until it has done enough work for one. Their events get places after `heads`,
+    /// which move with them. Where one of them ends the transaction of the others, the transaction is rolled back, and
+    /// the ends of the effects say which.
     fn run_effects<'a>(
         &'a self,
         effects: &'a mut [StagedEffect],
         heads: &'a mut HashMap<WorkspaceId, Seq>,
     ) -> BoxFuture<'a, Outcome<(), DbErr>>;
 
-    /// Where effects are run that are slow, beside this connection; none where the engine has one that writes.
+    /// A connection for slow effects beside this one; none where the engine lets one connection write at a time.
     fn aside(&self) -> Option<Arc<dyn SlowEffects>>;
 
-    /// Which of the deliveries are done with an effect.
+    /// Whether each of the deliveries is marked as done with an effect.
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>>;
 
     /// Whether effects of the installation are marked as done.
@@ -128,27 +128,28 @@ pub trait Connection: Send + Sync {
         work: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>>;
 
-    /// Makes one of the router's own changes, and says what the router is to be told of it.
+    /// Makes one of the router's own changes. Returns the notice for the router.
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>>;
 
-    /// Runs a caller's transaction, where this is a connection to an SQL database.
+    /// Runs a caller's transaction, if this is a connection to an SQL database.
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>>;
 
-    /// Where the lane of the installation stands, from one look. Rolled back where its own rows are at fault.
+    /// Where the lane of the installation stands, all of it as of one moment. [`Outcome::RolledBack`] where the rows of
+    /// the lane are at fault.
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>>;
 
-    /// The places of those of the events that are in the log.
+    /// The places of the events of `ids` that are in the log.
     fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
 
-    /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again`: they were lost with a
-    /// connection, and may have been recorded.
+    /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again` says that they were
+    /// lost with a connection, and may have been recorded.
     fn write_attempts<'a>(
         &'a self,
         rows: &'a [AttemptRecord],
         is_again: bool,
     ) -> BoxFuture<'a, Outcome<(), DbErr>>;
 
-    /// What is to be done between two batches to keep the storage in shape.
+    /// Does the upkeep of the storage that is due between two batches.
     fn tend(&self) -> BoxFuture<'_, ()>;
 
     /// Gives back the claim and ends the connection.
@@ -157,14 +158,14 @@ pub trait Connection: Send + Sync {
 
 /// Does the work of slow effects on a connection of its own, one at a time.
 pub trait SlowEffects: Send + Sync {
-    /// Does the work, in a transaction that stays open. An error is how the effect has ended where it cannot be
+    /// Does the work, in a transaction that stays open. An error says how the effect has ended that cannot be
     /// committed; nothing of it is left then.
     fn prepare(&self, work: EffectWork) -> BoxFuture<'_, Result<Box<dyn PreparedEffect>, EffectEnd>>;
 }
 
-/// Work that is done and may be committed. Rolled back when dropped.
+/// Work that is done and can be committed. It is rolled back when dropped.
 pub trait PreparedEffect: Send {
-    /// Writes the end of the delivery and the events after `head`, and commits. The caller holds the claim, and
+    /// Writes the end of the delivery and the events after `head`, and commits. The caller must hold the claim, and
     /// bounds this by a time-out.
     fn finish<'a>(
         self: Box<Self>,
@@ -178,14 +179,14 @@ pub trait PreparedEffect: Send {
 #[derive(Debug)]
 pub enum FinishedEffect {
     Ended(EffectEnd),
-    /// Nobody knows whether it was committed.
+    /// It is not known whether it was committed.
     InDoubt,
 }
 
 /// Rows of the retry table, the earliest first, and the time of the first not returned.
 pub type DueRetries = (Vec<RetryRow>, Option<Timestamp>);
 
-/// What the engine reads beside the writer.
+/// The reads of the engine, beside the writer.
 pub trait LogReader: Send + Sync {
     /// The highest place in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
@@ -217,7 +218,7 @@ pub trait LogReader: Send + Sync {
     /// The time of the earliest retry after `after`, in any workspace.
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>>;
 
-    /// The event, the one that caused it, and so on up to the first of the chain, at most `limit` of them.
+    /// The event, the event that caused it, and so on up to the first of the chain, at most `limit` of them.
     fn causes_of(
         &self,
         workspace: WorkspaceId,

@@ -1,90 +1,56 @@
-//! The one writer: gathers what waits while a transaction commits, and commits it with the next.
+//! The only writer: whatever arrives while a transaction commits is committed with the next one.
 
-mod aside;
 mod bounds;
 mod commit;
-mod derived;
-mod doubtful;
+mod connection;
+mod deadline;
 mod effects;
+mod history;
+mod housekeeping;
+mod inbox;
 mod jobs;
+mod lanes;
 mod outage;
+mod reconnect;
 mod recovery;
-mod slow_effect;
+mod running_effect;
+mod slow_effects;
+mod workspace_logs;
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc};
 
 use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
+    sync::{mpsc, oneshot},
+    time::sleep,
 };
 
 use self::{
-    bounds::{TRANSACTION_TIMEOUT, bounded},
-    outage::Outage,
-    slow_effect::EffectAside,
+    commit::GroupCommit, connection::WriterConnection, effects::Effects, history::History,
+    housekeeping::Housekeeping, inbox::Inbox, jobs::Jobs, lanes::Lanes, workspace_logs::WorkspaceLogs,
 };
 use crate::{
-    attempts::AttemptBuffer,
-    batch::Batch,
     command::WriterCommand,
-    effects::StagedEffect,
-    errors::AppendError,
-    gather::Gathered,
     health::Health,
-    idempotency::KeysInProgress,
     notice::NoticeSink,
-    storage::{Connection, HouseKept, Outcome, Storage},
+    storage::{Connection, Storage},
 };
 use pointsman_clock::Clock;
-use pointsman_domain::{
-    id::{InstallationId, WorkspaceId},
-    seq::Seq,
-};
 
-/// How often the engine's time is written while the server runs.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
-/// The pause between two turns of a housekeeping that has much to do.
-const HOUSEKEEPING_PAUSE: Duration = Duration::from_millis(250);
-/// Jobs of admins run between two batches.
-const JOBS_PER_TURN: usize = 8;
-/// Heads kept in memory; what is forgotten is read again.
-const MAX_HEADS: usize = 100_000;
+/// Jobs done between two batches, at most.
+const JOBS_PER_CYCLE: usize = 8;
 
-/// The one that writes. What it does and when is decided here; how it is written, by its storage.
+/// The one that writes. It decides what is written and when; its storage, how. Each part keeps its own state; this
+/// coordinates them.
 pub struct Writer {
-    storage: Box<dyn Storage>,
-    commands: mpsc::UnboundedReceiver<WriterCommand>,
-    notices: NoticeSink,
-    health: Arc<Health>,
-    connection: Option<Arc<dyn Connection>>,
-    gathered: Gathered,
-    /// Heads of the log as committed. This process is the only writer, so that they need no second look.
-    heads: HashMap<WorkspaceId, Seq>,
-    /// Generations handed out by attach; settlements of any other are refused.
-    generations: HashMap<InstallationId, i64>,
-    /// Grows with every attach, also across restarts.
-    last_generation: i64,
-    attempts: AttemptBuffer,
-    /// A batch of which nobody knows whether it was committed.
-    unresolved: Option<Batch>,
-    /// Effects of which nobody knows whether they are durable.
-    unresolved_effects: Vec<StagedEffect>,
-    /// The slow effect that is worked on beside the writer.
-    aside: Option<EffectAside>,
-    /// Installations of which effects are marked as done.
-    marked: HashSet<InstallationId>,
-    /// The idempotency keys of all appends that are gathered, in the transaction or unresolved.
-    keys: KeysInProgress,
-    outage: Outage,
-    /// When the present turn began: whoever waits has waited since then at the least.
-    turn_began: Instant,
-    /// When the engine's time is to be written next.
-    next_housekeeping: Instant,
+    inbox: Inbox,
+    connection: WriterConnection,
+    logs: WorkspaceLogs,
+    lanes: Lanes,
+    commits: GroupCommit,
+    effects: Effects,
+    jobs: Jobs,
+    history: History,
+    housekeeping: Housekeeping,
     clock: Clock,
 }
 
@@ -105,204 +71,172 @@ impl Writer {
         clock: Clock,
     ) -> Self {
         Self {
-            storage,
-            commands,
-            notices,
-            health,
-            connection: Some(connection),
-            gathered: Gathered::default(),
-            heads: HashMap::new(),
-            generations: HashMap::new(),
-            last_generation,
-            attempts: AttemptBuffer::default(),
-            unresolved: None,
-            unresolved_effects: Vec::new(),
-            aside: None,
-            marked: HashSet::new(),
-            keys: KeysInProgress::default(),
-            outage: Outage::default(),
-            turn_began: clock.instant(),
-            next_housekeeping: clock.instant() + HOUSEKEEPING_EVERY,
+            inbox: Inbox::new(commands),
+            connection: WriterConnection::new(storage, connection, health, clock),
+            logs: WorkspaceLogs::new(notices),
+            lanes: Lanes::new(last_generation),
+            commits: GroupCommit::new(clock),
+            effects: Effects::new(clock),
+            jobs: Jobs::default(),
+            history: History::default(),
+            housekeeping: Housekeeping::new(clock),
             clock,
         }
     }
 
     /// Runs until it is told to stop, or every handle of the journal is gone.
     pub async fn run(mut self) {
-        let mut stopped = None;
-        loop {
-            if self.connection.is_none() && !self.recover().await {
-                break;
-            }
-            if self.gathered.is_empty() && !self.wait().await {
-                break;
-            }
-            while let Ok(command) = self.commands.try_recv() {
-                self.take(command);
-            }
-            self.turn().await;
-            if self.gathered.is_stopping() {
-                self.end_slow_effects().await;
-            }
-            // Without a connection there may be a batch in doubt, which is resolved first.
-            if self.connection.is_some()
-                && let Some(reply) = self.gathered.take_stop()
-            {
-                stopped = Some(reply);
-                break;
-            }
-        }
-        while self.write_attempts().await {}
-        self.keep_house().await;
-        self.storage.close(self.connection).await;
+        let stopped = self.run_cycles().await;
+        while self.history.write(&mut self.connection).await {}
+        self.housekeeping.run(&mut self.connection).await;
+        self.connection.close().await;
         if let Some(reply) = stopped {
             let _ = reply.send(());
         }
     }
 
-    /// Waits for the first command, or until something else is to be done. False when no handle is left.
+    /// Returns the request to stop, once everything before it is committed; none where every handle is gone.
+    async fn run_cycles(&mut self) -> Option<oneshot::Sender<()>> {
+        loop {
+            if !self.connection.is_up() && !self.recover().await {
+                return None;
+            }
+            if !self.has_work() && !self.wait().await {
+                return None;
+            }
+            while let Some(command) = self.inbox.received() {
+                self.take(command);
+            }
+            self.cycle().await;
+            if self.inbox.is_stopping() {
+                self.stop_slow_effects().await;
+            }
+            if self.is_done()
+                && let Some(reply) = self.inbox.take_stop()
+            {
+                return Some(reply);
+            }
+        }
+    }
+
+    /// Whether there is something to do now. Effects do not count: they may have to wait for their time.
+    fn has_work(&self) -> bool {
+        !self.commits.is_empty() || !self.jobs.is_empty() || self.inbox.is_stopping()
+    }
+
+    /// Whether everything that has arrived is answered. Without a connection a batch may be in doubt, which is resolved
+    /// first.
+    fn is_done(&self) -> bool {
+        self.connection.is_up() && self.commits.is_empty() && self.jobs.is_empty() && self.effects.is_empty()
+    }
+
+    /// Waits for the first command, or until something is due, which the cycle does. False when no handle is left.
     async fn wait(&mut self) -> bool {
         let now = self.clock.instant();
-        let house = self.next_housekeeping.saturating_duration_since(now);
-        let pause = self.attempts.wait(now).map_or(house, |pause| pause.min(house));
-        let effects = self.gathered.effects.next_at(now, self.beside());
-        let pause = effects.map_or(pause, |at| pause.min(at.saturating_duration_since(now)));
-        let worked = EffectAside::worked(self.aside.as_mut());
+        let dues = [
+            Some(self.housekeeping.wait(now)),
+            self.history.wait(now),
+            self.effects.wait(now, self.connection.beside()),
+        ];
+        let pause = dues.into_iter().flatten().min().unwrap_or_default();
         tokio::select! {
             biased;
-            command = self.commands.recv() => match command {
+            command = self.inbox.receive() => match command {
                 Some(command) => self.take(command),
                 None => return false,
             },
-            // What is due is done at the end of the turn.
-            () = worked => {}
+            () = self.connection.slow_work_done() => {}
             () = sleep(pause) => {}
         }
         true
     }
 
-    /// Puts the command where its turn comes.
+    /// Hands the command to the part that does it.
     fn take(&mut self, command: WriterCommand) {
         match command {
-            WriterCommand::Append(append) if !self.keys.take(&append) => {
-                // The publisher may have gone.
-                let _ = append.reply.send(Err(AppendError::KeyInUse));
-            }
-            command => self.gathered.take(command),
+            WriterCommand::Append(append) => self.commits.push_append(append),
+            WriterCommand::Settle(command) => self.commits.push_settlement(*command),
+            WriterCommand::Effect(command) => self.effects.push(*command),
+            WriterCommand::Job(job) => self.jobs.push(job),
+            WriterCommand::Stop(reply) => self.inbox.request_stop(reply),
         }
     }
 
-    /// One batch, then what waits between batches.
-    async fn turn(&mut self) {
-        self.turn_began = self.clock.instant();
-        let batch = self.gathered.next_batch();
-        if !batch.is_empty() {
-            self.gathered.effects.others_wrote(self.clock.instant());
-            self.commit(batch).await;
+    /// One batch, then everything that is done between two batches.
+    async fn cycle(&mut self) {
+        self.connection.begin_cycle();
+        self.commit_batch().await;
+        self.run_effects().await;
+        self.run_jobs().await;
+        // Tending that does not end still uses the connection: nothing else of this cycle may wait for it.
+        if self.connection.tend().await {
+            self.write_what_is_due().await;
         }
-        if self.connection.is_some() && !self.gathered.effects.is_empty() {
-            self.run_effects().await;
-            self.start_aside();
-        }
-        if self.connection.is_some() && self.aside.is_some() {
-            self.finish_aside().await;
-        }
-        for _ in 0..JOBS_PER_TURN {
-            // Attach answers with what is durable, so that it waits for every settlement before it.
-            if self.connection.is_none() || self.gathered.has_settlements() {
-                break;
-            }
-            let Some(job) = self.gathered.next_job() else {
-                break;
-            };
-            self.run_job(job).await;
-        }
-        // What does not end has the connection, which nothing else of this turn is to wait for.
-        if !self.tend().await {
+    }
+
+    async fn commit_batch(&mut self) {
+        let batch = self.commits.next_batch();
+        if batch.is_empty() {
             return;
         }
+        self.effects.others_write();
+        let Self {
+            commits,
+            connection,
+            logs,
+            lanes,
+            history,
+            ..
+        } = self;
+        commits.commit(batch, connection, logs, lanes, history).await;
+    }
+
+    async fn run_effects(&mut self) {
+        let Self {
+            effects,
+            connection,
+            logs,
+            lanes,
+            ..
+        } = self;
+        if connection.is_up() && !effects.is_empty() {
+            effects.run(connection, logs, lanes).await;
+            slow_effects::start(effects, connection, lanes);
+        }
+        slow_effects::finish(effects, connection, logs, lanes).await;
+    }
+
+    async fn stop_slow_effects(&mut self) {
+        let Self {
+            effects,
+            connection,
+            logs,
+            lanes,
+            ..
+        } = self;
+        slow_effects::stop(effects, connection, logs, lanes).await;
+    }
+
+    /// An attach answers with what is durable, so that no job is done while a settlement waits that came before it.
+    async fn run_jobs(&mut self) {
+        for _ in 0..JOBS_PER_CYCLE {
+            if self.commits.has_settlements() {
+                break;
+            }
+            let (connection, logs, lanes) = (&mut self.connection, &mut self.logs, &mut self.lanes);
+            if !self.jobs.run_next(connection, logs, lanes).await {
+                break;
+            }
+        }
+    }
+
+    async fn write_what_is_due(&mut self) {
         let now = self.clock.instant();
-        if self.attempts.is_due(now) {
-            self.write_attempts().await;
+        if self.history.is_due(now) {
+            self.history.write(&mut self.connection).await;
         }
-        if now >= self.next_housekeeping {
-            self.keep_house().await;
+        if self.housekeeping.is_due(now) {
+            self.housekeeping.run(&mut self.connection).await;
         }
-    }
-
-    /// Keeps what the storage needs between two batches in order. False where that does not end in time.
-    async fn tend(&mut self) -> bool {
-        let Some(connection) = self.connection.clone() else {
-            return true;
-        };
-        let ended = timeout(TRANSACTION_TIMEOUT, connection.tend()).await.is_ok();
-        if !ended {
-            let seconds = TRANSACTION_TIMEOUT.as_secs();
-            log::warn!(seconds; "the storage is slow: what is due between two transactions does not end in time");
-        }
-        ended
-    }
-
-    /// Writes the engine's time and deletes some of what has expired.
-    async fn keep_house(&mut self) {
-        let Some(connection) = self.connection.clone() else {
-            return;
-        };
-        let pause = match bounded(connection.keep_house(self.clock.now())).await {
-            Outcome::Committed(kept) => {
-                self.outage.over();
-                match kept {
-                    HouseKept::Partly => HOUSEKEEPING_PAUSE,
-                    HouseKept::Done => HOUSEKEEPING_EVERY,
-                }
-            }
-            Outcome::RolledBack(error) => {
-                log::error!(error:%; "the housekeeping was refused");
-                HOUSEKEEPING_EVERY
-            }
-            outcome @ (Outcome::Unknown | Outcome::NotBegun) => {
-                self.lose_connection("the housekeeping failed");
-                // Where it could not begin, what it commits on the next connection tells that this was one loss and
-                // not the first of many. Where it has failed itself it may fail again, and take seconds for it.
-                match outcome {
-                    Outcome::NotBegun if self.outage.is_first() => Duration::ZERO,
-                    _ => HOUSEKEEPING_EVERY,
-                }
-            }
-        };
-        self.next_housekeeping = self.clock.instant() + pause;
-    }
-
-    /// Writes a piece of the history. It is no promise: what cannot be written is dropped with a warning. False where
-    /// there was nothing, or nowhere to write it.
-    async fn write_attempts(&mut self) -> bool {
-        let Some(connection) = self.connection.clone() else {
-            return false;
-        };
-        let Some(piece) = self.attempts.take() else {
-            return false;
-        };
-        match bounded(connection.write_attempts(&piece.rows, piece.was_lost)).await {
-            Outcome::Committed(()) => self.outage.over(),
-            Outcome::RolledBack(error) => match self.attempts.refused(piece).as_slice() {
-                [] => {}
-                [row] => {
-                    let (workspace, installation, event) =
-                        (row.workspace_id, row.installation_id, row.event_id);
-                    log::error!(workspace:%, installation:%, event:%, attempt = row.number, error:%;
-                        "the database refuses an attempt; it is left out of the history");
-                }
-                rows => log::error!(rows = rows.len(), error:%;
-                    "the database refuses many attempts; these are left out of the history unread"),
-            },
-            Outcome::Unknown | Outcome::NotBegun => {
-                let rows = self.attempts.lost(piece).len();
-                if rows > 0 {
-                    log::warn!(rows; "attempts could not be recorded");
-                }
-                self.lose_connection("the history could not be written");
-            }
-        }
-        true
     }
 }

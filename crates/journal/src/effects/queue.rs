@@ -1,4 +1,4 @@
-//! Which effects go into the next transaction, so that none that is slow slows others.
+//! Which effects go into the next transaction. Slow effects must not delay the others.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,54 +8,58 @@ use std::{
 use super::{EffectCommand, StagedEffect};
 use pointsman_domain::id::InstallationId;
 
-/// Effects of one transaction.
+/// Effects of one transaction, at most.
 const AT_ONCE: usize = 64;
 /// An effect that takes longer is slow.
 pub const SLOW: Duration = Duration::from_millis(25);
-/// A slow effect is followed by so many times as long for others: its installation has a tenth of the writer.
+/// After a slow effect others have the writer for this many times as long as it took: slow effects of the installation
+/// get a tenth of the writer's time.
 const OTHERS_SHARE: u32 = 9;
-/// Each slow one in a row leaves them so many times more of it, up to the last share.
+/// Each further slow effect in a row multiplies the share of others by this, up to `LAST_SHARE`.
 const HARDER: u32 = 4;
-/// One part in two hundred: what waits for slow effects lies beyond the 99th percentile.
+/// Slow effects get one part in two hundred: what waits for them lies beyond the 99th percentile.
 const LAST_SHARE: u32 = 199;
-/// How long the effects of an installation with a slow one have transactions to themselves.
+/// How long after a slow effect each effect of its installation has a transaction to itself.
 const ALONE_FOR: Duration = Duration::from_secs(60);
 
-/// Whether slow effects have a connection of their own, beside which the writer goes on.
+/// Whether slow effects run on a connection of their own, while the writer goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beside {
-    /// The engine lets one connection write at a time.
+    /// They do not: the engine lets one connection write at a time.
     Never,
+    /// They do, and none is running.
     Free,
+    /// They do, and one is running.
     Busy,
 }
 
-/// What waits. Bounded by the attempts that are in flight, each of which waits for its one effect.
+/// The effects that wait. Bounded by the attempts in flight: each waits for one effect.
 #[derive(Default)]
 pub(crate) struct EffectQueue {
     waiting: VecDeque<EffectCommand>,
-    /// Installations that had a slow effect of late, or one that may be refused at the commit.
+    /// Installations that had a slow effect lately, or one that may have made the database refuse a commit.
     slow: HashMap<InstallationId, Slow>,
-    /// When others last had something to write.
+    /// When others than effects last had something to write.
     others_wrote: Option<Instant>,
 }
 
-/// How the latest effect of an installation went.
+/// The latest slow effect of an installation.
 #[derive(Clone, Copy)]
 struct Slow {
     ended: Instant,
     took: Duration,
-    /// How many times as long as it took others come first.
+    /// Others have the writer for this many times `took`.
     others: u32,
     alone_until: Instant,
 }
 
 impl Slow {
-    /// Its time has come, or else others have had nothing to write for as long as it may take.
+    /// When the next slow effect may run: once others have had their share, or once they have had nothing to write for
+    /// as long as this effect took.
     fn not_before(&self, others_wrote: Option<Instant>) -> Instant {
-        let turn = self.ended + self.took.saturating_mul(self.others);
+        let shared = self.ended + self.took.saturating_mul(self.others);
         let quiet = others_wrote.map_or(self.ended, |at| at.max(self.ended)) + self.took;
-        turn.min(quiet)
+        shared.min(quiet)
     }
 }
 
@@ -68,7 +72,7 @@ impl EffectQueue {
         self.waiting.is_empty()
     }
 
-    /// Puts effects back that were not run, before what came later.
+    /// Puts effects back that were not run, before those that came later.
     pub(crate) fn put_back(&mut self, effects: impl DoubleEndedIterator<Item = EffectCommand>) {
         for command in effects.rev() {
             self.waiting.push_front(command);
@@ -79,7 +83,7 @@ impl EffectQueue {
         std::mem::take(&mut self.waiting).into_iter()
     }
 
-    /// Those of installations with slow ones, which nobody can wait for while the journal stops.
+    /// Takes the effects of installations with slow ones: a stop does not wait for them.
     pub(crate) fn take_slow(&mut self) -> Vec<EffectCommand> {
         let waiting = self.take_all().collect::<Vec<_>>();
         let (slow, others): (_, Vec<_>) = waiting
@@ -89,26 +93,26 @@ impl EffectQueue {
         slow
     }
 
-    /// Others had something to write.
+    /// Others than effects had something to write.
     pub(crate) fn others_wrote(&mut self, now: Instant) {
         self.others_wrote = Some(now);
     }
 
-    /// When the first of those that wait may be run.
+    /// When the first of those that wait may be run. None where none waits, or only for the end of a running one.
     pub(crate) fn next_at(&self, now: Instant, beside: Beside) -> Option<Instant> {
         self.waiting
             .iter()
             .filter_map(|command| match (self.slow_of(command), beside) {
                 (None, _) | (Some(_), Beside::Free) => Some(now),
                 (Some(slow), Beside::Never) => Some(slow.not_before(self.others_wrote).max(now)),
-                // The end of the other is waited for.
+                // It waits for the end of the one that is running.
                 (Some(_), Beside::Busy) => None,
             })
             .min()
     }
 
-    /// The effects of the next transaction, in the order of their arrival. What nobody waits for any more is
-    /// dropped: its lane attempts it again.
+    /// The effects of the next transaction, in the order of their arrival. Effects whose caller has gone are dropped:
+    /// their lane attempts them again.
     pub(crate) fn next(&mut self, now: Instant, beside: Beside) -> Vec<StagedEffect> {
         self.slow
             .retain(|_, slow| slow.alone_until.max(slow.not_before(None)) > now);
@@ -132,7 +136,7 @@ impl EffectQueue {
         taken
     }
 
-    /// The effect to be run beside the writer next.
+    /// The next effect that is to be run beside the writer.
     pub(crate) fn next_beside(&mut self) -> Option<StagedEffect> {
         self.waiting.retain(|command| !command.reply.is_closed());
         let index = self
@@ -159,12 +163,13 @@ impl EffectQueue {
             };
             self.slow.insert(settles.installation_id, slow);
         } else if let Some(slow) = before {
-            // The next slow one is the first in a row.
+            // The row of slow effects has ended.
             slow.others = 0;
         }
     }
 
-    /// It may be what makes the database refuse a commit: it goes alone for a while.
+    /// The effect may be the one for which the database refused a commit. For [`ALONE_FOR`] the effects of its
+    /// installation have transactions to themselves.
     pub(crate) fn suspect(&mut self, effect: &StagedEffect, now: Instant) {
         if let Some(settles) = &effect.command.settles {
             let suspect = Slow {
@@ -177,7 +182,7 @@ impl EffectQueue {
         }
     }
 
-    /// Events alone are quickly written, whoever publishes them.
+    /// An effect without work is never slow: it only writes events.
     fn slow_of(&self, command: &EffectCommand) -> Option<&Slow> {
         command.work.as_ref()?;
         let settles = command.settles.as_ref()?;

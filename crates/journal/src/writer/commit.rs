@@ -1,57 +1,123 @@
-//! One batch: from what was gathered to its answers.
+//! The group commit: appends and settlements, from their arrival to their answers.
+
+mod in_doubt;
+mod recorded_before;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    time::Duration,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sea_orm::DbErr;
 use tokio::time::timeout;
 
+use self::in_doubt::{Appends, BatchInDoubt, Resolved};
 use super::{
-    MAX_HEADS, Writer,
-    bounds::{TRANSACTION_TIMEOUT, bounded},
+    bounds::bounded, connection::WriterConnection, history::History, lanes::Lanes,
+    workspace_logs::WorkspaceLogs,
 };
 use crate::{
     batch::Batch,
-    command::Append,
+    batch_queue::BatchQueue,
+    command::{Append, SettleCommand},
     errors::{AppendError, SettleError, StorageUnavailable},
-    notice::Notice,
+    idempotency::KeysInProgress,
     storage::{Connection, Outcome},
 };
+use pointsman_clock::Clock;
 use pointsman_domain::{
-    id::{InstallationId, WorkspaceId},
+    id::{EventId, WorkspaceId},
+    idempotency::Recorded,
     seq::Seq,
 };
 
-/// What must be left of the time of publishers for their batch to be written once more.
+/// A batch is written a second time only where its publishers wait for at least so long still.
 const ENOUGH_TO_WRITE: Duration = Duration::from_millis(500);
 
-impl Writer {
-    /// Commits the batch, halving it around a culprit where the database refuses some of its data.
-    pub(super) async fn commit(&mut self, batch: Batch) {
+/// The heads after a transaction.
+type Heads = HashMap<WorkspaceId, Seq>;
+
+pub(super) struct GroupCommit {
+    queue: BatchQueue,
+    /// The idempotency keys of all appends that are queued, in the transaction or in doubt.
+    keys: KeysInProgress,
+    in_doubt: Option<BatchInDoubt>,
+    clock: Clock,
+}
+
+impl GroupCommit {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            queue: BatchQueue::default(),
+            keys: KeysInProgress::default(),
+            in_doubt: None,
+            clock,
+        }
+    }
+
+    /// Queues the append, or refuses it where another publish under the same idempotency key is in progress.
+    pub(super) fn push_append(&mut self, append: Append) {
+        if self.keys.take(&append) {
+            self.queue.push_append(append);
+        } else {
+            // The publisher may have gone.
+            let _ = append.reply.send(Err(AppendError::KeyInUse));
+        }
+    }
+
+    pub(super) fn push_settlement(&mut self, command: SettleCommand) {
+        self.queue.push_settlement(command);
+    }
+
+    /// Whether no append or settlement waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn has_settlements(&self) -> bool {
+        self.queue.has_settlements()
+    }
+
+    pub(super) fn next_batch(&mut self) -> Batch {
+        self.queue.next_batch()
+    }
+
+    /// Commits the batch and answers it. Where the database refuses some of its data, halves it until the refused item
+    /// stands alone.
+    pub(super) async fn commit(
+        &mut self,
+        batch: Batch,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+        history: &mut History,
+    ) {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
-            self.drop_fenced(&mut batch);
+            lanes.refuse_fenced(&mut batch);
             if batch.is_empty() {
                 continue;
             }
-            match self.write_in_time(&mut batch).await {
-                Outcome::Committed(()) => {}
-                Outcome::RolledBack(error) if batch.len() == 1 => self.refuse(batch, &error).await,
+            match self.write_in_time(&mut batch, connection, logs, lanes).await {
+                // All of it was answered without a write.
+                Outcome::Committed(_) if batch.is_empty() => {}
+                Outcome::Committed(heads) => self.committed(batch, heads, logs, history),
+                Outcome::RolledBack(error) if batch.len() == 1 => {
+                    self.refuse(batch, &error, connection.get()).await;
+                }
                 Outcome::RolledBack(_) => {
                     let (first, second) = batch.split();
                     batches.push(second);
                     batches.push(first);
-                    continue;
                 }
                 Outcome::Unknown | Outcome::NotBegun => {
-                    self.unresolved = Some(batch);
-                    self.lose_connection("a transaction failed");
-                    // What was split off has not been tried and has no place yet.
-                    // The next to be tried is the last of these, and goes before the others.
+                    self.in_doubt = Some(BatchInDoubt::new(batch));
+                    connection.lose("a transaction failed");
+                    // The other halves have not been tried, and their events have no places yet. The last of the
+                    // vector is the next to be tried, so that it is put back last, before the others.
                     for batch in batches {
-                        self.gathered.put_back(batch);
+                        self.queue.put_back(batch);
                     }
                     return;
                 }
@@ -59,16 +125,22 @@ impl Writer {
         }
     }
 
-    /// What is written for the second time has what is left of the time of its publishers. Where that is too little,
-    /// they are refused, of whose events it is known that they are not recorded; settlements that have come to the
-    /// batch are written all the same.
-    async fn write_in_time(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
+    /// A second write has to end while its publishers wait. Where too little of that time is left, the publishers are
+    /// refused: it is known that their events are not recorded. Settlements that have joined the batch are written all
+    /// the same.
+    async fn write_in_time(
+        &mut self,
+        batch: &mut Batch,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) -> Outcome<Heads, DbErr> {
         let Some(until) = batch.again_until else {
-            return self.write_batch(batch).await;
+            return self.write(batch, connection, logs, lanes).await;
         };
         let left = until.saturating_duration_since(self.clock.instant());
         if left >= ENOUGH_TO_WRITE {
-            let written = timeout(left, self.write_batch(batch)).await;
+            let written = timeout(left, self.write(batch, connection, logs, lanes)).await;
             return written.unwrap_or(Outcome::Unknown);
         }
         batch.again_until = None;
@@ -76,55 +148,69 @@ impl Writer {
             self.refuse_append(staged.append, StorageUnavailable.into());
         }
         if batch.is_empty() {
-            return Outcome::Committed(());
+            return Outcome::Committed(Heads::new());
         }
-        self.write_batch(batch).await
+        self.write(batch, connection, logs, lanes).await
     }
 
-    async fn write_batch(&mut self, batch: &mut Batch) -> Outcome<(), DbErr> {
-        let Some(connection) = self.connection.clone() else {
+    /// Answers the appends that are recorded already, and writes the rest. Returns the heads after the commit.
+    async fn write(
+        &mut self,
+        batch: &mut Batch,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) -> Outcome<Heads, DbErr> {
+        let Some(current) = connection.get() else {
             return Outcome::Unknown;
         };
-        if let Err(error) = self.know_heads(&*connection, batch).await {
+        let unread = logs.without_head(batch.appends.iter().map(|staged| staged.append.workspace_id));
+        if let Err(error) = logs.read_heads(&*current, unread).await {
             log::error!(error:%; "reading the heads of the log failed");
             return Outcome::Unknown;
         }
-        if let Err(error) = self.answer_known_keys(&*connection, batch).await {
-            log::error!(error:%; "looking up idempotency keys failed");
-            return Outcome::Unknown;
-        }
-        if let Err(error) = self.answer_derived(&*connection, batch).await {
-            log::error!(error:%; "looking up derived events failed");
+        if !self.answer_recorded(batch, &*current).await {
             return Outcome::Unknown;
         }
         if batch.is_empty() {
-            // All of it is answered by what is there.
-            self.outage.over();
-            return Outcome::Committed(());
+            connection.answered();
+            return Outcome::Committed(Heads::new());
         }
-        batch.marked = self.marked_of(batch);
-        let heads = batch.stage(&self.heads);
-        bounded(connection.write(batch)).await.map(|written| {
+        batch.marked = lanes.marked_of(batch);
+        let heads = logs.stage(batch);
+        bounded(current.write(batch)).await.map(|written| {
+            connection.answered();
             for installation in written.unmarked {
-                self.marked.remove(&installation);
+                lanes.unmark(installation);
             }
-            self.committed(std::mem::take(batch), heads);
+            heads
         })
     }
 
-    /// Those of the batch's installations of which effects are marked as done.
-    fn marked_of(&self, batch: &Batch) -> HashSet<InstallationId> {
-        if self.marked.is_empty() {
-            return HashSet::new();
+    /// Answers the appends that are recorded already, and takes them out of the batch. False where a look-up fails.
+    async fn answer_recorded(&mut self, batch: &mut Batch, current: &dyn Connection) -> bool {
+        match recorded_before::take_known_keys(current, batch, self.clock.now()).await {
+            Ok(known) => known
+                .into_iter()
+                .for_each(|(append, answer)| self.answer(append, answer)),
+            Err(error) => {
+                log::error!(error:%; "looking up idempotency keys failed");
+                return false;
+            }
         }
-        let settled = batch.settlements.iter().map(|command| command.installation_id);
-        settled.filter(|id| self.marked.contains(id)).collect()
+        match recorded_before::answer_derived(current, batch).await {
+            Ok(repeats) => self.queue.put_back(repeats),
+            Err(error) => {
+                log::error!(error:%; "looking up derived events failed");
+                return false;
+            }
+        }
+        true
     }
 
-    /// The batch is durable: publishers are answered, and the router hears of the new heads.
-    pub(super) fn committed(&mut self, batch: Batch, heads: HashMap<WorkspaceId, Seq>) {
-        self.note_heads(heads.clone());
-        self.outage.over();
+    /// The batch is durable: answers its publishers, tells the router of the new heads, and answers its settlements.
+    fn committed(&mut self, batch: Batch, heads: Heads, logs: &mut WorkspaceLogs, history: &mut History) {
+        logs.moved_to(heads.clone());
         let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         for mut staged in batch.appends {
             let recorded = events.entry(staged.append.workspace_id).or_default();
@@ -132,36 +218,36 @@ impl Writer {
             self.keys.release(&staged.append);
             staged.append.recorded();
         }
-        for (workspace_id, events) in events {
-            let head = heads.get(&workspace_id).copied().unwrap_or(Seq::ZERO);
-            (self.notices)(Notice::Committed {
-                workspace_id,
-                head,
-                events,
-            });
+        for (workspace, events) in events {
+            let head = heads.get(&workspace).copied().unwrap_or(Seq::ZERO);
+            logs.committed(workspace, head, events);
         }
         for mut command in batch.settlements {
-            self.attempts.add(&mut command.attempts, self.clock.instant());
+            history.add(&mut command.attempts, self.clock.instant());
             let _ = command.reply.send(Ok(()));
         }
     }
 
-    /// The database refuses this one item, and nothing else in its batch suffers.
-    async fn refuse(&mut self, batch: Batch, error: &DbErr) {
+    /// Answers the one item of the batch, which the database refuses.
+    async fn refuse(&mut self, batch: Batch, error: &DbErr, connection: Option<Arc<dyn Connection>>) {
         for staged in batch.appends {
-            let refusal = match self.are_recorded(&staged.append).await {
-                // Sent twice by a router whose actor died in between: it is there, once.
-                Ok(true) => {
+            let is_recorded = match &connection {
+                Some(current) => recorded_before::are_recorded(&**current, &staged.append).await,
+                None => None,
+            };
+            let refusal = match is_recorded {
+                // A router whose actor died has sent it again after it was recorded. It is in the log once.
+                Some(true) => {
                     self.keys.release(&staged.append);
                     staged.append.recorded();
                     continue;
                 }
-                Ok(false) => {
+                Some(false) => {
                     let workspace = staged.append.workspace_id;
                     log::error!(workspace:%, error:%; "the database refuses an event");
                     AppendError::Refused
                 }
-                Err(error) => error.into(),
+                None => StorageUnavailable.into(),
             };
             self.refuse_append(staged.append, refusal);
         }
@@ -172,94 +258,67 @@ impl Writer {
         }
     }
 
-    /// Whether all events of the append are in the log already.
-    async fn are_recorded(&mut self, append: &Append) -> Result<bool, StorageUnavailable> {
-        let connection = self.connection.as_ref().ok_or(StorageUnavailable)?;
-        let ids = append.events.iter().map(|event| event.id).collect();
-        match timeout(TRANSACTION_TIMEOUT, connection.places_of(ids)).await {
-            Ok(Ok(found)) => Ok(append.events.iter().all(|event| found.contains_key(&event.id))),
-            Ok(Err(_)) | Err(_) => Err(StorageUnavailable),
-        }
-    }
-
-    fn drop_fenced(&self, batch: &mut Batch) {
-        for index in (0..batch.settlements.len()).rev() {
-            let command = &batch.settlements[index];
-            if self.generations.get(&command.installation_id) != Some(&command.generation) {
-                let command = batch.settlements.remove(index);
-                let _ = command.reply.send(Err(SettleError::Fenced));
-            }
-        }
-    }
-
-    /// Reads the heads of the workspaces that are not in memory.
-    async fn know_heads(&mut self, connection: &dyn Connection, batch: &Batch) -> Result<(), DbErr> {
-        let unknown: BTreeSet<WorkspaceId> = batch
-            .appends
-            .iter()
-            .map(|staged| staged.append.workspace_id)
-            .filter(|workspace| !self.heads.contains_key(workspace))
-            .collect();
-        self.read_heads(connection, unknown).await
-    }
-
-    pub(super) async fn read_heads(
-        &mut self,
-        connection: &dyn Connection,
-        workspaces: BTreeSet<WorkspaceId>,
-    ) -> Result<(), DbErr> {
-        for workspace in workspaces {
-            let head = timeout(TRANSACTION_TIMEOUT, connection.head(workspace))
-                .await
-                .map_err(|_| DbErr::Custom("reading a head took too long".to_owned()))??;
-            self.heads.insert(workspace, head);
-        }
-        Ok(())
-    }
-
-    /// The heads of the log as they are now.
-    pub(super) fn note_heads(&mut self, heads: HashMap<WorkspaceId, Seq>) {
-        if self.heads.len() + heads.len() > MAX_HEADS {
-            self.heads.clear();
-        }
-        self.heads.extend(heads);
-    }
-
-    /// Answers the appends whose idempotency key is stored already, and takes them out of the batch. Without
-    /// keys the storage is not asked.
-    async fn answer_known_keys(
-        &mut self,
-        connection: &dyn Connection,
-        batch: &mut Batch,
-    ) -> Result<(), DbErr> {
-        let names = batch.key_names();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let found = timeout(
-            TRANSACTION_TIMEOUT,
-            connection.stored_keys(names, self.clock.now()),
-        )
-        .await
-        .map_err(|_| DbErr::Custom("the look-up took too long".to_owned()))??;
-        for index in (0..batch.appends.len()).rev() {
-            let name = batch.appends[index].append.key_name();
-            let Some(stored) = name.and_then(|name| found.get(&name)) else {
-                continue;
-            };
-            let append = batch.appends.remove(index).append;
-            self.keys.release(&append);
-            let answer = stored.answer(&append);
-            // The publisher may have gone.
-            let _ = append.reply.send(answer);
-        }
-        Ok(())
-    }
-
     /// Answers an append that is not recorded.
-    pub(super) fn refuse_append(&mut self, append: Append, refusal: AppendError) {
+    fn refuse_append(&mut self, append: Append, refusal: AppendError) {
+        self.answer(append, Err(refusal));
+    }
+
+    fn answer(&mut self, append: Append, answer: Result<Recorded, AppendError>) {
         self.keys.release(&append);
         // The publisher may have gone.
-        let _ = append.reply.send(Err(refusal));
+        let _ = append.reply.send(answer);
+    }
+
+    /// Refuses the appends that wait: there is no connection. Settlements go on waiting for it.
+    pub(super) fn refuse_waiting(&mut self) {
+        for append in self.queue.take_appends() {
+            self.refuse_append(append, StorageUnavailable.into());
+        }
+    }
+
+    /// The events whose places are to be looked up to resolve the batch in doubt.
+    pub(super) fn events_in_doubt(&self) -> Vec<EventId> {
+        self.in_doubt
+            .as_ref()
+            .map(BatchInDoubt::event_ids)
+            .unwrap_or_default()
+    }
+
+    /// Until when the publishers of the batch in doubt wait for their answer, where the recovery begins at `now`.
+    pub(super) fn doubt_until(&self, now: Instant) -> Option<Instant> {
+        self.in_doubt.as_ref().map(|batch| batch.waits_until(now))
+    }
+
+    /// Refuses the publishers of the batch in doubt, which have waited long enough.
+    pub(super) fn refuse_in_doubt(&mut self) {
+        if let Some(batch) = &mut self.in_doubt {
+            batch.refuse_publishers();
+        }
+    }
+
+    /// Answers the batch in doubt or queues it for a second write. `places` are those of its events that are in the
+    /// log; its publishers wait until `waits_until`, or have been refused where that is none.
+    pub(super) fn resolve(
+        &mut self,
+        places: &HashMap<EventId, Seq>,
+        waits_until: Option<Instant>,
+        logs: &mut WorkspaceLogs,
+        history: &mut History,
+    ) {
+        let Some(batch) = self.in_doubt.take() else { return };
+        match batch.resolve(places, waits_until) {
+            Resolved::Recorded(batch, heads) => self.committed(batch, heads, logs, history),
+            Resolved::NotRecorded { settlements, appends } => {
+                self.queue.put_back(settlements);
+                match appends {
+                    Appends::WriteAgain(batch) => self.queue.write_again(batch),
+                    Appends::Refuse(batch) => {
+                        for staged in batch.appends {
+                            self.refuse_append(staged.append, StorageUnavailable.into());
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,78 +1,107 @@
 //! Effects: run between two batches, answered when they are durable.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod in_doubt;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 use sea_orm::DbErr;
 
-use super::{Writer, bounds::bounded};
+pub(super) use self::in_doubt::EffectTraces;
+use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes, workspace_logs::WorkspaceLogs};
 use crate::{
-    effects::{EffectEnd, StagedEffect},
-    notice::Notice,
+    effects::{Beside, EffectCommand, EffectEnd, EffectQueue, EffectWork, StagedEffect},
     storage::Outcome,
 };
+use pointsman_clock::Clock;
 use pointsman_domain::{id::WorkspaceId, seq::Seq};
 
-impl Writer {
+pub(super) struct Effects {
+    queue: EffectQueue,
+    /// Effects whose outcome is unknown.
+    in_doubt: Vec<StagedEffect>,
+    clock: Clock,
+}
+
+impl Effects {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            queue: EffectQueue::default(),
+            in_doubt: Vec::new(),
+            clock,
+        }
+    }
+
+    pub(super) fn push(&mut self, command: EffectCommand) {
+        self.queue.push(command);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// How long until the first of those that wait may be run; none where none waits for a time.
+    pub(super) fn wait(&self, now: Instant, beside: Beside) -> Option<Duration> {
+        let at = self.queue.next_at(now, beside)?;
+        Some(at.saturating_duration_since(now))
+    }
+
+    /// A batch is written: slow effects leave a share of the time to others.
+    pub(super) fn others_write(&mut self) {
+        self.queue.others_wrote(self.clock.instant());
+    }
+
     /// Runs those that wait and may be run, in one transaction.
-    pub(super) async fn run_effects(&mut self) {
-        let mut effects = self.gathered.effects.next(self.clock.instant(), self.beside());
+    pub(super) async fn run(
+        &mut self,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) {
+        let mut effects = self.queue.next(self.clock.instant(), connection.beside());
         for index in (0..effects.len()).rev() {
-            if self.is_fenced(&effects[index]) {
+            if lanes.is_fenced(&effects[index]) {
                 effects.remove(index).answer(EffectEnd::Fenced);
             }
         }
-        let Some(connection) = self.connection.clone().filter(|_| !effects.is_empty()) else {
+        let Some(current) = connection.get().filter(|_| !effects.is_empty()) else {
             return self.not_run(effects);
         };
-        let unknown = self.unknown_heads(&effects);
-        if let Err(error) = self.read_heads(&*connection, unknown).await {
+        let unread = logs.without_head(workspaces_of(&effects));
+        if let Err(error) = logs.read_heads(&*current, unread).await {
             log::error!(error:%; "reading the heads of the log failed");
             self.not_run(effects);
-            return self.lose_connection("reading the heads of the log failed");
+            return connection.lose("reading the heads of the log failed");
         }
-        let mut heads = self.heads_of(&effects);
-        match bounded(connection.run_effects(&mut effects, &mut heads)).await {
-            Outcome::Committed(()) => self.effects_committed(effects, heads),
-            Outcome::RolledBack(error) => self.effects_rolled_back(effects, &error),
+        let mut heads = logs.heads_of(workspaces_of(&effects));
+        match bounded(current.run_effects(&mut effects, &mut heads)).await {
+            Outcome::Committed(()) => self.committed(effects, heads, connection, logs, lanes),
+            Outcome::RolledBack(error) => self.rolled_back(effects, &error),
             Outcome::NotBegun => {
                 self.not_run(effects);
-                self.lose_connection("a transaction of effects could not begin");
+                connection.lose("a transaction of effects could not begin");
             }
             Outcome::Unknown => {
-                self.unresolved_effects = effects;
-                self.lose_connection("a transaction of effects failed");
+                self.in_doubt = effects;
+                connection.lose("a transaction of effects failed");
             }
         }
     }
 
-    pub(super) fn is_fenced(&self, effect: &StagedEffect) -> bool {
-        effect.command.settles.as_ref().is_some_and(|settles| {
-            self.generations.get(&settles.installation_id) != Some(&settles.generation)
-        })
-    }
-
-    fn heads_of(&self, effects: &[StagedEffect]) -> HashMap<WorkspaceId, Seq> {
-        effects
-            .iter()
-            .filter_map(|effect| {
-                let workspace = effect.command.workspace_id;
-                Some((workspace, *self.heads.get(&workspace)?))
-            })
-            .collect()
-    }
-
-    /// Workspaces whose heads are not in memory.
-    fn unknown_heads(&self, effects: &[StagedEffect]) -> BTreeSet<WorkspaceId> {
-        effects
-            .iter()
-            .map(|effect| effect.command.workspace_id)
-            .filter(|workspace| !self.heads.contains_key(workspace))
-            .collect()
-    }
-
-    pub(super) fn effects_committed(&mut self, effects: Vec<StagedEffect>, heads: HashMap<WorkspaceId, Seq>) {
-        self.note_heads(heads);
-        self.outage.over();
+    /// The transaction is committed: answers the effects that have ended, and tells the router of their events. Effects
+    /// that were not run wait for the next transaction.
+    fn committed(
+        &mut self,
+        effects: Vec<StagedEffect>,
+        heads: HashMap<WorkspaceId, Seq>,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) {
+        logs.moved_to(heads);
+        connection.answered();
         let now = self.clock.instant();
         let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         let mut left = Vec::new();
@@ -81,9 +110,9 @@ impl Writer {
                 left.push(effect.command);
                 continue;
             };
-            self.gathered.effects.took(&effect, now);
+            self.queue.took(&effect, now);
             if let (EffectEnd::Committed { .. }, Some(settles)) = (&end, &effect.command.settles) {
-                self.marked.insert(settles.installation_id);
+                lanes.mark(settles.installation_id);
             }
             let workspace = effect.command.workspace_id;
             let published = std::mem::take(&mut effect.events);
@@ -92,20 +121,31 @@ impl Writer {
             }
             effect.answer(end);
         }
-        self.gathered.effects.put_back(left.into_iter());
-        for (workspace_id, events) in events {
+        self.queue.put_back(left.into_iter());
+        for (workspace, events) in events {
             let head = events.last().map_or(Seq::ZERO, |event| event.seq);
-            (self.notices)(Notice::Committed {
-                workspace_id,
-                head,
-                events,
-            });
+            logs.committed(workspace, head, events);
         }
     }
 
-    /// One of them took the others along: these are run again. Where it is not known which, because the database
-    /// refused the commit, each is run again by itself, and whose commit is refused then is the one.
-    fn effects_rolled_back(&mut self, effects: Vec<StagedEffect>, error: &DbErr) {
+    /// An effect that had a transaction to itself has ended.
+    pub(super) fn ended_alone(
+        &mut self,
+        mut effect: StagedEffect,
+        end: EffectEnd,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) {
+        let head = effect.events.last().map(|last| (last.workspace_id, last.seq));
+        effect.end = Some(end);
+        self.committed(vec![effect], head.into_iter().collect(), connection, logs, lanes);
+    }
+
+    /// One of the effects has ended the transaction of the others, which are run again. Where the database refused the
+    /// commit, it is not known which effect is at fault: each is run again in a transaction of its own, and the one
+    /// whose commit is refused then is refused.
+    fn rolled_back(&mut self, effects: Vec<StagedEffect>, error: &DbErr) {
         log::warn!(error:%; "a transaction of effects was rolled back");
         let now = self.clock.instant();
         let committed = effects.iter().filter(|effect| effect.is_committed()).count();
@@ -114,11 +154,11 @@ impl Writer {
             match effect.end.take() {
                 None => left.push(effect.command),
                 Some(end) => {
-                    self.gathered.effects.took(&effect, now);
+                    self.queue.took(&effect, now);
                     let end = match end {
                         EffectEnd::Committed { .. } if committed == 1 => EffectEnd::Refused,
                         EffectEnd::Committed { .. } => {
-                            self.gathered.effects.suspect(&effect, now);
+                            self.queue.suspect(&effect, now);
                             EffectEnd::Again
                         }
                         end => end,
@@ -127,30 +167,69 @@ impl Writer {
                 }
             }
         }
-        self.gathered.effects.put_back(left.into_iter());
+        self.queue.put_back(left.into_iter());
     }
 
-    /// Nothing of the effects was begun: they wait for their next turn.
+    /// None of the effects was begun: they wait for the next transaction.
     fn not_run(&mut self, effects: Vec<StagedEffect>) {
-        self.gathered
-            .effects
+        self.queue
             .put_back(effects.into_iter().map(|effect| effect.command));
     }
 
-    /// What is known of the effects in doubt by their marks: those done are answered so. Of the others nothing is
-    /// left. Work that ends no delivery has no mark: its events tell. Those that were not run are run now.
-    pub(super) fn settle_doubtful_effects(&mut self, effects: Vec<StagedEffect>, done: &[bool]) {
+    /// The next slow effect, with its work taken out of it. Answers those of replaced lanes.
+    pub(super) fn next_slow(&mut self, lanes: &Lanes) -> Option<(StagedEffect, EffectWork)> {
+        while let Some(mut effect) = self.queue.next_beside() {
+            let Some(work) = effect.command.work.take() else {
+                continue;
+            };
+            if !lanes.is_fenced(&effect) {
+                return Some((effect, work));
+            }
+            effect.answer(EffectEnd::Fenced);
+        }
+        None
+    }
+
+    /// Refuses the slow effects that wait: a stop does not wait for them, and the next start attempts them again.
+    pub(super) fn refuse_slow(&mut self) {
+        for command in self.queue.take_slow() {
+            // The caller may have gone.
+            let _ = command.reply.send(EffectEnd::Unavailable);
+        }
+    }
+
+    /// Refuses all effects that wait: there is no connection.
+    pub(super) fn refuse_waiting(&mut self) {
+        for command in self.queue.take_all() {
+            // The caller may have gone.
+            let _ = command.reply.send(EffectEnd::Unavailable);
+        }
+    }
+
+    /// The outcome of the effect is unknown.
+    pub(super) fn put_in_doubt(&mut self, effect: StagedEffect) {
+        self.in_doubt.push(effect);
+    }
+
+    /// By what the effects in doubt are found again.
+    pub(super) fn traces_in_doubt(&self) -> EffectTraces {
+        EffectTraces::of(&self.in_doubt)
+    }
+
+    /// Answers the effects in doubt; `done` says which are durable. Of the others nothing is left. Those that were not
+    /// run in the transaction are run now.
+    pub(super) fn resolve(&mut self, done: &[bool], lanes: &mut Lanes) {
         let now = self.clock.instant();
         let mut left = Vec::new();
-        for (mut effect, done) in effects.into_iter().zip(done) {
+        for (mut effect, done) in std::mem::take(&mut self.in_doubt).into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
-                self.marked.insert(settles.installation_id);
+                lanes.mark(settles.installation_id);
             }
             let end = match effect.end.take() {
                 _ if *done => EffectEnd::Committed { event_ids },
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
-                // Its own, whatever became of the transaction.
+                // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,
                 None if effect.command.work.is_some() => {
                     left.push(effect.command);
@@ -158,9 +237,13 @@ impl Writer {
                 }
                 None => EffectEnd::Unavailable,
             };
-            self.gathered.effects.took(&effect, now);
+            self.queue.took(&effect, now);
             effect.answer(end);
         }
-        self.gathered.effects.put_back(left.into_iter());
+        self.queue.put_back(left.into_iter());
     }
+}
+
+fn workspaces_of(effects: &[StagedEffect]) -> impl Iterator<Item = WorkspaceId> {
+    effects.iter().map(|effect| effect.command.workspace_id)
 }

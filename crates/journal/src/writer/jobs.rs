@@ -1,175 +1,194 @@
-//! What is done between two batches.
+//! Attaches and changes: done one at a time, between two batches.
 
-use tokio::time::timeout;
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
 
 use super::{
-    Writer,
-    bounds::{TRANSACTION_TIMEOUT, bounded},
+    bounds::bounded,
+    connection::WriterConnection,
+    lanes::{Lanes, NotAttached},
+    workspace_logs::WorkspaceLogs,
 };
 use crate::{
     change::Reply,
-    command::{Attached, Job, JobEnd},
+    command::{Attached, Job, JobEnd, WriteJob},
     errors::{ChangeError, StorageUnavailable},
-    gather::QueuedJob,
     notice::Notice,
     storage::{Connection, Outcome},
 };
 use pointsman_domain::id::InstallationId;
 
-/// Why a lane is not attached.
-enum NotAttached {
-    /// The fault is its own.
-    Refused,
-    /// The connection is not to be used any more.
-    Lost(&'static str),
+#[derive(Default)]
+pub(super) struct Jobs {
+    queue: VecDeque<QueuedJob>,
 }
 
-impl Writer {
-    /// Does the job. One of which nothing was begun because the connection is gone is done on the next, once.
-    pub(super) async fn run_job(&mut self, QueuedJob { job, again }: QueuedJob) {
-        let Some(connection) = self.connection.clone() else {
-            return self.gathered.begin_again(job);
-        };
-        let Some(job) = self.try_job(&*connection, job).await else {
-            return;
-        };
-        if again {
-            job.refuse();
-        } else {
-            self.gathered.begin_again(job);
-        }
-        self.lose_connection("a change could not begin");
+/// A job, and whether it has been tried before on a connection that was lost before the job began.
+struct QueuedJob {
+    job: Job,
+    is_second_try: bool,
+}
+
+impl Jobs {
+    pub(super) fn push(&mut self, job: Job) {
+        self.queue.push_back(QueuedJob {
+            job,
+            is_second_try: false,
+        });
     }
 
-    /// Does the job and answers it, or returns it where nothing of it was begun.
-    async fn try_job(&mut self, connection: &dyn Connection, job: Job) -> Option<Job> {
-        match job {
-            Job::Attach {
-                installation_id,
-                reply,
-            } => match self.attach(connection, installation_id).await {
-                Ok(attached) => {
-                    // Who asked may have gone.
-                    let _ = reply.send(Ok(attached));
-                }
-                Err(NotAttached::Refused) => {
-                    let _ = reply.send(Err(StorageUnavailable));
-                }
-                // It only reads.
-                Err(NotAttached::Lost(cause)) => {
-                    log::error!(installation:% = installation_id; "{cause}");
-                    return Some(Job::Attach {
-                        installation_id,
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Refuses all jobs that wait: there is no connection.
+    pub(super) fn refuse_waiting(&mut self) {
+        for queued in self.queue.drain(..) {
+            queued.job.refuse();
+        }
+    }
+
+    /// Does the next job. One that could not begin because the connection is gone is done on the next connection, once.
+    /// False where no job waits, or there is no connection.
+    pub(super) async fn run_next(
+        &mut self,
+        connection: &mut WriterConnection,
+        logs: &mut WorkspaceLogs,
+        lanes: &mut Lanes,
+    ) -> bool {
+        let Some(current) = connection.get() else {
+            return false;
+        };
+        let Some(QueuedJob { job, is_second_try }) = self.queue.pop_front() else {
+            return false;
+        };
+        let Some(job) = run(job, &*current, connection, logs, lanes).await else {
+            return true;
+        };
+        if is_second_try {
+            job.refuse();
+        } else {
+            self.queue.push_front(QueuedJob {
+                job,
+                is_second_try: true,
+            });
+        }
+        connection.lose("a change could not begin");
+        true
+    }
+}
+
+/// Does the job and answers it, or returns it where it could not begin.
+async fn run(
+    job: Job,
+    current: &dyn Connection,
+    connection: &mut WriterConnection,
+    logs: &mut WorkspaceLogs,
+    lanes: &mut Lanes,
+) -> Option<Job> {
+    match job {
+        Job::Attach {
+            installation_id,
+            reply,
+        } => attach(installation_id, reply, current, lanes).await,
+        Job::Installation {
+            workspace,
+            work,
+            reply,
+        } => {
+            let outcome = bounded(current.change_installation(workspace, (*work).clone())).await;
+            match &outcome {
+                Outcome::NotBegun => {
+                    return Some(Job::Installation {
+                        workspace,
+                        work,
                         reply,
                     });
                 }
-            },
-            Job::Installation {
-                workspace,
-                work,
+                Outcome::Committed(view) => logs.tell(Notice::InstallationChanged(Box::new(view.clone()))),
+                Outcome::RolledBack(_) | Outcome::Unknown => {}
+            }
+            answer(outcome, reply, connection);
+            None
+        }
+        Job::Change { change, reply } => {
+            let outcome = bounded(current.change(change.clone())).await;
+            if matches!(outcome, Outcome::NotBegun) {
+                return Some(Job::Change { change, reply });
+            }
+            let outcome = outcome.map(|notice| notice.into_iter().for_each(|notice| logs.tell(notice)));
+            answer(outcome, reply, connection);
+            None
+        }
+        Job::Write(job) => write(job, current, connection, logs).await,
+    }
+}
+
+async fn attach(
+    installation_id: InstallationId,
+    reply: oneshot::Sender<Result<Attached, StorageUnavailable>>,
+    current: &dyn Connection,
+    lanes: &mut Lanes,
+) -> Option<Job> {
+    let attached = match lanes.attach(current, installation_id).await {
+        Ok(attached) => Ok(attached),
+        Err(NotAttached::Refused) => Err(StorageUnavailable),
+        // An attach can be done twice without harm, so that it is done again whatever became of it.
+        Err(NotAttached::Lost(cause)) => {
+            log::error!(installation:% = installation_id; "{cause}");
+            return Some(Job::Attach {
+                installation_id,
                 reply,
-            } => {
-                let changed = bounded(connection.change_installation(workspace, (*work).clone())).await;
-                match changed {
-                    Outcome::NotBegun => {
-                        return Some(Job::Installation {
-                            workspace,
-                            work,
-                            reply,
-                        });
-                    }
-                    Outcome::Committed(view) => {
-                        let notice = Notice::InstallationChanged(Box::new(view.clone()));
-                        (self.notices)(notice);
-                        self.answer(Outcome::Committed(view), reply);
-                    }
-                    outcome => self.answer(outcome, reply),
-                }
-            }
-            Job::Change { change, reply } => match bounded(connection.change(change.clone())).await {
-                Outcome::NotBegun => return Some(Job::Change { change, reply }),
-                Outcome::Committed(notice) => {
-                    notice.into_iter().for_each(&self.notices);
-                    self.answer(Outcome::Committed(()), reply);
-                }
-                Outcome::RolledBack(error) => self.answer(Outcome::RolledBack(error), reply),
-                Outcome::Unknown => self.answer(Outcome::Unknown, reply),
-            },
-            Job::Write(mut job) => match bounded(connection.run(&mut *job)).await {
-                Outcome::NotBegun => return Some(Job::Write(job)),
-                Outcome::Committed(()) => {
-                    self.outage.over();
-                    job.notices().into_iter().for_each(&self.notices);
-                    job.finish(JobEnd::Committed);
-                }
-                Outcome::RolledBack(_) => {
-                    self.outage.over();
-                    job.finish(JobEnd::RolledBack);
-                }
-                Outcome::Unknown => {
-                    job.finish(JobEnd::Unavailable);
-                    self.lose_connection("a change failed");
-                }
-            },
+            });
         }
-        None
-    }
+    };
+    // The caller may have gone.
+    let _ = reply.send(attached);
+    None
+}
 
-    async fn attach(
-        &mut self,
-        connection: &dyn Connection,
-        installation_id: InstallationId,
-    ) -> Result<Attached, NotAttached> {
-        match bounded(connection.attach(installation_id)).await {
-            Outcome::Committed(attachment) => {
-                self.last_generation += 1;
-                let generation = self.last_generation;
-                self.generations.insert(installation_id, generation);
-                self.note_marks(connection, installation_id).await?;
-                Ok(Attached {
-                    generation,
-                    attachment,
-                })
-            }
-            // Its own rows are no reason to take the database from everybody.
-            Outcome::RolledBack(error) => {
-                log::error!(installation:% = installation_id, error:%; "attaching a lane is refused");
-                Err(NotAttached::Refused)
-            }
-            Outcome::NotBegun | Outcome::Unknown => Err(NotAttached::Lost("attaching a lane failed")),
+async fn write(
+    mut job: Box<dyn WriteJob>,
+    current: &dyn Connection,
+    connection: &mut WriterConnection,
+    logs: &mut WorkspaceLogs,
+) -> Option<Job> {
+    match bounded(current.run(&mut *job)).await {
+        Outcome::NotBegun => return Some(Job::Write(job)),
+        Outcome::Committed(()) => {
+            connection.answered();
+            job.notices().into_iter().for_each(|notice| logs.tell(notice));
+            job.finish(JobEnd::Committed);
+        }
+        Outcome::RolledBack(_) => {
+            connection.answered();
+            job.finish(JobEnd::RolledBack);
+        }
+        Outcome::Unknown => {
+            job.finish(JobEnd::Unavailable);
+            connection.lose("a change failed");
         }
     }
+    None
+}
 
-    /// Whether effects of the installation are to be forgotten once its cursor has passed them.
-    async fn note_marks(
-        &mut self,
-        connection: &dyn Connection,
-        installation_id: InstallationId,
-    ) -> Result<(), NotAttached> {
-        match timeout(TRANSACTION_TIMEOUT, connection.has_marks(installation_id)).await {
-            Ok(Ok(true)) => drop(self.marked.insert(installation_id)),
-            Ok(Ok(false)) => drop(self.marked.remove(&installation_id)),
-            Ok(Err(_)) | Err(_) => return Err(NotAttached::Lost("the marks of a lane cannot be read")),
+/// Tells the caller how its change has ended.
+fn answer<T>(outcome: Outcome<T, ChangeError>, reply: Reply<T>, connection: &mut WriterConnection) {
+    let result = match outcome {
+        Outcome::Committed(value) => {
+            connection.answered();
+            Ok(value)
         }
-        Ok(())
-    }
-
-    /// Tells who asked for a change how it ended.
-    fn answer<T>(&mut self, outcome: Outcome<T, ChangeError>, reply: Reply<T>) {
-        // The caller may have gone; what is committed stays so.
-        let _ = match outcome {
-            Outcome::Committed(value) => {
-                self.outage.over();
-                reply.send(Ok(value))
-            }
-            Outcome::RolledBack(error) => {
-                self.outage.over();
-                reply.send(Err(error))
-            }
-            Outcome::Unknown | Outcome::NotBegun => {
-                self.lose_connection("a change failed");
-                reply.send(Err(ChangeError::StorageUnavailable))
-            }
-        };
-    }
+        Outcome::RolledBack(error) => {
+            connection.answered();
+            Err(error)
+        }
+        Outcome::Unknown | Outcome::NotBegun => {
+            connection.lose("a change failed");
+            Err(ChangeError::StorageUnavailable)
+        }
+    };
+    // The caller may have gone; what is committed stays committed.
+    let _ = reply.send(result);
 }

@@ -1,27 +1,28 @@
-//! How long the database has been away, and what was said of it.
+//! How long the database has been away, and what was logged of it.
 
 use std::time::{Duration, Instant};
 
-/// The first pause before an attempt that follows a failed one; doubled with each, up to the last.
+use super::bounds::UNKNOWN_PATIENCE;
+
+/// The pause before the second attempt at a new connection. It doubles with each attempt, up to `LAST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// How often a lasting outage is mentioned in the log.
+/// How often a lasting outage is logged.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
 
-/// How long it has lasted and what was said of it.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// Losses and failed attempts since the connection was last well.
-    pub(super) strikes: u32,
-    pub(super) since: Option<Instant>,
-    pub(super) told_at: Option<Instant>,
-    /// Until when the loss may be one that nobody is to see.
-    pub(super) patient_until: Option<Instant>,
+    /// Losses and failed attempts since the connection last committed or answered something.
+    strikes: u32,
+    since: Option<Instant>,
+    logged_at: Option<Instant>,
+    /// Until when the loss may stay hidden from publishers and operators.
+    hidden_until: Option<Instant>,
 }
 
 impl Outage {
-    /// Something was committed, or answered without: the connection is well.
-    pub(super) fn over(&mut self) {
+    /// The connection has committed or answered something: it works.
+    pub(super) fn answered(&mut self) {
         self.strikes = 0;
     }
 
@@ -35,26 +36,59 @@ impl Outage {
         }
     }
 
-    /// Whether it is the first since the connection was well.
-    pub(super) fn is_first(&self) -> bool {
+    /// Whether this is the first loss since the connection last worked.
+    pub(super) const fn is_first(&self) -> bool {
         self.strikes == 1
     }
 
-    pub(super) fn strike(&mut self, now: Instant) {
+    /// Whether an outage lasts.
+    pub(super) const fn lasts(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The connection is lost. Callers have waited since `waiting_since`. False where the loss is to be shown at once:
+    /// it is not the first, or the callers have waited too long already.
+    pub(super) fn lost(&mut self, now: Instant, waiting_since: Instant) -> bool {
+        self.strike(now);
+        let until = waiting_since + UNKNOWN_PATIENCE;
+        self.hidden_until = (self.is_first() && until > now).then_some(until);
+        self.hidden_until.is_some()
+    }
+
+    /// Until when the loss may stay hidden; asked once per loss.
+    pub(super) fn take_hidden_until(&mut self) -> Option<Instant> {
+        self.hidden_until.take()
+    }
+
+    /// An attempt at a new connection has failed.
+    pub(super) fn attempt_failed(&mut self, cause: &str, now: Instant) {
+        self.strike(now);
+        let lately = |at: Instant| now.saturating_duration_since(at) < REMIND_EVERY;
+        if self.logged_at.is_some_and(lately) {
+            return;
+        }
+        self.logged_at = Some(now);
+        let seconds = self.duration(now).as_secs();
+        log::error!(seconds; "no connection to the database: {cause}");
+    }
+
+    /// There is a connection again. Returns how long the outage has lasted. The strikes stay until the connection has
+    /// answered something.
+    pub(super) fn ended(&mut self, now: Instant) -> Duration {
+        let duration = self.duration(now);
+        self.since = None;
+        self.logged_at = None;
+        duration
+    }
+
+    fn strike(&mut self, now: Instant) {
         self.strikes = self.strikes.saturating_add(1);
         self.since.get_or_insert(now);
     }
 
-    pub(super) fn tell(&mut self, cause: &str, now: Instant) {
-        let lately = |at: Instant| now.saturating_duration_since(at) < REMIND_EVERY;
-        if self.told_at.is_some_and(lately) {
-            return;
-        }
-        self.told_at = Some(now);
-        let seconds = self
-            .since
-            .map_or(0, |since| now.saturating_duration_since(since).as_secs());
-        log::error!(seconds; "no connection to the database: {cause}");
+    fn duration(&self, now: Instant) -> Duration {
+        self.since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
@@ -65,19 +99,43 @@ mod tests {
     use super::*;
 
     #[test]
-    pub(super) fn pauses_grow_until_something_is_committed() {
-        let mut outage = Outage::default();
+    fn pauses_grow_until_something_is_answered() {
+        let (mut outage, now) = (Outage::default(), Clock.instant());
         let mut seen = Vec::new();
         for _ in 0..6 {
-            outage.strike(Clock.instant());
+            outage.attempt_failed("a test", now);
             seen.push(outage.pause().as_millis());
         }
         assert_eq!(seen, [0, 200, 400, 800, 1000, 1000]);
         assert!(!outage.is_first());
-        outage.over();
-        outage.strike(Clock.instant());
+        outage.answered();
+        outage.lost(now, now);
         assert!(outage.is_first());
-        outage.over();
+        outage.answered();
         assert_eq!(outage.pause(), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_the_first_loss_is_hidden_and_only_while_callers_have_time() {
+        let now = Clock.instant();
+        let seconds = Duration::from_secs;
+        let mut outage = Outage::default();
+        assert!(outage.lost(now + seconds(1), now));
+        assert_eq!(outage.take_hidden_until(), Some(now + seconds(3)));
+        assert_eq!(outage.take_hidden_until(), None);
+        assert!(!outage.lost(now + seconds(1), now), "it is the second");
+        outage.answered();
+        assert!(!outage.lost(now + seconds(3), now), "they have waited for 3 s");
+    }
+
+    #[test]
+    fn an_outage_lasts_from_its_first_loss_to_the_next_connection() {
+        let now = Clock.instant();
+        let mut outage = Outage::default();
+        outage.lost(now, now);
+        outage.attempt_failed("a test", now + Duration::from_secs(1));
+        assert!(outage.lasts());
+        let seconds = outage.ended(now + Duration::from_secs(5)).as_secs();
+        assert!(seconds == 5 && !outage.lasts());
     }
 }

@@ -1,14 +1,19 @@
 //! Short ways to ask the journal.
 
 use pointsman_domain::{
+    attempt::DeliveryKind,
     event::NewEvent,
     event_key::EventKey,
+    handler_name::HandlerName,
     id::{EventId, InstallationId, WorkspaceId},
     idempotency::Recorded,
     installation::{DeliveryType, NewInstallation},
+    lane::DeliveryKey,
     seq::Seq,
 };
-use pointsman_journal::{Append, AppendError, Journal, SettleCommand, SettleError};
+use pointsman_journal::{
+    Append, AppendError, EffectCommand, EffectEnd, EffectOf, EffectWork, Journal, SettleCommand, SettleError,
+};
 use pointsman_simulated_clock::Clock;
 use tokio::sync::oneshot;
 
@@ -21,7 +26,7 @@ pub(crate) fn append(
     let (reply, answer) = oneshot::channel();
     let event = NewEvent {
         id: EventId::new(Clock.new_uuid()),
-        event_key: EventKey::parse("a.b").unwrap(),
+        event_key: EventKey::parse("a.b").expect("it is valid"),
         schema_version: None,
         actor: None,
         payload: "{}".into(),
@@ -60,7 +65,35 @@ pub(crate) async fn settle(
         attempts: Vec::new(),
         reply,
     });
-    answer.await.unwrap()
+    answer.await.expect("the writer answers")
+}
+
+/// Runs an effect that writes something and ends a delivery.
+pub(crate) fn run_effect(
+    journal: &Journal,
+    workspace_id: WorkspaceId,
+    installation_id: InstallationId,
+    generation: i64,
+) -> oneshot::Receiver<EffectEnd> {
+    let (reply, answer) = oneshot::channel();
+    journal.run_effect(EffectCommand {
+        workspace_id,
+        settles: Some(EffectOf {
+            installation_id,
+            generation,
+            key: DeliveryKey {
+                kind: DeliveryKind::Live,
+                event_id: EventId::new(Clock.new_uuid()),
+                handler: HandlerName::WHOLE,
+            },
+            seq: Seq::new(1),
+            dead_letter_id: None,
+        }),
+        work: Some(EffectWork::new(|_| Box::pin(async { Ok(()) }))),
+        events: Vec::new(),
+        reply,
+    });
+    answer
 }
 
 pub(crate) fn new_installation() -> NewInstallation {
