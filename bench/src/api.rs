@@ -69,7 +69,7 @@ impl Api {
     /// A new workspace's id.
     pub(crate) async fn workspace(&self, name: &str) -> Result<String> {
         let made = self
-            .call("POST", "/api/workspaces", &json!({"name": name}))
+            .call("POST", "/api/workspaces", Some(&json!({"name": name})))
             .await?;
         text(&made, "id")
     }
@@ -81,10 +81,10 @@ impl Api {
         let path = format!("/api/workspaces/{workspace}/extensions");
         let installed = Installed {
             workspace: workspace.to_owned(),
-            id: text(&self.call("POST", &path, &body).await?, "id")?,
+            id: text(&self.call("POST", &path, Some(&body)).await?, "id")?,
         };
         let subscriptions = format!("{}/subscriptions", installed.path());
-        self.call("POST", &subscriptions, &json!({"eventKey": "crm.**"}))
+        self.call("POST", &subscriptions, Some(&json!({"eventKey": "crm.**"})))
             .await?;
         Ok(installed)
     }
@@ -95,18 +95,25 @@ impl Api {
         let body = json!({"key": key, "deliveryType": "IN_PROCESS"});
         Ok(Installed {
             workspace: workspace.to_owned(),
-            id: text(&self.call("POST", &path, &body).await?, "id")?,
+            id: text(&self.call("POST", &path, Some(&body)).await?, "id")?,
         })
     }
 
     pub(crate) async fn change(&self, installed: &Installed, change: &Value) -> Result<()> {
-        self.call("PATCH", &installed.path(), change).await?;
+        self.call("PATCH", &installed.path(), Some(change)).await?;
+        Ok(())
+    }
+
+    /// Closes the breaker of an installation, so that its deliveries go on at once.
+    pub(crate) async fn reset(&self, installed: &Installed) -> Result<()> {
+        self.call("POST", &format!("{}/reset", installed.path()), None)
+            .await?;
         Ok(())
     }
 
     /// The `data` of an answer that is a success.
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let answer = self.send(method, path, Some(body)).await?;
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = self.send(method, path, body).await?;
         if !(200..300).contains(&answer.status) {
             let shown = String::from_utf8_lossy(&answer.body);
             bail!("{method} {path} was answered with {}: {shown}", answer.status);

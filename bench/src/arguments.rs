@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 use crate::database::Engine;
 
@@ -20,10 +20,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum)]
     database: Option<Databases>,
     /// Runs of each figure
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
-    /// Length of a run, after a second of warm-up
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Length of a run in seconds, after a second of warm-up
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
     /// Folder for the report, the charts and the databases; without it, `bench` in the target folder
     #[arg(long, value_name = "DIR")]
@@ -31,29 +31,56 @@ pub(crate) struct Arguments {
     /// Another server than that of this source
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
+}
+
+/// How large some scenarios are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Sizes {
+    /// Undelivered events of `backlog`, and parked retries of `retries`
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) events: u64,
+    /// Idle workspaces of `idle-workspaces`
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle: u64,
+    /// Installations that hang, in `neighbour`
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) hanging: usize,
+    /// Keep the breaker of those installations from opening, so that they always hang with all their concurrency
+    #[arg(long)]
+    pub(crate) no_breaker: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// Throughput and latency by connections
+    /// Throughput and latency of publishes, by the number of connections
     Publish,
-    /// The ratios to a server that does nothing but parse, commit, answer and POST
+    /// The same load on a server that only parses, commits, answers and POSTs, and the ratios to it
     Ceiling,
-    /// Publish to receive, at a given rate
+    /// From publish to receipt, at a given rate
     Latency,
-    /// Subscribers per event
+    /// 1, 10 and 100 subscribers of each event
     FanOut,
-    /// Handlers in the process
+    /// Handlers in the process of the server
     InProcess,
-    /// Beside installations that hang
+    /// A healthy installation beside others that hang, in its workspace and in another
     Neighbour,
-    /// A million events after an outage
+    /// Publishers of one workspace beside another workspace that publishes as fast as it can
+    Flood,
+    /// More publishers than the server admits
+    Overload,
+    /// A million undelivered events: their delivery, and what they cost the others meanwhile
     Backlog,
-    /// The same load over many workspaces
+    /// A million parked retries: their delivery, and what they cost the others meanwhile
+    Retries,
+    /// The same load over 1, 100 and 10,000 workspaces
     Workspaces,
-    /// With up to ten million events stored
+    /// Memory of 100,000 workspaces of which 100 are active
+    IdleWorkspaces,
+    /// Publish with up to ten million events stored
     Growth,
-    /// All of them
+    /// All of the above
     All,
 }
 
@@ -87,6 +114,38 @@ impl Arguments {
             Databases::Sqlite => &[Engine::Sqlite],
             Databases::Postgres => &[Engine::Postgres],
             Databases::Both => &[Engine::Sqlite, Engine::Postgres],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn all_is_every_scenario_once_on_both_databases() {
+        let all = Arguments::parse_from(["bench", "all", "publish"]);
+        assert_eq!(all.scenarios().len(), Scenario::value_variants().len() - 1);
+        assert_eq!(all.engines(), [Engine::Sqlite, Engine::Postgres]);
+    }
+
+    #[test]
+    fn the_script_names_every_scenario_and_every_option() {
+        let script = include_str!("../../scripts/bench");
+        let words: Vec<&str> = script
+            .split(|character: char| !character.is_ascii_alphanumeric() && character != '-')
+            .collect();
+        let scenarios = Scenario::value_variants().iter();
+        let scenarios =
+            scenarios.filter_map(|scenario| Some(scenario.to_possible_value()?.get_name().to_owned()));
+        let command = Arguments::command();
+        let options = command
+            .get_opts()
+            .filter_map(|option| Some(format!("--{}", option.get_long()?)));
+        for name in scenarios.chain(options) {
+            assert!(words.contains(&name.as_str()), "{name}");
         }
     }
 }

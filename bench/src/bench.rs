@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    arguments::Sizes,
     database::{Engine, PostgresServer},
     fsync,
     latency::Latencies,
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) struct Bench {
     pub(crate) runs: u32,
     pub(crate) seconds: u64,
+    pub(crate) sizes: Sizes,
     /// Databases are made there too, so that they are on the disk of the source.
     pub(crate) out: PathBuf,
     pub(crate) server: PathBuf,

@@ -3,7 +3,7 @@
 use crate::{
     chart::{Bar, Chart, Group, Panel, Scale},
     database::Engine,
-    measure::{ACKS, BOTH},
+    figures::{ACKS, BOTH},
     report::{Report, Table},
     scenarios::{CEILING, GROWTH, LATENCY, PUBLISH},
 };

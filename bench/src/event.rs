@@ -10,6 +10,7 @@ use crate::time;
 /// begin with zeros, and one of a fixed width can be written over.
 const MARK: &[u8] = b"\"t\":1";
 const DIGITS: usize = 18;
+const NUMBER: &[u8] = b"\"n\":";
 
 /// A publish, ready to be sent but for its time.
 #[derive(Clone, Debug)]
@@ -57,6 +58,16 @@ pub(crate) fn age(body: &[u8]) -> Option<u64> {
     Some(time::nanos().saturating_sub(sent))
 }
 
+/// The member `n` of the payload that is somewhere in the body: of events that were filled in it is their sequence
+/// number.
+pub(crate) fn number(body: &[u8]) -> Option<u64> {
+    let at = memmem::find(body, NUMBER)? + NUMBER.len();
+    let digits = body[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number: u64, digit| {
+        number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +83,6 @@ mod tests {
         let message = crate::http::Message::at_start_of(&buffer).unwrap();
         let body: serde_json::Value = serde_json::from_slice(message.body(&buffer)).unwrap();
         assert!(body["payload"]["t"].is_u64());
+        assert_eq!(body["payload"]["n"].as_u64(), number(message.body(&buffer)));
     }
 }

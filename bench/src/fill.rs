@@ -62,6 +62,49 @@ impl Fill {
         .await
     }
 
+    /// Parks every event of the workspace that is not settled yet, for this installation and for so many minutes,
+    /// after one attempt. The cursor moves to the head of the log.
+    pub(crate) async fn park(&self, installation: &str, minutes: i64) -> Result<()> {
+        let (installation, due) = (self.uuid(installation)?, minutes_from_now(minutes));
+        self.execute(&format!(
+            "INSERT INTO ext_delivery_retry
+                 (installation_id, kind, event_id, workspace_id, seq, attempts, next_attempt_at, last_error)
+             SELECT c.installation_id, 'LIVE', e.id, e.workspace_id, e.seq, 1, {due}, 'no connection'
+             FROM ext_delivery_cursor c
+             JOIN platform_event e ON e.workspace_id = c.workspace_id AND e.seq > c.settled_seq
+             WHERE c.installation_id = {installation}
+             ON CONFLICT DO NOTHING"
+        ))
+        .await?;
+        self.execute(&format!(
+            "UPDATE ext_delivery_cursor SET settled_seq =
+                 (SELECT MAX(seq) FROM platform_event e WHERE e.workspace_id = ext_delivery_cursor.workspace_id)
+             WHERE installation_id = {installation}"
+        ))
+        .await
+    }
+
+    /// Makes everything that is parked due now.
+    pub(crate) async fn make_due(&self) -> Result<()> {
+        let now = minutes_from_now(0);
+        self.execute(&format!("UPDATE ext_delivery_retry SET next_attempt_at = {now}"))
+            .await
+    }
+
+    /// Gives each workspace that [`Fill::workspaces`] has made one event, which is delivered already.
+    pub(crate) async fn one_delivered_event_each(&self, count: u64) -> Result<()> {
+        let (id, numbers, now) = (self.id_of("i"), self.numbers(count), Clock.wall().millis());
+        self.execute(&format!(
+            "INSERT INTO platform_event (workspace_id, seq, id, event_key, payload, occurred_at)
+             SELECT {id}, 1, {id}, 'crm.deal.closed', '{{}}', {now} FROM {numbers}"
+        ))
+        .await?;
+        self.execute(&format!(
+            "UPDATE ext_delivery_cursor SET settled_seq = 1 WHERE workspace_id IN (SELECT {id} FROM {numbers})"
+        ))
+        .await
+    }
+
     /// Makes so many workspaces with an installation and a subscription like this one each; their ids.
     pub(crate) async fn workspaces(&self, like: &str, count: u64) -> Result<Vec<String>> {
         let (like, numbers) = (self.uuid(like)?, self.numbers(count));
@@ -146,6 +189,10 @@ impl Fill {
             format!("x'{}'", uuid.simple())
         })
     }
+}
+
+fn minutes_from_now(minutes: i64) -> i64 {
+    Clock.wall().millis() + minutes * 60_000
 }
 
 /// What [`Fill::id_of`] makes of the number.

@@ -4,10 +4,12 @@
 mod closed;
 mod connection;
 mod open;
+mod overload;
 
 pub(crate) use self::{
     closed::{ClosedLoop, Running},
     open::OpenLoop,
+    overload::{Answers, Overload},
 };
 
 use anyhow::{Context as _, Result};

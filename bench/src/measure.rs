@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    cost::{Cost, Spent},
     event::Request,
+    figures::{ACKS, BOTH, DELIVERIES, P50},
     latency::Latencies,
     load::{ClosedLoop, OpenLoop, Running},
     proc_fs,
@@ -21,15 +23,6 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 const SETTLING: Duration = Duration::from_millis(300);
 /// How often a load is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Names of figures that more than one place asks for.
-pub(crate) const ACKS: &str = "acks/s";
-pub(crate) const DELIVERIES: &str = "deliveries/s";
-pub(crate) const BOTH: &str = "acked and delivered/s";
-pub(crate) const P50: &str = "publish p50 ms";
-pub(crate) const SERVER_CPU: &str = "server CPU s/1,000";
-pub(crate) const DATABASE_CPU: &str = "database CPU s/1,000";
-pub(crate) const ALL_CPU: &str = "CPU s/1,000";
 
 /// Who is measured.
 #[derive(Clone, Copy)]
@@ -60,14 +53,6 @@ pub(crate) struct Deliveries {
     pub(crate) per_second: f64,
     pub(crate) lag_milliseconds: f64,
     pub(crate) of_each_event: u64,
-}
-
-/// What the machine has spent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    server_cpu: f64,
-    database_cpu: Option<f64>,
-    peak_memory: u64,
 }
 
 /// Publishes for so long, and waits until everything is delivered.
@@ -107,8 +92,8 @@ pub(crate) async fn closed(
                 .await?;
             let count = receivers.delivered() - delivered_at_start;
             Some(Deliveries {
-                per_second: as_f64(count) / time::seconds(start, receivers.last()).max(0.001),
-                lag_milliseconds: time::seconds(end, receivers.last()) * 1000.0,
+                per_second: as_f64(count) / time::seconds(start, receivers.tally().last()).max(0.001),
+                lag_milliseconds: time::seconds(end, receivers.tally().last()) * 1000.0,
                 of_each_event,
             })
         }
@@ -151,7 +136,7 @@ pub(crate) async fn so_many(
         receivers
             .arrived(delivered_before + total * of_each_event)
             .await?;
-        end = receivers.last();
+        end = receivers.tally().last();
     }
     tokio::time::sleep(SETTLING).await;
     Ok((time::seconds(start, end), spent.cost(subject.site, total)?))
@@ -175,12 +160,12 @@ pub(crate) async fn open(
     let site = subject.site;
     let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
     at_rate(site, request, per_second, WARM_UP, receivers, of_each_event).await?;
-    receivers.time();
+    receivers.tally().time();
     proc_fs::forget_peak(site.server()?.id());
     let spent = Spent::so_far(site)?;
     let acknowledged = at_rate(site, request, per_second, lasting, receivers, of_each_event).await?;
     Ok(Open {
-        received: receivers.take_latencies(),
+        received: receivers.tally().take_latencies(),
         cost: spent.cost(site, acknowledged.count())?,
         acknowledged,
     })
@@ -232,33 +217,6 @@ impl Subject<'_> {
     }
 }
 
-/// CPU time until a moment.
-pub(crate) struct Spent {
-    server: f64,
-    database: Option<f64>,
-}
-
-impl Spent {
-    pub(crate) fn so_far(site: &Site) -> Result<Self> {
-        Ok(Self {
-            server: proc_fs::cpu_seconds(site.server()?.id())?,
-            database: site.database.cpu_seconds()?,
-        })
-    }
-
-    /// What was spent since, for so many events.
-    pub(crate) fn cost(&self, site: &Site, events: u64) -> Result<Cost> {
-        let now = Self::so_far(site)?;
-        let thousands = as_f64(events.max(1)) / 1000.0;
-        let database = now.database.zip(self.database);
-        Ok(Cost {
-            server_cpu: (now.server - self.server) / thousands,
-            database_cpu: database.map(|(now, before)| (now - before) / thousands),
-            peak_memory: proc_fs::peak_memory(site.server()?.id())?,
-        })
-    }
-}
-
 impl Closed {
     /// Adds this run's figures.
     pub(crate) fn add_to(&self, row: &mut Row) {
@@ -274,18 +232,4 @@ impl Closed {
         row.add("p99.9 ms", self.publish.percentile(99.9));
         self.cost.add_to(row);
     }
-}
-
-impl Cost {
-    pub(crate) fn add_to(self, row: &mut Row) {
-        row.add(SERVER_CPU, self.server_cpu);
-        if let Some(database) = self.database_cpu {
-            row.add(DATABASE_CPU, database);
-        }
-        row.add("peak MiB", mebibytes(self.peak_memory));
-    }
-}
-
-pub(crate) fn mebibytes(bytes: u64) -> f64 {
-    as_f64(bytes) / f64::from(1 << 20)
 }

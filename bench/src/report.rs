@@ -8,9 +8,9 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 pub(crate) use self::{
     machine::Machine,
-    numbers::{as_f64, compact, counted, shown},
+    numbers::{as_f64, compact, counted, mebibytes, shown},
 };
-use crate::database::Engine;
+use crate::{database::Engine, latency::Latencies};
 
 /// All of a run.
 #[derive(Debug, Serialize)]
@@ -80,6 +80,13 @@ impl Row {
                 name,
                 runs: vec![value],
             }),
+        }
+    }
+
+    /// Adds the median, the 99th percentile and the longest of the latencies of one run, in milliseconds.
+    pub(crate) fn add_latencies(&mut self, names: [&'static str; 3], latencies: &Latencies) {
+        for (name, percent) in names.into_iter().zip([50.0, 99.0, 100.0]) {
+            self.add(name, latencies.percentile(percent));
         }
     }
 

@@ -37,6 +37,7 @@ pub(crate) async fn run(arguments: &Arguments, server: PathBuf, postgres: Option
     let bench = Bench {
         runs: arguments.runs,
         seconds: arguments.seconds,
+        sizes: arguments.sizes.clone(),
         out,
         server,
         progress: Progress::of(each * u64::try_from(arguments.engines().len())?),

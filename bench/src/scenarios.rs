@@ -3,11 +3,17 @@
 mod backlog;
 mod ceiling;
 mod fan_out;
+mod flood;
 mod growth;
+mod hanging;
+mod idle_workspaces;
 mod in_process;
 mod latency;
 mod neighbour;
+mod outage;
+mod overload;
 mod publish;
+mod retries;
 mod rows;
 mod throughput;
 mod workspaces;
@@ -55,8 +61,12 @@ impl Group {
             Self::One(Scenario::FanOut) => "fan-out",
             Self::One(Scenario::InProcess) => "in-process",
             Self::One(Scenario::Neighbour) => "neighbour",
+            Self::One(Scenario::Flood) => "flood",
+            Self::One(Scenario::Overload) => "overload",
             Self::One(Scenario::Backlog) => "backlog",
+            Self::One(Scenario::Retries) => "retries",
             Self::One(Scenario::Workspaces) => "workspaces",
+            Self::One(Scenario::IdleWorkspaces) => "idle-workspaces",
             Self::One(Scenario::Growth) => "growth",
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => "all",
         }
@@ -71,8 +81,12 @@ impl Group {
             Self::One(Scenario::FanOut) => fan_out::steps(runs),
             Self::One(Scenario::InProcess) => in_process::steps(runs),
             Self::One(Scenario::Neighbour) => neighbour::steps(runs),
+            Self::One(Scenario::Flood) => flood::steps(runs),
+            Self::One(Scenario::Overload) => overload::steps(runs),
             Self::One(Scenario::Backlog) => backlog::steps(runs),
+            Self::One(Scenario::Retries) => retries::steps(runs),
             Self::One(Scenario::Workspaces) => workspaces::steps(runs),
+            Self::One(Scenario::IdleWorkspaces) => idle_workspaces::STEPS,
             Self::One(Scenario::Growth) => growth::steps(runs),
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => 0,
         }
@@ -85,10 +99,30 @@ impl Group {
             Self::One(Scenario::FanOut) => fan_out::run(bench, engine).await,
             Self::One(Scenario::InProcess) => in_process::run(bench, engine).await,
             Self::One(Scenario::Neighbour) => neighbour::run(bench, engine).await,
+            Self::One(Scenario::Flood) => flood::run(bench, engine).await,
+            Self::One(Scenario::Overload) => overload::run(bench, engine).await,
             Self::One(Scenario::Backlog) => backlog::run(bench, engine).await,
+            Self::One(Scenario::Retries) => retries::run(bench, engine).await,
             Self::One(Scenario::Workspaces) => workspaces::run(bench, engine).await,
+            Self::One(Scenario::IdleWorkspaces) => idle_workspaces::run(bench, engine).await,
             Self::One(Scenario::Growth) => growth::run(bench, engine).await,
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => Ok(Vec::new()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_a_name_and_steps() {
+        for group in groups(Scenario::value_variants()) {
+            if group != Group::One(Scenario::All) {
+                assert!(group.name() != "all" && group.steps(1) > 0, "{group:?}");
+            }
         }
     }
 }

@@ -32,13 +32,25 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Pointsman, with its own defaults but for a free port.
+    /// Pointsman with its own defaults, on a free port.
     pub(crate) async fn pointsman(bench: &Bench, engine: Engine) -> Result<Self> {
+        Self::pointsman_with(bench, engine, &[]).await
+    }
+
+    /// The same with these settings: names of environment variables, without `POINTSMAN__`, and their values.
+    pub(crate) async fn pointsman_with(
+        bench: &Bench,
+        engine: Engine,
+        changed: &[(&str, String)],
+    ) -> Result<Self> {
         let (folder, database) = Self::place(bench, engine).await?;
+        let changed = changed
+            .iter()
+            .map(|(name, value)| (format!("POINTSMAN__{name}"), value.clone()));
         let program = Program {
             path: bench.server.clone(),
             arguments: Vec::new(),
-            environment: settings(&database),
+            environment: settings(&database).into_iter().chain(changed).collect(),
             folder: folder.path().to_owned(),
         };
         Self::start(folder, database, program).await

@@ -26,7 +26,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// Pointsman with a workspace in which nothing is installed yet.
     pub(crate) async fn bare(bench: &Bench, engine: Engine) -> Result<Self> {
-        let site = Site::pointsman(bench, engine).await?;
+        Self::bare_with(bench, engine, &[]).await
+    }
+
+    /// The same with these settings, as [`Site::pointsman_with`] takes them.
+    pub(crate) async fn bare_with(bench: &Bench, engine: Engine, changed: &[(&str, String)]) -> Result<Self> {
+        let site = Site::pointsman_with(bench, engine, changed).await?;
         Ok(Self {
             workspace: site.api.workspace("bench").await?,
             receivers: Receivers::start(1, Manner::Take)?,

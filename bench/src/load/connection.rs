@@ -22,6 +22,14 @@ pub(super) struct Connection {
     answer: Vec<u8>,
 }
 
+/// How a publish was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    /// The server closes the connection.
+    pub(super) closes: bool,
+}
+
 impl Connection {
     pub(super) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address)
@@ -38,9 +46,17 @@ impl Connection {
     /// Publishes an event that carries this time.
     ///
     /// # Errors
-    /// Everything but 200 is one: what was refused must not be counted, and no scenario asks for more than is
-    /// admitted.
+    /// Every status other than 200 is one: what was refused must not be counted.
     pub(super) async fn publish(&mut self, request: &Request, nanos: u64) -> Result<()> {
+        if self.send(request, nanos).await?.status != 200 {
+            let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
+            bail!("a publish was answered with {}", String::from_utf8_lossy(shown));
+        }
+        Ok(())
+    }
+
+    /// Sends an event that carries this time, and waits for the answer, whatever its status.
+    pub(super) async fn send(&mut self, request: &Request, nanos: u64) -> Result<Answered> {
         request.write(nanos, &mut self.request);
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
@@ -48,14 +64,12 @@ impl Connection {
             if self.stream.read_buf(&mut self.answer).await? == 0 {
                 bail!("the server has ended the connection");
             }
-            if Message::at_start_of(&self.answer).is_some() {
-                break;
+            if let Some(message) = Message::at_start_of(&self.answer) {
+                return Ok(Answered {
+                    status: status(&self.answer),
+                    closes: message.closes(&self.answer),
+                });
             }
         }
-        if status(&self.answer) != 200 {
-            let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
-            bail!("a publish was answered with {}", String::from_utf8_lossy(shown));
-        }
-        Ok(())
     }
 }

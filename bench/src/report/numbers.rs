@@ -53,6 +53,11 @@ pub(crate) fn compact(value: f64) -> String {
     format!("{text}{unit}")
 }
 
+/// Bytes as MiB.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    as_f64(bytes) / f64::from(1 << 20)
+}
+
 /// A count as a number to reckon with.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(crate) fn as_f64(count: u64) -> f64 {

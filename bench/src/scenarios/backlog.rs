@@ -1,30 +1,30 @@
-//! `backlog`: a million events that came while the service was away, and the server was stopped meanwhile.
+//! `backlog`: a million events that wait for one service: when the server starts with them, and while that service is
+//! down.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::outage::{self, Held};
 use crate::{
     bench::Bench,
+    cost::{self, Spent},
     database::Engine,
-    measure::{self, DELIVERIES, Spent, WARM_UP, mebibytes},
-    proc_fs,
+    figures::{DELIVERIES, START_UP},
+    measure::{self, WARM_UP},
     report::{Row, Table, as_f64, counted, shown},
     stage::Stage,
     time,
 };
 
 const NAME: &str = "backlog";
-const EVENTS: u64 = 1_000_000;
 /// The drain is one run: its spread is that of its parts.
 const PARTS: u64 = 4;
 const CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
-const START_UP: &str = "start-up s";
-const RESIDENT: &str = "resident MiB";
 
 pub(super) fn steps(runs: u64) -> u64 {
-    runs + 4
+    runs + 4 + outage::steps(Held::UndeliveredEvents, runs)
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
@@ -37,7 +37,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     again.add(START_UP, stage.site.start_again().await?);
     idle(bench, engine, &stage, &mut again).await?;
     fill(bench, engine, &mut stage).await?;
-    let mut drain = Row::named(format!("drain of {}", counted(EVENTS)));
+    let mut drain = Row::named(format!("drain of {}", counted(bench.sizes.events)));
     drained(bench, engine, &mut stage, &mut drain).await?;
     stage.site.end().await?;
     let mut ratio = Row::named("drain to live");
@@ -46,7 +46,8 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             .map_or(f64::NAN, crate::report::Figure::median)
     };
     ratio.add(DELIVERIES, median(&drain) / median(&live));
-    Ok(vec![Table {
+    let down = outage::table(bench, engine, "backlog-down", Held::UndeliveredEvents).await?;
+    let started = Table {
         scenario: NAME,
         database: engine,
         title: "After an outage".to_owned(),
@@ -62,7 +63,8 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
              one log-in (Argon2 takes 19 MiB for each), and started again.",
             IDLE.as_secs()
         )],
-    }])
+    };
+    Ok(vec![started, down])
 }
 
 /// The memory of a server that has nothing to do.
@@ -70,8 +72,7 @@ async fn idle(bench: &Bench, engine: Engine, stage: &Stage, row: &mut Row) -> Re
     let what = format!("backlog, {}, {}", engine.name(), row.name);
     bench.progress.doing(&what);
     tokio::time::sleep(IDLE).await;
-    let memory = mebibytes(proc_fs::resident_memory(stage.site.server()?.id())?);
-    row.add(RESIDENT, memory);
+    let memory = cost::add_resident(&stage.site, row)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
     Ok(())
 }
@@ -97,11 +98,15 @@ async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
 
 /// Fills the log of the server, which is stopped for it.
 async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<()> {
-    let what = format!("backlog, {}, filling in {}", engine.name(), counted(EVENTS));
+    let what = format!(
+        "backlog, {}, filling in {}",
+        engine.name(),
+        counted(bench.sizes.events)
+    );
     bench.progress.doing(&what);
     let start = time::nanos();
     let fill = stage.site.fill().await?;
-    fill.events(&stage.workspace, EVENTS).await?;
+    fill.events(&stage.workspace, bench.sizes.events).await?;
     fill.end().await?;
     let taken = time::seconds(start, time::nanos());
     bench.progress.done(&what, &format!("in {} s", shown(taken)));
@@ -112,12 +117,12 @@ async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<()> {
 async fn drained(bench: &Bench, engine: Engine, stage: &mut Stage, row: &mut Row) -> Result<()> {
     let what = format!("backlog, {}, drain", engine.name());
     bench.progress.doing(&what);
-    let before = stage.receivers.delivered();
+    let (events, before) = (bench.sizes.events, stage.receivers.delivered());
     row.add(START_UP, stage.site.start_again().await?);
     let spent = Spent::so_far(&stage.site)?;
     let (mut start, mut counted) = (time::nanos(), stage.receivers.delivered());
     for part in 1..=PARTS {
-        stage.receivers.arrived(before + EVENTS / PARTS * part).await?;
+        stage.receivers.arrived(before + events * part / PARTS).await?;
         let (now, delivered) = (time::nanos(), stage.receivers.delivered());
         row.add(
             DELIVERIES,
@@ -125,7 +130,7 @@ async fn drained(bench: &Bench, engine: Engine, stage: &mut Stage, row: &mut Row
         );
         (start, counted) = (now, delivered);
     }
-    spent.cost(&stage.site, EVENTS)?.add_to(row);
+    spent.cost(&stage.site, events)?.add_to(row);
     let rate = row
         .figure(DELIVERIES)
         .map_or(f64::NAN, crate::report::Figure::median);

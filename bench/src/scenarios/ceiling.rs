@@ -4,7 +4,7 @@
 use super::rows::Rows;
 use crate::{
     database::Engine,
-    measure::{ACKS, ALL_CPU, BOTH, DATABASE_CPU, P50, SERVER_CPU},
+    figures::{ACKS, ALL_CPU, BOTH, DATABASE_CPU, P50, SERVER_CPU},
     report::{Row, Table},
 };
 

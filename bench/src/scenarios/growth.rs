@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::{
     bench::Bench,
     database::Engine,
-    measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
+    figures::{ACKS, BOTH, P50, SERVER_CPU},
+    measure::{self, WARM_UP},
     report::{Row, Table, counted, shown},
     stage::Stage,
 };

@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 use crate::{
     bench::Bench,
     database::Engine,
+    figures::{ACKS, P50},
     host::{self, HandlerFigures, HandlersSeen},
-    measure::{self, ACKS, P50, Subject, WARM_UP},
+    measure::{self, Subject, WARM_UP},
     report::{Row, Table, as_f64, shown},
     site::Site,
     time,

@@ -9,7 +9,8 @@ use super::{ceiling, publish, rows::Rows};
 use crate::{
     bench::Bench,
     database::Engine,
-    measure::{self, ACKS, WARM_UP},
+    figures::ACKS,
+    measure::{self, WARM_UP},
     report::{Row, Table, shown},
     stage::Stage,
 };

@@ -8,7 +8,8 @@ use crate::{
     bench::Bench,
     database::Engine,
     event::Request,
-    measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
+    figures::{ACKS, BOTH, P50, SERVER_CPU},
+    measure::{self, WARM_UP},
     report::{Row, Table, counted, shown},
     stage::{KEY, Stage},
 };

@@ -1,0 +1,238 @@
+//! A service that is down while the server runs: what its undelivered events, or its parked retries, cost a workspace
+//! whose service is healthy, and how fast they are delivered once the service is up again.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    api::Installed,
+    bench::Bench,
+    cost,
+    database::Engine,
+    figures::{DELIVERIES, PUBLISH, RESIDENT, START_UP},
+    measure::{self, WARM_UP},
+    receivers::DownService,
+    report::{Figure, Row, Table, as_f64, counted, shown},
+    stage::Stage,
+    time,
+};
+
+const CONNECTIONS: usize = 64;
+/// The rate of the workspace whose service is healthy.
+const PER_SECOND: u32 = 100;
+/// No retry becomes due by itself while the bench runs.
+const PARKED_MINUTES: i64 = 120;
+/// How long the drain is watched at most.
+const DRAIN: Duration = Duration::from_secs(40);
+const AT_START: &str = "resident MiB at start";
+const MORE: &str = "MiB more";
+const DELIVERED: &str = "delivered";
+const OUT_OF_ORDER: &str = "out of order";
+
+/// What waits for the service that is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    UndeliveredEvents,
+    ParkedRetries,
+}
+
+/// A server with a healthy service, which is the stage's, and one that is down.
+struct Outage<'a> {
+    bench: &'a Bench,
+    engine: Engine,
+    scenario: &'static str,
+    held: Held,
+    stage: Stage,
+    workspace: String,
+    installed: Installed,
+    /// Of the server without anything that waits, in MiB.
+    empty: f64,
+}
+
+pub(super) fn steps(held: Held, runs: u64) -> u64 {
+    runs + 4 + u64::from(held == Held::ParkedRetries)
+}
+
+pub(super) async fn table(
+    bench: &Bench,
+    engine: Engine,
+    scenario: &'static str,
+    held: Held,
+) -> Result<Table> {
+    let down = DownService::reserve()?;
+    let mut outage = Outage::start(bench, engine, scenario, held, &down).await?;
+    let live = outage.live().await?;
+    let mut rows = vec![outage.without().await?];
+    outage.fill().await?;
+    rows.push(outage.with("wait").await?);
+    if held == Held::ParkedRetries {
+        let fill = outage.stage.site.fill().await?;
+        fill.make_due().await?;
+        fill.end().await?;
+        rows.push(outage.with("are due").await?);
+    }
+    let drain = outage.drain(down).await?;
+    let mut ratio = Row::named("drain to live");
+    let median = |row: &Row| row.figure(DELIVERIES).map_or(f64::NAN, Figure::median);
+    ratio.add(DELIVERIES, median(&drain) / median(&live));
+    rows.extend([live, drain, ratio]);
+    outage.stage.site.end().await?;
+    Ok(Table {
+        scenario,
+        database: engine,
+        title: format!("Beside a service that is down, with {}", held.name()),
+        load: format!(
+            "Open loop at {PER_SECOND} events/s into another workspace, whose service is healthy. `live` is closed \
+             loop, {CONNECTIONS} connections. The {} of the service that is down were filled in by SQL while the \
+             server was stopped. `drain` is from when that service is up again, for at most {} s",
+            held.name(),
+            DRAIN.as_secs()
+        ),
+        rows_are: "",
+        rows,
+        notes: vec![format!(
+            "`{OUT_OF_ORDER}` are deliveries that came more than 256 events behind a later one; an event that was \
+             attempted while the service was down waits for its retry, and may come so late or not within the drain. \
+             `{MORE}` is the resident memory beyond that of the server without {}.",
+            held.name()
+        )],
+    })
+}
+
+impl Held {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::UndeliveredEvents => "undelivered events",
+            Self::ParkedRetries => "parked retries",
+        }
+    }
+}
+
+impl<'a> Outage<'a> {
+    async fn start(
+        bench: &'a Bench,
+        engine: Engine,
+        scenario: &'static str,
+        held: Held,
+        down: &DownService,
+    ) -> Result<Self> {
+        let stage = Stage::pointsman(bench, engine).await?;
+        let workspace = stage.site.api.workspace("outage").await?;
+        let installed = stage.site.api.install(&workspace, "down", &down.url()?).await?;
+        Ok(Self {
+            bench,
+            engine,
+            scenario,
+            held,
+            stage,
+            workspace,
+            installed,
+            empty: 0.0,
+        })
+    }
+
+    fn doing(&self, step: &str) -> String {
+        let (scenario, engine, held) = (self.scenario, self.engine.name(), self.held.name());
+        let what = format!("{scenario}, {engine}, {held}, {step}");
+        self.bench.progress.doing(&what);
+        what
+    }
+
+    /// The deliveries to the healthy service per second, as fast as they go.
+    async fn live(&self) -> Result<Row> {
+        let mut row = Row::named("live");
+        for run in 1..=self.bench.runs {
+            let what = self.doing(&format!("live, run {run}"));
+            let (subject, requests) = (self.stage.subject(), self.stage.requests()?);
+            let closed =
+                measure::closed(subject, requests, CONNECTIONS, WARM_UP, self.bench.lasting()).await?;
+            let rate = closed.deliveries.map_or(f64::NAN, |made| made.per_second);
+            row.add(DELIVERIES, rate);
+            let found = format!("{} {DELIVERIES}", shown(rate));
+            self.bench.progress.done(&what, &found);
+        }
+        Ok(row)
+    }
+
+    /// The server with nothing that waits.
+    async fn without(&mut self) -> Result<Row> {
+        let mut row = Row::named(format!("no {}", self.held.name()));
+        let what = self.doing("none");
+        self.stage.site.stop().await?;
+        row.add(START_UP, self.stage.site.start_again().await?);
+        self.publish(&mut row).await?;
+        self.empty = cost::add_resident(&self.stage.site, &mut row)?;
+        self.bench
+            .progress
+            .done(&what, &format!("{} MiB", shown(self.empty)));
+        Ok(row)
+    }
+
+    /// Fills the database of the server, which is stopped for it.
+    async fn fill(&mut self) -> Result<()> {
+        let count = self.bench.sizes.events;
+        let what = self.doing(&format!("filling in {}", counted(count)));
+        let start = time::nanos();
+        let fill = self.stage.site.fill().await?;
+        fill.events(&self.workspace, count).await?;
+        if self.held == Held::ParkedRetries {
+            fill.park(&self.installed.id, PARKED_MINUTES).await?;
+        }
+        fill.end().await?;
+        let found = format!("in {} s", shown(time::seconds(start, time::nanos())));
+        self.bench.progress.done(&what, &found);
+        Ok(())
+    }
+
+    /// Starts the server, which is stopped, with what was filled in.
+    async fn with(&mut self, waiting: &str) -> Result<Row> {
+        let count = counted(self.bench.sizes.events);
+        let mut row = Row::named(format!("{count} {} {waiting}", self.held.name()));
+        let what = self.doing(&format!("which {waiting}"));
+        row.add(START_UP, self.stage.site.start_again().await?);
+        let mut at_start = Row::named("");
+        let first = cost::add_resident(&self.stage.site, &mut at_start)?;
+        self.publish(&mut row).await?;
+        let later = cost::add_resident(&self.stage.site, &mut row)?;
+        row.add(AT_START, first);
+        row.add(MORE, (first.max(later) - self.empty).max(0.0));
+        self.bench
+            .progress
+            .done(&what, &format!("{} {RESIDENT}", shown(later)));
+        Ok(row)
+    }
+
+    /// Publishes into the workspace whose service is healthy.
+    async fn publish(&self, row: &mut Row) -> Result<()> {
+        let request = self.stage.request()?;
+        measure::paced(&self.stage.site, &request, PER_SECOND, WARM_UP).await?;
+        for _ in 0..self.bench.runs {
+            let lasting = self.bench.lasting();
+            let published = measure::paced(&self.stage.site, &request, PER_SECOND, lasting).await?;
+            row.add_latencies(PUBLISH, &published);
+        }
+        Ok(())
+    }
+
+    /// The service comes up, and the lane does not wait for its next probe.
+    async fn drain(&self, down: DownService) -> Result<Row> {
+        let mut row = Row::named("drain");
+        let what = self.doing("drain");
+        let start = time::nanos();
+        let service = down.come_up()?;
+        service.tally().check_order();
+        self.stage.site.api.reset(&self.installed).await?;
+        service.arrived_within(self.bench.sizes.events, DRAIN).await;
+        let delivered = as_f64(service.delivered());
+        let rate = delivered / time::seconds(start, service.tally().last()).max(0.001);
+        row.add(DELIVERIES, rate);
+        row.add(DELIVERED, delivered);
+        row.add(OUT_OF_ORDER, as_f64(service.tally().out_of_order()));
+        cost::add_resident(&self.stage.site, &mut row)?;
+        self.bench
+            .progress
+            .done(&what, &format!("{} {DELIVERIES}", shown(rate)));
+        Ok(row)
+    }
+}
