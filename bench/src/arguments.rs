@@ -6,36 +6,36 @@ use clap::{Args, Parser, ValueEnum};
 
 use crate::database::Engine;
 
-/// Measures Pointsman over HTTP, and beside it the least that its crates allow.
+/// Measures Pointsman over HTTP, and a minimal server of the same crates to compare it with.
 ///
-/// It starts the release server with a database of its own and receivers of its own. Tables go to standard output,
-/// and with charts and JSON into a folder.
+/// Each scenario starts the release server with a database and receivers of its own. Tables are printed to standard
+/// output, and written to a folder with charts and JSON.
 #[derive(Debug, Parser)]
 #[command(name = "pointsman-bench")]
 pub(crate) struct Arguments {
-    /// What to measure
+    /// The scenarios to measure
     #[arg(value_enum, required = true)]
     scenarios: Vec<Scenario>,
-    /// What to measure it on; without it, SQLite, and for `all` both
+    /// The database to measure on [default: sqlite; for `all`: both]
     #[arg(long, value_enum)]
-    database: Option<Databases>,
+    database: Option<EngineChoice>,
     /// Runs of each figure
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
     /// Length of a run in seconds, after a second of warm-up
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
-    /// Folder for the report, the charts and the databases; without it, `bench` in the target folder
+    /// Folder for the report, the charts and the databases [default: target/bench]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Another server than that of this source
+    /// Server binary to measure [default: built from this source]
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) sizes: Sizes,
 }
 
-/// How large some scenarios are.
+/// The sizes of some scenarios.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Sizes {
     /// Undelivered events of `backlog`, and parked retries of `retries`
@@ -47,7 +47,7 @@ pub(crate) struct Sizes {
     /// Installations that hang, in `neighbour`
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) hanging: usize,
-    /// Keep the breaker of those installations from opening, so that they always hang with all their concurrency
+    /// Keep the breaker closed in `neighbour`, so that installations hang with all their concurrency all the time
     #[arg(long)]
     pub(crate) no_breaker: bool,
 }
@@ -85,14 +85,14 @@ pub(crate) enum Scenario {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Databases {
+enum EngineChoice {
     Sqlite,
     Postgres,
     Both,
 }
 
 impl Arguments {
-    /// In the order in which they are measured.
+    /// The scenarios in the order in which they are measured.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         let all = self.scenarios.contains(&Scenario::All);
         let chosen = |scenario: &&Scenario| all || self.scenarios.contains(scenario);
@@ -106,14 +106,14 @@ impl Arguments {
 
     pub(crate) fn engines(&self) -> &'static [Engine] {
         let without = if self.scenarios.contains(&Scenario::All) {
-            Databases::Both
+            EngineChoice::Both
         } else {
-            Databases::Sqlite
+            EngineChoice::Sqlite
         };
         match self.database.unwrap_or(without) {
-            Databases::Sqlite => &[Engine::Sqlite],
-            Databases::Postgres => &[Engine::Postgres],
-            Databases::Both => &[Engine::Sqlite, Engine::Postgres],
+            EngineChoice::Sqlite => &[Engine::Sqlite],
+            EngineChoice::Postgres => &[Engine::Postgres],
+            EngineChoice::Both => &[Engine::Sqlite, Engine::Postgres],
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every scenario needs to know.
+//! The options and the environment of all scenarios.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     progress::Progress,
 };
 
-/// What every scenario needs to know.
+/// The options and the environment of all scenarios.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) runs: u32,
     pub(crate) seconds: u64,
     pub(crate) sizes: Sizes,
-    /// Databases are made there too, so that they are on the disk of the source.
+    /// The folder of the report. SQLite databases are in it too.
     pub(crate) out: PathBuf,
     pub(crate) server: PathBuf,
     pub(crate) progress: Progress,
@@ -30,17 +30,17 @@ impl Bench {
         self.postgres.as_ref().context("there is no PostgreSQL")
     }
 
-    /// What the disk takes where this engine writes.
+    /// Measures how long the disk of this engine takes to make 4 KiB durable.
     pub(crate) fn fsync(&self, engine: Engine, lasting: Duration) -> Result<Latencies> {
         match engine {
-            // The server's folder is its own where it runs as another user.
+            // The folder of a PostgreSQL that runs as another user cannot be written.
             Engine::Postgres => fsync::measure(self.postgres()?.folder.as_ref(), lasting)
                 .or_else(|_| fsync::measure(&self.out, lasting)),
             Engine::Sqlite => fsync::measure(&self.out, lasting),
         }
     }
 
-    /// The length of a run.
+    /// The length of a run, without its warm-up.
     pub(crate) fn lasting(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

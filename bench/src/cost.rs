@@ -1,15 +1,15 @@
-//! What the server and its database spend.
+//! The CPU time and the memory of the server and its database.
 
 use anyhow::Result;
 
 use crate::{
     figures::{DATABASE_CPU, RESIDENT, SERVER_CPU},
+    instance::Instance,
     proc_fs,
     report::{Row, as_f64, mebibytes},
-    site::Site,
 };
 
-/// What the machine has spent.
+/// CPU time per 1,000 events, and memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     server_cpu: f64,
@@ -17,29 +17,29 @@ pub(crate) struct Cost {
     peak_memory: u64,
 }
 
-/// CPU time until a moment.
-pub(crate) struct Spent {
+/// CPU time since the processes were started, in seconds.
+pub(crate) struct CpuTime {
     server: f64,
     database: Option<f64>,
 }
 
-impl Spent {
-    pub(crate) fn so_far(site: &Site) -> Result<Self> {
+impl CpuTime {
+    pub(crate) fn now(instance: &Instance) -> Result<Self> {
         Ok(Self {
-            server: proc_fs::cpu_seconds(site.server()?.id())?,
-            database: site.database.cpu_seconds()?,
+            server: proc_fs::cpu_seconds(instance.server()?.id())?,
+            database: instance.database.cpu_seconds()?,
         })
     }
 
-    /// What was spent since, for so many events.
-    pub(crate) fn cost(&self, site: &Site, events: u64) -> Result<Cost> {
-        let now = Self::so_far(site)?;
+    /// The cost since this reading, for so many events.
+    pub(crate) fn cost(&self, instance: &Instance, events: u64) -> Result<Cost> {
+        let now = Self::now(instance)?;
         let thousands = as_f64(events.max(1)) / 1000.0;
         let database = now.database.zip(self.database);
         Ok(Cost {
             server_cpu: (now.server - self.server) / thousands,
             database_cpu: database.map(|(now, before)| (now - before) / thousands),
-            peak_memory: proc_fs::peak_memory(site.server()?.id())?,
+            peak_memory: proc_fs::peak_memory(instance.server()?.id())?,
         })
     }
 }
@@ -54,9 +54,9 @@ impl Cost {
     }
 }
 
-/// Adds the resident memory of the server as it is now; in MiB.
-pub(crate) fn add_resident(site: &Site, row: &mut Row) -> Result<f64> {
-    let memory = mebibytes(proc_fs::resident_memory(site.server()?.id())?);
+/// Adds the resident memory of the server as it is now, and returns it, in MiB.
+pub(crate) fn add_resident(instance: &Instance, row: &mut Row) -> Result<f64> {
+    let memory = mebibytes(proc_fs::resident_memory(instance.server()?.id())?);
     row.add(RESIDENT, memory);
     Ok(memory)
 }

@@ -1,4 +1,4 @@
-//! How the program tells that it has failed.
+//! How the program reports that it has failed.
 
 use std::process::ExitCode;
 

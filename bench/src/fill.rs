@@ -1,4 +1,4 @@
-//! Rows in the server's own form, written while it is stopped: millions of publishes would take hours.
+//! Writes rows into the tables of a server while it is stopped: millions of publishes would take hours.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::database::Database;
 
-/// Events of one statement, so that no transaction is too large.
+/// Events of one statement: it limits the size of a transaction.
 const CHUNK: u64 = 1_000_000;
 
-/// Writes into the database of a server that is stopped.
+/// A connection to the database of a server that is stopped.
 pub(crate) struct Fill {
     connection: DatabaseConnection,
-    /// Of SQLite.
+    /// The file of SQLite.
     file: Option<PathBuf>,
 }
 
@@ -26,7 +26,7 @@ impl Fill {
             file: database.file.clone(),
         };
         if !fill.is_postgres() {
-            // Nobody's events are lost if this fails half way.
+            // A crash here loses only events of the bench.
             fill.execute("PRAGMA synchronous = OFF").await?;
             fill.execute("PRAGMA cache_size = -200000").await?;
         }
@@ -84,14 +84,14 @@ impl Fill {
         .await
     }
 
-    /// Makes everything that is parked due now.
+    /// Makes all parked retries due now.
     pub(crate) async fn make_due(&self) -> Result<()> {
         let now = minutes_from_now(0);
         self.execute(&format!("UPDATE ext_delivery_retry SET next_attempt_at = {now}"))
             .await
     }
 
-    /// Gives each workspace that [`Fill::workspaces`] has made one event, which is delivered already.
+    /// Appends one event to each workspace that [`Fill::workspaces`] has made. The event is delivered already.
     pub(crate) async fn one_delivered_event_each(&self, count: u64) -> Result<()> {
         let (id, numbers, now) = (self.id_of("i"), self.numbers(count), Clock.wall().millis());
         self.execute(&format!(
@@ -105,7 +105,7 @@ impl Fill {
         .await
     }
 
-    /// Makes so many workspaces with an installation and a subscription like this one each; their ids.
+    /// Makes so many workspaces, each with a copy of this installation and a subscription. Returns their ids.
     pub(crate) async fn workspaces(&self, like: &str, count: u64) -> Result<Vec<String>> {
         let (like, numbers) = (self.uuid(like)?, self.numbers(count));
         let (id, now) = (self.id_of("i"), Clock.wall().millis());
@@ -135,7 +135,7 @@ impl Fill {
         Ok((1..=count).map(|number| id_text(number).to_string()).collect())
     }
 
-    /// Leaves the database as one that has been at rest for a while: no measurement pays for the filling.
+    /// Writes everything to the disk, and updates the statistics of the database: the cost of filling is not measured.
     pub(crate) async fn end(self) -> Result<()> {
         if self.is_postgres() {
             self.execute("VACUUM (ANALYZE)").await?;
@@ -146,7 +146,7 @@ impl Fill {
         }
         self.connection.close().await?;
         if let Some(file) = &self.file {
-            // What was copied without waiting for the disk is on its way there still.
+            // The checkpoint may have copied pages without waiting for the disk.
             std::fs::File::open(file)?.sync_all()?;
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Fill {
         Ok(())
     }
 
-    /// A table `n` with the column `i`, from 1.
+    /// An SQL expression: a table `n` with the column `i`, from 1.
     fn numbers(&self, count: u64) -> String {
         if self.is_postgres() {
             return format!("generate_series(1::bigint, {count}) AS n(i)");
@@ -173,7 +173,7 @@ impl Fill {
         )
     }
 
-    /// A UUID of version 7, made of a number.
+    /// An SQL expression: a UUID of version 7, made of a number.
     fn id_of(&self, number: &str) -> String {
         if self.is_postgres() {
             return format!("('01900000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
@@ -195,7 +195,7 @@ fn minutes_from_now(minutes: i64) -> i64 {
     Clock.wall().millis() + minutes * 60_000
 }
 
-/// What [`Fill::id_of`] makes of the number.
+/// The UUID that [`Fill::id_of`] makes of this number.
 fn id_text(number: u64) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | u128::from(number))
 }

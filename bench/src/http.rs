@@ -1,18 +1,19 @@
-//! As much of HTTP/1.1 as the load and the receivers need: where a message ends.
+//! The part of HTTP/1.1 that the load and the receivers need: the end of a message, its status and its headers.
 
 use memchr::{memchr, memchr_iter, memmem};
 
 /// A message at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Bytes of its head, the empty line included.
+    /// Bytes of its head, including the empty line.
     pub(crate) head: usize,
     /// Bytes of head and body.
     pub(crate) whole: usize,
 }
 
 impl Message {
-    /// The message, once all of it is here. Bodies have a length; chunks are not known here.
+    /// The message, if all of it is in the buffer. A body must have a `content-length`; chunked bodies are not
+    /// supported.
     pub(crate) fn at_start_of(buffer: &[u8]) -> Option<Self> {
         let head = memmem::find(buffer, b"\r\n\r\n")? + 4;
         let whole = head + body_length(&buffer[..head]);
@@ -29,7 +30,7 @@ impl Message {
     }
 }
 
-/// The status of an answer, 0 where there is none.
+/// The status of a response; 0 if it has none.
 pub(crate) fn status(answer: &[u8]) -> u16 {
     answer.get(9..12).map_or(0, |digits| {
         digits.iter().fold(0, |status, digit| {
@@ -38,7 +39,7 @@ pub(crate) fn status(answer: &[u8]) -> u16 {
     })
 }
 
-/// The value of a header; empty without such a header. The name is in lower case and ends with its colon.
+/// The value of a header; empty if there is none. The name is given in lower case, with its colon.
 fn header<'a>(head: &'a [u8], name: &[u8]) -> &'a [u8] {
     let value = memchr_iter(b'\n', head).find_map(|end| {
         let line = &head[end + 1..];

@@ -17,21 +17,21 @@ use crate::{http::Message, time};
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// How often a count is looked at.
+/// The interval at which a count is checked.
 const LOOK: Duration = Duration::from_millis(5);
-/// For how long nothing may come before something is wrong.
+/// The longest time without a delivery while some are awaited.
 const PATIENCE_SECONDS: f64 = 30.0;
 
-/// What the services do with a delivery.
+/// How the services answer deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// 204, at once.
-    Take,
-    /// They accept and never answer.
+pub(crate) enum Behavior {
+    /// With 204, at once.
+    Accept,
+    /// Never: they accept connections and read.
     Hang,
 }
 
-/// Services that are all in the same manner. They end when this is dropped.
+/// Services with the same behavior. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Receivers {
     addresses: Vec<SocketAddr>,
@@ -40,13 +40,13 @@ pub(crate) struct Receivers {
 }
 
 impl Receivers {
-    /// So many services, each on a port of its own.
-    pub(crate) fn start(count: usize, manner: Manner) -> Result<Self> {
+    /// Starts so many services, each on a port of its own.
+    pub(crate) fn start(count: usize, behavior: Behavior) -> Result<Self> {
         let sockets = (0..count).map(|_| bind()).collect::<Result<Vec<_>>>()?;
-        Self::listen(sockets, manner)
+        Self::listen(sockets, behavior)
     }
 
-    fn listen(sockets: Vec<TcpSocket>, manner: Manner) -> Result<Self> {
+    fn listen(sockets: Vec<TcpSocket>, behavior: Behavior) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -68,7 +68,7 @@ impl Receivers {
                 let local = tokio::task::LocalSet::new();
                 local.block_on(&runtime, async {
                     for listener in listeners {
-                        tokio::task::spawn_local(accept(listener, Arc::clone(&counted), manner));
+                        tokio::task::spawn_local(accept(listener, Arc::clone(&counted), behavior));
                     }
                     let _ = ended.await;
                 });
@@ -85,12 +85,12 @@ impl Receivers {
         format!("http://{}", self.addresses[number % self.addresses.len()])
     }
 
-    /// What has come so far, over all of them.
+    /// The counts over all services.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// Deliveries so far, over all of them.
+    /// Deliveries so far, over all services.
     pub(crate) fn delivered(&self) -> u64 {
         self.tally.delivered()
     }
@@ -98,7 +98,7 @@ impl Receivers {
     /// Waits until so many deliveries have come in all.
     ///
     /// # Errors
-    /// When none comes for a long time.
+    /// If no delivery comes for 30 s.
     pub(crate) async fn arrived(&self, count: u64) -> Result<()> {
         let start = time::nanos();
         while self.delivered() < count {
@@ -114,7 +114,7 @@ impl Receivers {
         Ok(())
     }
 
-    /// Waits until so many deliveries have come in all, or the time has passed.
+    /// Waits until so many deliveries have come in all, or until the time is over.
     pub(crate) async fn arrived_within(&self, count: u64, at_most: Duration) {
         let start = time::nanos();
         while self.delivered() < count && time::seconds(start, time::nanos()) < at_most.as_secs_f64() {
@@ -123,7 +123,7 @@ impl Receivers {
     }
 }
 
-/// A service that is down: it has a port of its own, and connections to it are refused.
+/// A service that is down: its port is reserved, and connections to it are refused.
 #[derive(Debug)]
 pub(crate) struct DownService(TcpSocket);
 
@@ -136,9 +136,9 @@ impl DownService {
         Ok(format!("http://{}", self.0.local_addr()?))
     }
 
-    /// From here on the service answers at its URL.
+    /// Starts the service at its URL.
     pub(crate) fn come_up(self) -> Result<Receivers> {
-        Receivers::listen(vec![self.0], Manner::Take)
+        Receivers::listen(vec![self.0], Behavior::Accept)
     }
 }
 
@@ -148,34 +148,34 @@ fn bind() -> Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn accept(listener: TcpListener, tally: Arc<Tally>, manner: Manner) {
+async fn accept(listener: TcpListener, tally: Arc<Tally>, behavior: Behavior) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let tally = Arc::clone(&tally);
                 tokio::task::spawn_local(async move {
                     tally.opened();
-                    // The other side may hang up as it likes.
-                    let _ = serve(stream, &tally, manner).await;
+                    // The server may close the connection at any time.
+                    let _ = serve(stream, &tally, behavior).await;
                     tally.closed();
                 });
             }
-            // Out of files: those who hang give some back when they are given up.
+            // No file is left. Connections to services that hang are closed when their attempts time out.
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }
 
-async fn serve(mut stream: TcpStream, tally: &Tally, manner: Manner) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, tally: &Tally, behavior: Behavior) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
     while stream.read_buf(&mut buffer).await? > 0 {
-        if manner == Manner::Hang {
+        if behavior == Behavior::Hang {
             buffer.clear();
             continue;
         }
         while let Some(message) = Message::at_start_of(&buffer) {
-            tally.take(message.body(&buffer));
+            tally.record(message.body(&buffer));
             buffer.drain(..message.whole);
             stream.write_all(ANSWER).await?;
         }

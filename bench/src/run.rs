@@ -1,4 +1,4 @@
-//! A run of the bench from its beginning to its report.
+//! A run of the bench, from its scenarios to its report.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments, server: PathBuf, postgres: Option
             let tables = tables.with_context(|| format!("{}, {}", group.name(), engine.name()))?;
             tables.iter().for_each(|table| print(&bench, table));
             report.tables.extend(tables);
-            // Whatever happens later, this was measured.
+            // Written after each table: an error later does not lose it.
             write(&bench.out, &report)?;
         }
     }

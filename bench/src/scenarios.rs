@@ -1,4 +1,4 @@
-//! What is measured, a file for each.
+//! The scenarios, one file for each.
 
 mod backlog;
 mod ceiling;
@@ -28,7 +28,7 @@ use crate::{arguments::Scenario, bench::Bench, database::Engine, report::Table};
 
 /// Scenarios that share their runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum ScenarioGroup {
     /// `publish`, `ceiling`, or both.
     Throughput {
         publish: bool,
@@ -37,22 +37,22 @@ pub(crate) enum Group {
     One(Scenario),
 }
 
-/// What is to be run, so that nothing is measured twice.
-pub(crate) fn groups(scenarios: &[Scenario]) -> Vec<Group> {
+/// Groups the scenarios, so that nothing is measured twice.
+pub(crate) fn groups(scenarios: &[Scenario]) -> Vec<ScenarioGroup> {
     let (publish, ceiling) = (
         scenarios.contains(&Scenario::Publish),
         scenarios.contains(&Scenario::Ceiling),
     );
     let mut groups = Vec::new();
     if publish || ceiling {
-        groups.push(Group::Throughput { publish, ceiling });
+        groups.push(ScenarioGroup::Throughput { publish, ceiling });
     }
     let alone = |scenario: &&Scenario| !matches!(scenario, Scenario::Publish | Scenario::Ceiling);
-    groups.extend(scenarios.iter().filter(alone).copied().map(Group::One));
+    groups.extend(scenarios.iter().filter(alone).copied().map(ScenarioGroup::One));
     groups
 }
 
-impl Group {
+impl ScenarioGroup {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Throughput { publish: false, .. } => "ceiling",
@@ -72,7 +72,7 @@ impl Group {
         }
     }
 
-    /// How many steps it reports on one database.
+    /// The number of progress steps on one database.
     pub(crate) fn steps(self, runs: u32) -> u64 {
         let runs = u64::from(runs);
         match self {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_scenario_has_a_name_and_steps() {
         for group in groups(Scenario::value_variants()) {
-            if group != Group::One(Scenario::All) {
+            if group != ScenarioGroup::One(Scenario::All) {
                 assert!(group.name() != "all" && group.steps(1) > 0, "{group:?}");
             }
         }

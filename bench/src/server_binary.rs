@@ -11,7 +11,7 @@ use crate::progress;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The server at this path, or that of this source, which is built first so that it is never a stale one.
+/// The server at this path. Without a path, the server of this source, which is built first so that it is never stale.
 pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return std::fs::canonicalize(path).with_context(|| path.display().to_string());
@@ -40,7 +40,7 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     Ok(target.join("release").join("pointsman"))
 }
 
-/// Where cargo has put this program, or the usual place where this program was put elsewhere.
+/// The target folder that has this program. If the program is elsewhere, the default target folder.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let profile = program.parent().filter(|folder| folder.ends_with("release"));

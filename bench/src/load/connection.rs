@@ -13,7 +13,7 @@ use crate::{
     http::{Message, status},
 };
 
-/// How much of an unexpected answer is shown.
+/// How much of an unexpected response is shown.
 const SHOWN_BYTES: usize = 600;
 
 pub(super) struct Connection {
@@ -24,7 +24,7 @@ pub(super) struct Connection {
 
 /// How a publish was answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
+pub(super) struct PublishAnswer {
     pub(super) status: u16,
     /// The server closes the connection.
     pub(super) closes: bool,
@@ -46,7 +46,7 @@ impl Connection {
     /// Publishes an event that carries this time.
     ///
     /// # Errors
-    /// Every status other than 200 is one: what was refused must not be counted.
+    /// Every status other than 200 is one: a refused event must not be counted.
     pub(super) async fn publish(&mut self, request: &Request, nanos: u64) -> Result<()> {
         if self.send(request, nanos).await?.status != 200 {
             let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
@@ -55,8 +55,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends an event that carries this time, and waits for the answer, whatever its status.
-    pub(super) async fn send(&mut self, request: &Request, nanos: u64) -> Result<Answered> {
+    /// Publishes an event that carries this time. Returns the response whatever its status.
+    pub(super) async fn send(&mut self, request: &Request, nanos: u64) -> Result<PublishAnswer> {
         request.write(nanos, &mut self.request);
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
@@ -65,7 +65,7 @@ impl Connection {
                 bail!("the server has ended the connection");
             }
             if let Some(message) = Message::at_start_of(&self.answer) {
-                return Ok(Answered {
+                return Ok(PublishAnswer {
                     status: status(&self.answer),
                     closes: message.closes(&self.answer),
                 });

@@ -29,12 +29,12 @@ pub(crate) struct Overload {
 /// An overload under way. It stops when this is dropped.
 pub(crate) struct RunningOverload {
     stopping: Arc<AtomicBool>,
-    ended: Option<oneshot::Receiver<Result<Answers>>>,
+    ended: Option<oneshot::Receiver<Result<OverloadAnswers>>>,
 }
 
 /// How the publishes of an overload were answered.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct OverloadAnswers {
     /// With 200.
     pub(crate) admitted: Latencies,
     /// With 503.
@@ -54,14 +54,14 @@ impl Overload {
         })
     }
 
-    async fn run(self, stopping: Arc<AtomicBool>) -> Result<Answers> {
+    async fn run(self, stopping: Arc<AtomicBool>) -> Result<OverloadAnswers> {
         let tasks: Vec<_> = (0..self.connections)
             .map(|number| {
                 let request = self.requests[number % self.requests.len()].clone();
                 spawn_local(publish_until(self.address, request, Arc::clone(&stopping)))
             })
             .collect();
-        let mut all = Answers::default();
+        let mut all = OverloadAnswers::default();
         for task in tasks {
             let answers = task.await?;
             all.admitted.add(&answers.admitted);
@@ -72,9 +72,9 @@ impl Overload {
     }
 }
 
-/// Connects again where the server has closed the connection; that is not part of a latency.
-async fn publish_until(address: SocketAddr, request: Request, stopping: Arc<AtomicBool>) -> Answers {
-    let mut answers = Answers::default();
+/// Connects again when the server has closed the connection. The time of connecting is not part of a latency.
+async fn publish_until(address: SocketAddr, request: Request, stopping: Arc<AtomicBool>) -> OverloadAnswers {
+    let mut answers = OverloadAnswers::default();
     let mut kept = None;
     while !stopping.load(Ordering::Relaxed) {
         let opened = match kept.take() {
@@ -98,7 +98,7 @@ async fn publish_until(address: SocketAddr, request: Request, stopping: Arc<Atom
     answers
 }
 
-impl Answers {
+impl OverloadAnswers {
     fn count(&mut self, status: u16, nanos: u64) {
         match status {
             200 => self.admitted.record(nanos),
@@ -109,12 +109,12 @@ impl Answers {
 }
 
 impl RunningOverload {
-    /// Stops it; what was sent is still answered.
-    pub(crate) async fn stop(mut self) -> Result<Answers> {
+    /// Stops the load, and waits until the requests that were sent are answered.
+    pub(crate) async fn stop(mut self) -> Result<OverloadAnswers> {
         self.stopping.store(true, Ordering::Relaxed);
         match self.ended.take() {
             Some(ended) => end_of(ended).await,
-            None => Ok(Answers::default()),
+            None => Ok(OverloadAnswers::default()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What has come to the receivers.
+//! Counts of what the receivers have received.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -7,14 +7,15 @@ use std::sync::{
 
 use crate::{event, latency::Latencies, time};
 
-/// An event this far behind a later one is out of order: deliveries that are in flight together are closer.
+/// An event that comes more than this behind a later one is out of order. Deliveries that are in flight at the same
+/// time are not so far apart.
 const WINDOW: u64 = 256;
 
-/// Counts over all receivers of a thread.
+/// The counts of all receivers of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     delivered: AtomicU64,
-    /// When the last one came.
+    /// When the last delivery came.
     last: AtomicU64,
     accepted: AtomicU64,
     open: AtomicU64,
@@ -45,7 +46,7 @@ impl Tally {
         self.open.load(Ordering::Acquire)
     }
 
-    /// From here on the order of events is checked. All of them must have been filled in: only these have numbers.
+    /// Checks the order of events from here on. All of them must have been filled in: only these have sequence numbers.
     pub(crate) fn check_order(&self) {
         self.furthest.store(0, Ordering::Release);
         self.out_of_order.store(0, Ordering::Release);
@@ -57,13 +58,13 @@ impl Tally {
         self.out_of_order.load(Ordering::Acquire)
     }
 
-    /// From here on the age of each event counts; what was counted before is forgotten.
-    pub(crate) fn time(&self) {
+    /// Records the age of each event from here on, and clears the ages that were recorded before.
+    pub(crate) fn start_timing(&self) {
         *self.latencies() = Latencies::default();
         self.timing.store(true, Ordering::Release);
     }
 
-    /// The ages of the events since [`Tally::time`].
+    /// The ages of the events since [`Tally::start_timing`].
     pub(crate) fn take_latencies(&self) -> Latencies {
         self.timing.store(false, Ordering::Release);
         std::mem::take(&mut *self.latencies())
@@ -78,8 +79,8 @@ impl Tally {
         self.open.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A delivery with this body has come.
-    pub(super) fn take(&self, body: &[u8]) {
+    /// Counts a delivery with this body.
+    pub(super) fn record(&self, body: &[u8]) {
         if self.timing.load(Ordering::Relaxed)
             && let Some(age) = event::age(body)
         {
@@ -111,7 +112,7 @@ mod tests {
         let tally = Tally::default();
         tally.check_order();
         for number in [1, 300, 44, 43, 301] {
-            tally.take(format!(r#"{{"payload":{{"n":{number}}}}}"#).as_bytes());
+            tally.record(format!(r#"{{"payload":{{"n":{number}}}}}"#).as_bytes());
         }
         assert_eq!((tally.delivered(), tally.out_of_order()), (5, 1));
     }

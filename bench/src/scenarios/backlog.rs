@@ -1,5 +1,5 @@
-//! `backlog`: a million events that wait for one service: when the server starts with them, and while that service is
-//! down.
+//! `backlog`: a million events that wait for one service. They are measured when the server starts with them and the
+//! service is up, and while the service is down.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use anyhow::Result;
 use super::outage::{self, Held};
 use crate::{
     bench::Bench,
-    cost::{self, Spent},
+    cost::{self, CpuTime},
     database::Engine,
     figures::{DELIVERIES, START_UP},
     measure::{self, WARM_UP},
     report::{Row, Table, as_f64, counted, shown},
-    stage::Stage,
+    setup::Setup,
     time,
 };
 
 const NAME: &str = "backlog";
-/// The drain is one run: its spread is that of its parts.
+/// The drain is one run, which is divided into parts: its spread is that of the parts.
 const PARTS: u64 = 4;
 const CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
@@ -28,18 +28,18 @@ pub(super) fn steps(runs: u64) -> u64 {
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let mut stage = Stage::pointsman(bench, engine).await?;
+    let mut setup = Setup::pointsman(bench, engine).await?;
     let mut first = Row::named("idle, first start");
-    idle(bench, engine, &stage, &mut first).await?;
-    let live = live(bench, engine, &stage).await?;
+    idle(bench, engine, &setup, &mut first).await?;
+    let live = live(bench, engine, &setup).await?;
     let mut again = Row::named("idle, started again");
-    stage.site.stop().await?;
-    again.add(START_UP, stage.site.start_again().await?);
-    idle(bench, engine, &stage, &mut again).await?;
-    fill(bench, engine, &mut stage).await?;
+    setup.instance.stop().await?;
+    again.add(START_UP, setup.instance.start_again().await?);
+    idle(bench, engine, &setup, &mut again).await?;
+    fill(bench, engine, &mut setup).await?;
     let mut drain = Row::named(format!("drain of {}", counted(bench.sizes.events)));
-    drained(bench, engine, &mut stage, &mut drain).await?;
-    stage.site.end().await?;
+    drained(bench, engine, &mut setup, &mut drain).await?;
+    setup.instance.end().await?;
     let mut ratio = Row::named("drain to live");
     let median = |row: &Row| {
         row.figure(DELIVERIES)
@@ -68,21 +68,21 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 }
 
 /// The memory of a server that has nothing to do.
-async fn idle(bench: &Bench, engine: Engine, stage: &Stage, row: &mut Row) -> Result<()> {
+async fn idle(bench: &Bench, engine: Engine, setup: &Setup, row: &mut Row) -> Result<()> {
     let what = format!("backlog, {}, {}", engine.name(), row.name);
     bench.progress.doing(&what);
     tokio::time::sleep(IDLE).await;
-    let memory = cost::add_resident(&stage.site, row)?;
+    let memory = cost::add_resident(&setup.instance, row)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
     Ok(())
 }
 
-async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
+async fn live(bench: &Bench, engine: Engine, setup: &Setup) -> Result<Row> {
     let mut row = Row::named("live");
     for run in 1..=bench.runs {
         let what = format!("backlog, {}, live, run {run}", engine.name());
         bench.progress.doing(&what);
-        let (subject, requests) = (stage.subject(), stage.requests()?);
+        let (subject, requests) = (setup.subject(), setup.requests()?);
         let closed = measure::closed(subject, requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
         let rate = closed
             .deliveries
@@ -96,8 +96,8 @@ async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
     Ok(row)
 }
 
-/// Fills the log of the server, which is stopped for it.
-async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<()> {
+/// Stops the server, and fills its log.
+async fn fill(bench: &Bench, engine: Engine, setup: &mut Setup) -> Result<()> {
     let what = format!(
         "backlog, {}, filling in {}",
         engine.name(),
@@ -105,32 +105,32 @@ async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<()> {
     );
     bench.progress.doing(&what);
     let start = time::nanos();
-    let fill = stage.site.fill().await?;
-    fill.events(&stage.workspace, bench.sizes.events).await?;
+    let fill = setup.instance.fill().await?;
+    fill.events(&setup.workspace, bench.sizes.events).await?;
     fill.end().await?;
     let taken = time::seconds(start, time::nanos());
     bench.progress.done(&what, &format!("in {} s", shown(taken)));
     Ok(())
 }
 
-/// Starts the server with the backlog, and watches until all of it is delivered.
-async fn drained(bench: &Bench, engine: Engine, stage: &mut Stage, row: &mut Row) -> Result<()> {
+/// Starts the server with the backlog, and waits until all of it is delivered.
+async fn drained(bench: &Bench, engine: Engine, setup: &mut Setup, row: &mut Row) -> Result<()> {
     let what = format!("backlog, {}, drain", engine.name());
     bench.progress.doing(&what);
-    let (events, before) = (bench.sizes.events, stage.receivers.delivered());
-    row.add(START_UP, stage.site.start_again().await?);
-    let spent = Spent::so_far(&stage.site)?;
-    let (mut start, mut counted) = (time::nanos(), stage.receivers.delivered());
+    let (events, before) = (bench.sizes.events, setup.receivers.delivered());
+    row.add(START_UP, setup.instance.start_again().await?);
+    let spent = CpuTime::now(&setup.instance)?;
+    let (mut start, mut counted) = (time::nanos(), setup.receivers.delivered());
     for part in 1..=PARTS {
-        stage.receivers.arrived(before + events * part / PARTS).await?;
-        let (now, delivered) = (time::nanos(), stage.receivers.delivered());
+        setup.receivers.arrived(before + events * part / PARTS).await?;
+        let (now, delivered) = (time::nanos(), setup.receivers.delivered());
         row.add(
             DELIVERIES,
             as_f64(delivered - counted) / time::seconds(start, now),
         );
         (start, counted) = (now, delivered);
     }
-    spent.cost(&stage.site, events)?.add_to(row);
+    spent.cost(&setup.instance, events)?.add_to(row);
     let rate = row
         .figure(DELIVERIES)
         .map_or(f64::NAN, crate::report::Figure::median);

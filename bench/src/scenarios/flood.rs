@@ -9,12 +9,12 @@ use crate::{
     database::Engine,
     event::Request,
     figures::PUBLISH,
+    instance::Instance,
     latency::Latencies,
     load::ClosedLoop,
     measure::{self, WARM_UP},
     report::{Row, Table, as_f64, counted, shown},
-    site::Site,
-    stage::KEY,
+    setup::KEY,
     time,
 };
 
@@ -41,7 +41,7 @@ enum Beside {
 
 /// A server with a workspace that is measured and others that flood it.
 struct Flooded {
-    site: Site,
+    instance: Instance,
     quiet: Request,
     loud: Vec<Request>,
 }
@@ -67,7 +67,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             bench.progress.done(&what, &found);
         }
     }
-    flooded.site.end().await?;
+    flooded.instance.end().await?;
     let ratios = ratios(&rows);
     Ok(vec![Table {
         scenario: NAME,
@@ -112,14 +112,18 @@ impl Beside {
 
 impl Flooded {
     async fn start(bench: &Bench, engine: Engine) -> Result<Self> {
-        let site = Site::pointsman(bench, engine).await?;
-        let quiet = site.request(&site.api.workspace("quiet").await?, KEY)?;
+        let instance = Instance::pointsman(bench, engine).await?;
+        let quiet = instance.request(&instance.api.workspace("quiet").await?, KEY)?;
         let mut loud = Vec::new();
         for number in 0..CONNECTIONS {
-            let workspace = site.api.workspace(&format!("loud {number}")).await?;
-            loud.push(site.request(&workspace, KEY)?);
+            let workspace = instance.api.workspace(&format!("loud {number}")).await?;
+            loud.push(instance.request(&workspace, KEY)?);
         }
-        Ok(Self { site, quiet, loud })
+        Ok(Self {
+            instance,
+            quiet,
+            loud,
+        })
     }
 
     /// The latencies of the publishers, and the events of the others per second.
@@ -140,16 +144,16 @@ impl Flooded {
     }
 
     async fn quiet(&self, lasting: Duration) -> Result<Latencies> {
-        measure::paced(&self.site, &self.quiet, PER_SECOND, lasting).await
+        measure::paced(&self.instance, &self.quiet, PER_SECOND, lasting).await
     }
 
     async fn paced(&self, lasting: Duration) -> Result<Latencies> {
-        measure::paced(&self.site, &self.loud[0], PACED_PER_SECOND, lasting).await
+        measure::paced(&self.instance, &self.loud[0], PACED_PER_SECOND, lasting).await
     }
 
     async fn beside_closed_loop(&self, loud: &[Request], lasting: Duration) -> Result<(Latencies, f64)> {
         let running = ClosedLoop {
-            address: self.site.server()?.address,
+            address: self.instance.server()?.address,
             requests: Arc::new(loud.to_vec()),
             connections: CONNECTIONS,
             most: None,

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::{
     api::Installed,
-    receivers::{Manner, Receivers},
-    site::Site,
+    instance::Instance,
+    receivers::{Behavior, Receivers},
     time,
 };
 
@@ -23,20 +23,23 @@ pub(super) struct Hanging {
 }
 
 impl Hanging {
-    pub(super) async fn install(site: &Site, workspace: &str, count: usize) -> Result<Self> {
-        let services = Receivers::start(count, Manner::Hang)?;
+    pub(super) async fn install(instance: &Instance, workspace: &str, count: usize) -> Result<Self> {
+        let services = Receivers::start(count, Behavior::Hang)?;
         let mut installed = Vec::new();
         for number in 0..count {
             let (key, url) = (format!("hanging-{number}"), services.url(number));
-            installed.push(site.api.install(workspace, &key, &url).await?);
+            installed.push(instance.api.install(workspace, &key, &url).await?);
         }
         Ok(Self { services, installed })
     }
 
     /// Enables all of them, or disables them and waits until no delivery to them is under way.
-    pub(super) async fn enable(&self, site: &Site, enabled: bool) -> Result<()> {
+    pub(super) async fn enable(&self, instance: &Instance, enabled: bool) -> Result<()> {
         for installed in &self.installed {
-            site.api.change(installed, &json!({"enabled": enabled})).await?;
+            instance
+                .api
+                .change(installed, &json!({"enabled": enabled}))
+                .await?;
         }
         let start = time::nanos();
         while !enabled && self.services.tally().open_connections() > 0 {

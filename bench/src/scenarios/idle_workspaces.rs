@@ -12,7 +12,7 @@ use crate::{
     figures::START_UP,
     measure,
     report::{Row, Table, counted, shown},
-    stage::{KEY, Stage},
+    setup::{KEY, Setup},
 };
 
 const NAME: &str = "idle-workspaces";
@@ -28,7 +28,7 @@ pub(super) const STEPS: u64 = 3;
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let count = bench.sizes.idle;
     let changed = [("ROUTER__PASSIVATE_AFTER", PASSIVATE_AFTER.to_owned())];
-    let mut stage = Stage::bare_with(bench, engine, &changed).await?;
+    let mut setup = Setup::bare_with(bench, engine, &changed).await?;
     let mut rows = [
         "without idle workspaces".to_owned(),
         format!("with {} idle workspaces", counted(count)),
@@ -39,28 +39,28 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let [without, with, busy, again] = &mut rows;
 
     let what = doing(bench, engine, "none");
-    let (active, like) = install(&stage).await?;
-    stage.site.stop().await?;
-    without.add(START_UP, stage.site.start_again().await?);
-    let memory = cost::add_resident(&stage.site, without)?;
+    let (active, like) = install(&setup).await?;
+    setup.instance.stop().await?;
+    without.add(START_UP, setup.instance.start_again().await?);
+    let memory = cost::add_resident(&setup.instance, without)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
 
     let what = doing(bench, engine, &format!("making {}", counted(count)));
-    let fill = stage.site.fill().await?;
+    let fill = setup.instance.fill().await?;
     fill.workspaces(&like, count).await?;
     fill.one_delivered_event_each(count).await?;
     fill.end().await?;
-    with.add(START_UP, stage.site.start_again().await?);
-    let memory = cost::add_resident(&stage.site, with)?;
+    with.add(START_UP, setup.instance.start_again().await?);
+    let memory = cost::add_resident(&setup.instance, with)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
 
     let what = doing(bench, engine, &format!("{ACTIVE} active"));
-    publish(&stage, &active).await?;
-    cost::add_resident(&stage.site, busy)?;
+    publish(&setup, &active).await?;
+    cost::add_resident(&setup.instance, busy)?;
     tokio::time::sleep(PASSIVATED).await;
-    let memory = cost::add_resident(&stage.site, again)?;
+    let memory = cost::add_resident(&setup.instance, again)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
-    stage.site.end().await?;
+    setup.instance.end().await?;
     Ok(vec![table(engine, rows)])
 }
 
@@ -71,24 +71,24 @@ fn doing(bench: &Bench, engine: Engine, step: &str) -> String {
 }
 
 /// Makes the active workspaces; their ids, and that of an installation in one of them.
-async fn install(stage: &Stage) -> Result<(Vec<String>, String)> {
+async fn install(setup: &Setup) -> Result<(Vec<String>, String)> {
     let (mut active, mut like) = (Vec::new(), None);
     for number in 0..ACTIVE {
-        let workspace = stage.site.api.workspace(&format!("active {number}")).await?;
-        let url = stage.receivers.url(0);
-        like = Some(stage.site.api.install(&workspace, "receiver", &url).await?.id);
+        let workspace = setup.instance.api.workspace(&format!("active {number}")).await?;
+        let url = setup.receivers.url(0);
+        like = Some(setup.instance.api.install(&workspace, "receiver", &url).await?.id);
         active.push(workspace);
     }
     Ok((active, like.context("there are active workspaces")?))
 }
 
 /// Publishes so many events to each of the active workspaces, by one connection, and waits until all are delivered.
-async fn publish(stage: &Stage, active: &[String]) -> Result<()> {
+async fn publish(setup: &Setup, active: &[String]) -> Result<()> {
     let requests: Result<Vec<Request>> = active
         .iter()
-        .map(|workspace| stage.site.request(workspace, KEY))
+        .map(|workspace| setup.instance.request(workspace, KEY))
         .collect();
-    measure::so_many(stage.subject(), Arc::new(requests?), 1, ACTIVE * EVENTS_EACH).await?;
+    measure::so_many(setup.subject(), Arc::new(requests?), 1, ACTIVE * EVENTS_EACH).await?;
     Ok(())
 }
 

@@ -12,12 +12,12 @@ use crate::{
     database::Engine,
     event::Request,
     figures::{P50, PUBLISH, RECEIVE},
+    instance::Instance,
     latency::Latencies,
     measure::{self, WARM_UP},
-    receivers::{Manner, Receivers},
+    receivers::{Behavior, Receivers},
     report::{Row, Table, as_f64, shown},
-    site::Site,
-    stage::{KEY, Stage},
+    setup::{KEY, Setup},
 };
 
 const NAME: &str = "neighbour";
@@ -46,19 +46,19 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     if bench.sizes.no_breaker {
         changed.push(("DELIVERY__BREAKER_FAILURES", NO_BREAKER.to_owned()));
     }
-    let stage = Stage::bare_with(bench, engine, &changed).await?;
-    stage.subscribe().await?;
-    let hanging = Hanging::install(&stage.site, &stage.workspace, bench.sizes.hanging).await?;
-    let other = Receivers::start(1, Manner::Take)?;
-    let elsewhere = stage.site.api.workspace("elsewhere").await?;
-    stage
-        .site
+    let setup = Setup::bare_with(bench, engine, &changed).await?;
+    setup.subscribe().await?;
+    let hanging = Hanging::install(&setup.instance, &setup.workspace, bench.sizes.hanging).await?;
+    let other = Receivers::start(1, Behavior::Accept)?;
+    let elsewhere = setup.instance.api.workspace("elsewhere").await?;
+    setup
+        .instance
         .api
         .install(&elsewhere, "receiver", &other.url(0))
         .await?;
-    let elsewhere = stage.site.request(&elsewhere, KEY)?;
+    let elsewhere = setup.instance.request(&elsewhere, KEY)?;
     let mut sides = [
-        Side::new("the same", stage.request()?, &stage.receivers),
+        Side::new("the same", setup.request()?, &setup.receivers),
         Side::new("another", elsewhere, &other),
     ];
     let mut rows = [Row::named("without"), Row::named("with")];
@@ -67,12 +67,12 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             let what = format!("neighbour, {}, {} those that hang", engine.name(), row.name);
             bench.progress.doing(&what);
             let attempts = hanging.attempts();
-            hanging.enable(&stage.site, with).await?;
-            let found = one(bench, &stage, row).await?;
+            hanging.enable(&setup.instance, with).await?;
+            let found = one(bench, &setup, row).await?;
             bench.progress.done(&format!("{what}, run {run}"), &found);
             let what = format!("{what}, two workspaces, run {run}");
             bench.progress.doing(&what);
-            let found = two(bench, &stage.site, &mut sides, with).await?;
+            let found = two(bench, &setup.instance, &mut sides, with).await?;
             if with {
                 let attempts = as_f64(hanging.attempts() - attempts);
                 sides
@@ -83,7 +83,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         }
     }
     let sides = sides.map(Side::into_rows).concat();
-    stage.site.end().await?;
+    setup.instance.end().await?;
     Ok(vec![
         one_table(bench, engine, rows),
         two_table(bench, engine, sides),
@@ -91,8 +91,8 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 }
 
 /// Publishes into the workspace of those that hang.
-async fn one(bench: &Bench, stage: &Stage, row: &mut Row) -> Result<String> {
-    let open = measure::open(stage.subject(), &stage.request()?, PER_SECOND, bench.lasting()).await?;
+async fn one(bench: &Bench, setup: &Setup, row: &mut Row) -> Result<String> {
+    let open = measure::open(setup.subject(), &setup.request()?, PER_SECOND, bench.lasting()).await?;
     row.add(FIGURES[0], open.acknowledged.percentile(50.0));
     row.add(FIGURES[1], open.acknowledged.percentile(99.0));
     row.add(FIGURES[2], open.received.percentile(50.0));
@@ -102,29 +102,31 @@ async fn one(bench: &Bench, stage: &Stage, row: &mut Row) -> Result<String> {
 }
 
 /// Publishes into that workspace and another at the same time.
-async fn two(bench: &Bench, site: &Site, sides: &mut [Side<'_>; 2], with: bool) -> Result<String> {
-    both(site, sides, WARM_UP).await?;
-    sides.iter().for_each(|side| side.receivers.tally().time());
-    let acknowledged = both(site, sides, bench.lasting()).await?;
+async fn two(bench: &Bench, instance: &Instance, sides: &mut [Side<'_>; 2], with: bool) -> Result<String> {
+    both(instance, sides, WARM_UP).await?;
+    sides
+        .iter()
+        .for_each(|side| side.receivers.tally().start_timing());
+    let acknowledged = both(instance, sides, bench.lasting()).await?;
     let mut found = String::new();
     for (side, acknowledged) in sides.iter_mut().zip(acknowledged) {
         let taken = side.receivers.tally().take_latencies();
         let row = &mut side.rows[usize::from(with)];
         row.add_latencies(PUBLISH, &acknowledged);
         row.add_latencies(RECEIVE, &taken);
-        cost::add_resident(site, row)?;
+        cost::add_resident(instance, row)?;
         found = received(&taken);
     }
     Ok(found)
 }
 
 /// Publishes to both sides, and waits until everything is delivered; the latencies of the acknowledgements.
-async fn both(site: &Site, sides: &[Side<'_>; 2], lasting: Duration) -> Result<[Latencies; 2]> {
+async fn both(instance: &Instance, sides: &[Side<'_>; 2], lasting: Duration) -> Result<[Latencies; 2]> {
     let [near, far] = sides;
     let before = [near, far].map(|side| side.receivers.delivered());
     let (to_near, to_far) = tokio::try_join!(
-        measure::paced(site, &near.request, PER_SECOND_EACH, lasting),
-        measure::paced(site, &far.request, PER_SECOND_EACH, lasting)
+        measure::paced(instance, &near.request, PER_SECOND_EACH, lasting),
+        measure::paced(instance, &far.request, PER_SECOND_EACH, lasting)
     )?;
     near.receivers.arrived(before[0] + to_near.count()).await?;
     far.receivers.arrived(before[1] + to_far.count()).await?;

@@ -14,7 +14,7 @@ use crate::{
     measure::{self, WARM_UP},
     receivers::DownService,
     report::{Figure, Row, Table, as_f64, counted, shown},
-    stage::Stage,
+    setup::Setup,
     time,
 };
 
@@ -37,16 +37,16 @@ pub(super) enum Held {
     ParkedRetries,
 }
 
-/// A server with a healthy service, which is the stage's, and one that is down.
+/// A server with two services. The one of the setup is healthy, the other is down.
 struct Outage<'a> {
     bench: &'a Bench,
     engine: Engine,
     scenario: &'static str,
     held: Held,
-    stage: Stage,
+    setup: Setup,
     workspace: String,
     installed: Installed,
-    /// Of the server without anything that waits, in MiB.
+    /// The resident memory of the server with an empty queue, in MiB.
     empty: f64,
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn table(
     outage.fill().await?;
     rows.push(outage.with("wait").await?);
     if held == Held::ParkedRetries {
-        let fill = outage.stage.site.fill().await?;
+        let fill = outage.setup.instance.fill().await?;
         fill.make_due().await?;
         fill.end().await?;
         rows.push(outage.with("are due").await?);
@@ -77,7 +77,7 @@ pub(super) async fn table(
     let median = |row: &Row| row.figure(DELIVERIES).map_or(f64::NAN, Figure::median);
     ratio.add(DELIVERIES, median(&drain) / median(&live));
     rows.extend([live, drain, ratio]);
-    outage.stage.site.end().await?;
+    outage.setup.instance.end().await?;
     Ok(Table {
         scenario,
         database: engine,
@@ -117,15 +117,19 @@ impl<'a> Outage<'a> {
         held: Held,
         down: &DownService,
     ) -> Result<Self> {
-        let stage = Stage::pointsman(bench, engine).await?;
-        let workspace = stage.site.api.workspace("outage").await?;
-        let installed = stage.site.api.install(&workspace, "down", &down.url()?).await?;
+        let setup = Setup::pointsman(bench, engine).await?;
+        let workspace = setup.instance.api.workspace("outage").await?;
+        let installed = setup
+            .instance
+            .api
+            .install(&workspace, "down", &down.url()?)
+            .await?;
         Ok(Self {
             bench,
             engine,
             scenario,
             held,
-            stage,
+            setup,
             workspace,
             installed,
             empty: 0.0,
@@ -144,7 +148,7 @@ impl<'a> Outage<'a> {
         let mut row = Row::named("live");
         for run in 1..=self.bench.runs {
             let what = self.doing(&format!("live, run {run}"));
-            let (subject, requests) = (self.stage.subject(), self.stage.requests()?);
+            let (subject, requests) = (self.setup.subject(), self.setup.requests()?);
             let closed =
                 measure::closed(subject, requests, CONNECTIONS, WARM_UP, self.bench.lasting()).await?;
             let rate = closed.deliveries.map_or(f64::NAN, |made| made.per_second);
@@ -159,10 +163,10 @@ impl<'a> Outage<'a> {
     async fn without(&mut self) -> Result<Row> {
         let mut row = Row::named(format!("no {}", self.held.name()));
         let what = self.doing("none");
-        self.stage.site.stop().await?;
-        row.add(START_UP, self.stage.site.start_again().await?);
+        self.setup.instance.stop().await?;
+        row.add(START_UP, self.setup.instance.start_again().await?);
         self.publish(&mut row).await?;
-        self.empty = cost::add_resident(&self.stage.site, &mut row)?;
+        self.empty = cost::add_resident(&self.setup.instance, &mut row)?;
         self.bench
             .progress
             .done(&what, &format!("{} MiB", shown(self.empty)));
@@ -174,7 +178,7 @@ impl<'a> Outage<'a> {
         let count = self.bench.sizes.events;
         let what = self.doing(&format!("filling in {}", counted(count)));
         let start = time::nanos();
-        let fill = self.stage.site.fill().await?;
+        let fill = self.setup.instance.fill().await?;
         fill.events(&self.workspace, count).await?;
         if self.held == Held::ParkedRetries {
             fill.park(&self.installed.id, PARKED_MINUTES).await?;
@@ -190,11 +194,11 @@ impl<'a> Outage<'a> {
         let count = counted(self.bench.sizes.events);
         let mut row = Row::named(format!("{count} {} {waiting}", self.held.name()));
         let what = self.doing(&format!("which {waiting}"));
-        row.add(START_UP, self.stage.site.start_again().await?);
+        row.add(START_UP, self.setup.instance.start_again().await?);
         let mut at_start = Row::named("");
-        let first = cost::add_resident(&self.stage.site, &mut at_start)?;
+        let first = cost::add_resident(&self.setup.instance, &mut at_start)?;
         self.publish(&mut row).await?;
-        let later = cost::add_resident(&self.stage.site, &mut row)?;
+        let later = cost::add_resident(&self.setup.instance, &mut row)?;
         row.add(AT_START, first);
         row.add(MORE, (first.max(later) - self.empty).max(0.0));
         self.bench
@@ -205,11 +209,11 @@ impl<'a> Outage<'a> {
 
     /// Publishes into the workspace whose service is healthy.
     async fn publish(&self, row: &mut Row) -> Result<()> {
-        let request = self.stage.request()?;
-        measure::paced(&self.stage.site, &request, PER_SECOND, WARM_UP).await?;
+        let request = self.setup.request()?;
+        measure::paced(&self.setup.instance, &request, PER_SECOND, WARM_UP).await?;
         for _ in 0..self.bench.runs {
             let lasting = self.bench.lasting();
-            let published = measure::paced(&self.stage.site, &request, PER_SECOND, lasting).await?;
+            let published = measure::paced(&self.setup.instance, &request, PER_SECOND, lasting).await?;
             row.add_latencies(PUBLISH, &published);
         }
         Ok(())
@@ -222,14 +226,14 @@ impl<'a> Outage<'a> {
         let start = time::nanos();
         let service = down.come_up()?;
         service.tally().check_order();
-        self.stage.site.api.reset(&self.installed).await?;
+        self.setup.instance.api.reset(&self.installed).await?;
         service.arrived_within(self.bench.sizes.events, DRAIN).await;
         let delivered = as_f64(service.delivered());
         let rate = delivered / time::seconds(start, service.tally().last()).max(0.001);
         row.add(DELIVERIES, rate);
         row.add(DELIVERED, delivered);
         row.add(OUT_OF_ORDER, as_f64(service.tally().out_of_order()));
-        cost::add_resident(&self.stage.site, &mut row)?;
+        cost::add_resident(&self.setup.instance, &mut row)?;
         self.bench
             .progress
             .done(&what, &format!("{} {DELIVERIES}", shown(rate)));

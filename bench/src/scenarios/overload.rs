@@ -10,12 +10,12 @@ use crate::{
     database::Engine,
     event::Request,
     figures::PUBLISH,
+    instance::Instance,
     latency::Latencies,
-    load::{Answers, Overload},
+    load::{Overload, OverloadAnswers},
     measure::{self, WARM_UP},
     report::{Row, Table, as_f64, shown},
-    site::Site,
-    stage::KEY,
+    setup::KEY,
 };
 
 const NAME: &str = "overload";
@@ -35,7 +35,7 @@ pub(super) fn steps(runs: u64) -> u64 {
 }
 
 /// A row for each kind of answer.
-struct Rows {
+struct OverloadRows {
     before: Row,
     admitted: Row,
     refused: Row,
@@ -45,26 +45,26 @@ struct Rows {
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let changed = [("PUBLISH__MAX_IN_FLIGHT", ADMITTED.to_string())];
-    let site = Site::pointsman_with(bench, engine, &changed).await?;
+    let instance = Instance::pointsman_with(bench, engine, &changed).await?;
     let mut requests = Vec::new();
     for number in 0..WORKSPACES {
-        let workspace = site.api.workspace(&format!("overload {number}")).await?;
-        requests.push(site.request(&workspace, KEY)?);
+        let workspace = instance.api.workspace(&format!("overload {number}")).await?;
+        requests.push(instance.request(&workspace, KEY)?);
     }
-    let mut rows = Rows {
+    let mut rows = OverloadRows {
         before: Row::named("before"),
         admitted: Row::named("during: admitted"),
         refused: Row::named("during: refused with 503"),
         other: Row::named("during: any other answer, or none"),
         after: Row::named("afterwards"),
     };
-    measure::paced(&site, &requests[0], PER_SECOND, WARM_UP).await?;
+    measure::paced(&instance, &requests[0], PER_SECOND, WARM_UP).await?;
     for run in 1..=bench.runs {
         let what = format!("overload, {}, run {run}", engine.name());
         bench.progress.doing(&what);
-        normal(bench, &site, &requests[0], &mut rows.before).await?;
-        let answers = overload(bench, &site, &requests, &mut rows.admitted).await?;
-        normal(bench, &site, &requests[0], &mut rows.after).await?;
+        normal(bench, &instance, &requests[0], &mut rows.before).await?;
+        let answers = overload(bench, &instance, &requests, &mut rows.admitted).await?;
+        normal(bench, &instance, &requests[0], &mut rows.after).await?;
         rows.add(&answers, bench.lasting());
         let found = format!(
             "{} admitted, {} refused",
@@ -73,7 +73,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         );
         bench.progress.done(&what, &found);
     }
-    site.end().await?;
+    instance.end().await?;
     Ok(vec![Table {
         scenario: NAME,
         database: engine,
@@ -93,24 +93,29 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 }
 
 /// Publishes within the limit, for half of a run.
-async fn normal(bench: &Bench, site: &Site, request: &Request, row: &mut Row) -> Result<()> {
-    let published = measure::paced(site, request, PER_SECOND, bench.lasting() / 2).await?;
+async fn normal(bench: &Bench, instance: &Instance, request: &Request, row: &mut Row) -> Result<()> {
+    let published = measure::paced(instance, request, PER_SECOND, bench.lasting() / 2).await?;
     add_answers(row, &published, bench.lasting() / 2);
-    cost::add_resident(site, row)?;
+    cost::add_resident(instance, row)?;
     Ok(())
 }
 
 /// The overload of one run, with the memory of the server meanwhile.
-async fn overload(bench: &Bench, site: &Site, requests: &[Request], memory: &mut Row) -> Result<Answers> {
+async fn overload(
+    bench: &Bench,
+    instance: &Instance,
+    requests: &[Request],
+    memory: &mut Row,
+) -> Result<OverloadAnswers> {
     let running = Overload {
-        address: site.server()?.address,
+        address: instance.server()?.address,
         requests: requests.to_vec(),
         connections: CONNECTIONS,
     }
     .start()?;
     for _ in 0..MEMORY_SAMPLES {
         tokio::time::sleep(bench.lasting() / MEMORY_SAMPLES).await;
-        cost::add_resident(site, memory)?;
+        cost::add_resident(instance, memory)?;
     }
     running.stop().await
 }
@@ -122,9 +127,9 @@ fn add_answers(row: &mut Row, latencies: &Latencies, lasting: Duration) {
     row.add_latencies(PUBLISH, latencies);
 }
 
-impl Rows {
+impl OverloadRows {
     /// Adds what one run of the overload has found.
-    fn add(&mut self, answers: &Answers, lasting: Duration) {
+    fn add(&mut self, answers: &OverloadAnswers, lasting: Duration) {
         add_answers(&mut self.admitted, &answers.admitted, lasting);
         add_answers(&mut self.refused, &answers.refused, lasting);
         self.other.add(ANSWERS, as_f64(answers.other));
