@@ -142,7 +142,7 @@ impl Api {
                 break message;
             }
             if stream.read_buf(&mut buffer).await? == 0 {
-                bail!("{method} {path} was not answered");
+                bail!("{method} {path} was not answered: the server has closed the connection");
             }
         };
         Ok(Answer {

@@ -70,9 +70,9 @@ pub(crate) enum Scenario {
     Flood,
     /// More publishers than the server admits
     Overload,
-    /// A million undelivered events: their delivery, and what they cost the others meanwhile
+    /// A million undelivered events: their delivery, and their effect on another workspace
     Backlog,
-    /// A million parked retries: their delivery, and what they cost the others meanwhile
+    /// A million parked retries: their delivery, and their effect on another workspace
     Retries,
     /// The same load over 1, 100 and 10,000 workspaces
     Workspaces,

@@ -27,7 +27,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn postgres(&self) -> Result<&PostgresServer> {
-        self.postgres.as_ref().context("there is no PostgreSQL")
+        self.postgres.as_ref().context("no PostgreSQL server is known")
     }
 
     /// Measures how long the disk of this engine takes to make 4 KiB durable.

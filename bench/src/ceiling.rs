@@ -63,7 +63,7 @@ fn spawn(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Resul
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "whoever starts it waits for this line")]
+#[expect(clippy::print_stdout, reason = "the bench waits for this line")]
 async fn serve(journal: mpsc::UnboundedSender<PendingPublish>) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let server = HttpServer::new(move || {
@@ -75,7 +75,11 @@ async fn serve(journal: mpsc::UnboundedSender<PendingPublish>) -> Result<()> {
     .workers(workers)
     .keep_alive(Duration::from_secs(75))
     .bind("127.0.0.1:0")?;
-    let address = server.addrs().first().copied().context("no address")?;
+    let address = server
+        .addrs()
+        .first()
+        .copied()
+        .context("the ceiling has no address")?;
     println!("The ceiling listens on http://{address}");
     server.run().await?;
     Ok(())

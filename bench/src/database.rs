@@ -43,7 +43,10 @@ impl PostgresServer {
         let connection = connect(url).await?;
         let ask = async |sql: &str| -> Result<String> {
             let statement = Statement::from_string(DbBackend::Postgres, sql);
-            let row = connection.query_one_raw(statement).await?.context("no row")?;
+            let row = connection
+                .query_one_raw(statement)
+                .await?
+                .context("the query has returned no row")?;
             Ok(row.try_get_by_index(0)?)
         };
         let backend: u32 = ask("SELECT pg_backend_pid()::text").await?.parse()?;
@@ -129,7 +132,10 @@ impl Database {
         let connection = self.connect().await?;
         let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8";
         let statement = Statement::from_string(DbBackend::Postgres, sql);
-        let row = connection.query_one_raw(statement).await?.context("no row")?;
+        let row = connection
+            .query_one_raw(statement)
+            .await?
+            .context("the query has returned no row")?;
         connection.close().await?;
         Ok(row.try_get_by_index(0)?)
     }
@@ -163,10 +169,12 @@ impl LogPosition {
     fn of_sqlite(file: &Path) -> Result<Self> {
         let mut path = file.as_os_str().to_owned();
         path.push("-shm");
-        let head = std::fs::read(&path).context("the index of the write-ahead log")?;
+        let head = std::fs::read(&path).context("the index of the write-ahead log cannot be read")?;
         let frames = head.get(16..20).and_then(|bytes| bytes.try_into().ok());
         let salts = head.get(32..40).and_then(|bytes| bytes.try_into().ok());
-        let (frames, salts) = frames.zip(salts).context("the index is too short")?;
+        let (frames, salts) = frames
+            .zip(salts)
+            .context("the index of the write-ahead log is too short")?;
         Ok(Self {
             generation: u64::from_ne_bytes(salts),
             bytes: f64::from(u32::from_ne_bytes(frames)) * FRAME_BYTES,

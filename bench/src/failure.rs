@@ -2,10 +2,7 @@
 
 use std::process::ExitCode;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
+#[expect(clippy::print_stderr, reason = "the error is for the terminal")]
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("pointsman-bench: {error:#}");
     ExitCode::FAILURE

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 fn measure_all() -> Result<()> {
     let arguments = Arguments::parse();
     if cfg!(debug_assertions) {
-        anyhow::bail!("run it with --release: what an unoptimised load measures is itself");
+        anyhow::bail!("build it with --release: an unoptimised load measures itself, not the server");
     }
     // Installations that hang have thousands of connections. If the system allows fewer open files, some of them wait.
     let _ = rlimit::increase_nofile_limit(u64::MAX);

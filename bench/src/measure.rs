@@ -158,7 +158,9 @@ pub(crate) async fn open(
     lasting: Duration,
 ) -> Result<OpenRun> {
     let instance = subject.instance;
-    let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
+    let (receivers, of_each_event) = subject
+        .receivers
+        .context("open-loop load needs receivers of the bench")?;
     at_rate(instance, request, per_second, WARM_UP, receivers, of_each_event).await?;
     receivers.tally().start_timing();
     proc_fs::forget_peak(instance.server()?.id());

@@ -61,7 +61,10 @@ pub(crate) fn bytes_written(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/io");
     let text = std::fs::read_to_string(&path).context(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    line.context("write_bytes")?.trim().parse().context("write_bytes")
+    line.context("no write_bytes in /proc/PID/io")?
+        .trim()
+        .parse()
+        .context("write_bytes")
 }
 
 fn memory(pid: u32, name: &str) -> Result<u64> {
@@ -69,18 +72,23 @@ fn memory(pid: u32, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(&path).context(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_whitespace().next());
-    Ok(kib.context("no such line")?.parse::<u64>()? * 1024)
+    Ok(kib
+        .with_context(|| format!("no {name} in /proc/{pid}/status"))?
+        .parse::<u64>()?
+        * 1024)
 }
 
 fn times(pid: u32) -> Result<Times> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&path).context(path)?;
     // The name is in brackets, and may contain spaces and brackets.
-    let (_, rest) = text.rsplit_once(')').context("no name")?;
+    let (_, rest) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |number: usize| -> Result<u64> {
         // The first of these fields is number 3 in proc(5).
-        let text = fields.get(number - 3).context("too few fields")?;
+        let text = fields
+            .get(number - 3)
+            .context("too few fields in /proc/PID/stat")?;
         Ok(text.parse()?)
     };
     Ok(Times {

@@ -79,7 +79,10 @@ impl ServerProcess {
         match timeout(PATIENCE, self.lines.recv()).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => bail!("the server has ended:\n{}", log_tail(&self.folder)),
-            Err(_) => bail!("the server says nothing:\n{}", log_tail(&self.folder)),
+            Err(_) => bail!(
+                "the server has printed nothing for 120 s:\n{}",
+                log_tail(&self.folder)
+            ),
         }
     }
 
@@ -106,7 +109,10 @@ impl ServerProcess {
         // The output ends when the process ends.
         let ended = async { while self.lines.recv().await.is_some() {} };
         if timeout(PATIENCE, ended).await.is_err() {
-            bail!("the server does not stop:\n{}", log_tail(&self.folder));
+            bail!(
+                "the server has not stopped after 120 s:\n{}",
+                log_tail(&self.folder)
+            );
         }
         let status = self.child.wait()?;
         if !status.success() {

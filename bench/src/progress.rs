@@ -58,7 +58,7 @@ impl Progress {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
+#[expect(clippy::print_stderr, reason = "progress is for the terminal")]
 pub(crate) fn line(text: &str) {
     eprintln!("{text}");
 }

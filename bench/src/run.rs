@@ -70,7 +70,7 @@ fn write(out: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "tables are what the bench is for")]
+#[expect(clippy::print_stdout, reason = "tables are the output of the bench")]
 fn print(bench: &Bench, table: &Table) {
     bench.progress.aside(|| println!("{table}"));
 }

@@ -18,7 +18,7 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = target_folder()?;
-    progress::line("building the server, which takes minutes where its source has changed");
+    progress::line("building the server; this takes minutes if its source has changed");
     let status = Command::new(cargo)
         .current_dir(WORKSPACE)
         .args([
@@ -33,7 +33,7 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
         ])
         .arg(&target)
         .status()
-        .context("cargo cannot be started; give a server with --server")?;
+        .context("cargo cannot be started; name a server with --server")?;
     if !status.success() {
         bail!("the server cannot be built");
     }

@@ -62,7 +62,7 @@ impl Connection {
         self.answer.clear();
         loop {
             if self.stream.read_buf(&mut self.answer).await? == 0 {
-                bail!("the server has ended the connection");
+                bail!("the server has closed the connection");
             }
             if let Some(message) = Message::at_start_of(&self.answer) {
                 return Ok(PublishAnswer {

@@ -185,5 +185,5 @@ async fn held(instance: &Instance, case: &Case) -> Result<f64> {
             return Ok(written / as_f64(HELD_EVENTS));
         }
     }
-    bail!("the write-ahead log is begun anew all the time");
+    bail!("SQLite has started its write-ahead log from the beginning in each of {TRIES} measurements");
 }

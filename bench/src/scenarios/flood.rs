@@ -83,7 +83,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     }])
 }
 
-/// To the publishers alone, and of one workspace that floods to many that do.
+/// The ratios to the publishers alone, and of one workspace that floods to many.
 fn ratios(rows: &[Row; 4]) -> Vec<Row> {
     let [alone, paced, one, many] = rows;
     let pairs = [(paced, alone), (one, alone), (many, alone), (one, many)];
@@ -126,7 +126,7 @@ impl Flooded {
         })
     }
 
-    /// The latencies of the publishers, and the events of the others per second.
+    /// Returns the latencies of the publishers, and the events of the others per second.
     async fn measure(&self, beside: Beside, lasting: Duration) -> Result<(Latencies, f64)> {
         match beside {
             Beside::Nothing => {

@@ -44,7 +44,7 @@ impl Hanging {
         let start = time::nanos();
         while !enabled && self.services.tally().open_connections() > 0 {
             if time::seconds(start, time::nanos()) > PATIENCE_SECONDS {
-                bail!("deliveries to installations that hang go on though they are disabled");
+                bail!("deliveries to disabled installations have not ended after {PATIENCE_SECONDS} s");
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -189,7 +189,10 @@ impl Host {
                 return Ok(seen);
             }
             if time::seconds(start, time::nanos()) > PATIENCE_SECONDS {
-                bail!("{} of {count} events with the key {key} are handled", seen.count);
+                bail!(
+                    "{} of {count} events with the key {key} are handled after {PATIENCE_SECONDS} s",
+                    seen.count
+                );
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -22,9 +22,9 @@ use crate::{
 
 const NAME: &str = "neighbour";
 const PER_SECOND: u32 = 500;
-/// Of each of two workspaces that are published to at the same time.
+/// The rate of each of two workspaces that are published to at the same time.
 const PER_SECOND_EACH: u32 = 250;
-/// As many failures in succession do not come.
+/// So many failures in succession do not occur.
 const NO_BREAKER: &str = "1000000";
 const FIGURES: &[&str] = &[P50, "publish p99 ms", "receive p50 ms", "receive p99 ms"];
 const ATTEMPTS: &str = "attempts that hang";
@@ -64,7 +64,11 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let mut rows = [Row::named("without"), Row::named("with")];
     for run in 1..=bench.runs {
         for (with, row) in [false, true].into_iter().zip(&mut rows) {
-            let what = format!("neighbour, {}, {} those that hang", engine.name(), row.name);
+            let what = format!(
+                "neighbour, {}, {} installations that hang",
+                engine.name(),
+                row.name
+            );
             bench.progress.doing(&what);
             let attempts = hanging.attempts();
             hanging.enable(&setup.instance, with).await?;
@@ -90,7 +94,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     ])
 }
 
-/// Publishes into the workspace of those that hang.
+/// Publishes into the workspace of the installations that hang.
 async fn one(bench: &Bench, setup: &Setup, row: &mut Row) -> Result<String> {
     let open = measure::open(setup.subject(), &setup.request()?, PER_SECOND, bench.lasting()).await?;
     row.add(FIGURES[0], open.acknowledged.percentile(50.0));
@@ -120,7 +124,7 @@ async fn two(bench: &Bench, instance: &Instance, sides: &mut [Side<'_>; 2], with
     Ok(found)
 }
 
-/// Publishes to both sides, and waits until everything is delivered; the latencies of the acknowledgements.
+/// Publishes to both sides, and waits until all events are delivered. Returns the latencies of the acknowledgements.
 async fn both(instance: &Instance, sides: &[Side<'_>; 2], lasting: Duration) -> Result<[Latencies; 2]> {
     let [near, far] = sides;
     let before = [near, far].map(|side| side.receivers.delivered());

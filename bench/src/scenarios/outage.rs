@@ -1,5 +1,5 @@
-//! A service that is down while the server runs: what its undelivered events, or its parked retries, cost a workspace
-//! whose service is healthy, and how fast they are delivered once the service is up again.
+//! A service that is down while the server runs. Measured are the effect of its undelivered events, or of its parked
+//! retries, on a workspace whose service is healthy, and the rate at which they are delivered once the service is up.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const MORE: &str = "MiB more";
 const DELIVERED: &str = "delivered";
 const OUT_OF_ORDER: &str = "out of order";
 
-/// What waits for the service that is down.
+/// The kind of deliveries that wait for the service that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     UndeliveredEvents,
@@ -219,7 +219,7 @@ impl<'a> Outage<'a> {
         Ok(())
     }
 
-    /// The service comes up, and the lane does not wait for its next probe.
+    /// Starts the service and resets the breaker, so that the lane does not wait for its next probe.
     async fn drain(&self, down: DownService) -> Result<Row> {
         let mut row = Row::named("drain");
         let what = self.doing("drain");
