@@ -42,24 +42,13 @@ struct Side<'a> {
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let mut changed = Vec::new();
-    if bench.sizes.no_breaker {
-        changed.push(("DELIVERY__BREAKER_FAILURES", NO_BREAKER.to_owned()));
-    }
-    let setup = Setup::bare_with(bench, engine, &changed).await?;
+    let setup = Setup::bare_with(bench, engine, &settings(bench)).await?;
     setup.subscribe().await?;
     let hanging = Hanging::install(&setup.instance, &setup.workspace, bench.sizes.hanging).await?;
     let other = Receivers::start(1, Behavior::Accept)?;
-    let elsewhere = setup.instance.api.workspace("elsewhere").await?;
-    setup
-        .instance
-        .api
-        .install(&elsewhere, "receiver", &other.url(0))
-        .await?;
-    let elsewhere = setup.instance.request(&elsewhere, KEY)?;
     let mut sides = [
         Side::new("the same", setup.request()?, &setup.receivers),
-        Side::new("another", elsewhere, &other),
+        Side::new("another", elsewhere(&setup, &other).await?, &other),
     ];
     let mut rows = [Row::named("without"), Row::named("with")];
     for run in 1..=bench.runs {
@@ -92,6 +81,19 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         one_table(bench, engine, rows),
         two_table(bench, engine, sides),
     ])
+}
+
+fn settings(bench: &Bench) -> Vec<(&'static str, String)> {
+    let changed = ("DELIVERY__BREAKER_FAILURES", NO_BREAKER.to_owned());
+    bench.sizes.no_breaker.then_some(changed).into_iter().collect()
+}
+
+/// Makes another workspace with a healthy installation. Returns a publish to it.
+async fn elsewhere(setup: &Setup, receivers: &Receivers) -> Result<Request> {
+    let api = &setup.instance.api;
+    let workspace = api.workspace("elsewhere").await?;
+    api.install(&workspace, "receiver", &receivers.url(0)).await?;
+    setup.instance.request(&workspace, KEY)
 }
 
 /// Publishes into the workspace of the installations that hang.

@@ -74,7 +74,11 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         bench.progress.done(&what, &found);
     }
     instance.end().await?;
-    Ok(vec![Table {
+    Ok(vec![table(engine, rows)])
+}
+
+fn table(engine: Engine, rows: OverloadRows) -> Table {
+    Table {
         scenario: NAME,
         database: engine,
         title: "More publishers than are admitted".to_owned(),
@@ -89,7 +93,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             "`resident` is measured after the publishes of a row, and {MEMORY_SAMPLES} times in each run during the \
              overload."
         )],
-    }])
+    }
 }
 
 /// Publishes within the limit, for half of a run.
