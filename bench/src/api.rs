@@ -1,4 +1,4 @@
-//! The administration of a server: what a scenario needs before it begins.
+//! The admin API of a server, as far as the scenarios need it.
 
 use std::net::SocketAddr;
 
@@ -13,14 +13,14 @@ use crate::http::{Message, status};
 
 pub(crate) const ADMIN: &str = "admin@pointsman.local";
 
-/// An admin who has signed in.
+/// An admin who is signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     address: SocketAddr,
     pub(crate) cookie: String,
 }
 
-/// What is installed in a workspace.
+/// An installation in a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Installed {
     workspace: String,
@@ -52,7 +52,7 @@ impl Api {
         })
     }
 
-    /// The same admin at a server that was started again.
+    /// The same session after the server was started again, which changes its address.
     pub(crate) fn moved_to(&self, address: SocketAddr) -> Self {
         Self {
             address,
@@ -60,53 +60,63 @@ impl Api {
         }
     }
 
-    /// Whether it accepts and delivers.
+    /// Whether the server accepts and delivers events.
     pub(crate) async fn is_ready(&self) -> bool {
         let answer = self.send("GET", "/readyz", None).await;
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
-    /// A new workspace's id.
+    /// Creates a workspace, and returns its id.
     pub(crate) async fn workspace(&self, name: &str) -> Result<String> {
         let made = self
-            .call("POST", "/api/workspaces", &json!({"name": name}))
+            .call("POST", "/api/workspaces", Some(&json!({"name": name})))
             .await?;
         text(&made, "id")
     }
 
-    /// Installs a service and subscribes it to the events of the bench.
+    /// Installs an external service, and subscribes it to the events of the bench.
     pub(crate) async fn install(&self, workspace: &str, key: &str, url: &str) -> Result<Installed> {
         let body =
             json!({"key": key, "name": key, "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": url});
         let path = format!("/api/workspaces/{workspace}/extensions");
         let installed = Installed {
             workspace: workspace.to_owned(),
-            id: text(&self.call("POST", &path, &body).await?, "id")?,
+            id: text(&self.call("POST", &path, Some(&body)).await?, "id")?,
         };
         let subscriptions = format!("{}/subscriptions", installed.path());
-        self.call("POST", &subscriptions, &json!({"eventKey": "crm.**"}))
+        self.call("POST", &subscriptions, Some(&json!({"eventKey": "crm.**"})))
             .await?;
         Ok(installed)
     }
 
-    /// Installs an extension that is in the server.
+    /// Installs an extension that runs in the process of the server.
     pub(crate) async fn install_in_process(&self, workspace: &str, key: &str) -> Result<Installed> {
         let path = format!("/api/workspaces/{workspace}/extensions");
         let body = json!({"key": key, "deliveryType": "IN_PROCESS"});
         Ok(Installed {
             workspace: workspace.to_owned(),
-            id: text(&self.call("POST", &path, &body).await?, "id")?,
+            id: text(&self.call("POST", &path, Some(&body)).await?, "id")?,
         })
     }
 
     pub(crate) async fn change(&self, installed: &Installed, change: &Value) -> Result<()> {
-        self.call("PATCH", &installed.path(), change).await?;
+        self.call("PATCH", &installed.path(), Some(change)).await?;
         Ok(())
     }
 
-    /// The `data` of an answer that is a success.
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let answer = self.send(method, path, Some(body)).await?;
+    /// Closes the breaker of an installation, so that its deliveries go on at once.
+    pub(crate) async fn reset(&self, installed: &Installed) -> Result<()> {
+        self.call("POST", &format!("{}/reset", installed.path()), None)
+            .await?;
+        Ok(())
+    }
+
+    /// Returns the `data` of the response.
+    ///
+    /// # Errors
+    /// Every status other than 2xx is one.
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = self.send(method, path, body).await?;
         if !(200..300).contains(&answer.status) {
             let shown = String::from_utf8_lossy(&answer.body);
             bail!("{method} {path} was answered with {}: {shown}", answer.status);
@@ -132,7 +142,7 @@ impl Api {
                 break message;
             }
             if stream.read_buf(&mut buffer).await? == 0 {
-                bail!("{method} {path} was not answered");
+                bail!("{method} {path} was not answered: the server has closed the connection");
             }
         };
         Ok(Answer {

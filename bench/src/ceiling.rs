@@ -1,7 +1,6 @@
-//! The ceiling: the least that a durable event router can do with the crates that Pointsman is made of. It parses
-//! an event, commits it with whatever else is waiting, answers, and POSTs it to one receiver. It has no access
-//! control, no subscriptions, no signatures, no cursors, no history, no retries. It is not a design; it is what to
-//! compare with.
+//! The ceiling: a minimal durable event router, made of the same crates as Pointsman. It parses an event, commits it
+//! with all others that wait, answers, and POSTs it to one receiver. It has no access control, no subscriptions, no
+//! signatures, no cursors, no history and no retries. It is no design; Pointsman is compared with it.
 
 mod event;
 mod journal;
@@ -17,12 +16,12 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use self::event::{Event, Waiting};
+use self::event::{Event, PendingPublish};
 
-/// How this program is told to be the ceiling: with the URL of a database and that of the receiver.
+/// The first argument that starts this program as the ceiling. The URLs of a database and of the receiver follow.
 pub(crate) const COMMAND: &str = "serve-ceiling";
 
-/// What a publish is parsed into.
+/// The body of a publish.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Published<'a> {
@@ -53,7 +52,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     actix_web::rt::System::new().block_on(serve(published))
 }
 
-/// Without one of its threads the ceiling is none.
+/// Runs a part of the ceiling on a thread of its own. The process ends when one of its parts ends.
 fn spawn(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if let Err(error) = run() {
@@ -64,8 +63,8 @@ fn spawn(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Resul
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "whoever starts it waits for this line")]
-async fn serve(journal: mpsc::UnboundedSender<Waiting>) -> Result<()> {
+#[expect(clippy::print_stdout, reason = "the bench waits for this line")]
+async fn serve(journal: mpsc::UnboundedSender<PendingPublish>) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let server = HttpServer::new(move || {
         App::new().app_data(web::Data::new(journal.clone())).route(
@@ -76,7 +75,11 @@ async fn serve(journal: mpsc::UnboundedSender<Waiting>) -> Result<()> {
     .workers(workers)
     .keep_alive(Duration::from_secs(75))
     .bind("127.0.0.1:0")?;
-    let address = server.addrs().first().copied().context("no address")?;
+    let address = server
+        .addrs()
+        .first()
+        .copied()
+        .context("the ceiling has no address")?;
     println!("The ceiling listens on http://{address}");
     server.run().await?;
     Ok(())
@@ -85,7 +88,7 @@ async fn serve(journal: mpsc::UnboundedSender<Waiting>) -> Result<()> {
 async fn publish(
     workspace: web::Path<Uuid>,
     body: web::Bytes,
-    journal: web::Data<mpsc::UnboundedSender<Waiting>>,
+    journal: web::Data<mpsc::UnboundedSender<PendingPublish>>,
 ) -> HttpResponse {
     let Ok(published) = serde_json::from_slice::<Published<'_>>(&body) else {
         return HttpResponse::BadRequest().finish();
@@ -100,7 +103,7 @@ async fn publish(
         payload: published.payload.get().to_owned(),
         occurred_at: Clock.wall().millis(),
     };
-    let sent = journal.send(Waiting { event, acknowledge });
+    let sent = journal.send(PendingPublish { event, acknowledge });
     if sent.is_err() || acknowledged.await.is_err() {
         return HttpResponse::ServiceUnavailable().finish();
     }

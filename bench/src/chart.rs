@@ -1,6 +1,6 @@
-//! Bar charts as SVG: panels side by side, groups of bars in each, with a line from the least to the most that was
-//! measured. The colours follow the reader's preference for light or dark, on a ground of their own, so that they
-//! can be read whatever page they stand on.
+//! Bar charts as SVG: panels side by side, with groups of bars in each. A line on a bar goes from the least to the most
+//! that was measured. A chart has a background of its own and follows the reader's preference for light or dark: it can
+//! be read on every page.
 
 mod scale;
 mod svg;
@@ -12,10 +12,10 @@ use crate::report::Figure;
 pub(crate) struct Chart {
     pub(crate) title: &'static str,
     pub(crate) subtitle: &'static str,
-    /// What the groups of bars are, below them.
+    /// The label below the groups: what a group stands for.
     pub(crate) groups_are: &'static str,
     pub(crate) scale: Scale,
-    /// What the bars of each group are, in their order.
+    /// The legend: what each bar of a group stands for, in order.
     pub(crate) series: Vec<&'static str>,
     pub(crate) panels: Vec<Panel>,
 }
@@ -23,13 +23,13 @@ pub(crate) struct Chart {
 #[derive(Debug)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,
-    pub(crate) groups: Vec<Group>,
+    pub(crate) groups: Vec<BarGroup>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct BarGroup {
     pub(crate) name: String,
-    /// One for each series; none where it was not measured.
+    /// A bar for each series; `None` where it was not measured.
     pub(crate) bars: Vec<Option<Bar>>,
 }
 

@@ -1,16 +1,16 @@
 //! The charts of a report.
 
 use crate::{
-    chart::{Bar, Chart, Group, Panel, Scale},
+    chart::{Bar, BarGroup, Chart, Panel, Scale},
     database::Engine,
-    measure::{ACKS, BOTH},
+    figures::{ACKS, BOTH},
     report::{Report, Table},
     scenarios::{CEILING, GROWTH, LATENCY, PUBLISH},
 };
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
-/// Name and text of each that something was measured for.
+/// The file name and the text of each chart that has something to show.
 pub(crate) fn of(report: &Report) -> Vec<(String, String)> {
     let charts = [
         ("throughput.svg", throughput(report)),
@@ -27,7 +27,7 @@ fn throughput(report: &Report) -> Chart {
     let panel = |engine| {
         let publish = report.table(PUBLISH, engine)?;
         let ceiling = report.table(CEILING, engine);
-        let groups = publish.rows.iter().map(|row| Group {
+        let groups = publish.rows.iter().map(|row| BarGroup {
             name: row.name.clone(),
             bars: vec![bar(Some(publish), &row.name, BOTH), bar(ceiling, &row.name, BOTH)],
         });
@@ -48,7 +48,7 @@ fn latency(report: &Report) -> Chart {
     const FIGURES: [&str; 3] = ["receive p50 ms", "receive p99 ms", "receive p99.9 ms"];
     let panel = |engine| {
         let table = report.table(LATENCY, engine)?;
-        let groups = table.rows.iter().map(|row| Group {
+        let groups = table.rows.iter().map(|row| BarGroup {
             name: row.name.clone(),
             bars: FIGURES
                 .iter()
@@ -71,9 +71,9 @@ fn latency(report: &Report) -> Chart {
 fn growth(report: &Report) -> Chart {
     let panel = |engine| {
         let table = report.table(GROWTH, engine)?;
-        // The rows of ratios have the name of two.
+        // The rows of ratios are left out: their names are those of two rows.
         let sizes = table.rows.iter().filter(|row| !row.name.contains(" to "));
-        let groups = sizes.map(|row| Group {
+        let groups = sizes.map(|row| BarGroup {
             name: row.name.clone(),
             bars: vec![bar(Some(table), &row.name, ACKS)],
         });
@@ -89,7 +89,7 @@ fn growth(report: &Report) -> Chart {
     }
 }
 
-fn panels(groups: impl Fn(Engine) -> Option<Vec<Group>>) -> Vec<Panel> {
+fn panels(groups: impl Fn(Engine) -> Option<Vec<BarGroup>>) -> Vec<Panel> {
     let panel = |engine: Engine| {
         Some(Panel {
             title: engine.name(),

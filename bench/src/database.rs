@@ -1,4 +1,4 @@
-//! The database of one server, and what the system knows of it.
+//! The database of one server: how it is made and dropped, its CPU time and what it writes.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{proc_fs, report::as_f64};
 
-/// What a database is kept in.
+/// The database engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Engine {
     #[serde(rename = "SQLite")]
@@ -27,13 +27,13 @@ impl Engine {
     }
 }
 
-/// A PostgreSQL that databases are made in.
+/// A PostgreSQL server, in which the bench makes its databases.
 #[derive(Clone, Debug)]
 pub(crate) struct PostgresServer {
     url: String,
-    /// The process whose children do the work; none where it is not on this machine.
+    /// The parent of the processes that do the work; `None` if the server runs on another machine.
     postmaster: Option<u32>,
-    /// Where its files are.
+    /// The folder of its files.
     pub(crate) folder: String,
     pub(crate) version: String,
 }
@@ -43,7 +43,10 @@ impl PostgresServer {
         let connection = connect(url).await?;
         let ask = async |sql: &str| -> Result<String> {
             let statement = Statement::from_string(DbBackend::Postgres, sql);
-            let row = connection.query_one_raw(statement).await?.context("no row")?;
+            let row = connection
+                .query_one_raw(statement)
+                .await?
+                .context("the query has returned no row")?;
             Ok(row.try_get_by_index(0)?)
         };
         let backend: u32 = ask("SELECT pg_backend_pid()::text").await?.parse()?;
@@ -59,18 +62,18 @@ impl PostgresServer {
     }
 }
 
-/// A database that nobody else uses. One on PostgreSQL is dropped by [`Database::drop`] only; the server itself
-/// lasts no longer than the bench, unless somebody gave us theirs.
+/// A database of one server. With PostgreSQL only [`Database::drop`] drops it. When the bench fails before, the
+/// database stays, unless the PostgreSQL server is the private one of the bench.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// Of SQLite.
+    /// The file of SQLite.
     pub(crate) file: Option<PathBuf>,
     on_server: Option<(PostgresServer, String)>,
 }
 
 impl Database {
-    /// A file that the server is to make.
+    /// A SQLite file in this folder, which the server makes.
     pub(crate) fn in_folder(folder: &Path) -> Self {
         let file = folder.join("pointsman.db");
         Self {
@@ -100,14 +103,13 @@ impl Database {
         connect(&self.url).await
     }
 
-    /// CPU time of the database's own processes, in seconds: none of SQLite, which is in the server.
+    /// CPU time of the processes of the database, in seconds; `None` with SQLite, which is part of the server.
     pub(crate) fn cpu_seconds(&self) -> Result<Option<f64>> {
         let postmaster = self.on_server.as_ref().and_then(|(server, _)| server.postmaster);
         postmaster.map(proc_fs::cpu_seconds_of_family).transpose()
     }
 
-    /// Bytes that have been written for the database so far: into the write-ahead log of PostgreSQL, or by the
-    /// server with SQLite in it.
+    /// Bytes written so far: with PostgreSQL to its write-ahead log, with SQLite by the server to the disk.
     pub(crate) async fn bytes_written(&self, server: u32) -> Result<f64> {
         match &self.file {
             Some(_) => Ok(as_f64(proc_fs::bytes_written(server)?)),
@@ -115,11 +117,11 @@ impl Database {
         }
     }
 
-    /// What has been appended to the write-ahead log so far, or of SQLite since it was last begun anew.
-    pub(crate) async fn log(&self) -> Result<LogPlace> {
+    /// The end of the write-ahead log. SQLite starts it from its beginning now and then.
+    pub(crate) async fn log(&self) -> Result<LogPosition> {
         match &self.file {
-            Some(file) => LogPlace::of_sqlite(file),
-            None => Ok(LogPlace {
+            Some(file) => LogPosition::of_sqlite(file),
+            None => Ok(LogPosition {
                 generation: 0,
                 bytes: self.lsn().await?,
             }),
@@ -130,12 +132,15 @@ impl Database {
         let connection = self.connect().await?;
         let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8";
         let statement = Statement::from_string(DbBackend::Postgres, sql);
-        let row = connection.query_one_raw(statement).await?.context("no row")?;
+        let row = connection
+            .query_one_raw(statement)
+            .await?
+            .context("the query has returned no row")?;
         connection.close().await?;
         Ok(row.try_get_by_index(0)?)
     }
 
-    /// Removes it, once its server has ended.
+    /// Drops the database. Its server must have ended.
     pub(crate) async fn drop(self) -> Result<()> {
         if let Some((server, name)) = self.on_server {
             let connection = connect(&server.url).await?;
@@ -147,34 +152,36 @@ impl Database {
     }
 }
 
-/// How far a write-ahead log is.
+/// A position in a write-ahead log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LogPlace {
-    /// Another one after SQLite has begun its log anew.
+pub(crate) struct LogPosition {
+    /// It changes when SQLite starts its log from the beginning.
     generation: u64,
     bytes: f64,
 }
 
-/// A page in SQLite's log with its header.
+/// A page in SQLite's log, with its header.
 const FRAME_BYTES: f64 = 4096.0 + 24.0;
 
-impl LogPlace {
-    /// From the head of the log's index, which SQLite shares between processes: the number of valid frames at byte
-    /// 16, the salts of the log at byte 32 (<https://www.sqlite.org/walformat.html#walidxfmt>).
+impl LogPosition {
+    /// Read from the header of the log's index, which SQLite shares between processes: the number of valid frames is at
+    /// byte 16, the salts of the log are at byte 32 (<https://www.sqlite.org/walformat.html#walidxfmt>).
     fn of_sqlite(file: &Path) -> Result<Self> {
         let mut path = file.as_os_str().to_owned();
         path.push("-shm");
-        let head = std::fs::read(&path).context("the index of the write-ahead log")?;
+        let head = std::fs::read(&path).context("the index of the write-ahead log cannot be read")?;
         let frames = head.get(16..20).and_then(|bytes| bytes.try_into().ok());
         let salts = head.get(32..40).and_then(|bytes| bytes.try_into().ok());
-        let (frames, salts) = frames.zip(salts).context("the index is too short")?;
+        let (frames, salts) = frames
+            .zip(salts)
+            .context("the index of the write-ahead log is too short")?;
         Ok(Self {
             generation: u64::from_ne_bytes(salts),
             bytes: f64::from(u32::from_ne_bytes(frames)) * FRAME_BYTES,
         })
     }
 
-    /// What was appended since; none where the log was begun anew meanwhile.
+    /// Bytes appended since; `None` if the log was started from its beginning meanwhile.
     pub(crate) fn since(self, before: Self) -> Option<f64> {
         (self.generation == before.generation).then_some(self.bytes - before.bytes)
     }

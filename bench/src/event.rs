@@ -1,4 +1,4 @@
-//! The events that are published, and the time that they carry.
+//! The events that are published, and the time that each carries.
 
 use std::net::SocketAddr;
 
@@ -6,12 +6,13 @@ use memchr::memmem;
 
 use crate::time;
 
-/// The member of the payload with the time, and the digit that its number begins with: a number of JSON must not
-/// begin with zeros, and one of a fixed width can be written over.
+/// The member of the payload with the time. Its number begins with the digit 1, because a number of JSON must not begin
+/// with zeros. The digits of the time follow: they have a fixed width, so that they can be overwritten.
 const MARK: &[u8] = b"\"t\":1";
 const DIGITS: usize = 18;
+const NUMBER: &[u8] = b"\"n\":";
 
-/// A publish, ready to be sent but for its time.
+/// A publish that is ready to be sent, except for its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     bytes: Vec<u8>,
@@ -22,8 +23,12 @@ impl Request {
     /// An event with this key, in a body of about 200 bytes.
     pub(crate) fn publish(address: SocketAddr, cookie: &str, workspace: &str, key: &str) -> Self {
         let body = format!(
-            r#"{{"eventKey":"{key}","schemaVersion":"1.0","actor":"018f4e5a-user-uuid","payload":{{"t":1{:018},"dealId":"deal-123","amount":"5000.00","currency":"USD","owner":"jane.doe@example.com","n":123456789}}}}"#,
-            0
+            concat!(
+                r#"{{"eventKey":"{}","schemaVersion":"1.0","actor":"018f4e5a-user-uuid","payload":{{"t":1{:018},"#,
+                r#""dealId":"deal-123","amount":"5000.00","currency":"USD","owner":"jane.doe@example.com","#,
+                r#""n":123456789}}}}"#
+            ),
+            key, 0
         );
         let text = format!(
             "POST /api/workspaces/{workspace}/events/publish HTTP/1.1\r\nhost: {address}\r\ncookie: {cookie}\r\n\
@@ -35,7 +40,7 @@ impl Request {
         Self { bytes, digits_at }
     }
 
-    /// Puts the publish with this time into the buffer, in place of what was there.
+    /// Replaces the contents of the buffer by the publish with this time.
     pub(crate) fn write(&self, nanos: u64, buffer: &mut Vec<u8>) {
         buffer.clear();
         buffer.extend_from_slice(&self.bytes);
@@ -47,7 +52,7 @@ impl Request {
     }
 }
 
-/// How long ago the event was to be sent whose payload is somewhere in the body, in nanoseconds.
+/// The age of the event in this body: nanoseconds since the time at which it should have been sent.
 pub(crate) fn age(body: &[u8]) -> Option<u64> {
     let at = memmem::find(body, MARK)? + MARK.len();
     let digits = body.get(at..at + DIGITS)?;
@@ -55,6 +60,15 @@ pub(crate) fn age(body: &[u8]) -> Option<u64> {
         .iter()
         .fold(0, |sent, digit| sent * 10 + u64::from(digit.wrapping_sub(b'0')));
     Some(time::nanos().saturating_sub(sent))
+}
+
+/// The member `n` of the payload in this body. For events that were filled in it is their sequence number.
+pub(crate) fn number(body: &[u8]) -> Option<u64> {
+    let at = memmem::find(body, NUMBER)? + NUMBER.len();
+    let digits = body[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number: u64, digit| {
+        number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+    }))
 }
 
 #[cfg(test)]
@@ -72,5 +86,6 @@ mod tests {
         let message = crate::http::Message::at_start_of(&buffer).unwrap();
         let body: serde_json::Value = serde_json::from_slice(message.body(&buffer)).unwrap();
         assert!(body["payload"]["t"].is_u64());
+        assert_eq!(body["payload"]["n"].as_u64(), number(message.body(&buffer)));
     }
 }

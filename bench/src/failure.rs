@@ -1,11 +1,8 @@
-//! How the program tells that it has failed.
+//! How the program reports that it has failed.
 
 use std::process::ExitCode;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
+#[expect(clippy::print_stderr, reason = "the error is for the terminal")]
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("pointsman-bench: {error:#}");
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Rows in the server's own form, written while it is stopped: millions of publishes would take hours.
+//! Writes rows into the tables of a server while it is stopped: millions of publishes would take hours.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::database::Database;
 
-/// Events of one statement, so that no transaction is too large.
+/// Events of one statement: it limits the size of a transaction.
 const CHUNK: u64 = 1_000_000;
 
-/// Writes into the database of a server that is stopped.
+/// A connection to the database of a server that is stopped.
 pub(crate) struct Fill {
     connection: DatabaseConnection,
-    /// Of SQLite.
+    /// The file of SQLite.
     file: Option<PathBuf>,
 }
 
@@ -26,7 +26,7 @@ impl Fill {
             file: database.file.clone(),
         };
         if !fill.is_postgres() {
-            // Nobody's events are lost if this fails half way.
+            // A crash here loses only events of the bench.
             fill.execute("PRAGMA synchronous = OFF").await?;
             fill.execute("PRAGMA cache_size = -200000").await?;
         }
@@ -62,7 +62,50 @@ impl Fill {
         .await
     }
 
-    /// Makes so many workspaces with an installation and a subscription like this one each; their ids.
+    /// Parks every event of the workspace that is not settled yet, for this installation and for so many minutes,
+    /// after one attempt. The cursor moves to the head of the log.
+    pub(crate) async fn park(&self, installation: &str, minutes: i64) -> Result<()> {
+        let (installation, due) = (self.uuid(installation)?, minutes_from_now(minutes));
+        self.execute(&format!(
+            "INSERT INTO ext_delivery_retry
+                 (installation_id, kind, event_id, workspace_id, seq, attempts, next_attempt_at, last_error)
+             SELECT c.installation_id, 'LIVE', e.id, e.workspace_id, e.seq, 1, {due}, 'no connection'
+             FROM ext_delivery_cursor c
+             JOIN platform_event e ON e.workspace_id = c.workspace_id AND e.seq > c.settled_seq
+             WHERE c.installation_id = {installation}
+             ON CONFLICT DO NOTHING"
+        ))
+        .await?;
+        self.execute(&format!(
+            "UPDATE ext_delivery_cursor SET settled_seq =
+                 (SELECT MAX(seq) FROM platform_event e WHERE e.workspace_id = ext_delivery_cursor.workspace_id)
+             WHERE installation_id = {installation}"
+        ))
+        .await
+    }
+
+    /// Makes all parked retries due now.
+    pub(crate) async fn make_due(&self) -> Result<()> {
+        let now = minutes_from_now(0);
+        self.execute(&format!("UPDATE ext_delivery_retry SET next_attempt_at = {now}"))
+            .await
+    }
+
+    /// Appends one event to each workspace that [`Fill::workspaces`] has made. The event is delivered already.
+    pub(crate) async fn one_delivered_event_each(&self, count: u64) -> Result<()> {
+        let (id, numbers, now) = (self.id_of("i"), self.numbers(count), Clock.wall().millis());
+        self.execute(&format!(
+            "INSERT INTO platform_event (workspace_id, seq, id, event_key, payload, occurred_at)
+             SELECT {id}, 1, {id}, 'crm.deal.closed', '{{}}', {now} FROM {numbers}"
+        ))
+        .await?;
+        self.execute(&format!(
+            "UPDATE ext_delivery_cursor SET settled_seq = 1 WHERE workspace_id IN (SELECT {id} FROM {numbers})"
+        ))
+        .await
+    }
+
+    /// Makes so many workspaces, each with a copy of this installation and a subscription. Returns their ids.
     pub(crate) async fn workspaces(&self, like: &str, count: u64) -> Result<Vec<String>> {
         let (like, numbers) = (self.uuid(like)?, self.numbers(count));
         let (id, now) = (self.id_of("i"), Clock.wall().millis());
@@ -92,7 +135,7 @@ impl Fill {
         Ok((1..=count).map(|number| id_text(number).to_string()).collect())
     }
 
-    /// Leaves the database as one that has been at rest for a while: no measurement pays for the filling.
+    /// Writes everything to the disk, and updates the statistics of the database: the cost of filling is not measured.
     pub(crate) async fn end(self) -> Result<()> {
         if self.is_postgres() {
             self.execute("VACUUM (ANALYZE)").await?;
@@ -103,7 +146,7 @@ impl Fill {
         }
         self.connection.close().await?;
         if let Some(file) = &self.file {
-            // What was copied without waiting for the disk is on its way there still.
+            // The checkpoint may have copied pages without waiting for the disk.
             std::fs::File::open(file)?.sync_all()?;
         }
         Ok(())
@@ -119,7 +162,7 @@ impl Fill {
         Ok(())
     }
 
-    /// A table `n` with the column `i`, from 1.
+    /// An SQL expression: a table `n` with the column `i`, from 1.
     fn numbers(&self, count: u64) -> String {
         if self.is_postgres() {
             return format!("generate_series(1::bigint, {count}) AS n(i)");
@@ -130,7 +173,7 @@ impl Fill {
         )
     }
 
-    /// A UUID of version 7, made of a number.
+    /// An SQL expression: a UUID of version 7, made of a number.
     fn id_of(&self, number: &str) -> String {
         if self.is_postgres() {
             return format!("('01900000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
@@ -148,7 +191,11 @@ impl Fill {
     }
 }
 
-/// What [`Fill::id_of`] makes of the number.
+fn minutes_from_now(minutes: i64) -> i64 {
+    Clock.wall().millis() + minutes * 60_000
+}
+
+/// The UUID that [`Fill::id_of`] makes of this number.
 fn id_text(number: u64) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | u128::from(number))
 }

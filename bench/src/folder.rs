@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use pointsman_clock::Clock;
 
-/// It is removed when this is dropped.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct TemporaryFolder(PathBuf);
 
@@ -23,7 +23,7 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What is left is in the way of nobody.
+        // Files that are left do not disturb a later run.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What the disk itself takes to make something durable.
+//! Measures how long the disk takes to make 4 KiB durable.
 
 use std::{
     fs::OpenOptions,
@@ -12,10 +12,10 @@ use anyhow::Result;
 use crate::{latency::Latencies, time};
 
 const BLOCK: [u8; 4096] = [7; 4096];
-/// Blocks of the file, which is written over and over as a log is.
+/// Blocks of the file. It is overwritten again and again, as a log is.
 const BLOCKS: u64 = 1024;
 
-/// Latencies of writing 4 KiB and waiting until they are on the disk, one after the other, for so long.
+/// For so long, writes 4 KiB and waits until they are on the disk. Returns the latencies.
 pub(crate) fn measure(folder: &Path, lasting: Duration) -> Result<Latencies> {
     let path = folder.join("pointsman-bench-fsync");
     let measured = measure_in(&path, lasting);

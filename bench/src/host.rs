@@ -1,5 +1,6 @@
-//! Pointsman in a program with extensions of the bench: what the scenario `in-process` publishes to. It is driven
-//! over HTTP like the other; what its handlers have seen it tells on standard output, when asked on standard input.
+//! The host: Pointsman in a program with extensions of the bench, for the scenario `in-process`. Events are published
+//! to it over HTTP, as to the other server. It prints what its handlers have seen to standard output when a line on
+//! standard input asks for it.
 
 mod extensions;
 mod seen;
@@ -15,11 +16,12 @@ use self::{
     seen::Seen,
 };
 
-/// How this program is told to be the host; its settings are in the environment, as the server's are.
+/// The first argument that starts this program as the host. Its settings are environment variables, as those of the
+/// server are.
 pub(crate) const COMMAND: &str = "serve-host";
-/// The line that asks for what was seen.
+/// The line that asks for the figures of the handlers.
 pub(crate) const TELL: &str = "tell";
-/// The line that has the latencies forgotten.
+/// The line that clears the latencies.
 pub(crate) const FORGET: &str = "forget";
 
 /// Keys of the extensions, and of the events that they take.
@@ -46,7 +48,7 @@ pub(crate) fn run() -> Result<()> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "whoever asks reads it there")]
+#[expect(clippy::print_stdout, reason = "the bench reads the figures from there")]
 fn answer(seen: &Seen) {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         match line.as_str() {

@@ -1,8 +1,8 @@
-//! Latencies, and what is told of them.
+//! Latencies, and their percentiles.
 
 use hdrhistogram::Histogram;
 
-/// The least and the most that is told apart, in nanoseconds.
+/// The range of latencies, in nanoseconds. Those beyond it count as its ends.
 const BOUNDS: (u64, u64) = (1_000, 120_000_000_000);
 const DIGITS: u8 = 3;
 
@@ -22,7 +22,7 @@ impl Latencies {
         self.0.saturating_record(nanos);
     }
 
-    /// Adds those of another part of the run.
+    /// Adds the latencies of another part of the run.
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("both have the same bounds");
     }
@@ -31,7 +31,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// In milliseconds; `percent` may have a fraction, as in 99.9.
+    /// A percentile in milliseconds. `percent` may have a fraction, as in 99.9.
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         std::time::Duration::from_nanos(self.0.value_at_quantile(percent / 100.0)).as_secs_f64() * 1000.0
     }

@@ -1,13 +1,15 @@
-//! Publishers that cost little, since they share the machine with what they measure: one thread, connections that
-//! are kept, requests that are made beforehand.
+//! Publishers. They cost little CPU time, because they share the machine with the server: each load has one thread,
+//! keeps its connections open, and sends requests that are made beforehand.
 
 mod closed;
 mod connection;
 mod open;
+mod overload;
 
 pub(crate) use self::{
-    closed::{ClosedLoop, Running},
+    closed::{ClosedLoop, RunningLoad},
     open::OpenLoop,
+    overload::{Overload, OverloadAnswers},
 };
 
 use anyhow::{Context as _, Result};
@@ -28,7 +30,7 @@ where
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let local = tokio::task::LocalSet::new();
-        // Nobody may be waiting any more.
+        // The receiver is gone if the run was given up.
         let _ = done.send(local.block_on(&runtime, load()));
     })?;
     Ok(ended)

@@ -1,8 +1,8 @@
-//! Measures Pointsman, and beside it the least that its crates allow.
+//! Measures Pointsman, and a minimal server of the same crates to compare it with.
 //!
-//! `cargo run --release -p pointsman-bench -- all`. [`mod@bench`] goes through the [`scenarios`]; each starts a server in a
-//! [`site`], has [`receivers`], lets [`load`] publish, and makes a table of what [`measure`] has found. The program
-//! starts itself once more as the [`ceiling`] and as the [`host`] of extensions.
+//! `scripts/bench all` runs it. [`run`] goes through the [`scenarios`]. Each starts an [`instance`] of the server and
+//! [`receivers`], lets [`load`] publish, and makes a table of what [`measure`] has found. The program starts itself a
+//! second time as the [`ceiling`], and as the [`host`] of extensions.
 
 mod api;
 mod arguments;
@@ -10,14 +10,17 @@ mod bench;
 mod ceiling;
 mod chart;
 mod charts;
+mod cost;
 mod database;
 mod event;
 mod failure;
+mod figures;
 mod fill;
 mod folder;
 mod fsync;
 mod host;
 mod http;
+mod instance;
 mod latency;
 mod load;
 mod measure;
@@ -30,8 +33,7 @@ mod report;
 mod run;
 mod scenarios;
 mod server_binary;
-mod site;
-mod stage;
+mod setup;
 mod time;
 
 use std::process::ExitCode;
@@ -46,7 +48,7 @@ use crate::{arguments::Arguments, failure::failed};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Those who are started by ourselves.
+    // The program has started itself as another server.
     let mut given = std::env::args().skip(1);
     let ended = match given.next().as_deref() {
         Some(ceiling::COMMAND) => ceiling::run(given),
@@ -62,9 +64,9 @@ fn main() -> ExitCode {
 fn measure_all() -> Result<()> {
     let arguments = Arguments::parse();
     if cfg!(debug_assertions) {
-        anyhow::bail!("run it with --release: what an unoptimised load measures is itself");
+        anyhow::bail!("build it with --release: an unoptimised load measures itself, not the server");
     }
-    // Those who hang are thousands of connections. Where the system does not allow as many, some wait.
+    // Installations that hang have thousands of connections. If the system allows fewer open files, some of them wait.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let server = server_binary::find(arguments.server.as_deref())?;
     let postgres = postgres::url_or_start_again(&arguments)?;
@@ -72,7 +74,7 @@ fn measure_all() -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        // What is dropped when this ends kills its servers and removes its files.
+        // When this future is dropped, its servers are killed and its files removed.
         tokio::select! {
             ended = run::run(&arguments, server, postgres) => ended,
             ended = asked_to_stop() => ended,

@@ -1,55 +1,48 @@
-//! Runs of load, and what they cost.
+//! Runs of load, and their figures.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
+    cost::{Cost, CpuTime},
     event::Request,
+    figures::{ACKS, BOTH, DELIVERIES, P50},
+    instance::Instance,
     latency::Latencies,
-    load::{ClosedLoop, OpenLoop, Running},
+    load::{ClosedLoop, OpenLoop, RunningLoad},
     proc_fs,
     receivers::Receivers,
     report::{Row, as_f64},
-    site::Site,
     time,
 };
 
-/// Before anything counts.
+/// The time at the start of a run that is not measured.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
-/// After the last delivery, until what is written of it is written.
+/// The time after the last delivery in which the server writes the outcome.
 const SETTLING: Duration = Duration::from_millis(300);
-/// How often a load is looked at.
+/// The interval at which a load is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Names of figures that more than one place asks for.
-pub(crate) const ACKS: &str = "acks/s";
-pub(crate) const DELIVERIES: &str = "deliveries/s";
-pub(crate) const BOTH: &str = "acked and delivered/s";
-pub(crate) const P50: &str = "publish p50 ms";
-pub(crate) const SERVER_CPU: &str = "server CPU s/1,000";
-pub(crate) const DATABASE_CPU: &str = "database CPU s/1,000";
-pub(crate) const ALL_CPU: &str = "CPU s/1,000";
-
-/// Who is measured.
+/// The server that is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
-    pub(crate) site: &'a Site,
-    /// Where deliveries are counted, and how many there are of each event. None where they are not made to us.
+    pub(crate) instance: &'a Instance,
+    /// The receivers, and the number of deliveries of each event. `None` if no deliveries go to receivers of the bench.
     pub(crate) receivers: Option<(&'a Receivers, u64)>,
 }
 
-/// What a run of closed-loop load has found.
+/// The figures of a run of closed-loop load.
 #[derive(Debug)]
-pub(crate) struct Closed {
+pub(crate) struct ClosedRun {
     /// When the measured part began.
     pub(crate) start: u64,
-    /// Acknowledged in all, with the warm-up.
+    /// Events acknowledged in all, including the warm-up.
     pub(crate) total: u64,
-    /// Acknowledged before the measured part began.
+    /// Events acknowledged before the measured part began.
     pub(crate) before: u64,
     pub(crate) acks_per_second: f64,
-    /// Until the last one has come, long after the load has ended it may be.
+    /// Counted until the last one has come, which may be long after the load has ended.
     pub(crate) deliveries: Option<Deliveries>,
     pub(crate) publish: Latencies,
     pub(crate) cost: Cost,
@@ -62,27 +55,19 @@ pub(crate) struct Deliveries {
     pub(crate) of_each_event: u64,
 }
 
-/// What the machine has spent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    server_cpu: f64,
-    database_cpu: Option<f64>,
-    peak_memory: u64,
-}
-
-/// Publishes for so long, and waits until everything is delivered.
+/// Publishes for so long, and waits until all events are delivered.
 pub(crate) async fn closed(
     subject: Subject<'_>,
     requests: Arc<Vec<Request>>,
     connections: usize,
     warm_up: Duration,
     lasting: Duration,
-) -> Result<Closed> {
-    let id = subject.site.server()?.id();
+) -> Result<ClosedRun> {
+    let id = subject.instance.server()?.id();
     let delivered_before = subject.delivered();
     proc_fs::forget_peak(id);
     let running = ClosedLoop {
-        address: subject.site.server()?.address,
+        address: subject.instance.server()?.address,
         requests,
         connections,
         most: None,
@@ -93,7 +78,7 @@ pub(crate) async fn closed(
     let (start, before, spent) = (
         time::nanos(),
         running.acknowledged(),
-        Spent::so_far(subject.site)?,
+        CpuTime::now(subject.instance)?,
     );
     let delivered_at_start = subject.delivered();
     pass(&running, lasting).await;
@@ -107,39 +92,39 @@ pub(crate) async fn closed(
                 .await?;
             let count = receivers.delivered() - delivered_at_start;
             Some(Deliveries {
-                per_second: as_f64(count) / time::seconds(start, receivers.last()).max(0.001),
-                lag_milliseconds: time::seconds(end, receivers.last()) * 1000.0,
+                per_second: as_f64(count) / time::seconds(start, receivers.tally().last()).max(0.001),
+                lag_milliseconds: time::seconds(end, receivers.tally().last()) * 1000.0,
                 of_each_event,
             })
         }
         None => None,
     };
     tokio::time::sleep(SETTLING).await;
-    Ok(Closed {
+    Ok(ClosedRun {
         start,
         total,
         before,
         acks_per_second: as_f64(acknowledged) / time::seconds(start, end),
         deliveries,
         publish,
-        cost: spent.cost(subject.site, total - before)?,
+        cost: spent.cost(subject.instance, total - before)?,
     })
 }
 
-/// Publishes so many as fast as it goes, and waits until everything is delivered; the seconds from the first
-/// publish to the last delivery.
+/// Publishes so many events as fast as they are acknowledged, and waits until all are delivered. Returns the seconds
+/// from the first publish to the last delivery.
 pub(crate) async fn so_many(
     subject: Subject<'_>,
     requests: Arc<Vec<Request>>,
     connections: usize,
     count: u64,
 ) -> Result<(f64, Cost)> {
-    proc_fs::forget_peak(subject.site.server()?.id());
+    proc_fs::forget_peak(subject.instance.server()?.id());
     let delivered_before = subject.delivered();
-    let spent = Spent::so_far(subject.site)?;
+    let spent = CpuTime::now(subject.instance)?;
     let start = time::nanos();
     let running = ClosedLoop {
-        address: subject.site.server()?.address,
+        address: subject.instance.server()?.address,
         requests,
         connections,
         most: Some(count),
@@ -151,43 +136,45 @@ pub(crate) async fn so_many(
         receivers
             .arrived(delivered_before + total * of_each_event)
             .await?;
-        end = receivers.last();
+        end = receivers.tally().last();
     }
     tokio::time::sleep(SETTLING).await;
-    Ok((time::seconds(start, end), spent.cost(subject.site, total)?))
+    Ok((time::seconds(start, end), spent.cost(subject.instance, total)?))
 }
 
-/// What a run of open-loop load has found.
+/// The figures of a run of open-loop load.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenRun {
     pub(crate) acknowledged: Latencies,
     pub(crate) received: Latencies,
     pub(crate) cost: Cost,
 }
 
-/// Publishes at a rate, and waits until everything is delivered.
+/// Publishes at a rate, and waits until all events are delivered.
 pub(crate) async fn open(
     subject: Subject<'_>,
     request: &Request,
     per_second: u32,
     lasting: Duration,
-) -> Result<Open> {
-    let site = subject.site;
-    let (receivers, of_each_event) = subject.receivers.context("deliveries come to us")?;
-    at_rate(site, request, per_second, WARM_UP, receivers, of_each_event).await?;
-    receivers.time();
-    proc_fs::forget_peak(site.server()?.id());
-    let spent = Spent::so_far(site)?;
-    let acknowledged = at_rate(site, request, per_second, lasting, receivers, of_each_event).await?;
-    Ok(Open {
-        received: receivers.take_latencies(),
-        cost: spent.cost(site, acknowledged.count())?,
+) -> Result<OpenRun> {
+    let instance = subject.instance;
+    let (receivers, of_each_event) = subject
+        .receivers
+        .context("open-loop load needs receivers of the bench")?;
+    at_rate(instance, request, per_second, WARM_UP, receivers, of_each_event).await?;
+    receivers.tally().start_timing();
+    proc_fs::forget_peak(instance.server()?.id());
+    let spent = CpuTime::now(instance)?;
+    let acknowledged = at_rate(instance, request, per_second, lasting, receivers, of_each_event).await?;
+    Ok(OpenRun {
+        received: receivers.tally().take_latencies(),
+        cost: spent.cost(instance, acknowledged.count())?,
         acknowledged,
     })
 }
 
 async fn at_rate(
-    site: &Site,
+    instance: &Instance,
     request: &Request,
     per_second: u32,
     lasting: Duration,
@@ -195,22 +182,22 @@ async fn at_rate(
     of_each_event: u64,
 ) -> Result<Latencies> {
     let before = receivers.delivered();
-    let acknowledged = paced(site, request, per_second, lasting).await?;
+    let acknowledged = paced(instance, request, per_second, lasting).await?;
     receivers
         .arrived(before + acknowledged.count() * of_each_event)
         .await?;
     Ok(acknowledged)
 }
 
-/// Publishes at a rate; the latencies of the acknowledgements.
+/// Publishes at a rate. Returns the latencies of the acknowledgements.
 pub(crate) async fn paced(
-    site: &Site,
+    instance: &Instance,
     request: &Request,
     per_second: u32,
     lasting: Duration,
 ) -> Result<Latencies> {
     let load = OpenLoop {
-        address: site.server()?.address,
+        address: instance.server()?.address,
         requests: Arc::new(vec![request.clone()]),
         per_second,
         lasting,
@@ -218,8 +205,8 @@ pub(crate) async fn paced(
     load.run().await
 }
 
-/// Lets the load go on for so long, unless it ends by itself.
-async fn pass(running: &Running, time: Duration) {
+/// Waits for so long, or until the load has ended by itself.
+async fn pass(running: &RunningLoad, time: Duration) {
     let start = time::nanos();
     while !running.has_ended() && time::seconds(start, time::nanos()) < time.as_secs_f64() {
         tokio::time::sleep(LOOK.min(time)).await;
@@ -232,34 +219,7 @@ impl Subject<'_> {
     }
 }
 
-/// CPU time until a moment.
-pub(crate) struct Spent {
-    server: f64,
-    database: Option<f64>,
-}
-
-impl Spent {
-    pub(crate) fn so_far(site: &Site) -> Result<Self> {
-        Ok(Self {
-            server: proc_fs::cpu_seconds(site.server()?.id())?,
-            database: site.database.cpu_seconds()?,
-        })
-    }
-
-    /// What was spent since, for so many events.
-    pub(crate) fn cost(&self, site: &Site, events: u64) -> Result<Cost> {
-        let now = Self::so_far(site)?;
-        let thousands = as_f64(events.max(1)) / 1000.0;
-        let database = now.database.zip(self.database);
-        Ok(Cost {
-            server_cpu: (now.server - self.server) / thousands,
-            database_cpu: database.map(|(now, before)| (now - before) / thousands),
-            peak_memory: proc_fs::peak_memory(site.server()?.id())?,
-        })
-    }
-}
-
-impl Closed {
+impl ClosedRun {
     /// Adds this run's figures.
     pub(crate) fn add_to(&self, row: &mut Row) {
         row.add(ACKS, self.acks_per_second);
@@ -274,18 +234,4 @@ impl Closed {
         row.add("p99.9 ms", self.publish.percentile(99.9));
         self.cost.add_to(row);
     }
-}
-
-impl Cost {
-    pub(crate) fn add_to(self, row: &mut Row) {
-        row.add(SERVER_CPU, self.server_cpu);
-        if let Some(database) = self.database_cpu {
-            row.add(DATABASE_CPU, database);
-        }
-        row.add("peak MiB", mebibytes(self.peak_memory));
-    }
-}
-
-pub(crate) fn mebibytes(bytes: u64) -> f64 {
-    as_f64(bytes) / f64::from(1 << 20)
 }

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is.
+//! Finds a PostgreSQL, or starts one.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -8,8 +8,8 @@ use crate::{arguments::Arguments, database::Engine, server_binary};
 
 const URL: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
-/// The URL of the PostgreSQL to measure on, where one is wanted. Where none is given, this program is replaced by
-/// itself with a private one.
+/// The URL of the PostgreSQL to measure on; `None` if no scenario needs it. If the environment does not name one, this
+/// process is replaced by `scripts/with-postgres`, which starts the program again with a private PostgreSQL.
 pub(crate) fn url_or_start_again(arguments: &Arguments) -> Result<Option<String>> {
     if !arguments.engines().contains(&Engine::Postgres) {
         return Ok(None);

@@ -1,15 +1,15 @@
-//! What the system knows of a process. All of it is Linux's.
+//! What Linux reports of a process in `/proc`.
 
 use anyhow::{Context as _, Result};
 
-/// Of the times in `/proc/PID/stat`: `USER_HZ`, which Linux has fixed.
+/// The unit of the times in `/proc/PID/stat`: `USER_HZ`, which is fixed on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The times of a process, in ticks.
 struct Times {
     parent: u32,
     own: u64,
-    /// Of its children that have ended.
+    /// The times of its children that have ended.
     ended: u64,
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(in_seconds(times(pid)?.own))
 }
 
-/// CPU time of a process and its children, those that have ended included, in seconds.
+/// CPU time of a process and its children, including those that have ended, in seconds.
 pub(crate) fn cpu_seconds_of_family(pid: u32) -> Result<f64> {
     let head = times(pid)?;
     let children: u64 = processes()
@@ -34,13 +34,13 @@ pub(crate) fn parent(pid: u32) -> Result<u32> {
     Ok(times(pid)?.parent)
 }
 
-/// The name of the program, as the system cuts it.
+/// The name of the program, which the system cuts to 15 bytes.
 pub(crate) fn name(pid: u32) -> String {
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim().to_owned()
 }
 
-/// The most resident memory since the start or the last [`forget_peak`], in bytes.
+/// The peak of resident memory since the start or the last [`forget_peak`], in bytes.
 pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     memory(pid, "VmHWM:")
 }
@@ -50,18 +50,21 @@ pub(crate) fn resident_memory(pid: u32) -> Result<u64> {
     memory(pid, "VmRSS:")
 }
 
-/// Has the peak begin anew.
+/// Resets the peak of resident memory.
 pub(crate) fn forget_peak(pid: u32) {
-    // Where the system does not let us, the peak is that since the start, which is no less.
+    // Without the permission to do so, the peak is that since the start, which is not lower.
     let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
-/// Bytes that the process has had written to disks.
+/// Bytes that the process has written to disks.
 pub(crate) fn bytes_written(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/io");
     let text = std::fs::read_to_string(&path).context(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    line.context("write_bytes")?.trim().parse().context("write_bytes")
+    line.context("no write_bytes in /proc/PID/io")?
+        .trim()
+        .parse()
+        .context("write_bytes")
 }
 
 fn memory(pid: u32, name: &str) -> Result<u64> {
@@ -69,18 +72,23 @@ fn memory(pid: u32, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(&path).context(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_whitespace().next());
-    Ok(kib.context("no such line")?.parse::<u64>()? * 1024)
+    Ok(kib
+        .with_context(|| format!("no {name} in /proc/{pid}/status"))?
+        .parse::<u64>()?
+        * 1024)
 }
 
 fn times(pid: u32) -> Result<Times> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&path).context(path)?;
-    // The name, in brackets, may have spaces and brackets of its own.
-    let (_, rest) = text.rsplit_once(')').context("no name")?;
+    // The name is in brackets, and may contain spaces and brackets.
+    let (_, rest) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |number: usize| -> Result<u64> {
-        // The first of these is field 3 of proc(5).
-        let text = fields.get(number - 3).context("too few fields")?;
+        // The first of these fields is number 3 in proc(5).
+        let text = fields
+            .get(number - 3)
+            .context("too few fields in /proc/PID/stat")?;
         Ok(text.parse()?)
     };
     Ok(Times {
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn this_process_can_be_looked_at() {
         let me = std::process::id();
-        // Asked in this order, as time goes on between the two.
+        // In this order: the CPU time grows between the two readings.
         let own = cpu_seconds(me).unwrap();
         assert!(cpu_seconds_of_family(me).unwrap() >= own);
         assert!(peak_memory(me).unwrap() >= resident_memory(me).unwrap() / 2);

@@ -12,11 +12,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tokio::{sync::mpsc, time::timeout};
 
-/// What a server's line about its address has in it.
+/// The text before the address, in the line that the server prints when it listens.
 const READY: &str = "listens on http://";
-/// How long a server may take to start or to stop; one with a long backlog, too.
+/// How long a server may take to start or to stop, also with a long backlog.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How much of its log is shown of a server that does not start.
+/// How many lines of its log are shown when a server does not start.
 const SHOWN_LOG_LINES: usize = 40;
 
 /// How to start a server.
@@ -25,7 +25,7 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
-    /// It runs there, and its log is there.
+    /// The working folder of the server, with its log.
     pub(crate) folder: PathBuf,
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Returns when it accepts requests.
+    /// Starts a server. Returns when it accepts requests.
     ///
     /// # Errors
-    /// With the end of its log, when it does not.
+    /// If the server does not start; the error has the end of its log.
     pub(crate) async fn start(program: &Program) -> Result<Self> {
         let log = OpenOptions::new()
             .create(true)
@@ -79,7 +79,10 @@ impl ServerProcess {
         match timeout(PATIENCE, self.lines.recv()).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => bail!("the server has ended:\n{}", log_tail(&self.folder)),
-            Err(_) => bail!("the server says nothing:\n{}", log_tail(&self.folder)),
+            Err(_) => bail!(
+                "the server has printed nothing for 120 s:\n{}",
+                log_tail(&self.folder)
+            ),
         }
     }
 
@@ -93,9 +96,9 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Has it stop in order.
+    /// Stops the server in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        // The standard library can only kill.
+        // The standard library can send only SIGKILL.
         let id = self.id();
         let told = Command::new("sh")
             .args(["-c", &format!("kill -TERM {id}")])
@@ -103,10 +106,13 @@ impl ServerProcess {
         if !told.success() {
             bail!("SIGTERM cannot be sent to {id}");
         }
-        // Its output ends when it does.
+        // The output ends when the process ends.
         let ended = async { while self.lines.recv().await.is_some() {} };
         if timeout(PATIENCE, ended).await.is_err() {
-            bail!("the server does not stop:\n{}", log_tail(&self.folder));
+            bail!(
+                "the server has not stopped after 120 s:\n{}",
+                log_tail(&self.folder)
+            );
         }
         let status = self.child.wait()?;
         if !status.success() {
@@ -123,7 +129,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// By `setpriv`, where there is one, the system kills the server when this process is killed.
+/// With `setpriv`, the system kills the server when this process is killed. Without it, the server may outlive a kill.
 fn spawn(program: &Program, log: &File) -> Result<Child> {
     let mut leashed = Command::new("setpriv");
     leashed.args(["--pdeathsig", "KILL", "--"]).arg(&program.path);
@@ -138,7 +144,8 @@ fn spawn(program: &Program, log: &File) -> Result<Child> {
     spawned.with_context(|| program.path.display().to_string())
 }
 
-/// With nothing of our own environment that is a setting of Pointsman.
+/// Sets the arguments, the environment, the folder and the output. Settings of Pointsman in the environment of the
+/// bench are not handed on.
 fn set_up<'a>(command: &'a mut Command, program: &Program, log: &File) -> Result<&'a mut Command> {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POINTSMAN") {

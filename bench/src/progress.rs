@@ -1,4 +1,4 @@
-//! How far the bench is, on standard error: a bar at a terminal, else a line for each step that is done.
+//! The progress of the bench, on standard error: a bar at a terminal, otherwise a line for each step that is done.
 
 use std::{cell::Cell, io::IsTerminal as _};
 
@@ -33,13 +33,13 @@ impl Progress {
         }
     }
 
-    /// Says what is being done.
+    /// Shows the step that begins.
     pub(crate) fn doing(&self, what: &str) {
         self.bar.set_message(what.to_owned());
         self.bar.tick();
     }
 
-    /// A step is done, and this came of it.
+    /// Shows the step that has ended, and its result.
     pub(crate) fn done(&self, what: &str, found: &str) {
         self.done.set(self.done.get() + 1);
         self.bar.inc(1);
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// Prints something while the bar is out of the way.
+    /// Hides the bar while something is printed.
     pub(crate) fn aside(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
@@ -58,7 +58,7 @@ impl Progress {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "progress is for the person who waits")]
+#[expect(clippy::print_stderr, reason = "progress is for the terminal")]
 pub(crate) fn line(text: &str) {
     eprintln!("{text}");
 }

@@ -1,13 +1,8 @@
 //! The services that events are delivered to, on one thread.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+mod tally;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use tokio::{
@@ -16,60 +11,56 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{event, http::Message, latency::Latencies, time};
+pub(crate) use self::tally::Tally;
+use crate::{http::Message, time};
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// How often a count is looked at.
+/// The interval at which a count is checked.
 const LOOK: Duration = Duration::from_millis(5);
-/// For how long nothing may come before something is wrong.
+/// The longest time without a delivery while some are awaited.
 const PATIENCE_SECONDS: f64 = 30.0;
 
-/// What the services do with a delivery.
+/// How the services answer deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// 204, at once.
-    Take,
-    /// They accept and never answer.
+pub(crate) enum Behavior {
+    /// With 204, at once.
+    Accept,
+    /// Never: they accept connections and read.
     Hang,
 }
 
-/// Services that are all in the same manner. They end when this is dropped.
+/// Services with the same behavior. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Receivers {
     addresses: Vec<SocketAddr>,
-    shared: Arc<Shared>,
+    tally: Arc<Tally>,
     _end: oneshot::Sender<()>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    delivered: AtomicU64,
-    /// When the last one came.
-    last: AtomicU64,
-    /// Open connections.
-    open: AtomicU64,
-    timing: AtomicBool,
-    latencies: Mutex<Latencies>,
-}
-
 impl Receivers {
-    /// So many services, each on a port of its own.
-    pub(crate) fn start(count: usize, manner: Manner) -> Result<Self> {
+    /// Starts so many services, each on a port of its own.
+    pub(crate) fn start(count: usize, behavior: Behavior) -> Result<Self> {
+        let sockets = (0..count).map(|_| bind()).collect::<Result<Vec<_>>>()?;
+        Self::listen(sockets, behavior)
+    }
+
+    fn listen(sockets: Vec<TcpSocket>, behavior: Behavior) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let listeners = {
             let _context = runtime.enter();
-            (0..count).map(|_| listen()).collect::<Result<Vec<_>>>()?
+            let listening = sockets.into_iter().map(|socket| socket.listen(BACKLOG));
+            listening.collect::<Result<Vec<_>, _>>()?
         };
         let addresses = listeners
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let shared = Arc::<Shared>::default();
-        let state = Arc::clone(&shared);
+        let tally = Arc::<Tally>::default();
+        let counted = Arc::clone(&tally);
         let (end, ended) = oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("receivers".to_owned())
@@ -77,14 +68,14 @@ impl Receivers {
                 let local = tokio::task::LocalSet::new();
                 local.block_on(&runtime, async {
                     for listener in listeners {
-                        tokio::task::spawn_local(accept(listener, Arc::clone(&state), manner));
+                        tokio::task::spawn_local(accept(listener, Arc::clone(&counted), behavior));
                     }
                     let _ = ended.await;
                 });
             })?;
         Ok(Self {
             addresses,
-            shared,
+            tally,
             _end: end,
         })
     }
@@ -94,48 +85,25 @@ impl Receivers {
         format!("http://{}", self.addresses[number % self.addresses.len()])
     }
 
-    /// Deliveries so far, over all of them.
+    /// The counts over all services.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Deliveries so far, over all services.
     pub(crate) fn delivered(&self) -> u64 {
-        self.shared.delivered.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn open_connections(&self) -> u64 {
-        self.shared.open.load(Ordering::Acquire)
-    }
-
-    /// When the last delivery came.
-    pub(crate) fn last(&self) -> u64 {
-        self.shared.last.load(Ordering::Acquire)
-    }
-
-    /// From here on the age of each event counts; what was counted before is forgotten.
-    pub(crate) fn time(&self) {
-        *self.latencies() = Latencies::default();
-        self.shared.timing.store(true, Ordering::Release);
-    }
-
-    /// The ages of the events since [`Receivers::time`].
-    pub(crate) fn take_latencies(&self) -> Latencies {
-        self.shared.timing.store(false, Ordering::Release);
-        std::mem::take(&mut *self.latencies())
-    }
-
-    fn latencies(&self) -> std::sync::MutexGuard<'_, Latencies> {
-        self.shared
-            .latencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.tally.delivered()
     }
 
     /// Waits until so many deliveries have come in all.
     ///
     /// # Errors
-    /// When none comes for a long time.
+    /// If no delivery comes for 30 s.
     pub(crate) async fn arrived(&self, count: u64) -> Result<()> {
         let start = time::nanos();
         while self.delivered() < count {
             tokio::time::sleep(LOOK).await;
-            let last = self.last().max(start);
+            let last = self.tally.last().max(start);
             if time::seconds(last, time::nanos()) > PATIENCE_SECONDS {
                 bail!(
                     "{} of {count} deliveries have come, and none for {PATIENCE_SECONDS} s",
@@ -145,60 +113,72 @@ impl Receivers {
         }
         Ok(())
     }
+
+    /// Waits until so many deliveries have come in all, or until the time is over.
+    pub(crate) async fn arrived_within(&self, count: u64, at_most: Duration) {
+        let start = time::nanos();
+        while self.delivered() < count && time::seconds(start, time::nanos()) < at_most.as_secs_f64() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
-fn listen() -> Result<TcpListener> {
+/// A service that is down: its port is reserved, and connections to it are refused.
+#[derive(Debug)]
+pub(crate) struct DownService(TcpSocket);
+
+impl DownService {
+    pub(crate) fn reserve() -> Result<Self> {
+        Ok(Self(bind()?))
+    }
+
+    pub(crate) fn url(&self) -> Result<String> {
+        Ok(format!("http://{}", self.0.local_addr()?))
+    }
+
+    /// Starts the service at its URL.
+    pub(crate) fn come_up(self) -> Result<Receivers> {
+        Receivers::listen(vec![self.0], Behavior::Accept)
+    }
+}
+
+fn bind() -> Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    Ok(socket.listen(BACKLOG)?)
+    Ok(socket)
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, manner: Manner) {
+async fn accept(listener: TcpListener, tally: Arc<Tally>, behavior: Behavior) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let shared = Arc::clone(&shared);
+                let tally = Arc::clone(&tally);
                 tokio::task::spawn_local(async move {
-                    shared.open.fetch_add(1, Ordering::AcqRel);
-                    // The other side may hang up as it likes.
-                    let _ = serve(stream, &shared, manner).await;
-                    shared.open.fetch_sub(1, Ordering::AcqRel);
+                    tally.opened();
+                    // The server may close the connection at any time.
+                    let _ = serve(stream, &tally, behavior).await;
+                    tally.closed();
                 });
             }
-            // Out of files: those who hang give some back when they are given up.
+            // No file is left. Connections to services that hang are closed when their attempts time out.
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: &Shared, manner: Manner) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, tally: &Tally, behavior: Behavior) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
     while stream.read_buf(&mut buffer).await? > 0 {
-        if manner == Manner::Hang {
+        if behavior == Behavior::Hang {
             buffer.clear();
             continue;
         }
         while let Some(message) = Message::at_start_of(&buffer) {
-            shared.take(message.body(&buffer));
+            tally.record(message.body(&buffer));
             buffer.drain(..message.whole);
             stream.write_all(ANSWER).await?;
         }
     }
     Ok(())
-}
-
-impl Shared {
-    fn take(&self, body: &[u8]) {
-        if self.timing.load(Ordering::Relaxed)
-            && let Some(age) = event::age(body)
-        {
-            self.latencies
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .record(age);
-        }
-        self.last.store(time::nanos(), Ordering::Release);
-        self.delivered.fetch_add(1, Ordering::AcqRel);
-    }
 }

@@ -1,4 +1,4 @@
-//! What a run has found: tables of figures, each with its median and its spread.
+//! The report of a run: tables of figures, each with its median and its spread.
 
 mod machine;
 mod markdown;
@@ -8,30 +8,30 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 pub(crate) use self::{
     machine::Machine,
-    numbers::{as_f64, compact, counted, shown},
+    numbers::{as_f64, compact, counted, mebibytes, shown},
 };
-use crate::database::Engine;
+use crate::{database::Engine, latency::Latencies};
 
-/// All of a run.
+/// The report of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    /// When it began, in the wall clock's milliseconds since 1970.
+    /// When the run began: milliseconds of the wall clock since 1970.
     pub(crate) started_at: i64,
     pub(crate) runs: u32,
     pub(crate) seconds: u64,
     pub(crate) tables: Vec<Table>,
 }
 
-/// What one scenario has found on one database.
+/// The figures of one scenario on one database.
 #[derive(Debug, Serialize)]
 pub(crate) struct Table {
     pub(crate) scenario: &'static str,
     pub(crate) database: Engine,
     pub(crate) title: String,
-    /// How it was driven.
+    /// The load of the scenario.
     pub(crate) load: String,
-    /// What the rows are.
+    /// What a row stands for: the head of the first column.
     pub(crate) rows_are: &'static str,
     pub(crate) rows: Vec<Row>,
     pub(crate) notes: Vec<String>,
@@ -72,7 +72,7 @@ impl Row {
         }
     }
 
-    /// Adds what one run has found.
+    /// Adds the value of one run.
     pub(crate) fn add(&mut self, name: &'static str, value: f64) {
         match self.figures.iter_mut().find(|figure| figure.name == name) {
             Some(figure) => figure.runs.push(value),
@@ -83,12 +83,19 @@ impl Row {
         }
     }
 
+    /// Adds the median, the 99th percentile and the longest of the latencies of one run, in milliseconds.
+    pub(crate) fn add_latencies(&mut self, names: [&'static str; 3], latencies: &Latencies) {
+        for (name, percent) in names.into_iter().zip([50.0, 99.0, 100.0]) {
+            self.add(name, latencies.percentile(percent));
+        }
+    }
+
     pub(crate) fn figure(&self, name: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.name == name)
     }
 
-    /// Each of these figures by that of another row, run by run: the two of a run were measured one after the
-    /// other, so that what disturbs the machine for longer disturbs both.
+    /// Divides each of these figures by that of another row, run by run. The two of a run are measured one after the
+    /// other: a disturbance of the machine that lasts affects both.
     pub(crate) fn ratios_to(&self, name: impl Into<String>, other: &Self, figures: &[&'static str]) -> Self {
         let mut ratios = Self::named(name);
         for figure in figures {

@@ -1,4 +1,4 @@
-//! A run of the bench from its beginning to its report.
+//! A run of the bench, from its scenarios to its report.
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,7 @@ pub(crate) async fn run(arguments: &Arguments, server: PathBuf, postgres: Option
     let bench = Bench {
         runs: arguments.runs,
         seconds: arguments.seconds,
+        sizes: arguments.sizes.clone(),
         out,
         server,
         progress: Progress::of(each * u64::try_from(arguments.engines().len())?),
@@ -48,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments, server: PathBuf, postgres: Option
             let tables = tables.with_context(|| format!("{}, {}", group.name(), engine.name()))?;
             tables.iter().for_each(|table| print(&bench, table));
             report.tables.extend(tables);
-            // Whatever happens later, this was measured.
+            // Written after each table: an error later does not lose it.
             write(&bench.out, &report)?;
         }
     }
@@ -69,7 +70,7 @@ fn write(out: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "tables are what the bench is for")]
+#[expect(clippy::print_stdout, reason = "tables are the output of the bench")]
 fn print(bench: &Bench, table: &Table) {
     bench.progress.aside(|| println!("{table}"));
 }

@@ -11,14 +11,14 @@ use crate::progress;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The server at this path, or that of this source, which is built first so that it is never a stale one.
+/// The server at this path. Without a path, the server of this source, which is built first so that it is never stale.
 pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return std::fs::canonicalize(path).with_context(|| path.display().to_string());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = target_folder()?;
-    progress::line("building the server, which takes minutes where its source has changed");
+    progress::line("building the server; this takes minutes if its source has changed");
     let status = Command::new(cargo)
         .current_dir(WORKSPACE)
         .args([
@@ -33,14 +33,14 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
         ])
         .arg(&target)
         .status()
-        .context("cargo cannot be started; give a server with --server")?;
+        .context("cargo cannot be started; name a server with --server")?;
     if !status.success() {
         bail!("the server cannot be built");
     }
     Ok(target.join("release").join("pointsman"))
 }
 
-/// Where cargo has put this program, or the usual place where this program was put elsewhere.
+/// The target folder that has this program. If the program is elsewhere, the default target folder.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let profile = program.parent().filter(|folder| folder.ends_with("release"));

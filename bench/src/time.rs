@@ -1,9 +1,9 @@
-//! Time that two processes on one machine agree on.
+//! A clock that all processes of a machine share.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of the system's monotonic clock. A payload carries it from the load to whoever receives it, which
-/// may be a handler in another process: an `Instant` cannot be sent, and the wall clock may be set.
+/// Nanoseconds of the monotonic clock of the system. A payload carries them from the load to its receiver, which may be
+/// a handler in another process: an `Instant` cannot be sent, and the wall clock may be set.
 pub(crate) fn nanos() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

@@ -8,7 +8,7 @@ use crate::events::event;
 /// Sizes of payloads, in bytes.
 const PAYLOADS: [usize; 3] = [200, 2 * 1024, 64 * 1024];
 
-/// Events made ahead. Few, so that large payloads do not fill the memory.
+/// The number of events made ahead. It is small, so that large payloads do not fill the memory.
 const AHEAD: BatchSize = BatchSize::NumIterations(64);
 
 pub(crate) fn measure(criterion: &mut Criterion) {
@@ -16,7 +16,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     for bytes in PAYLOADS {
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::new("assembly", bytes), |bencher| {
-            // A fresh event each time, since an event keeps its body.
+            // A new event each time, because an event keeps its body.
             let fresh = || event(Seq::new(1), bytes);
             bencher.iter_batched_ref(fresh, |event| event.delivery_body(), AHEAD);
         });

@@ -1,4 +1,4 @@
-//! Events to measure with.
+//! The events of the benchmarks.
 
 use pointsman_domain::{
     event::{NewEvent, PlatformEvent},
@@ -9,14 +9,14 @@ use pointsman_domain::{
 };
 use uuid::Uuid;
 
-/// When all that is measured takes place. Any time will do, as long as its digits are as many as today's.
+/// The time of everything that is measured. Any time with as many digits as today's gives the same figures.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 pub(crate) fn key(text: &str) -> EventKey {
     EventKey::parse(text).expect("the keys of benchmarks are well-formed")
 }
 
-/// The event at this place of the log, with the same id each time and a payload of so many bytes.
+/// The event at this place of the log, with a payload of so many bytes. The same place has the same id each time.
 pub(crate) fn event(seq: Seq, payload_bytes: usize) -> PlatformEvent {
     let number = seq.get().unsigned_abs();
     let new = NewEvent {

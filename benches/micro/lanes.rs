@@ -1,4 +1,4 @@
-//! All steps of a lane from events read to their settlement, where every delivery succeeds.
+//! All steps of a lane, from events that are read to their settlement. Every delivery succeeds.
 
 mod driver;
 
@@ -13,17 +13,17 @@ use crate::events::event;
 /// How many events are read at once.
 const PAGES: [i64; 2] = [1, 64];
 
-/// Lanes do not look at payloads beyond their length.
+/// The size does not matter much: of a payload, a lane uses only the length.
 const PAYLOAD_BYTES: usize = 200;
 
-/// Pages made ahead. Few, so that their events are still at hand when their turn comes.
+/// The number of pages made ahead. It is small, so that their events are still in the caches when they are used.
 const AHEAD: BatchSize = BatchSize::NumIterations(16);
 
-/// What answers one read.
+/// The answer to one read.
 struct Page {
     through: Seq,
     due: Vec<Due>,
-    /// Kept beyond the last step, so that freeing the events is not measured.
+    /// Kept until after the last step, so that freeing the events is not measured.
     events: Vec<Arc<PlatformEvent>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the pure parts on the way of an event cost, each alone and in one thread:
+//! The cost of the pure parts on the way of an event, each alone and in one thread:
 //!
 //! ```text
 //! cargo bench --bench micro [-- FILTER]
@@ -6,12 +6,12 @@
 //!
 //! | group | measures |
 //! | --- | --- |
-//! | `matching` | whom an event concerns, among few and many patterns of a workspace |
+//! | `matching` | the look-up of the subscriptions that match an event, among few and many patterns of a workspace |
 //! | `signature` | the signature of a delivery |
 //! | `body` | the body of a delivery |
 //! | `lane` | all steps of a lane from an event read to its settlement |
 //!
-//! `cargo test` runs each of them once, so that they stay true.
+//! `cargo test` runs each of them once, so that they keep working.
 
 mod bodies;
 mod events;
@@ -21,7 +21,7 @@ mod signatures;
 
 use criterion::Criterion;
 
-/// The allocator of the server: what allocates costs here what it costs there.
+/// The allocator of the server, so that an allocation costs the same here.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Whom an event concerns: the index, beside asking each pattern in turn.
+//! The subscriptions that match an event: by the index, and by testing one pattern after the other.
 
 use std::hint::black_box;
 
@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::events::key;
 
-/// How many patterns a workspace has.
+/// The number of patterns of a workspace.
 const COUNTS: [usize; 3] = [10, 1_000, 100_000];
 
-/// What each service is listened to for, most of it exactly.
+/// The patterns for the events of each service. Most are exact.
 const KINDS: [&str; 10] = [
     "deal.closed",
     "deal.opened",
@@ -29,10 +29,11 @@ const KINDS: [&str; 10] = [
     "**",
 ];
 
-/// How many of [`KINDS`] stand for `deal.closed`: as many are found among few patterns as among many.
+/// How many of [`KINDS`] match `deal.closed`. As many are found among few patterns as among many.
 const FOUND: usize = 4;
 
-/// Keys are looked up in turn: so many that the nearest caches do not hold what they touch of a large index.
+/// The number of keys, which are looked up in turn. The parts of a large index that they read do not fit into the first
+/// caches of the processor.
 const KEYS: usize = 4_096;
 
 type Owned = (EventPattern, InstallationId);
@@ -41,7 +42,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let largest = COUNTS.into_iter().max().unwrap_or(0);
     let all: Vec<Owned> = (0..largest).map(owned_pattern).collect();
     let mut group = criterion.benchmark_group("matching");
-    // The linear way through the most patterns takes milliseconds.
+    // Testing one pattern after the other takes milliseconds for the largest count.
     group.sample_size(30);
     for count in COUNTS {
         let patterns = &all[..count];
@@ -94,7 +95,7 @@ fn index(patterns: &[Owned]) -> PatternIndex<InstallationId> {
     index
 }
 
-/// Keys of services spread over all that so many patterns name.
+/// Keys of services that are spread over all services of so many patterns.
 fn keys(count: usize) -> Vec<EventKey> {
     let services = count / KINDS.len();
     let key_of = |nth| key(&format!("service-{}.deal.closed", nth * services / KEYS));

@@ -1,9 +1,9 @@
-//! What goes through the ceiling.
+//! The events of the ceiling.
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// An event on its way.
+/// An event that was published.
 pub(super) struct Event {
     pub(super) id: Uuid,
     pub(super) workspace: Uuid,
@@ -14,8 +14,8 @@ pub(super) struct Event {
     pub(super) occurred_at: i64,
 }
 
-/// An event that its publisher waits for.
-pub(super) struct Waiting {
+/// An event that is not committed yet, and whose publisher waits for the acknowledgement.
+pub(super) struct PendingPublish {
     pub(super) event: Event,
     pub(super) acknowledge: oneshot::Sender<()>,
 }

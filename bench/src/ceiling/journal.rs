@@ -1,6 +1,6 @@
-//! Group commit: whatever has come while the last batch was written is the next batch, in one statement, which
-//! is its own transaction. The statements go to the engine's own driver below SeaORM, whose values would have to
-//! be copied once more.
+//! Group commit: all events that arrive while a batch is written are the next batch. A batch is one statement, which is
+//! a transaction of its own. The statements go to the driver of the engine below SeaORM: its values would be copied
+//! once more.
 
 use anyhow::{Context as _, Result};
 use sea_orm::{
@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::sync::mpsc;
 
-use super::event::{Event, Waiting};
+use super::event::{Event, PendingPublish};
 
 /// Rows of one batch. SQLite has a statement for each number of rows, prepared when it is first needed.
 const BATCH: usize = 256;
@@ -21,11 +21,11 @@ enum Writer {
 
 pub(super) async fn run(
     url: &str,
-    mut published: mpsc::UnboundedReceiver<Waiting>,
+    mut published: mpsc::UnboundedReceiver<PendingPublish>,
     written: &mpsc::UnboundedSender<Event>,
 ) -> Result<()> {
     let connection = open(url).await?;
-    // Kept: a pool would look at its connection before each statement.
+    // Kept for the whole run: a pool would check its connection before each statement.
     let mut writer = if connection.get_database_backend() == DbBackend::Sqlite {
         let pool = connection.get_sqlite_connection_pool();
         Writer::Sqlite(pool.acquire().await?, vec![None; BATCH + 1])
@@ -41,10 +41,10 @@ pub(super) async fn run(
             }
             Writer::Postgres(connection) => insert_on_postgres(connection, &batch).await?,
         }
-        for waiting in batch.drain(..) {
-            // A publisher may have gone.
-            let _ = waiting.acknowledge.send(());
-            written.send(waiting.event).ok().context("the sender has ended")?;
+        for pending in batch.drain(..) {
+            // The publisher may have closed its connection.
+            let _ = pending.acknowledge.send(());
+            written.send(pending.event).ok().context("the sender has ended")?;
         }
     }
     Ok(())
@@ -72,7 +72,7 @@ async fn open(url: &str) -> Result<DatabaseConnection> {
     Ok(connection)
 }
 
-/// As durable as Pointsman, and a write-ahead log that is copied back as seldom.
+/// The settings of Pointsman: the same durability, and as many pages between two checkpoints.
 const SQLITE: &[&str] = &[
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -103,7 +103,7 @@ const POSTGRES: &[&str] = &[
      )",
 ];
 
-/// Made once for each number of rows, and kept as long as the process.
+/// Makes a statement for this number of rows. It is made once, and kept until the process ends.
 fn sqlite_text(rows: usize) -> &'static str {
     let values = vec!["(?,?,?,?,?,?,?)"; rows].join(",");
     let text = format!(
@@ -116,10 +116,10 @@ fn sqlite_text(rows: usize) -> &'static str {
 async fn insert_on_sqlite(
     connection: &mut SqliteConnection,
     text: &'static str,
-    batch: &[Waiting],
+    batch: &[PendingPublish],
 ) -> Result<()> {
     let mut query = sqlx::query(text);
-    for Waiting { event, .. } in batch {
+    for PendingPublish { event, .. } in batch {
         query = query
             .bind(event.id)
             .bind(event.workspace)
@@ -133,13 +133,13 @@ async fn insert_on_sqlite(
     Ok(())
 }
 
-/// One text for all numbers of rows.
+/// One statement for all numbers of rows.
 const UNNEST: &str = "INSERT INTO platform_event \
      (id, workspace_id, event_key, schema_version, actor, payload, occurred_at) \
      SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])";
 
-async fn insert_on_postgres(connection: &mut PgConnection, batch: &[Waiting]) -> Result<()> {
-    let events = || batch.iter().map(|waiting| &waiting.event);
+async fn insert_on_postgres(connection: &mut PgConnection, batch: &[PendingPublish]) -> Result<()> {
+    let events = || batch.iter().map(|pending| &pending.event);
     sqlx::query(UNNEST)
         .bind(events().map(|event| event.id).collect::<Vec<_>>())
         .bind(events().map(|event| event.workspace).collect::<Vec<_>>())

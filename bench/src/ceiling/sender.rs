@@ -1,4 +1,4 @@
-//! POSTs what is written, with so many in flight.
+//! POSTs the events that are committed, at most 64 at a time.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ pub(super) async fn run(receiver: &str, written: mpsc::UnboundedReceiver<Event>)
     Ok(())
 }
 
-/// One after the other.
+/// Sends one event after the other.
 async fn send_all(
     client: Client,
     uri: Uri,
@@ -45,7 +45,7 @@ async fn send_all(
             .insert_header(("content-type", "application/json"));
         let answer = request.send_body(body(&event)).await;
         let mut answer = answer.map_err(|error| anyhow::anyhow!("a delivery failed: {error}"))?;
-        // A connection is used again once its answer is read.
+        // A connection is used again only when its response was read.
         answer.body().await?;
     }
 }
@@ -54,7 +54,10 @@ fn body(event: &Event) -> String {
     let actor = event.actor.as_deref().unwrap_or_default();
     let version = event.schema_version.as_deref().unwrap_or_default();
     format!(
-        r#"{{"id":"{}","eventKey":"{}","schemaVersion":{version:?},"tenantId":"{}","actor":{actor:?},"payload":{},"occurredAt":{}}}"#,
-        event.id, event.key, event.workspace, event.payload, event.occurred_at
+        concat!(
+            r#"{{"id":"{}","eventKey":"{}","schemaVersion":{:?},"tenantId":"{}","actor":{:?},"#,
+            r#""payload":{},"occurredAt":{}}}"#
+        ),
+        event.id, event.key, version, event.workspace, actor, event.payload, event.occurred_at
     )
 }

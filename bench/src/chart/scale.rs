@@ -1,4 +1,4 @@
-//! From values to heights.
+//! Scales: from values to heights.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
@@ -8,17 +8,17 @@ pub(crate) enum Scale {
     Logarithmic,
 }
 
-/// A scale for given values.
+/// A scale for given values, with its ticks.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     scale: Scale,
     bottom: f64,
     top: f64,
-    /// Where there are lines.
+    /// The values at which there are lines.
     pub(super) ticks: Vec<f64>,
 }
 
-/// About so many steps on a linear scale.
+/// The approximate number of steps on a linear scale.
 const STEPS: f64 = 5.0;
 
 impl Scale {
@@ -49,7 +49,7 @@ impl Scale {
 }
 
 impl Axis {
-    /// From 0 at the bottom to 1 at the top.
+    /// The height of a value, from 0 at the bottom to 1 at the top.
     pub(super) fn height(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => value,
@@ -63,7 +63,7 @@ fn steps(from: f64, to: f64) -> impl Iterator<Item = f64> {
     std::iter::successors(Some(from), |last| Some(last + 1.0)).take_while(move |next| *next <= to + 0.5)
 }
 
-/// The next larger of 1, 2 and 5 times a power of ten.
+/// The smallest of 1, 2 and 5 times a power of ten that is not less than this.
 fn nice_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0]

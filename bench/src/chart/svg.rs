@@ -1,8 +1,8 @@
-//! The drawing.
+//! Draws a chart as SVG.
 
 use std::fmt::Write as _;
 
-use super::{Bar, Chart, Group, Panel, scale::Axis};
+use super::{Bar, BarGroup, Chart, Panel, scale::Axis};
 use crate::report::{as_f64, compact};
 
 const WIDTH: f64 = 880.0;
@@ -12,7 +12,7 @@ const MARGIN: f64 = 24.0;
 const AXIS: f64 = 44.0;
 /// Above the panels: title, subtitle, legend.
 const HEAD: f64 = 112.0;
-/// Below them: the names of the groups, and what they are.
+/// Below the panels: the names of the groups, and their label.
 const FOOT: f64 = 58.0;
 const PLOT: f64 = HEIGHT - HEAD - FOOT;
 const WIDEST_BAR: f64 = 44.0;
@@ -41,7 +41,7 @@ const STYLE: &str = "
 ";
 
 impl Chart {
-    /// None where nothing was measured.
+    /// Draws the chart; `None` if nothing was measured.
     pub(crate) fn svg(&self) -> Option<String> {
         let bars = || {
             self.panels
@@ -101,7 +101,8 @@ impl Svg {
     fn head(&mut self, chart: &Chart) {
         let _ = writeln!(
             self.0,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{}">
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"
+role="img" aria-label="{}">
 <style>{STYLE}</style>
 <rect class="ground" x="0.5" y="0.5" width="{}" height="{}" rx="8"/>"#,
             chart.title,
@@ -120,7 +121,7 @@ impl Svg {
         for (number, name) in chart.series.iter().enumerate() {
             self.rectangle(&format!("s{number}"), x, 67.0, 11.0, 11.0);
             self.text("", "start", x + 17.0, 77.0, name);
-            // About the width of the text, which nobody here can measure.
+            // An estimate: the width of a text is not known here.
             x += 42.0 + 6.6 * as_f64(name.chars().count() as u64);
         }
     }
@@ -141,7 +142,7 @@ impl Svg {
         self.text("quiet", "middle", middle, HEIGHT - FOOT + 38.0, chart.groups_are);
     }
 
-    fn group(&mut self, group: &Group, axis: &Axis, left: f64, width: f64) {
+    fn group(&mut self, group: &BarGroup, axis: &Axis, left: f64, width: f64) {
         let count = as_f64(group.bars.len().max(1) as u64);
         let bar = (width * 0.86 / count).min(WIDEST_BAR);
         let first = left + (width - bar * count) / 2.0;

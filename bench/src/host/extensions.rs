@@ -10,16 +10,17 @@ use crate::time;
 
 /// How long a handler of [`Busy`] computes.
 const BUSY_SECONDS: f64 = 2.0;
-/// How long an effect of [`Slow`] takes, which is well below what is allowed to one: no stall of the machine ends it.
+/// How long an effect of [`Slow`] takes. It is far below the time limit of effects, so that no pause of the machine
+/// makes one exceed it.
 const SLOW: Duration = Duration::from_millis(150);
 
-/// As much of a payload as matters here.
+/// The member of the payload that the handlers need.
 #[derive(Deserialize)]
 struct Timed {
     t: u64,
 }
 
-/// Healthy: its handlers count.
+/// A healthy extension: its handlers only count.
 pub(super) struct Counter(pub(super) Arc<Seen>);
 
 #[extension(key = "counter")]
@@ -37,7 +38,7 @@ impl Counter {
     }
 }
 
-/// Its handlers compute and give their thread to nobody.
+/// An extension whose handlers compute, and never give up their thread meanwhile.
 pub(super) struct Busy(pub(super) Arc<Seen>);
 
 #[extension(key = "busy")]
@@ -53,7 +54,7 @@ impl Busy {
     }
 }
 
-/// Its effects are slow.
+/// An extension whose effects are slow.
 pub(super) struct Slow(pub(super) Arc<Seen>);
 
 #[extension(key = "slow")]

@@ -1,4 +1,4 @@
-//! What handlers have seen.
+//! What the handlers of the host have seen.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{latency::Latencies, time};
 
-/// Of all handlers of the host.
+/// The counts of all handlers of the host.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) sync: Handled,
@@ -18,7 +18,7 @@ pub(super) struct Seen {
     pub(super) slow: Handled,
 }
 
-/// Of one handler.
+/// The counts of one handler.
 #[derive(Debug, Default)]
 pub(super) struct Handled {
     count: AtomicU64,
@@ -26,7 +26,7 @@ pub(super) struct Handled {
     latencies: Mutex<Latencies>,
 }
 
-/// What the host tells.
+/// The figures that the host prints.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HandlersSeen {
     pub(crate) sync: HandlerFigures,
@@ -37,12 +37,12 @@ pub(crate) struct HandlersSeen {
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HandlerFigures {
-    /// Since the start.
+    /// Events handled since the start.
     pub(crate) count: u64,
-    /// When the last one was handled, on the clock that all processes of the machine share.
+    /// When the last event was handled, on the clock that all processes of the machine share.
     pub(crate) last: u64,
-    /// From the time at which the events should leave until they are handled, in milliseconds, since they were
-    /// forgotten.
+    /// From the time at which an event should leave until it is handled, in milliseconds, since the latencies were
+    /// cleared.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
@@ -57,7 +57,7 @@ impl Seen {
         }
     }
 
-    /// Latencies are forgotten, counts are not.
+    /// Clears the latencies, and keeps the counts.
     pub(super) fn forget(&self) {
         for handled in [&self.sync, &self.asynchronous, &self.busy, &self.slow] {
             *handled.latencies() = Latencies::default();
@@ -70,10 +70,10 @@ impl Handled {
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event that carries this time is handled now.
+    /// Counts an event that is handled now and carries this time.
     pub(super) fn note(&self, carried: u64) {
         let now = time::nanos();
-        // The first digit is there so that the number has always as many: it is not the time's.
+        // The first digit only keeps the width of the number, and is not part of the time.
         let sent = carried % 1_000_000_000_000_000_000;
         self.latencies().record(now.saturating_sub(sent));
         self.last.store(now, Ordering::Release);

@@ -15,41 +15,41 @@ use tokio::{sync::oneshot, task::spawn_local};
 use super::{connection::Connection, end_of, on_a_thread};
 use crate::{event::Request, latency::Latencies, time};
 
-/// What is to be published by whom.
+/// The requests and the connections of a closed loop.
 #[derive(Debug)]
 pub(crate) struct ClosedLoop {
     pub(crate) address: SocketAddr,
-    /// One after the other, over all connections.
+    /// Sent in turn, over all connections.
     pub(crate) requests: Arc<Vec<Request>>,
     pub(crate) connections: usize,
-    /// It ends by itself after so many.
+    /// The load ends by itself after so many events.
     pub(crate) most: Option<u64>,
 }
 
-/// A load under way.
-pub(crate) struct Running {
-    shared: Stopping,
+/// A load that is running.
+pub(crate) struct RunningLoad {
+    shared: StopOnDrop,
     ended: oneshot::Receiver<Result<Latencies>>,
 }
 
-/// Stops the load when nobody is interested any more.
-struct Stopping(Arc<Shared>);
+/// Stops the load when it is dropped.
+struct StopOnDrop(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     acknowledged: AtomicU64,
-    /// Latencies count from when this is set.
+    /// Latencies are recorded from when this is set.
     measuring: AtomicBool,
     stopping: AtomicBool,
 }
 
 impl ClosedLoop {
-    pub(crate) fn start(self) -> Result<Running> {
+    pub(crate) fn start(self) -> Result<RunningLoad> {
         let shared = Arc::<Shared>::default();
         let state = Arc::clone(&shared);
         let ended = on_a_thread("load", move || self.run(state))?;
-        Ok(Running {
-            shared: Stopping(shared),
+        Ok(RunningLoad {
+            shared: StopOnDrop(shared),
             ended,
         })
     }
@@ -112,7 +112,7 @@ impl Publisher {
     }
 }
 
-impl Running {
+impl RunningLoad {
     /// Events acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.0.acknowledged.load(Ordering::Relaxed)
@@ -122,24 +122,25 @@ impl Running {
         self.shared.0.measuring.store(true, Ordering::Relaxed);
     }
 
-    /// The load is over by itself, or by an error.
+    /// Whether the load has ended by itself or with an error.
     pub(crate) fn has_ended(&self) -> bool {
         !self.ended.is_empty() || self.ended.is_terminated()
     }
 
-    /// Tells it to stop; what was sent is still answered.
+    /// Stops the load. Requests that were sent are still answered.
     pub(crate) fn stop(&self) {
         self.shared.0.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// How many events it had acknowledged in all, and the latencies of those that were measured.
+    /// Waits for the end. Returns how many events were acknowledged in all, and the latencies of those that were
+    /// measured.
     pub(crate) async fn ended(self) -> Result<(u64, Latencies)> {
         let latencies = end_of(self.ended).await?;
         Ok((self.shared.0.acknowledged.load(Ordering::Relaxed), latencies))
     }
 }
 
-impl Drop for Stopping {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stopping.store(true, Ordering::Relaxed);
     }

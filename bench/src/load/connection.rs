@@ -13,13 +13,21 @@ use crate::{
     http::{Message, status},
 };
 
-/// How much of an unexpected answer is shown.
+/// How much of an unexpected response is shown.
 const SHOWN_BYTES: usize = 600;
 
 pub(super) struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
     answer: Vec<u8>,
+}
+
+/// How a publish was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PublishAnswer {
+    pub(super) status: u16,
+    /// The server closes the connection.
+    pub(super) closes: bool,
 }
 
 impl Connection {
@@ -38,24 +46,30 @@ impl Connection {
     /// Publishes an event that carries this time.
     ///
     /// # Errors
-    /// Everything but 200 is one: what was refused must not be counted, and no scenario asks for more than is
-    /// admitted.
+    /// Every status other than 200 is one: a refused event must not be counted.
     pub(super) async fn publish(&mut self, request: &Request, nanos: u64) -> Result<()> {
+        if self.send(request, nanos).await?.status != 200 {
+            let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
+            bail!("a publish was answered with {}", String::from_utf8_lossy(shown));
+        }
+        Ok(())
+    }
+
+    /// Publishes an event that carries this time. Returns the response whatever its status.
+    pub(super) async fn send(&mut self, request: &Request, nanos: u64) -> Result<PublishAnswer> {
         request.write(nanos, &mut self.request);
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
         loop {
             if self.stream.read_buf(&mut self.answer).await? == 0 {
-                bail!("the server has ended the connection");
+                bail!("the server has closed the connection");
             }
-            if Message::at_start_of(&self.answer).is_some() {
-                break;
+            if let Some(message) = Message::at_start_of(&self.answer) {
+                return Ok(PublishAnswer {
+                    status: status(&self.answer),
+                    closes: message.closes(&self.answer),
+                });
             }
         }
-        if status(&self.answer) != 200 {
-            let shown = &self.answer[..self.answer.len().min(SHOWN_BYTES)];
-            bail!("a publish was answered with {}", String::from_utf8_lossy(shown));
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! Open-loop load: events leave at their time, whether earlier ones are answered or not. Latency counts from the
-//! time at which an event should have left, so that a server that stalls is charged with everything that it made
-//! wait (coordinated omission).
+//! Open-loop load: events leave at their time, whether earlier ones are answered or not. Latency counts from the time
+//! at which an event should have left. A pause of the server therefore appears in the latency of all events that it
+//! delays (this corrects coordinated omission).
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use tokio::{
 use super::{connection::Connection, end_of, on_a_thread};
 use crate::{event::Request, latency::Latencies, time};
 
-/// More than are ever busy at the rates that are asked for, unless the server stalls.
+/// More connections than are busy at the same time, unless the server pauses.
 const CONNECTIONS: usize = 64;
-/// Until the first event leaves, so that all connections are open by then.
+/// The time until the first event leaves: all connections are open by then.
 const START_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// How many events leave.
+    /// The number of events.
     fn count(&self) -> u64 {
         let count = f64::from(self.per_second) * self.lasting.as_secs_f64();
         #[expect(
@@ -40,7 +40,7 @@ impl OpenLoop {
         }
     }
 
-    /// Publishes them all; the latencies of the acknowledgements.
+    /// Publishes all events. Returns the latencies of the acknowledgements.
     pub(crate) async fn run(self) -> Result<Latencies> {
         let ended = on_a_thread("load", move || self.publish())?;
         end_of(ended).await
@@ -64,8 +64,8 @@ impl OpenLoop {
         Ok(all)
     }
 
-    /// Tells when an event is to leave, on a thread of its own: the runtime's timer rounds up to milliseconds, a
-    /// sleeping thread is woken within some ten microseconds.
+    /// Sends the number and the time of each event when it is due. It has a thread of its own: the timer of the runtime
+    /// rounds up to milliseconds, and a sleeping thread is woken within some ten microseconds.
     fn pace(&self) -> Result<mpsc::UnboundedReceiver<(u64, u64)>> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (count, gap) = (self.count(), 1_000_000_000 / u64::from(self.per_second.max(1)));
@@ -88,7 +88,7 @@ impl OpenLoop {
     }
 }
 
-/// Publishes what is due whenever the connection is free.
+/// Publishes the next event that is due whenever the connection is free.
 async fn publish_due(
     mut connection: Connection,
     requests: Arc<Vec<Request>>,

@@ -1,4 +1,4 @@
-//! The machine that a report is of.
+//! The machine on which a report was made.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_gib: u64,
     pub(crate) kernel: String,
-    /// Of PostgreSQL, where there was one.
+    /// The version of PostgreSQL, if one was used.
     pub(crate) postgres: Option<String>,
 }
 

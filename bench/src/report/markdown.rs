@@ -1,4 +1,4 @@
-//! Tables in Markdown.
+//! Reports and tables in Markdown.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ impl fmt::Display for Table {
 }
 
 impl Table {
-    /// Of all rows, in the order in which they first come.
+    /// The figures of all rows, in the order in which they first appear.
     fn columns(&self) -> Vec<&'static str> {
         let mut columns = Vec::new();
         for figure in self.rows.iter().flat_map(|row| &row.figures) {

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers for readers.
 
-/// With three digits that say something, and separators from a thousand on.
+/// A number with three significant digits, and with separators from a thousand on.
 pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         large if large >= 999.5 => with_separators(value),
@@ -32,7 +32,7 @@ pub(crate) fn counted(count: u64) -> String {
     with_separators(as_f64(count))
 }
 
-/// In little room: 1.2k, 3.4M.
+/// A short form: 1.2k, 3.4M.
 pub(crate) fn compact(value: f64) -> String {
     let (value, unit) = match value {
         millions if millions >= 999_500.0 => (millions / 1e6, "M"),
@@ -53,7 +53,12 @@ pub(crate) fn compact(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// A count as a number to reckon with.
+/// Bytes as MiB.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    as_f64(bytes) / f64::from(1 << 20)
+}
+
+/// A count as a number to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(crate) fn as_f64(count: u64) -> f64 {
     count as f64

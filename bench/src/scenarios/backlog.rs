@@ -1,52 +1,53 @@
-//! `backlog`: a million events that came while the service was away, and the server was stopped meanwhile.
+//! `backlog`: a million events that wait for one service. They are measured when the server starts with them and the
+//! service is up, and while the service is down.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::outage::{self, Held};
 use crate::{
     bench::Bench,
+    cost::{self, CpuTime},
     database::Engine,
-    measure::{self, DELIVERIES, Spent, WARM_UP, mebibytes},
-    proc_fs,
+    figures::{DELIVERIES, START_UP},
+    measure::{self, WARM_UP},
     report::{Row, Table, as_f64, counted, shown},
-    stage::Stage,
+    setup::Setup,
     time,
 };
 
 const NAME: &str = "backlog";
-const EVENTS: u64 = 1_000_000;
-/// The drain is one run: its spread is that of its parts.
+/// The drain is one run, which is divided into parts: its spread is that of the parts.
 const PARTS: u64 = 4;
 const CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
-const START_UP: &str = "start-up s";
-const RESIDENT: &str = "resident MiB";
 
 pub(super) fn steps(runs: u64) -> u64 {
-    runs + 4
+    runs + 4 + outage::steps(Held::UndeliveredEvents, runs)
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let mut stage = Stage::pointsman(bench, engine).await?;
+    let mut setup = Setup::pointsman(bench, engine).await?;
     let mut first = Row::named("idle, first start");
-    idle(bench, engine, &stage, &mut first).await?;
-    let live = live(bench, engine, &stage).await?;
+    idle(bench, engine, &setup, &mut first).await?;
+    let live = live(bench, engine, &setup).await?;
     let mut again = Row::named("idle, started again");
-    stage.site.stop().await?;
-    again.add(START_UP, stage.site.start_again().await?);
-    idle(bench, engine, &stage, &mut again).await?;
-    fill(bench, engine, &mut stage).await?;
-    let mut drain = Row::named(format!("drain of {}", counted(EVENTS)));
-    drained(bench, engine, &mut stage, &mut drain).await?;
-    stage.site.end().await?;
+    setup.instance.stop().await?;
+    again.add(START_UP, setup.instance.start_again().await?);
+    idle(bench, engine, &setup, &mut again).await?;
+    fill(bench, engine, &mut setup).await?;
+    let mut drain = Row::named(format!("drain of {}", counted(bench.sizes.events)));
+    drained(bench, engine, &mut setup, &mut drain).await?;
+    setup.instance.end().await?;
     let mut ratio = Row::named("drain to live");
     let median = |row: &Row| {
         row.figure(DELIVERIES)
             .map_or(f64::NAN, crate::report::Figure::median)
     };
     ratio.add(DELIVERIES, median(&drain) / median(&live));
-    Ok(vec![Table {
+    let down = outage::table(bench, engine, "backlog-down", Held::UndeliveredEvents).await?;
+    let started = Table {
         scenario: NAME,
         database: engine,
         title: "After an outage".to_owned(),
@@ -62,26 +63,26 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
              one log-in (Argon2 takes 19 MiB for each), and started again.",
             IDLE.as_secs()
         )],
-    }])
+    };
+    Ok(vec![started, down])
 }
 
 /// The memory of a server that has nothing to do.
-async fn idle(bench: &Bench, engine: Engine, stage: &Stage, row: &mut Row) -> Result<()> {
+async fn idle(bench: &Bench, engine: Engine, setup: &Setup, row: &mut Row) -> Result<()> {
     let what = format!("backlog, {}, {}", engine.name(), row.name);
     bench.progress.doing(&what);
     tokio::time::sleep(IDLE).await;
-    let memory = mebibytes(proc_fs::resident_memory(stage.site.server()?.id())?);
-    row.add(RESIDENT, memory);
+    let memory = cost::add_resident(&setup.instance, row)?;
     bench.progress.done(&what, &format!("{} MiB", shown(memory)));
     Ok(())
 }
 
-async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
+async fn live(bench: &Bench, engine: Engine, setup: &Setup) -> Result<Row> {
     let mut row = Row::named("live");
     for run in 1..=bench.runs {
         let what = format!("backlog, {}, live, run {run}", engine.name());
         bench.progress.doing(&what);
-        let (subject, requests) = (stage.subject(), stage.requests()?);
+        let (subject, requests) = (setup.subject(), setup.requests()?);
         let closed = measure::closed(subject, requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
         let rate = closed
             .deliveries
@@ -95,37 +96,41 @@ async fn live(bench: &Bench, engine: Engine, stage: &Stage) -> Result<Row> {
     Ok(row)
 }
 
-/// Fills the log of the server, which is stopped for it.
-async fn fill(bench: &Bench, engine: Engine, stage: &mut Stage) -> Result<()> {
-    let what = format!("backlog, {}, filling in {}", engine.name(), counted(EVENTS));
+/// Stops the server, and fills its log.
+async fn fill(bench: &Bench, engine: Engine, setup: &mut Setup) -> Result<()> {
+    let what = format!(
+        "backlog, {}, filling in {}",
+        engine.name(),
+        counted(bench.sizes.events)
+    );
     bench.progress.doing(&what);
     let start = time::nanos();
-    let fill = stage.site.fill().await?;
-    fill.events(&stage.workspace, EVENTS).await?;
+    let fill = setup.instance.fill().await?;
+    fill.events(&setup.workspace, bench.sizes.events).await?;
     fill.end().await?;
     let taken = time::seconds(start, time::nanos());
     bench.progress.done(&what, &format!("in {} s", shown(taken)));
     Ok(())
 }
 
-/// Starts the server with the backlog, and watches until all of it is delivered.
-async fn drained(bench: &Bench, engine: Engine, stage: &mut Stage, row: &mut Row) -> Result<()> {
+/// Starts the server with the backlog, and waits until all of it is delivered.
+async fn drained(bench: &Bench, engine: Engine, setup: &mut Setup, row: &mut Row) -> Result<()> {
     let what = format!("backlog, {}, drain", engine.name());
     bench.progress.doing(&what);
-    let before = stage.receivers.delivered();
-    row.add(START_UP, stage.site.start_again().await?);
-    let spent = Spent::so_far(&stage.site)?;
-    let (mut start, mut counted) = (time::nanos(), stage.receivers.delivered());
+    let (events, before) = (bench.sizes.events, setup.receivers.delivered());
+    row.add(START_UP, setup.instance.start_again().await?);
+    let spent = CpuTime::now(&setup.instance)?;
+    let (mut start, mut counted) = (time::nanos(), setup.receivers.delivered());
     for part in 1..=PARTS {
-        stage.receivers.arrived(before + EVENTS / PARTS * part).await?;
-        let (now, delivered) = (time::nanos(), stage.receivers.delivered());
+        setup.receivers.arrived(before + events * part / PARTS).await?;
+        let (now, delivered) = (time::nanos(), setup.receivers.delivered());
         row.add(
             DELIVERIES,
             as_f64(delivered - counted) / time::seconds(start, now),
         );
         (start, counted) = (now, delivered);
     }
-    spent.cost(&stage.site, EVENTS)?.add_to(row);
+    spent.cost(&setup.instance, events)?.add_to(row);
     let rate = row
         .figure(DELIVERIES)
         .map_or(f64::NAN, crate::report::Figure::median);

@@ -1,17 +1,17 @@
-//! `ceiling`: the same load on a server that does nothing but parse, commit, answer and POST, in turns with
-//! Pointsman, and the ratios.
+//! `ceiling`: the same load on a server that only parses, commits, answers and POSTs, in turns with Pointsman, and the
+//! ratios of the two.
 
-use super::rows::Rows;
+use super::rows::ThroughputRows;
 use crate::{
     database::Engine,
-    measure::{ACKS, ALL_CPU, BOTH, DATABASE_CPU, P50, SERVER_CPU},
+    figures::{ACKS, ALL_CPU, BOTH, DATABASE_CPU, P50, SERVER_CPU},
     report::{Row, Table},
 };
 
 pub(crate) const NAME: &str = "ceiling";
 const RATIOS: &[&str] = &[BOTH, ACKS, P50, SERVER_CPU, DATABASE_CPU, ALL_CPU];
 
-pub(super) fn tables(engine: Engine, rows: &Rows) -> Vec<Table> {
+pub(super) fn tables(engine: Engine, rows: &ThroughputRows) -> Vec<Table> {
     let itself = Table {
         scenario: NAME,
         database: engine,
@@ -36,7 +36,7 @@ pub(super) fn tables(engine: Engine, rows: &Rows) -> Vec<Table> {
     vec![itself, ratios]
 }
 
-/// With the CPU time of server and database together, which is the one that can be compared between engines.
+/// Adds the CPU time of server and database together. Only this sum can be compared between engines.
 fn with_all_cpu(row: &Row) -> Row {
     let mut row = row.clone();
     let (Some(server), Some(database)) = (row.figure(SERVER_CPU), row.figure(DATABASE_CPU)) else {

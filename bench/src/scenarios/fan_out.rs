@@ -1,4 +1,4 @@
-//! `fan-out`: many subscribers of each event, and what the database is written for it.
+//! `fan-out`: many subscribers of each event, and the bytes that the database writes for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,22 +9,23 @@ use crate::{
     bench::Bench,
     database::Engine,
     event::Request,
-    measure::{self, DELIVERIES, Subject},
-    receivers::{Manner, Receivers},
+    figures::DELIVERIES,
+    instance::Instance,
+    measure::{self, Subject},
+    receivers::{Behavior, Receivers},
     report::{Row, Table, as_f64, shown},
-    site::Site,
-    stage::KEY,
+    setup::KEY,
 };
 
 const NAME: &str = "fan-out";
 const SUBSCRIBERS: &[usize] = &[1, 10, 100];
 const CONNECTIONS: usize = 64;
-/// Deliveries of a run for each second that it is to last, about.
+/// The approximate number of deliveries for each second of a run.
 const DELIVERIES_PER_SECOND: u64 = 12_000;
-/// Events of a run in which nothing is delivered. They are published by one connection: what is written for an event
-/// depends on how many share its commit.
+/// Events of a run in which nothing is delivered. One connection publishes them, because the bytes written for an event
+/// depend on how many events share its commit.
 const HELD_EVENTS: u64 = 100;
-/// SQLite begins its log anew now and then; what was measured then is measured again.
+/// How often a measurement is repeated that SQLite has disturbed by starting its log from the beginning.
 const TRIES: u32 = 20;
 const SETTLED: Duration = Duration::from_millis(500);
 
@@ -36,8 +37,7 @@ pub(super) fn steps(runs: u64) -> u64 {
     SUBSCRIBERS.iter().map(|_| runs).sum()
 }
 
-/// So many subscribers in a workspace, and as many in another in which they are paused: there events wait, as they
-/// do for a moment in the first.
+/// So many subscribers in a workspace, and as many in another, in which they are paused: there events wait.
 struct Case {
     subscribers: usize,
     request: Request,
@@ -46,11 +46,11 @@ struct Case {
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     let most = SUBSCRIBERS.iter().copied().max().unwrap_or(1);
-    let receivers = Receivers::start(most, Manner::Take)?;
-    let site = Site::pointsman(bench, engine).await?;
+    let receivers = Receivers::start(most, Behavior::Accept)?;
+    let instance = Instance::pointsman(bench, engine).await?;
     let mut cases = Vec::new();
     for subscribers in SUBSCRIBERS {
-        let request = async |paused| publish_to(&site, &receivers, *subscribers, paused).await;
+        let request = async |paused| publish_to(&instance, &receivers, *subscribers, paused).await;
         cases.push(Case {
             subscribers: *subscribers,
             request: request(false).await?,
@@ -69,13 +69,13 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
                 case.subscribers
             );
             bench.progress.doing(&what);
-            let rate = one(bench, &site, &receivers, case, row).await?;
+            let rate = one(bench, &instance, &receivers, case, row).await?;
             bench
                 .progress
                 .done(&what, &format!("{} {DELIVERIES}", shown(rate)));
         }
     }
-    site.end().await?;
+    instance.end().await?;
     let ratios = rows[1..]
         .iter()
         .map(|row| {
@@ -118,58 +118,72 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     ])
 }
 
-/// A publish to a new workspace with so many subscribers.
-async fn publish_to(site: &Site, receivers: &Receivers, subscribers: usize, paused: bool) -> Result<Request> {
-    let workspace = site.api.workspace("fan-out").await?;
+/// Makes a workspace with so many subscribers. Returns a publish to it.
+async fn publish_to(
+    instance: &Instance,
+    receivers: &Receivers,
+    subscribers: usize,
+    paused: bool,
+) -> Result<Request> {
+    let workspace = instance.api.workspace("fan-out").await?;
     for number in 0..subscribers {
         let key = format!("receiver-{number}");
-        let installed = site.api.install(&workspace, &key, &receivers.url(number)).await?;
+        let installed = instance
+            .api
+            .install(&workspace, &key, &receivers.url(number))
+            .await?;
         if paused {
-            site.api.change(&installed, &json!({"paused": true})).await?;
+            instance.api.change(&installed, &json!({"paused": true})).await?;
         }
     }
-    site.request(&workspace, KEY)
+    instance.request(&workspace, KEY)
 }
 
-/// One run of a case; its deliveries per second.
-async fn one(bench: &Bench, site: &Site, receivers: &Receivers, case: &Case, row: &mut Row) -> Result<f64> {
-    let id = site.server()?.id();
+/// Measures one run of a case. Returns its deliveries per second.
+async fn one(
+    bench: &Bench,
+    instance: &Instance,
+    receivers: &Receivers,
+    case: &Case,
+    row: &mut Row,
+) -> Result<f64> {
+    let id = instance.server()?.id();
     let subscribers = u64::try_from(case.subscribers)?;
     let delivering = Subject {
-        site,
+        instance,
         receivers: Some((receivers, subscribers)),
     };
     let requests = Arc::new(vec![case.request.clone()]);
     let count = (bench.seconds * DELIVERIES_PER_SECOND / subscribers).max(100);
     measure::so_many(delivering, Arc::clone(&requests), CONNECTIONS, count / 5).await?;
-    let before = site.database.bytes_written(id).await?;
+    let before = instance.database.bytes_written(id).await?;
     let (seconds, cost) = measure::so_many(delivering, requests, CONNECTIONS, count).await?;
-    let written = site.database.bytes_written(id).await? - before;
+    let written = instance.database.bytes_written(id).await? - before;
     let rate = as_f64(count * subscribers) / seconds;
     row.add(EVENTS, as_f64(count) / seconds);
     row.add(DELIVERIES, rate);
     row.add(BYTES, written / as_f64(count));
-    row.add(HELD_BYTES, held(site, case).await?);
+    row.add(HELD_BYTES, held(instance, case).await?);
     cost.add_to(row);
     Ok(rate)
 }
 
-/// Bytes of the log for each event that nobody gets yet.
-async fn held(site: &Site, case: &Case) -> Result<f64> {
+/// Measures the bytes of the log for each event that is not delivered yet.
+async fn held(instance: &Instance, case: &Case) -> Result<f64> {
     let subject = Subject {
-        site,
+        instance,
         receivers: None,
     };
     let requests = Arc::new(vec![case.held.clone()]);
-    // What the deliveries have left to be written must not be counted here.
+    // The outcomes of earlier deliveries must be written before the log is read.
     tokio::time::sleep(SETTLED).await;
     for _ in 0..TRIES {
         measure::so_many(subject, Arc::clone(&requests), 1, HELD_EVENTS / 10).await?;
-        let before = site.database.log().await?;
+        let before = instance.database.log().await?;
         measure::so_many(subject, Arc::clone(&requests), 1, HELD_EVENTS).await?;
-        if let Some(written) = site.database.log().await?.since(before) {
+        if let Some(written) = instance.database.log().await?.since(before) {
             return Ok(written / as_f64(HELD_EVENTS));
         }
     }
-    bail!("the write-ahead log is begun anew all the time");
+    bail!("SQLite has started its write-ahead log from the beginning in each of {TRIES} measurements");
 }

@@ -1,13 +1,14 @@
-//! `growth`: what a publish costs when many events are stored already.
+//! `growth`: the cost of a publish when many events are stored already.
 
 use anyhow::Result;
 
 use crate::{
     bench::Bench,
     database::Engine,
-    measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
+    figures::{ACKS, BOTH, P50, SERVER_CPU},
+    measure::{self, WARM_UP},
     report::{Row, Table, counted, shown},
-    stage::Stage,
+    setup::Setup,
 };
 
 pub(crate) const NAME: &str = "growth";
@@ -19,17 +20,17 @@ pub(super) fn steps(runs: u64) -> u64 {
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let mut stages = Vec::new();
+    let mut setups = Vec::new();
     for stored in STORED {
-        stages.push(filled(bench, engine, *stored).await?);
+        setups.push(filled(bench, engine, *stored).await?);
     }
     let mut rows: Vec<Row> = STORED.iter().map(|stored| Row::named(counted(*stored))).collect();
-    // In turns, so that what disturbs the machine for longer disturbs all.
+    // In turns: a disturbance of the machine that lasts affects all of them.
     for run in 1..=bench.runs {
-        for (stage, row) in stages.iter().zip(&mut rows) {
+        for (setup, row) in setups.iter().zip(&mut rows) {
             let what = format!("growth, {}, {} stored, run {run}", engine.name(), row.name);
             bench.progress.doing(&what);
-            let (subject, requests) = (stage.subject(), stage.requests()?);
+            let (subject, requests) = (setup.subject(), setup.requests()?);
             let closed = measure::closed(subject, requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
             closed.add_to(row);
             bench
@@ -37,8 +38,8 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
                 .done(&what, &format!("{} {ACKS}", shown(closed.acks_per_second)));
         }
     }
-    for stage in stages {
-        stage.site.end().await?;
+    for setup in setups {
+        setup.instance.end().await?;
     }
     let ratios: Vec<Row> = rows[1..]
         .iter()
@@ -62,18 +63,18 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
     }])
 }
 
-/// A server with so many events, and a service that is subscribed from then on.
-async fn filled(bench: &Bench, engine: Engine, stored: u64) -> Result<Stage> {
+/// Starts a server with so many events, and then subscribes a service.
+async fn filled(bench: &Bench, engine: Engine, stored: u64) -> Result<Setup> {
     let what = format!("growth, {}, filling in {}", engine.name(), counted(stored));
     bench.progress.doing(&what);
-    let mut stage = Stage::bare(bench, engine).await?;
-    let fill = stage.site.fill().await?;
-    fill.events(&stage.workspace, stored).await?;
+    let mut setup = Setup::bare(bench, engine).await?;
+    let fill = setup.instance.fill().await?;
+    fill.events(&setup.workspace, stored).await?;
     fill.end().await?;
-    let ready = stage.site.start_again().await?;
-    stage.subscribe().await?;
+    let ready = setup.instance.start_again().await?;
+    setup.subscribe().await?;
     bench
         .progress
         .done(&what, &format!("ready after {} s", shown(ready)));
-    Ok(stage)
+    Ok(setup)
 }

@@ -1,5 +1,5 @@
-//! `in-process`: synchronous and asynchronous handlers, and a healthy extension beside others that compute for
-//! seconds and whose effects are slow.
+//! `in-process`: synchronous and asynchronous handlers; and a healthy extension beside one that computes for seconds
+//! and one whose effects are slow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,11 @@ use anyhow::{Result, bail};
 use crate::{
     bench::Bench,
     database::Engine,
+    figures::{ACKS, P50},
     host::{self, HandlerFigures, HandlersSeen},
-    measure::{self, ACKS, P50, Subject, WARM_UP},
+    instance::Instance,
+    measure::{self, Subject, WARM_UP},
     report::{Row, Table, as_f64, shown},
-    site::Site,
     time,
 };
 
@@ -30,20 +31,20 @@ pub(super) fn steps(runs: u64) -> u64 {
 
 /// The host, with all its extensions installed in one workspace.
 struct Host {
-    site: Site,
+    instance: Instance,
     workspace: String,
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let site = Site::host(bench, engine).await?;
-    let workspace = site.api.workspace("in-process").await?;
+    let instance = Instance::host(bench, engine).await?;
+    let workspace = instance.api.workspace("in-process").await?;
     for key in [host::COUNTER, host::BUSY, host::SLOW] {
-        site.api.install_in_process(&workspace, key).await?;
+        instance.api.install_in_process(&workspace, key).await?;
     }
-    let mut host = Host { site, workspace };
+    let mut host = Host { instance, workspace };
     let handlers = handlers(bench, engine, &mut host).await?;
     let beside = beside(bench, engine, &mut host).await?;
-    host.site.end().await?;
+    host.instance.end().await?;
     Ok(vec![handlers, beside])
 }
 
@@ -54,7 +55,7 @@ async fn handlers(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Tabl
             let what = format!("in-process, {}, {} handler, run {run}", engine.name(), row.name);
             bench.progress.doing(&what);
             let before = of(key, host.seen().await?).count;
-            let requests = Arc::new(vec![host.site.request(&host.workspace, key)?]);
+            let requests = Arc::new(vec![host.instance.request(&host.workspace, key)?]);
             let closed =
                 measure::closed(host.subject(), requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
             let seen = host.handled(key, before + closed.total).await?;
@@ -91,20 +92,20 @@ async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table>
             let mut theirs = neighbour.map_or(0, |key| of(key, seen).count);
             if let Some(key) = neighbour {
                 if key == host::SLOW_EVENT {
-                    // Until the engine knows them.
+                    // The engine must have seen that these effects are slow.
                     theirs += host.publish(key, FIRST_SLOW_ONES).await?;
                     host.handled(key, theirs).await?;
                 }
                 theirs += host.publish(key, enough(key, engine, bench.seconds)).await?;
             }
-            let request = host.site.request(&host.workspace, host::ASYNC_EVENT)?;
-            let few = measure::paced(&host.site, &request, PER_SECOND, WARM_UP)
+            let request = host.instance.request(&host.workspace, host::ASYNC_EVENT)?;
+            let few = measure::paced(&host.instance, &request, PER_SECOND, WARM_UP)
                 .await?
                 .count();
             let before = seen.asynchronous.count + few;
             host.handled(host::ASYNC_EVENT, before).await?;
-            host.site.server_mut()?.tell(host::FORGET)?;
-            let published = measure::paced(&host.site, &request, PER_SECOND, bench.lasting()).await?;
+            host.instance.server_mut()?.tell(host::FORGET)?;
+            let published = measure::paced(&host.instance, &request, PER_SECOND, bench.lasting()).await?;
             let handled = host
                 .handled(host::ASYNC_EVENT, before + published.count())
                 .await?;
@@ -128,9 +129,9 @@ async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table>
         database: engine,
         title: "A healthy handler beside others that are not".to_owned(),
         load: format!(
-            "Open loop at {PER_SECOND} events/s for an asynchronous handler, corrected for coordinated omission; beside \
-             none, beside an extension whose handlers compute for 2 s each, as many at a time as there are cores, and \
-             beside one whose effects take 150 ms and which had {FIRST_SLOW_ONES} of them before"
+            "Open loop at {PER_SECOND} events/s for an asynchronous handler, corrected for coordinated omission; \
+             beside none, beside an extension whose handlers compute for 2 s each, as many at a time as there are \
+             cores, and beside one whose effects take 150 ms and which had {FIRST_SLOW_ONES} of them before"
         ),
         rows_are: "the other extension",
         rows: [without, computes, slow].into_iter().chain(ratios).collect(),
@@ -138,15 +139,15 @@ async fn beside(bench: &Bench, engine: Engine, host: &mut Host) -> Result<Table>
     })
 }
 
-/// So many that the other extension always has something to do.
+/// The number of events that keeps the other extension busy during a run.
 fn enough(key: &str, engine: Engine, seconds: u64) -> u64 {
     let lasting = seconds + WARM_UP.as_secs() + 1;
     match (key, engine) {
-        // Of 2 s each, on as many threads as there are cores.
+        // Each takes 2 s, and as many are handled at the same time as there are cores.
         (host::BUSY_EVENT, _) => lasting,
-        // One at a time beside the writer.
+        // Slow effects run one at a time, beside the writer.
         (_, Engine::Postgres) => 5 * lasting,
-        // One in 30 s, as long as there are others.
+        // At most one slow effect runs in 30 s while there are other effects.
         (_, Engine::Sqlite) => lasting.div_ceil(30) + 1,
     }
 }
@@ -154,17 +155,17 @@ fn enough(key: &str, engine: Engine, seconds: u64) -> u64 {
 impl Host {
     fn subject(&self) -> Subject<'_> {
         Subject {
-            site: &self.site,
+            instance: &self.instance,
             receivers: None,
         }
     }
 
-    /// What its handlers have seen.
+    /// Asks for the figures of its handlers.
     async fn seen(&mut self) -> Result<HandlersSeen> {
-        let server = self.site.server_mut()?;
+        let server = self.instance.server_mut()?;
         server.tell(host::TELL)?;
         loop {
-            // The first lines are for people.
+            // The lines before are those of the start.
             let line = server.next_line().await?;
             if let Ok(seen) = serde_json::from_str(&line) {
                 return Ok(seen);
@@ -174,7 +175,7 @@ impl Host {
 
     /// Publishes so many events with this key.
     async fn publish(&self, key: &str, count: u64) -> Result<u64> {
-        let requests = Arc::new(vec![self.site.request(&self.workspace, key)?]);
+        let requests = Arc::new(vec![self.instance.request(&self.workspace, key)?]);
         measure::so_many(self.subject(), requests, 1, count).await?;
         Ok(count)
     }
@@ -188,7 +189,10 @@ impl Host {
                 return Ok(seen);
             }
             if time::seconds(start, time::nanos()) > PATIENCE_SECONDS {
-                bail!("{} of {count} events with the key {key} are handled", seen.count);
+                bail!(
+                    "{} of {count} events with the key {key} are handled after {PATIENCE_SECONDS} s",
+                    seen.count
+                );
             }
             tokio::time::sleep(LOOK).await;
         }

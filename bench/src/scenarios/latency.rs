@@ -1,5 +1,5 @@
 //! `latency`: from the time at which an event should leave to its acknowledgement and to its receipt, at rates far
-//! below what the server can do, and what the disk alone takes.
+//! below the throughput of the server; and the latency of the disk alone.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::{
     database::Engine,
     measure,
     report::{Row, Table, counted, shown},
-    stage::Stage,
+    setup::Setup,
 };
 
 pub(crate) const NAME: &str = "latency";
-/// Events a second, and how many times the length of a run it is measured for: the slower one needs longer until
-/// there are enough for a percentile.
+/// Events per second, and the factor by which the length of a run is multiplied: at the lower rate it takes longer
+/// until there are enough events for a percentile.
 const RATES: &[(u32, f64)] = &[(50, 2.5), (1_000, 1.0)];
 const FSYNC: Duration = Duration::from_secs(1);
 
@@ -24,7 +24,7 @@ pub(super) fn steps(runs: u64) -> u64 {
 }
 
 pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
-    let stage = Stage::pointsman(bench, engine).await?;
+    let setup = Setup::pointsman(bench, engine).await?;
     let mut rows = Vec::new();
     for (rate, times) in RATES {
         let mut row = Row::named(format!("{}/s", counted(u64::from(*rate))));
@@ -34,7 +34,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
             one(
                 bench,
                 engine,
-                &stage,
+                &setup,
                 *rate,
                 bench.lasting().mul_f64(*times),
                 &mut row,
@@ -47,7 +47,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         }
         rows.push(row);
     }
-    stage.site.end().await?;
+    setup.instance.end().await?;
     Ok(vec![Table {
         scenario: NAME,
         database: engine,
@@ -65,13 +65,13 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 async fn one(
     bench: &Bench,
     engine: Engine,
-    stage: &Stage,
+    setup: &Setup,
     rate: u32,
     lasting: Duration,
     row: &mut Row,
 ) -> Result<()> {
     let disk = bench.fsync(engine, FSYNC)?;
-    let open = measure::open(stage.subject(), &stage.request()?, rate, lasting).await?;
+    let open = measure::open(setup.subject(), &setup.request()?, rate, lasting).await?;
     row.add("receive p50 ms", open.received.percentile(50.0));
     row.add("receive p99 ms", open.received.percentile(99.0));
     row.add("receive p99.9 ms", open.received.percentile(99.9));

@@ -1,10 +1,10 @@
-//! What runs of closed-loop load have found.
+//! The figures of closed-loop load, by connections.
 
 use crate::report::Row;
 
 /// A row for each number of connections.
-pub(super) struct Rows {
+pub(super) struct ThroughputRows {
     pub(super) pointsman: Vec<Row>,
-    /// None where it was not asked for.
+    /// Empty if the ceiling was not measured.
     pub(super) ceiling: Vec<Row>,
 }

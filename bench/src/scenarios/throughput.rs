@@ -1,23 +1,23 @@
-//! Runs of closed-loop load by connections, of Pointsman and where it is wanted of the ceiling, one after the
-//! other.
+//! Runs of closed-loop load by connections, of Pointsman and, if it is asked for, of the ceiling, in turns.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ceiling, publish, rows::Rows};
+use super::{ceiling, publish, rows::ThroughputRows};
 use crate::{
     bench::Bench,
     database::Engine,
-    measure::{self, ACKS, WARM_UP},
+    figures::ACKS,
+    measure::{self, WARM_UP},
     report::{Row, Table, shown},
-    stage::Stage,
+    setup::Setup,
 };
 
-/// Before each run: a disk that is shared with others is not the same all the time.
+/// How long the disk is measured before each run: the speed of a shared disk changes.
 const FSYNC: Duration = Duration::from_millis(200);
 const ALL: &[usize] = &[1, 16, 64, 256];
-/// Those that the goals are about.
+/// The numbers of connections for which there are goals.
 const OF_THE_GOALS: &[usize] = &[1, 64];
 
 fn connections(publish: bool) -> &'static [usize] {
@@ -43,23 +43,28 @@ pub(super) async fn run(bench: &Bench, engine: Engine, publish: bool, ceiling: b
     Ok(tables)
 }
 
-async fn measure(bench: &Bench, engine: Engine, connections: &[usize], ceiling: bool) -> Result<Rows> {
-    let mut sides = vec![("Pointsman", Stage::pointsman(bench, engine).await?)];
+async fn measure(
+    bench: &Bench,
+    engine: Engine,
+    connections: &[usize],
+    ceiling: bool,
+) -> Result<ThroughputRows> {
+    let mut sides = vec![("Pointsman", Setup::pointsman(bench, engine).await?)];
     if ceiling {
-        sides.push(("ceiling", Stage::ceiling(bench, engine, &sides[0].1).await?));
+        sides.push(("ceiling", Setup::ceiling(bench, engine, &sides[0].1).await?));
     }
     let mut rows: Vec<Vec<Row>> = sides.iter().map(|_| Vec::new()).collect();
     for count in connections {
         let mut measured: Vec<Row> = sides.iter().map(|_| Row::named(count.to_string())).collect();
         for run in 1..=bench.runs {
-            for ((name, stage), row) in sides.iter().zip(&mut measured) {
+            for ((name, setup), row) in sides.iter().zip(&mut measured) {
                 let what = format!(
                     "publish, {}, {name}, {count} connections, run {run}",
                     engine.name()
                 );
                 bench.progress.doing(&what);
                 let disk = bench.fsync(engine, FSYNC)?;
-                let (subject, requests) = (stage.subject(), stage.requests()?);
+                let (subject, requests) = (setup.subject(), setup.requests()?);
                 let closed = measure::closed(subject, requests, *count, WARM_UP, bench.lasting()).await?;
                 closed.add_to(row);
                 row.add("fsync p50 ms", disk.percentile(50.0));
@@ -72,11 +77,11 @@ async fn measure(bench: &Bench, engine: Engine, connections: &[usize], ceiling: 
             rows.push(row);
         }
     }
-    for (_, stage) in sides {
-        stage.site.end().await?;
+    for (_, setup) in sides {
+        setup.instance.end().await?;
     }
     let mut rows = rows.into_iter();
-    Ok(Rows {
+    Ok(ThroughputRows {
         pointsman: rows.next().unwrap_or_default(),
         ceiling: rows.next().unwrap_or_default(),
     })

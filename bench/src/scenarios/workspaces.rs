@@ -8,9 +8,10 @@ use crate::{
     bench::Bench,
     database::Engine,
     event::Request,
-    measure::{self, ACKS, BOTH, P50, SERVER_CPU, WARM_UP},
+    figures::{ACKS, BOTH, P50, SERVER_CPU},
+    measure::{self, WARM_UP},
     report::{Row, Table, counted, shown},
-    stage::{KEY, Stage},
+    setup::{KEY, Setup},
 };
 
 const NAME: &str = "workspaces";
@@ -23,7 +24,7 @@ pub(super) fn steps(runs: u64) -> u64 {
 
 /// A server with so many workspaces.
 struct Case {
-    stage: Stage,
+    setup: Setup,
     requests: Arc<Vec<Request>>,
 }
 
@@ -40,7 +41,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         for (case, row) in cases.iter().zip(&mut rows) {
             let what = format!("workspaces, {}, {}, run {run}", engine.name(), row.name);
             bench.progress.doing(&what);
-            let (subject, requests) = (case.stage.subject(), Arc::clone(&case.requests));
+            let (subject, requests) = (case.setup.subject(), Arc::clone(&case.requests));
             let closed = measure::closed(subject, requests, CONNECTIONS, WARM_UP, bench.lasting()).await?;
             closed.add_to(row);
             bench
@@ -49,7 +50,7 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
         }
     }
     for case in cases {
-        case.stage.site.end().await?;
+        case.setup.instance.end().await?;
     }
     let ratios: Vec<Row> = rows[1..]
         .iter()
@@ -76,21 +77,25 @@ pub(super) async fn run(bench: &Bench, engine: Engine) -> Result<Vec<Table>> {
 async fn filled(bench: &Bench, engine: Engine, count: u64) -> Result<Case> {
     let what = format!("workspaces, {}, making {count}", engine.name());
     bench.progress.doing(&what);
-    let mut stage = Stage::bare(bench, engine).await?;
-    let url = stage.receivers.url(0);
-    let like = stage.site.api.install(&stage.workspace, "receiver", &url).await?;
-    let fill = stage.site.fill().await?;
+    let mut setup = Setup::bare(bench, engine).await?;
+    let url = setup.receivers.url(0);
+    let like = setup
+        .instance
+        .api
+        .install(&setup.workspace, "receiver", &url)
+        .await?;
+    let fill = setup.instance.fill().await?;
     let workspaces = fill.workspaces(&like.id, count).await?;
     fill.end().await?;
-    stage.site.start_again().await?;
+    setup.instance.start_again().await?;
     let requests: Result<Vec<Request>> = workspaces
         .iter()
-        .map(|workspace| stage.site.request(workspace, KEY))
+        .map(|workspace| setup.instance.request(workspace, KEY))
         .collect();
     let requests = Arc::new(requests?);
-    let (seconds, _) = measure::so_many(stage.subject(), Arc::clone(&requests), CONNECTIONS, count).await?;
+    let (seconds, _) = measure::so_many(setup.subject(), Arc::clone(&requests), CONNECTIONS, count).await?;
     bench
         .progress
         .done(&what, &format!("one event to each in {} s", shown(seconds)));
-    Ok(Case { stage, requests })
+    Ok(Case { setup, requests })
 }

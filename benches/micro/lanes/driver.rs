@@ -1,4 +1,4 @@
-//! A lane, and answers to what it commands.
+//! Runs a lane, and answers its commands.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -19,14 +19,14 @@ use crate::events::NOW;
 
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Any number will do: it varies the pauses between attempts, and no attempt fails.
+/// The value does not matter: it varies the pauses between attempts, and no attempt fails.
 const RANDOM: f64 = 0.5;
 
-/// A lane whose deliveries all succeed at once. Time passes only when it waits for nothing else.
+/// A lane whose deliveries all succeed at once. Its time advances only when it waits for a timer.
 pub(super) struct Driver {
     lane: Lane,
     now: Timestamp,
-    /// Kept from step to step, as the delivery actor keeps it.
+    /// The same buffer in all steps, as in the delivery actor.
     commands: Vec<LaneCommand>,
     in_flight: VecDeque<DeliveryKey>,
     settlement: Option<Settlement>,
@@ -34,8 +34,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// A lane at the beginning of an empty log, with as many attempts in flight as a lane that has run well for
-    /// a while.
+    /// A lane at the beginning of an empty log. It allows as many attempts in flight as a lane that has run without
+    /// failures for a while.
     pub(super) fn start() -> Self {
         let mut commands = Vec::new();
         let running = LaneMode::Running;
@@ -64,7 +64,7 @@ impl Driver {
             let result = delivered();
             self.step(Input::AttemptFinished { key, result });
         }
-        // The settlement waits for more to go with it.
+        // The lane delays a settlement, to put more into it.
         if let Some(at) = self.wake_at.take() {
             self.now = at;
             self.step(Input::Tick);
@@ -81,7 +81,7 @@ impl Driver {
                 LaneCommand::Attempt(delivery) => self.in_flight.push_back(delivery.key),
                 LaneCommand::Settle(settlement) => self.settlement = Some(settlement),
                 LaneCommand::WakeAt(at) => self.wake_at = Some(at),
-                // The next page answers it.
+                // The next page is the answer.
                 LaneCommand::ReadAfter { .. } => {}
                 unexpected => unreachable!("nothing fails here: {unexpected:?}"),
             }
@@ -89,7 +89,7 @@ impl Driver {
     }
 }
 
-/// The defaults of the server for an external service, but for the concurrency at the start.
+/// The defaults of the server for an external service, except for the concurrency at the start.
 fn config() -> LaneConfig {
     let pauses = [5, 60, 300, 1_800, 7_200, 18_000, 36_000].map(Duration::from_secs);
     LaneConfig {

@@ -1,4 +1,4 @@
-//! A server with a database of its own.
+//! A server that is measured, with a database of its own.
 
 use std::time::Duration;
 
@@ -15,15 +15,16 @@ use crate::{
     time,
 };
 
-/// Of the admin of a server that lasts some minutes and listens on this machine only.
+/// The password of the admin. The server runs for some minutes, and listens on the loopback interface only.
 const PASSWORD: &str = "bench-bench-bench";
-/// How long a server that listens may take until it is ready.
+/// How long a server may take from its start until it is ready.
 const PATIENCE_SECONDS: f64 = 60.0;
 const LOOK: Duration = Duration::from_millis(1);
 
-/// It is removed with its files when dropped; [`Site::end`] also drops a database on a server.
+/// A server and its database. Dropping this ends the server and removes its files; [`Instance::end`] also drops its
+/// database on PostgreSQL.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct Instance {
     server: Option<ServerProcess>,
     program: Program,
     pub(crate) database: Database,
@@ -31,20 +32,32 @@ pub(crate) struct Site {
     _folder: TemporaryFolder,
 }
 
-impl Site {
-    /// Pointsman, with its own defaults but for a free port.
+impl Instance {
+    /// Pointsman with its own defaults, on a free port.
     pub(crate) async fn pointsman(bench: &Bench, engine: Engine) -> Result<Self> {
+        Self::pointsman_with(bench, engine, &[]).await
+    }
+
+    /// Pointsman with these settings: the names of environment variables without `POINTSMAN__`, and their values.
+    pub(crate) async fn pointsman_with(
+        bench: &Bench,
+        engine: Engine,
+        changed: &[(&str, String)],
+    ) -> Result<Self> {
         let (folder, database) = Self::place(bench, engine).await?;
+        let changed = changed
+            .iter()
+            .map(|(name, value)| (format!("POINTSMAN__{name}"), value.clone()));
         let program = Program {
             path: bench.server.clone(),
             arguments: Vec::new(),
-            environment: settings(&database),
+            environment: settings(&database).into_iter().chain(changed).collect(),
             folder: folder.path().to_owned(),
         };
         Self::start(folder, database, program).await
     }
 
-    /// Pointsman in a program with extensions of the bench.
+    /// The host: Pointsman in a program with extensions of the bench.
     pub(crate) async fn host(bench: &Bench, engine: Engine) -> Result<Self> {
         let (folder, database) = Self::place(bench, engine).await?;
         let program = Program {
@@ -56,7 +69,7 @@ impl Site {
         Self::start(folder, database, program).await
     }
 
-    /// The ceiling, which delivers to this URL. Its requests are as long as the other's: `like` has the cookie.
+    /// The ceiling, which delivers to this URL. Its requests carry the cookie of `like`, so that they are as long.
     pub(crate) async fn ceiling(
         bench: &Bench,
         engine: Engine,
@@ -119,7 +132,7 @@ impl Site {
         }
     }
 
-    /// Starts it anew; the seconds from there until it is ready.
+    /// Starts the server again. Returns the seconds from the start of the process until it is ready.
     pub(crate) async fn start_again(&mut self) -> Result<f64> {
         let start = time::nanos();
         let server = ServerProcess::start(&self.program).await?;
@@ -134,13 +147,13 @@ impl Site {
         Ok(time::seconds(start, time::nanos()))
     }
 
-    /// Rows can be written until it is started again.
+    /// Stops the server, so that rows can be written until it is started again.
     pub(crate) async fn fill(&mut self) -> Result<Fill> {
         self.stop().await?;
         Fill::of(&self.database).await
     }
 
-    /// A publish to this workspace.
+    /// A publish to this workspace, for the server that runs now.
     pub(crate) fn request(&self, workspace: &str, key: &str) -> Result<Request> {
         Ok(Request::publish(
             self.server()?.address,
@@ -150,14 +163,14 @@ impl Site {
         ))
     }
 
-    /// Ends it, whatever that leaves undone.
+    /// Kills the server, and drops its database.
     pub(crate) async fn end(mut self) -> Result<()> {
         drop(self.server.take());
         self.database.clone().drop().await
     }
 }
 
-/// What differs from the defaults.
+/// The settings that differ from the defaults.
 fn settings(database: &Database) -> Vec<(String, String)> {
     [
         ("POINTSMAN__DATABASE__URL", database.url.as_str()),
