@@ -18,12 +18,13 @@ use tokio::sync::oneshot;
 
 use self::{
     channel::DeliveryChannel,
-    messages::{Attached, LetterSettled, RetriesRead, Settled},
+    messages::{Attached, InstallationClosed, LetterWritten, RetriesRead, SettlementWritten},
     running_attempt::RunningAttempt,
 };
 use crate::{
     alarm::Alarm,
     answers::LaneHealth,
+    handshake::MessagesHandled,
     idleness::Idleness,
     lines::Line,
     mail::{
@@ -64,8 +65,10 @@ pub struct DeliveryActor<M: DeliveryChannel> {
     /// A read of the retry table is on its way.
     reading_retries: bool,
     idleness: Idleness,
+    /// Rings when it is time to look whether the actor may stop.
+    idle_alarm: Alarm,
     /// Messages of the parent.
-    heard: u64,
+    handled: MessagesHandled,
     generation: i64,
     /// Attempts that run; dropped with this actor, so that a successor does not race with them.
     running: BTreeMap<DeliveryKey, RunningAttempt>,
@@ -90,8 +93,9 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
         Self {
             channel: M::new(&shared, &view),
-            idleness: Idleness::new(shared.clock.now()),
-            heard: 0,
+            idleness: Idleness::new(shared.clock.now(), shared.settings.passivate_after),
+            idle_alarm: Alarm::default(),
+            handled: MessagesHandled::default(),
             shared,
             origin,
             view,
@@ -246,7 +250,9 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             reply,
         });
         let own = ctx.address();
-        actix::spawn(async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) });
+        actix::spawn(
+            async move { own.do_send(SettlementWritten(answer.await.unwrap_or_else(|_| stopped()))) },
+        );
     }
 
     /// Dead letters are the DeadLetterActor's; it answers through the journal.
@@ -265,7 +271,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         let own = ctx.address();
         actix::spawn(async move {
             let result = answer.await.unwrap_or_else(|_| stopped());
-            own.do_send(LetterSettled { key, result });
+            own.do_send(LetterWritten { key, result });
         });
     }
 
@@ -304,7 +310,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
             let closed = journal.mark_closed(id).await;
-            own.do_send(messages::Closed(closed));
+            own.do_send(InstallationClosed(closed));
         });
     }
 

@@ -1,17 +1,17 @@
 //! Where to find the actor of a workspace, and what it has not been told yet.
 
-mod news;
+mod notices;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use actix::{Actor, Addr};
 use dashmap::DashMap;
 
-pub(super) use self::news::News;
+pub(super) use self::notices::PendingNotices;
 use crate::{
     mail::{
-        Takes, actor_of,
-        workspace::{NewsWaits, Retire, WorkspaceAddress},
+        Accepts, actor_of,
+        workspace::{NoticesWait, Retire, WorkspaceAddress},
     },
     restarts::{Deaths, Fault, WORKSPACE_ACTOR},
 };
@@ -29,7 +29,7 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 struct State {
     address: Option<WorkspaceAddress>,
-    news: News,
+    notices: PendingNotices,
     /// A message about `news` is on its way; there is never more than one.
     told: bool,
     deaths: Deaths,
@@ -76,7 +76,7 @@ impl Entry {
                 None => return Ok(()),
             }
         }
-        state.tell(|news| news.take_in(notice));
+        state.tell(|notices| notices.take_in(notice));
         Ok(())
     }
 
@@ -84,15 +84,15 @@ impl Entry {
     pub(super) fn notify_reload(&self) {
         let mut state = self.state();
         if state.active().is_some() {
-            state.tell(|news| news.reload = true);
+            state.tell(|notices| notices.reload = true);
         }
     }
 
     /// What was left here since the last call, for the actor alone.
-    pub(super) fn take_news(&self) -> News {
+    pub(super) fn take_notices(&self) -> PendingNotices {
         let mut state = self.state();
         state.told = false;
-        std::mem::take(&mut state.news)
+        std::mem::take(&mut state.notices)
     }
 
     /// The actor with this address has died. Must not panic.
@@ -113,7 +113,7 @@ impl Entry {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> (usize, bool) {
         let state = self.state();
-        (state.news.recent.len(), state.told)
+        (state.notices.recent.len(), state.told)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -145,14 +145,14 @@ impl State {
     /// A new actor reads what is durable after this, so that it needs no news from before.
     fn register(&mut self, started: WorkspaceAddress) {
         self.address = Some(started);
-        self.news = News::default();
+        self.notices = PendingNotices::default();
         self.told = false;
     }
 
-    fn tell(&mut self, add: impl FnOnce(&mut News)) {
-        add(&mut self.news);
+    fn tell(&mut self, add: impl FnOnce(&mut PendingNotices)) {
+        add(&mut self.notices);
         if let (false, Some(address)) = (self.told, &self.address) {
-            address.tell(NewsWaits);
+            address.tell(NoticesWait);
             self.told = true;
         }
     }
@@ -206,7 +206,7 @@ impl Directory {
     pub(super) fn retire<A>(&self, workspace: WorkspaceId, address: &Addr<A>) -> bool
     where
         A: Actor,
-        Addr<A>: Takes<Retire>,
+        Addr<A>: Accepts<Retire>,
     {
         let removed = self.entries.remove_if(&workspace, |_, entry| {
             let mut state = entry.state();

@@ -3,7 +3,7 @@
 mod heard;
 mod in_process;
 mod kit;
-mod news;
+mod notices;
 mod passivation;
 mod poison;
 mod probe;

@@ -23,12 +23,12 @@ pub(super) struct RetriesRead {
 /// The outstanding settlement is durable, or refused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Settled(pub(super) Result<(), SettleError>);
+pub(super) struct SettlementWritten(pub(super) Result<(), SettleError>);
 
 /// The dead letter of a delivery is durable, or refused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct LetterSettled {
+pub(super) struct LetterWritten {
     pub(super) key: DeliveryKey,
     pub(super) result: Result<(), SettleError>,
 }
@@ -43,7 +43,7 @@ pub(super) struct AttemptFinished {
 /// The installation is marked as closed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Closed(pub(super) Result<(), ChangeError>);
+pub(super) struct InstallationClosed(pub(super) Result<(), ChangeError>);
 
 /// The service has answered a test, and shown that it lives.
 #[derive(Message)]

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{
     channel::Call,
-    invocation::{HandlerFailure, Told},
+    invocation::{ErrorText, HandlerFailure},
 };
 use pointsman_domain::{event::NewEvent, id::EventId};
 use pointsman_extension::{Effect, PublishError, engine};
@@ -34,7 +34,7 @@ impl Call {
             events,
             reply,
         });
-        let failed = |text| Some(Err(HandlerFailure::Error(Told::new(text))));
+        let failed = |text| Some(Err(HandlerFailure::Error(ErrorText::new(text))));
         match answer.await {
             Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
             Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
@@ -80,7 +80,7 @@ fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
         async move {
             let ended = Caught::new(async move {
                 let ended = work.into_inner()(transaction).await;
-                ended.map_err(Told::from)
+                ended.map_err(ErrorText::from)
             });
             ended
                 .await

@@ -39,7 +39,7 @@ pub(super) enum Handled {
 /// from, on the author's own thread and within the author's own time.
 #[derive(Debug)]
 pub(super) enum HandlerFailure {
-    Error(Told),
+    Error(ErrorText),
     Panic(String),
     TimedOut(Duration),
     /// The writes of its effect took too long.
@@ -50,12 +50,12 @@ pub(super) enum HandlerFailure {
 
 /// What a handler's error says.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ErrorText {
     failure: Failure,
     text: String,
 }
 
-impl Told {
+impl ErrorText {
     /// Of ours, to be tried again.
     pub(super) fn new(text: &str) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Told {
     }
 }
 
-impl From<HandlerError> for Told {
+impl From<HandlerError> for ErrorText {
     /// Runs code of the author, whose panics become part of the text.
     fn from(error: HandlerError) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl From<HandlerError> for Told {
     }
 }
 
-impl From<PublishError> for Told {
+impl From<PublishError> for ErrorText {
     fn from(error: PublishError) -> Self {
         Self::new(&error.to_string())
     }
@@ -94,10 +94,10 @@ impl Invocation {
         let running = Running::of(&handler);
         let call = move || {
             async move {
-                let call = Caught::new(async move { handler.invoke(context).await.map_err(Told::from) });
+                let call = Caught::new(async move { handler.invoke(context).await.map_err(ErrorText::from) });
                 match timeout(limit, call).await {
                     Ok(Ok(Ok(outcome))) => Handled::Done(outcome),
-                    Ok(Ok(Err(told))) => Handled::Failed(HandlerFailure::Error(told)),
+                    Ok(Ok(Err(text))) => Handled::Failed(HandlerFailure::Error(text)),
                     Ok(Err(panic)) => Handled::Failed(HandlerFailure::Panic(panic)),
                     Err(_) => Handled::Failed(HandlerFailure::TimedOut(limit)),
                 }
@@ -127,8 +127,8 @@ impl HandlerFailure {
     fn classify(self) -> (AttemptOutcome, Verdict, String) {
         let retry = Verdict::Retry { retry_after: None };
         match self {
-            Self::Error(told) => {
-                let (outcome, verdict) = match told.failure {
+            Self::Error(text) => {
+                let (outcome, verdict) = match text.failure {
                     Failure::Retry { after } => (
                         AttemptOutcome::HandlerError,
                         Verdict::Retry { retry_after: after },
@@ -142,7 +142,7 @@ impl HandlerFailure {
                         (AttemptOutcome::InvalidPayload, Verdict::GiveUp(reason))
                     }
                 };
-                (outcome, verdict, told.text)
+                (outcome, verdict, text.text)
             }
             Self::ThreadEnded => {
                 let error = "the thread of the handler has ended while it ran".to_owned();

@@ -10,7 +10,7 @@ use pointsman_domain::{
 use pointsman_journal::{AttemptRecord, ChangeError, SettleError};
 use tokio::sync::oneshot;
 
-use super::Takes;
+use super::Accepts;
 
 /// A lane has given up a delivery, or delivered a replay. Answered when it is durable.
 #[derive(Message)]
@@ -45,14 +45,14 @@ pub(crate) struct Discard {
 
 /// What takes these messages.
 pub(crate) trait DeadLetterRecipient:
-    Takes<ChangeLetter> + Takes<Replay> + Takes<Discard> + Any
+    Accepts<ChangeLetter> + Accepts<Replay> + Accepts<Discard> + Any
 {
     fn connected(&self) -> bool;
 }
 
 impl<A: Actor> DeadLetterRecipient for Addr<A>
 where
-    Addr<A>: Takes<ChangeLetter> + Takes<Replay> + Takes<Discard>,
+    Addr<A>: Accepts<ChangeLetter> + Accepts<Replay> + Accepts<Discard>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

@@ -12,7 +12,7 @@ use pointsman_domain::{
 };
 use tokio::sync::oneshot;
 
-use super::Takes;
+use super::Accepts;
 use crate::answers::LaneHealth;
 
 /// All that is due after the place asked for, up to `through`.
@@ -62,13 +62,13 @@ pub(crate) struct ResetBreaker;
 
 /// What takes these messages.
 pub(crate) trait DeliveryRecipient:
-    Takes<Events>
-    + Takes<RetriesWait>
-    + Takes<ViewChanged>
-    + Takes<SendTest>
-    + Takes<Drain>
-    + Takes<GetHealth>
-    + Takes<ResetBreaker>
+    Accepts<Events>
+    + Accepts<RetriesWait>
+    + Accepts<ViewChanged>
+    + Accepts<SendTest>
+    + Accepts<Drain>
+    + Accepts<GetHealth>
+    + Accepts<ResetBreaker>
     + Any
     + fmt::Debug
 {
@@ -77,13 +77,13 @@ pub(crate) trait DeliveryRecipient:
 impl<A> DeliveryRecipient for Addr<A>
 where
     A: Actor,
-    Addr<A>: Takes<Events>
-        + Takes<RetriesWait>
-        + Takes<ViewChanged>
-        + Takes<SendTest>
-        + Takes<Drain>
-        + Takes<GetHealth>
-        + Takes<ResetBreaker>,
+    Addr<A>: Accepts<Events>
+        + Accepts<RetriesWait>
+        + Accepts<ViewChanged>
+        + Accepts<SendTest>
+        + Accepts<Drain>
+        + Accepts<GetHealth>
+        + Accepts<ResetBreaker>,
 {
 }
 

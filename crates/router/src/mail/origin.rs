@@ -4,11 +4,11 @@ use pointsman_domain::lane::Suspicion;
 use tokio::sync::watch;
 
 use super::workspace::WorkspaceAddress;
+use crate::incarnation::Incarnation;
 
 /// Where an actor comes from.
 pub(crate) struct Origin {
-    /// Which of the actors that the installation has had.
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
     pub(crate) parent: WorkspaceAddress,
     /// Ends with the parent.
     pub(crate) liveness: watch::Receiver<()>,

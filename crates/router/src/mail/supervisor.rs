@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use actix::prelude::*;
 use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
-use super::Takes;
+use super::Accepts;
 
 /// A WorkspaceActor has died.
 #[derive(Message)]
@@ -18,9 +18,9 @@ pub(crate) struct WorkspaceStopped(pub(crate) WorkspaceId);
 pub(crate) struct LookBy(pub(crate) Timestamp);
 
 /// What takes these messages.
-pub(crate) trait SupervisorRecipient: Takes<WorkspaceStopped> + Takes<LookBy> + Any {}
+pub(crate) trait SupervisorRecipient: Accepts<WorkspaceStopped> + Accepts<LookBy> + Any {}
 
-impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Takes<WorkspaceStopped> + Takes<LookBy> {}
+impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Accepts<WorkspaceStopped> + Accepts<LookBy> {}
 
 /// The address of the RouterSupervisor.
 pub(crate) type SupervisorAddress = Arc<dyn SupervisorRecipient>;

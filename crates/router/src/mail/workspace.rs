@@ -6,7 +6,8 @@ use actix::prelude::*;
 use pointsman_domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp};
 use pointsman_journal::{Append, EffectCommand};
 
-use super::{Takes, delivery::DeliveryAddress};
+use super::{Accepts, delivery::DeliveryAddress};
+use crate::{handshake::MessagesHandled, incarnation::Incarnation};
 
 /// Record these events and answer who publishes them: the reply travels along, so that an actor that dies after it
 /// has handed them on loses no answer.
@@ -21,7 +22,7 @@ pub(crate) enum Publish {
 /// Notices of the journal wait in the directory. At most one of these is on its way to each actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct NewsWaits;
+pub(crate) struct NoticesWait;
 
 /// The directory has let go of this actor, which had nothing to do: stop.
 #[derive(Message)]
@@ -39,8 +40,8 @@ pub(crate) struct AwaitStart;
 #[rtype(result = "()")]
 pub(crate) struct ReadAfter {
     pub(crate) installation_id: InstallationId,
-    /// Which of the actors that the installation has had asks.
-    pub(crate) incarnation: u64,
+    /// The actor that asks.
+    pub(crate) incarnation: Incarnation,
     pub(crate) after: Seq,
     pub(crate) limit: usize,
 }
@@ -50,7 +51,7 @@ pub(crate) struct ReadAfter {
 #[rtype(result = "()")]
 pub(crate) struct ChildAttached {
     pub(crate) installation_id: InstallationId,
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
 }
 
 /// A delivery actor has ended.
@@ -58,8 +59,7 @@ pub(crate) struct ChildAttached {
 #[rtype(result = "()")]
 pub(crate) struct ChildStopped {
     pub(crate) installation_id: InstallationId,
-    /// Which of the actors that the installation has had.
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
     pub(crate) end: ChildEnd,
     /// What its lane says of a panic; none where it did not panic, or had no lane.
     pub(crate) suspicion: Option<Suspicion>,
@@ -89,8 +89,8 @@ pub(crate) struct Rest {
     /// Where the durable cursor stands.
     pub(crate) written: Seq,
     pub(crate) next_retry_at: Option<Timestamp>,
-    /// How many of its parent's messages it has handled: with one more on the way it has work after all.
-    pub(crate) heard: u64,
+    /// The messages of its parent that it has handled: with one more on the way it has work after all.
+    pub(crate) handled: MessagesHandled,
 }
 
 /// Find the actor of an installation.
@@ -129,15 +129,15 @@ pub(crate) struct DrainWorkspace;
 
 /// What takes these messages.
 pub(crate) trait WorkspaceRecipient:
-    Takes<Publish>
-    + Takes<NewsWaits>
-    + Takes<Retire>
-    + Takes<AwaitStart>
-    + Takes<ReadAfter>
-    + Takes<ChildAttached>
-    + Takes<ChildStopped>
-    + Takes<FindChild>
-    + Takes<DrainWorkspace>
+    Accepts<Publish>
+    + Accepts<NoticesWait>
+    + Accepts<Retire>
+    + Accepts<AwaitStart>
+    + Accepts<ReadAfter>
+    + Accepts<ChildAttached>
+    + Accepts<ChildStopped>
+    + Accepts<FindChild>
+    + Accepts<DrainWorkspace>
     + Any
     + fmt::Debug
 {
@@ -147,15 +147,15 @@ pub(crate) trait WorkspaceRecipient:
 impl<A> WorkspaceRecipient for Addr<A>
 where
     A: Actor,
-    Addr<A>: Takes<Publish>
-        + Takes<NewsWaits>
-        + Takes<Retire>
-        + Takes<AwaitStart>
-        + Takes<ReadAfter>
-        + Takes<ChildAttached>
-        + Takes<ChildStopped>
-        + Takes<FindChild>
-        + Takes<DrainWorkspace>,
+    Addr<A>: Accepts<Publish>
+        + Accepts<NoticesWait>
+        + Accepts<Retire>
+        + Accepts<AwaitStart>
+        + Accepts<ReadAfter>
+        + Accepts<ChildAttached>
+        + Accepts<ChildStopped>
+        + Accepts<FindChild>
+        + Accepts<DrainWorkspace>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

@@ -12,7 +12,7 @@ use pointsman_journal::Notice;
 /// An actor that takes the views before the events does not mind that several notices have become one: a
 /// view says of each span from which place to which it holds, so that a newer one fits older events.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct PendingNotices {
     pub(crate) head: Seq,
     pub(crate) recent: Ring,
     /// The latest of each installation.
@@ -23,7 +23,7 @@ pub(crate) struct News {
     pub(crate) reload: bool,
 }
 
-impl News {
+impl PendingNotices {
     pub(super) fn take_in(&mut self, notice: Notice) {
         match notice {
             Notice::Committed { head, events, .. } => {

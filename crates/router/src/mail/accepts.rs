@@ -6,7 +6,7 @@ use actix::{Actor, Addr, Handler, MailboxError, Message, dev::ToEnvelope};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 /// The address of an actor that takes this message.
-pub(crate) trait Takes<M: Message>: Send + Sync {
+pub(crate) trait Accepts<M: Message>: Send + Sync {
     /// Sends the message. It is lost where the actor is gone.
     fn tell(&self, message: M);
 
@@ -14,7 +14,7 @@ pub(crate) trait Takes<M: Message>: Send + Sync {
     fn ask(&self, message: M) -> BoxFuture<'static, Result<M::Result, MailboxError>>;
 }
 
-impl<A, M> Takes<M> for Addr<A>
+impl<A, M> Accepts<M> for Addr<A>
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,
