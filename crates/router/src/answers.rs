@@ -9,12 +9,18 @@ use pointsman_journal::AppendError;
 /// Why an event was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
+    /// The event was not recorded.
     #[error("too many publishes are in flight")]
     Overloaded,
+    /// The database cannot be reached or written, did not answer in time, or the journal has ended by a defect. The
+    /// event may have been recorded all the same.
     #[error("the database cannot be reached")]
     StorageUnavailable,
+    /// The router was told to stop, see [`EventRouter::stop_accepting`](crate::EventRouter::stop_accepting). An event
+    /// that was on its way by then may have been recorded all the same.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// With the reason. The event was not recorded.
     #[error("the event could not be stored: {0}")]
     Refused(String),
     #[error("a publish under this idempotency key is in progress")]
@@ -27,7 +33,7 @@ impl From<AppendError> for PublishError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Storage(_) => Self::StorageUnavailable,
-            AppendError::Refused => Self::Refused(error.to_string()),
+            AppendError::Refused => Self::Refused("the database refuses it".to_owned()),
             AppendError::KeyInUse => Self::KeyInUse,
             AppendError::KeyReused => Self::KeyReused,
         }

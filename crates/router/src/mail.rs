@@ -4,8 +4,12 @@
 mod accepts;
 pub(crate) mod dead_letters;
 pub(crate) mod delivery;
+mod handover;
 pub(crate) mod origin;
 pub(crate) mod supervisor;
 pub(crate) mod workspace;
 
-pub(crate) use self::accepts::{Accepts, actor_of};
+pub(crate) use self::{
+    accepts::{Accepts, actor_of},
+    handover::Handover,
+};

@@ -23,16 +23,29 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::{
     answers::PublishError,
     event_router::EventRouter,
-    mail::workspace::{Publish, WorkspaceAddress},
+    mail::{
+        Handover,
+        workspace::{Publish, WorkspaceAddress},
+    },
     shared::Shared,
 };
 
 /// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often events are sent again where an actor died before the journal took them.
+/// How often events and effects are sent where an actor ends before the journal has taken them.
 const TRIES: usize = 3;
 
 type Reply = oneshot::Sender<Result<Recorded, AppendError>>;
+
+/// Why nothing is known of the end of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EffectLost {
+    /// The actors that were to hand it to the journal have ended before, up to [`TRIES`] of them. Nothing was done.
+    BeforeJournal,
+    /// The journal has ended while it had the effect, which may be durable. An effect that ends a delivery has left its
+    /// mark then, and is not done again.
+    InJournal,
+}
 
 impl EventRouter {
     /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
@@ -75,7 +88,8 @@ impl EventRouter {
     /// Nobody waits for the handlers of the events.
     ///
     /// # Errors
-    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`].
+    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`]. After `StorageUnavailable` the work and
+    /// the events may be durable all the same.
     pub async fn transact<F>(
         &self,
         workspace: WorkspaceId,
@@ -86,19 +100,19 @@ impl EventRouter {
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
     {
         let bytes = events.iter().map(NewEvent::queued_bytes).sum();
-        let (actor, _permit) = self.shared.admitted(workspace, bytes)?;
-        let (reply, answer) = oneshot::channel();
-        actor.tell(Publish::Transaction(Box::new(EffectCommand {
+        let (_, _permit) = self.shared.admitted(workspace, bytes)?;
+        let work = EffectWork::new(move |transaction| {
+            let work = work(transaction);
+            Box::pin(async move { work.await.map_err(EffectFailure::new) })
+        });
+        let run = self.shared.run_effect(|reply| EffectCommand {
             workspace_id: workspace,
             settles: None,
-            work: Some(EffectWork::new(move |transaction| {
-                let work = work(transaction);
-                Box::pin(async move { work.await.map_err(EffectFailure::new) })
-            })),
+            work: Some(work),
             events,
             reply,
-        })));
-        match timeout(TIMEOUT, answer).await {
+        });
+        match timeout(TIMEOUT, run).await {
             Ok(Ok(EffectEnd::Committed { event_ids })) => Ok(event_ids),
             Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
                 failure
@@ -108,9 +122,8 @@ impl EventRouter {
             Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
                 Err(PublishError::Refused("the database refuses it".to_owned()))
             }
-            // Dropped unanswered: the work cannot be sent again.
             Ok(Err(_)) if self.shared.is_stopping() => Err(PublishError::ShuttingDown),
-            // Too slow, or no database.
+            // Too slow, no database, or no answer.
             _ => Err(PublishError::StorageUnavailable),
         }
     }
@@ -159,7 +172,7 @@ impl Shared {
             actor.tell(Publish::Events(append(permit, reply)));
             match timeout(TIMEOUT, answer).await {
                 Ok(Ok(result)) => return Ok(result?),
-                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped.
+                // Dropped unanswered by an actor that died with it, or by a journal that has ended.
                 Ok(Err(_)) => {}
                 Err(_) => return Err(PublishError::StorageUnavailable),
             }
@@ -171,14 +184,39 @@ impl Shared {
         })
     }
 
-    /// Has an effect run. Its events go the way of all events.
-    pub(crate) fn run_effect(self: &Arc<Self>, effect: EffectCommand) {
+    /// Has an effect run and returns what became of it. Its events go the way of all events.
+    ///
+    /// # Errors
+    /// See [`EffectLost`].
+    pub(crate) async fn run_effect(
+        self: &Arc<Self>,
+        effect: impl FnOnce(oneshot::Sender<EffectEnd>) -> EffectCommand,
+    ) -> Result<EffectEnd, EffectLost> {
+        let (reply, answer) = oneshot::channel();
+        let effect = effect(reply);
         if effect.events.is_empty() {
             self.journal.run_effect(effect);
         } else {
-            let actor = self.workspace(effect.workspace_id);
-            actor.tell(Publish::Transaction(Box::new(effect)));
+            self.hand_to_journal(Box::new(effect)).await?;
         }
+        answer.await.map_err(|_| EffectLost::InJournal)
+    }
+
+    /// Sends an effect to the log, and to the successor of an actor that ended before the journal took it.
+    async fn hand_to_journal(self: &Arc<Self>, mut effect: Box<EffectCommand>) -> Result<(), EffectLost> {
+        for _ in 0..TRIES {
+            let actor = self.workspace(effect.workspace_id);
+            let (handover, handed) = Handover::new(effect);
+            actor.tell(Publish::Transaction(handover));
+            match handed.taken().await {
+                Ok(()) => return Ok(()),
+                Err(returned) => effect = returned,
+            }
+            if self.is_stopping() {
+                break;
+            }
+        }
+        Err(EffectLost::BeforeJournal)
     }
 
     /// The actor to publish through and a permit to do so. The actor lives at least as long as the permit is held,

@@ -1,5 +1,6 @@
 //! What becomes of events when actors die: a panic is a restart from the cursor, and nothing else notices.
 
+mod effects;
 mod heard;
 mod in_process;
 mod kit;

@@ -203,7 +203,7 @@ impl Handler<Publish> for WorkspaceActor {
         self.life.touch();
         match publish {
             Publish::Events(append) => self.shared.journal.append(append),
-            Publish::Transaction(effect) => self.shared.journal.run_effect(*effect),
+            Publish::Transaction(effect) => self.shared.journal.run_effect(*effect.take()),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The effect of a handler: its writes and events, durable together with the end of the delivery.
 
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
 
 use super::{
     channel::Call,
     invocation::{ErrorText, HandlerFailure},
 };
+use crate::publish::EffectLost;
 use pointsman_domain::{event::NewEvent, id::EventId};
 use pointsman_extension::{Effect, PublishError, engine};
 use pointsman_journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork};
@@ -19,9 +19,8 @@ impl Call {
             Ok(events) => events,
             Err(error) => return Some(Err(HandlerFailure::Error(error.into()))),
         };
-        let (reply, answer) = oneshot::channel();
         let delivery = &self.delivery;
-        self.shared.run_effect(EffectCommand {
+        let run = self.shared.run_effect(|reply| EffectCommand {
             workspace_id: self.view.workspace_id(),
             settles: Some(EffectOf {
                 installation_id: self.view.id(),
@@ -35,7 +34,7 @@ impl Call {
             reply,
         });
         let failed = |text| Some(Err(HandlerFailure::Error(ErrorText::new(text))));
-        match answer.await {
+        match run.await {
             Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
             Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
             Ok(EffectEnd::Panicked) => Some(Err(HandlerFailure::Panic("the effect panicked".to_owned()))),
@@ -53,7 +52,12 @@ impl Call {
             // A successor of this lane has the delivery now, or the journal has ended. What this lane makes of it is
             // refused or written nowhere, but it is not left waiting.
             Ok(EffectEnd::Fenced) => failed("a newer lane has taken over"),
-            Err(_) => failed("nobody knows what became of the effect; it is not done twice"),
+            Err(EffectLost::BeforeJournal) => {
+                failed("the effect did not reach the journal; nothing of it was done")
+            }
+            Err(EffectLost::InJournal) => failed(
+                "the journal has ended without saying whether the effect was done; one that was done is not repeated",
+            ),
         }
     }
 

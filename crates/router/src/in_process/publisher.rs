@@ -57,7 +57,7 @@ impl fmt::Debug for AttemptPublisher {
 }
 
 impl HandlerPublish for AttemptPublisher {
-    /// Straight to the journal: nothing of what a WorkspaceActor does is needed, and none has to be alive.
+    /// Publishes through the WorkspaceActor like everybody else, but without a permit of the admission.
     fn publish(
         &self,
         cause: PlatformEvent,
@@ -81,14 +81,22 @@ impl HandlerPublish for AttemptPublisher {
                 permit,
                 latch: None,
             });
-            match recorded.await {
-                Ok(_) => Ok(id),
-                Err(answers::PublishError::StorageUnavailable) => Err(PublishError::StorageUnavailable),
-                Err(answers::PublishError::ShuttingDown) => Err(PublishError::ShuttingDown),
-                Err(error) => Err(PublishError::Refused(error.to_string())),
-            }
+            recorded.await.map(|_| id).map_err(for_author)
         }
         .boxed()
+    }
+}
+
+/// What the author of a handler is told.
+fn for_author(error: answers::PublishError) -> PublishError {
+    match error {
+        answers::PublishError::StorageUnavailable => PublishError::StorageUnavailable,
+        answers::PublishError::ShuttingDown => PublishError::ShuttingDown,
+        answers::PublishError::Refused(reason) => PublishError::Refused(reason),
+        // A handler's publish has neither a permit nor an idempotency key.
+        error @ (answers::PublishError::Overloaded
+        | answers::PublishError::KeyInUse
+        | answers::PublishError::KeyReused) => PublishError::Refused(error.to_string()),
     }
 }
 
@@ -125,5 +133,20 @@ impl Shared {
             traceparent: cause.traceparent.clone(),
             cause: Some(link),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_journal::AppendError;
+
+    #[test]
+    fn a_refused_publish_carries_its_reason_once() {
+        let refused = for_author(AppendError::Refused.into());
+        assert_eq!(
+            refused.to_string(),
+            "the event could not be stored: the database refuses it"
+        );
     }
 }

@@ -6,17 +6,18 @@ use actix::prelude::*;
 use pointsman_domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp};
 use pointsman_journal::{Append, EffectCommand};
 
-use super::{Accepts, delivery::DeliveryAddress};
+use super::{Accepts, Handover, delivery::DeliveryAddress};
 use crate::{handshake::MessagesHandled, incarnation::Incarnation};
 
-/// Record these events and answer who publishes them: the reply travels along, so that an actor that dies after it
+/// Record these events and answer who publishes them. The reply travels along, so that an actor that dies after it
 /// has handed them on loses no answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum Publish {
     Events(Append),
-    /// Work in the database, with events.
-    Transaction(Box<EffectCommand>),
+    /// Work in the database, with events. The work can be run once only, so that it comes back where the actor ends
+    /// before it has handed it on.
+    Transaction(Handover<Box<EffectCommand>>),
 }
 
 /// Notices of the journal wait in the directory. At most one of these is on its way to each actor.

@@ -11,7 +11,7 @@ use super::{
 /// Holds the actor and its thread until the other end is dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Hold(mpsc::Receiver<()>);
+pub(super) struct Hold(pub(super) mpsc::Receiver<()>);
 
 impl Handler<Hold> for WorkspaceActor {
     type Result = ();
