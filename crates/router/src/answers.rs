@@ -1,4 +1,4 @@
-//! What the router answers to those who publish, and to those who ask how it is.
+//! What the router answers to publishers and to questions about its health.
 
 use pointsman_domain::{
     lane::{BreakerCause, BreakerState},
@@ -45,12 +45,12 @@ impl From<AppendError> for PublishError {
 pub enum NotReady {
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// In words for an operator.
+    /// Why, for an operator.
     #[error("{0}")]
     Storage(String),
 }
 
-/// What an installation's actor knows of itself.
+/// The state of an installation's lane.
 #[derive(Clone, Debug, Default)]
 pub struct LaneHealth {
     pub in_flight: usize,

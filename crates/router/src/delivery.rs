@@ -1,5 +1,5 @@
-//! The actor of one installation: runs its lane, and attempts what the lane says by the [`DeliveryChannel`] of its
-//! delivery type.
+//! The actor of one installation: runs its lane, and makes the attempts that the lane asks for through the
+//! [`DeliveryChannel`] of its delivery type.
 //!
 //! It holds nothing that is not durable elsewhere: when it dies, a successor attaches to the journal and
 //! starts from what is settled.
@@ -46,15 +46,15 @@ use pointsman_journal::{AttemptRecord, SettleCommand, SettleError};
 
 /// Between attempts to attach or to read while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_millis(500);
-/// What a lane starts with in flight, before it has seen an attempt succeed.
+/// Attempts that a lane has in flight at most before it has seen one succeed.
 const INITIAL_CONCURRENCY: usize = 8;
 const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
-/// What is delivered is settled in groups, so that the disk is not waited for once more for each event of a slow
-/// stream. Far below the times that retries are measured in.
+/// How long a settlement waits for further deliveries, so that a slow stream of events does not wait for the disk once
+/// more for each event. Far shorter than the pauses before retries.
 const SETTLE_AFTER: Duration = Duration::from_millis(50);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
 
-/// Generic over how it attempts; all else is the same for every delivery type.
+/// Generic over how it makes attempts; everything else is the same for every delivery type.
 pub struct DeliveryActor<M: DeliveryChannel> {
     shared: Arc<Shared>,
     origin: Origin,
@@ -67,12 +67,12 @@ pub struct DeliveryActor<M: DeliveryChannel> {
     idleness: Idleness,
     /// Rings when it is time to look whether the actor may stop.
     idle_alarm: Alarm,
-    /// Messages of the parent.
+    /// The messages of its parent that it has handled.
     handled: MessagesHandled,
     generation: i64,
-    /// Attempts that run; dropped with this actor, so that a successor does not race with them.
+    /// Attempts in flight. They end with this actor, so that a successor does not race with them.
     running: BTreeMap<DeliveryKey, RunningAttempt>,
-    /// History that goes with the next settlement.
+    /// Attempts to be recorded with the next settlement.
     history: Vec<AttemptRecord>,
     /// Rings when the lane wants to be woken.
     alarm: Alarm,
@@ -107,7 +107,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             alarm: Alarm::default(),
             drained: None,
             health: LaneHealth::default(),
-            // Whatever ends this actor without saying why is a failure.
+            // An end for which nothing else is set is a failure.
             end: ChildEnd::Failed,
             commands: Vec::new(),
         }
@@ -121,7 +121,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         self.view.workspace_id()
     }
 
-    /// Asks the journal for the licence to settle, until there is a database.
+    /// Asks the journal for the licence to settle. The answer is an error while there is no database.
     fn attach(&self, ctx: &mut Context<Self>) {
         let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
@@ -165,7 +165,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         }
     }
 
-    /// One step of the lane, and what it commands.
+    /// One step of the lane, and the commands that follow from it.
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let Some(lane) = &mut self.lane else { return };
         let clock = self.shared.clock;
@@ -179,14 +179,14 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         }
     }
 
-    /// A successor begins with a breaker that is closed: what comes due then is attempted at once.
+    /// Into the log, where a breaker is open at the end: a successor begins with a closed one, and attempts at once.
     fn tell_of_end(&self) {
         if let (Some(lane), ChildEnd::Idle(_) | ChildEnd::Closed) = (&self.lane, &self.end) {
             self.tell_of_breaker(lane.breaker(), BreakerState::Closed);
         }
     }
 
-    /// Into the log, where the step has opened or closed it.
+    /// Into the log, where the breaker has opened or closed.
     fn tell_of_breaker(&self, before: BreakerState, after: BreakerState) {
         let line = match (before, after) {
             (BreakerState::Closed, BreakerState::Open { .. }) => Line::BreakerOpened,
@@ -255,7 +255,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         );
     }
 
-    /// Dead letters are the DeadLetterActor's; it answers through the journal.
+    /// The DeadLetterActor writes the dead letter through the journal, which answers.
     fn change_letter(&mut self, change: LetterChange, ctx: &mut Context<Self>) {
         let key = change.key();
         let (reply, answer) = oneshot::channel();
@@ -305,7 +305,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             });
     }
 
-    /// Everything is settled and the installation is uninstalled: it is never looked at again.
+    /// Marks the installation as closed: it is uninstalled and everything is settled, so that no start reads it again.
     fn close(&self, ctx: &mut Context<Self>) {
         let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
@@ -319,8 +319,8 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         ctx.stop();
     }
 
-    /// A settlement was not written. That it was fenced or dropped is the doing of others; that the database
-    /// refuses it is not.
+    /// A settlement was not written. One that was fenced or dropped is not this actor's fault; one that the database
+    /// refuses is.
     fn fail(&mut self, error: SettleError, ctx: &mut Context<Self>) {
         let end = match error {
             SettleError::Refused => ChildEnd::Failed,
@@ -330,7 +330,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     }
 }
 
-/// The beginning of a text that may be a stranger's, for the log.
+/// The beginning of a text from outside, without control characters, for the log.
 fn in_one_line(text: &str) -> String {
     const MOST_CHARS: usize = 200;
     text.chars()

@@ -19,8 +19,8 @@ use pointsman_domain::id::{InstallationId, WorkspaceId};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Subjects of one workspace, each a pair of an installation and a kind of line: an installation of which both dead
-/// letters and breakers are told takes up to three. Beyond this number, installations share one line of each kind, which
-/// counts as a subject, too.
+/// letters and breakers are told takes up to three. Beyond this number, installations share one line of each kind,
+/// which counts as a subject, too.
 const PER_WORKSPACE: usize = 64;
 /// Subjects in all; three more are shared by everybody else, one for each kind of line.
 const IN_ALL: usize = 4096;

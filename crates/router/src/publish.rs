@@ -1,4 +1,4 @@
-//! The one way of events to the log: a message to the WorkspaceActor, whoever publishes.
+//! How every event gets to the log: by a message to the WorkspaceActor.
 //!
 //! - Publishers over HTTP and hosts hold a permit of the admission, which also keeps the actor from stopping for want
 //!   of work while their message is on its way.
@@ -30,7 +30,7 @@ use crate::{
     shared::Shared,
 };
 
-/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+/// A publisher is told `StorageUnavailable` after this time. The limit of the commit itself is shorter.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often events and effects are sent where an actor ends before the journal has taken them.
 const TRIES: usize = 3;
@@ -48,8 +48,8 @@ pub(crate) enum EffectLost {
 }
 
 impl EventRouter {
-    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
-    /// or `in_process.sync_timeout` after it is.
+    /// Returns when the event is durable and its synchronous handlers have handled it, but at the latest
+    /// `in_process.sync_timeout` after it is durable. A handler whose lane is behind is not waited for.
     ///
     /// # Errors
     /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
@@ -78,14 +78,14 @@ impl EventRouter {
             })
             .await?;
         if let Some(opened) = opens.filter(|_| !recorded.replayed) {
-            // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
+            // The event is recorded, whatever its handlers do, and whether or not they do it in time.
             let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
         }
         Ok(recorded)
     }
 
     /// Runs `work` and publishes the events in one transaction; nothing of it is left where one of them fails.
-    /// Nobody waits for the handlers of the events.
+    /// Does not wait for the handlers of the events.
     ///
     /// # Errors
     /// See [`PublishError`]; what `work` says is [`PublishError::Refused`]. After `StorageUnavailable` the work and
@@ -128,8 +128,8 @@ impl EventRouter {
         }
     }
 
-    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
-    /// it. `Ok` promises nothing.
+    /// Whether a publish into the workspace would be refused if it came now, as far as that can be told before it
+    /// comes. `Ok` is no promise.
     ///
     /// # Errors
     /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
@@ -144,7 +144,7 @@ impl EventRouter {
         }
     }
 
-    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
+    /// The latch at which the publisher of such an event waits, if there may be a synchronous handler of it.
     fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
         let extensions = &self.shared.settings.in_process.extensions;
         extensions.has_sync_handler_of(key).then(SyncLatch::new)
@@ -153,7 +153,7 @@ impl EventRouter {
 
 impl Shared {
     /// Sends events to the log, with a permit for so many bytes or without, and returns when they are durable. Events
-    /// whose actor died with them are sent again: their ids are unique, so that none is recorded twice.
+    /// that are lost with an actor are sent again: their ids are unique, so that none is recorded twice.
     pub(crate) async fn record(
         self: &Arc<Self>,
         workspace: WorkspaceId,
@@ -233,7 +233,7 @@ impl Shared {
             let entry = self.directory.entry(workspace);
             let admitted = self.admission.admit(&entry.admission, bytes);
             let permit = admitted.ok_or(PublishError::Overloaded)?;
-            // Where the directory has let go of the entry in between, there is another one by now.
+            // The directory has let go of the entry in between: there is another entry by now.
             if let Some(actor) = self.workspace_of(workspace, &entry) {
                 return Ok((actor, permit));
             }

@@ -4,7 +4,7 @@
 //! It never awaits in a handler: whatever takes time is spawned and comes back as a message, so that a
 //! publish never waits behind a read.
 //!
-//! The actor takes messages and passes what one of its parts says on to another. Each part decides for itself:
+//! The actor handles messages and coordinates its parts. Each part has fields of its own and decides alone:
 //!
 //! - `Loading`: whether the installations are read, and who waits until they are;
 //! - `LogTail`: the head of the log, its recent events, and the size of the next page;
@@ -174,7 +174,7 @@ impl Actor for WorkspaceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Bounded by admission, one read per lane and one message about notices; `try_send` is not used.
+        // The mailbox is bounded by admission, one read per lane and one message about notices; `try_send` is not used.
         let pause = self.entry.pause(self.shared.clock.now());
         if pause.is_zero() {
             self.load(ctx);
@@ -197,8 +197,8 @@ impl Actor for WorkspaceActor {
 impl Handler<Publish> for WorkspaceActor {
     type Result = ();
 
-    /// Every event of the workspace passes here on its way to the log, so that what the workspace knows can decide
-    /// whether it may.
+    /// Every event of the workspace passes here on its way to the log, so that the actor could refuse it by what it
+    /// knows of the workspace.
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
         self.life.touch();
         match publish {
@@ -240,7 +240,7 @@ impl Handler<DrainWorkspace> for WorkspaceActor {
         self.life.drain();
         let drained = self.children.drain();
         Box::pin(async move {
-            // A child that is dead already drops its reply, and is drained.
+            // A child that has died drops its reply: it has nothing to drain.
             join_all(drained).await;
         })
     }

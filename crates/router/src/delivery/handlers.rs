@@ -26,7 +26,7 @@ impl<M: DeliveryChannel> Actor for DeliveryActor<M> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let mut liveness = self.origin.liveness.clone();
-        // Completes when the parent's end is dropped; then nobody would read for this actor any more.
+        // Completes when the parent is gone, which reads the log for this actor.
         ctx.spawn(
             async move { while liveness.changed().await.is_ok() {} }
                 .into_actor(self)
@@ -108,7 +108,7 @@ impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
             .cloned()
             .collect();
         self.step(Input::Events { through, due }, ctx);
-        // A lane that cannot start them at once is behind: their publishers do not wait for it.
+        // A lane that cannot start an attempt at once is behind: the publisher does not wait for it.
         for due in awaited {
             let key = due.live_key();
             if !self.running.contains_key(&key) {

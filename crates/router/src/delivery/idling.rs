@@ -22,7 +22,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             .ring_at(look.next(), now, ctx, |actor, ctx| actor.look_for_rest(ctx));
     }
 
-    /// Where the lane stands, if it has nothing to do before `soon` but what its parent may tell it.
+    /// Where the lane stands, if it has nothing to do before `soon` unless its parent sends it something.
     fn rest(&self, soon: Timestamp) -> Option<Rest> {
         let lane = self.lane.as_ref()?.snapshot();
         let is_quiet = self.running.is_empty() && lane.in_flight == 0 && lane.window_used == 0;
@@ -38,7 +38,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             {
                 lane.read_through
             }
-            // What was read waits in the database as well, until it may expire.
+            // The events that were read are in the database, too, and can be read again before they expire.
             LaneMode::Held { since } if since + self.shared.settings.max_hold > soon => lane.settled,
             _ => return None,
         };

@@ -13,7 +13,7 @@ use pointsman_journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, Effec
 use pointsman_panics::{Caught, Guarded};
 
 impl Call {
-    /// How the attempt ended; nothing where the handler is to be run again, through no fault of its own.
+    /// How the attempt ended. None where the handler is to be run again through no fault of its own.
     pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), HandlerFailure>> {
         let events = match self.events(&effect).await {
             Ok(events) => events,
@@ -49,8 +49,8 @@ impl Call {
             Ok(EffectEnd::Unavailable) => {
                 failed("the database could not be reached; nothing of the effect was done")
             }
-            // A successor of this lane has the delivery now, or the journal has ended. What this lane makes of it is
-            // refused or written nowhere, but it is not left waiting.
+            // A successor of this lane has the delivery now. Whatever this lane records of it is refused, but the
+            // attempt has to end.
             Ok(EffectEnd::Fenced) => failed("a newer lane has taken over"),
             Err(EffectLost::BeforeJournal) => {
                 failed("the effect did not reach the journal; nothing of it was done")
@@ -78,7 +78,7 @@ impl Call {
     }
 }
 
-/// The writes, with their panics caught and their errors told on the thread of effects.
+/// The writes of the effect. Their panics are caught and their errors are turned into text on the thread of effects.
 fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
     EffectWork::new(move |transaction| {
         async move {

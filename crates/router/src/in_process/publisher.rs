@@ -17,11 +17,11 @@ use pointsman_extension::{
 };
 use pointsman_journal::Append;
 
-/// Events of one attempt that wait for their commit at a time. It holds no permit of the admission, so that a
-/// handler can publish while publishers hold all of them: this, and the bound on attempts, is what bounds it.
+/// Events of one attempt that wait for their commit at a time. A handler's publish holds no permit of the admission, so
+/// that it succeeds while publishers hold all permits. This number and the number of attempts bound such publishes.
 const WAITING_PER_ATTEMPT: usize = 16;
 
-/// For one attempt of one handler.
+/// Publishes for one attempt of one handler.
 pub(super) struct AttemptPublisher {
     shared: Arc<Shared>,
     installation: InstallationId,
@@ -70,7 +70,7 @@ impl HandlerPublish for AttemptPublisher {
         async move {
             let event = shared.caused(id, &cause, publication, &extension).await?;
             // The semaphore is never closed.
-            let _turn = waiting.acquire().await;
+            let _permit = waiting.acquire().await;
             let workspace_id = cause.workspace_id;
             let recorded = shared.record(workspace_id, None, |permit, reply| Append {
                 workspace_id,
@@ -116,7 +116,7 @@ impl Shared {
             return Err(PublishError::Payload(format!("is larger than {most} bytes")));
         }
         let link = cause.caused();
-        // The first event of a chain has no cause: with it, a chain has one event more than its depth.
+        // A chain has one event more than its depth: the first event has no cause.
         if link.depth >= settings.max_causation_depth {
             let limit = settings.max_causation_depth;
             let chain = self.journal.causes_of(cause.workspace_id, cause.id, limit).await;

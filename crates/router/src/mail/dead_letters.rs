@@ -1,4 +1,4 @@
-//! What the DeadLetterActor is told, and its address.
+//! The messages of the DeadLetterActor, and its address.
 
 use std::{any::Any, sync::Arc};
 
@@ -43,7 +43,7 @@ pub(crate) struct Discard {
     pub(crate) letter: DeadLetterId,
 }
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait DeadLetterRecipient:
     Accepts<ChangeLetter> + Accepts<Replay> + Accepts<Discard> + Any
 {

@@ -1,4 +1,4 @@
-//! What a DeliveryActor is told by others, and its address.
+//! The messages that others send to a DeliveryActor, and its address.
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Accepts;
 use crate::answers::LaneHealth;
 
-/// All that is due after the place asked for, up to `through`.
+/// All events that are due after the place that was asked for, up to `through`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Events {
@@ -30,7 +30,7 @@ pub(crate) struct RetriesWait {
     pub(crate) at: Timestamp,
 }
 
-/// The installation was changed; holds from the next attempt.
+/// The installation was changed. The change holds from the next attempt.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ViewChanged {
@@ -55,12 +55,12 @@ pub(crate) struct Drain {
 #[rtype(result = "LaneHealth")]
 pub(crate) struct GetHealth;
 
-/// An admin says that the service is well again.
+/// An admin closes the breaker.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ResetBreaker;
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait DeliveryRecipient:
     Accepts<Events>
     + Accepts<RetriesWait>
@@ -87,5 +87,5 @@ where
 {
 }
 
-/// The address of a delivery actor, whichever way it delivers.
+/// The address of a delivery actor of any delivery type.
 pub(crate) type DeliveryAddress = Arc<dyn DeliveryRecipient>;

@@ -1,4 +1,4 @@
-//! What the RouterSupervisor is told, and its address.
+//! The messages of the RouterSupervisor, and its address.
 
 use std::{any::Any, sync::Arc};
 
@@ -12,12 +12,12 @@ use super::Accepts;
 #[rtype(result = "()")]
 pub(crate) struct WorkspaceStopped(pub(crate) WorkspaceId);
 
-/// A workspace goes that has something to do at that time.
+/// A WorkspaceActor stops whose workspace has something to do at that time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct LookBy(pub(crate) Timestamp);
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait SupervisorRecipient: Accepts<WorkspaceStopped> + Accepts<LookBy> + Any {}
 
 impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Accepts<WorkspaceStopped> + Accepts<LookBy> {}

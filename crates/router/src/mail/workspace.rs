@@ -1,4 +1,4 @@
-//! What a WorkspaceActor is told, and its address.
+//! The messages of a WorkspaceActor, and its address.
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -20,7 +20,7 @@ pub(crate) enum Publish {
     Transaction(Handover<Box<EffectCommand>>),
 }
 
-/// Notices of the journal wait in the directory. At most one of these is on its way to each actor.
+/// Notices of the journal wait in the directory. At most one such message is on its way to each actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct NoticesWait;
@@ -35,8 +35,8 @@ pub(crate) struct Retire;
 #[rtype(result = "()")]
 pub(crate) struct AwaitStart;
 
-/// A lane asks for what is due to it after `after`. It is answered once there is something: with at most
-/// `limit` due events, or with the news that a stretch of the log held none.
+/// A lane asks for the events that are due to it after `after`. It is answered with at most `limit` of them once there
+/// are some, or with none where a stretch of the log held none.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ReadAfter {
@@ -62,17 +62,16 @@ pub(crate) struct ChildStopped {
     pub(crate) installation_id: InstallationId,
     pub(crate) incarnation: Incarnation,
     pub(crate) end: ChildEnd,
-    /// What its lane says of a panic; none where it did not panic, or had no lane.
+    /// The events that may have made it panic; none where it did not panic or had no lane.
     pub(crate) suspicion: Option<Suspicion>,
 }
 
 /// Why a delivery actor has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildEnd {
-    /// It panicked, or what it had settled was refused by the database: a successor starts from what is
-    /// durable.
+    /// It panicked, or the database refused its settlement. A successor starts from what is durable.
     Failed,
-    /// Another actor's end took it along: a successor starts from what is durable.
+    /// It ended because of another actor or the journal. A successor starts from what is durable.
     Interrupted,
     /// It had nothing to do for a while.
     Idle(Rest),
@@ -90,7 +89,7 @@ pub(crate) struct Rest {
     /// Where the durable cursor stands.
     pub(crate) written: Seq,
     pub(crate) next_retry_at: Option<Timestamp>,
-    /// The messages of its parent that it has handled: with one more on the way it has work after all.
+    /// The messages of its parent that it has handled. Where the parent has sent more, there is work after all.
     pub(crate) handled: MessagesHandled,
 }
 
@@ -109,7 +108,7 @@ pub(crate) enum Purpose {
     Look,
     /// Start one, unless the installation is marked as failed.
     Start,
-    /// Take that mark away and start one.
+    /// Take the mark of a failed installation away and start one.
     Reset,
 }
 
@@ -128,7 +127,7 @@ pub(crate) enum Found {
 #[rtype(result = "()")]
 pub(crate) struct DrainWorkspace;
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait WorkspaceRecipient:
     Accepts<Publish>
     + Accepts<NoticesWait>

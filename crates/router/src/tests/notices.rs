@@ -1,4 +1,4 @@
-//! What waits for a WorkspaceActor that is busy.
+//! The notices that wait for a WorkspaceActor that is busy.
 
 use std::sync::mpsc;
 

@@ -16,7 +16,7 @@ use crate::{
 use pointsman_domain::{id::InstallationId, installation::InstallationView, seq::Seq, timestamp::Timestamp};
 
 impl WorkspaceActor {
-    /// Keeps the newer of two views, tells the installation's actor, and starts one where it has to do.
+    /// Keeps the newer of two views, tells the installation's actor, and starts one where there is something to do.
     pub(super) fn take_view(&mut self, view: InstallationView, ctx: &mut Context<Self>) {
         let (id, revision) = (view.id(), view.installation.revision);
         let is_failed = self.shared.failed.holds(id, revision);
