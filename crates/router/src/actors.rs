@@ -1,4 +1,4 @@
-//! The actors behind a router, for kits that look at them or make them fail. Nothing of the engine uses this.
+//! The actors of a router, for test kits that look at them or make them fail. The engine does not use this.
 
 use actix::Addr;
 use pointsman_domain::id::{InstallationId, WorkspaceId};

@@ -1,21 +1,22 @@
-//! The one timer of an actor that wakes it for whatever comes first.
+//! A timer of an actor that rings at the earliest time asked for.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 use pointsman_domain::timestamp::Timestamp;
 
-/// An alarm that was asked to ring at once must not spin.
+/// The shortest pause, so that an alarm that was asked to ring at once does not spin.
 pub(crate) const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// An alarm rings at least this often: the timers of the runtime stand still while the machine is suspended.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// At most one timer of the actor's context is set at any time. Whoever is woken and finds nothing to do sets it anew.
+/// At most one timer of the actor's context is set at any time. It may ring early: an actor that finds nothing to do
+/// sets it anew.
 #[derive(Default)]
 pub(crate) struct Alarm(Option<(Timestamp, SpawnHandle)>);
 
 impl Alarm {
-    /// Rings at `at`, or before, where that is asked for already.
+    /// Rings at `at`, or at the time that was asked for before where that is earlier.
     pub(crate) fn ring_by<A>(
         &mut self,
         at: Timestamp,
@@ -30,7 +31,7 @@ impl Alarm {
         }
     }
 
-    /// Rings at `at`, whatever was asked for before. `ring` says with [`Alarm::has_rung`] that it has.
+    /// Rings at `at`, whatever was asked for before. `ring` has to call [`Alarm::has_rung`].
     pub(crate) fn ring_at<A>(
         &mut self,
         at: Timestamp,

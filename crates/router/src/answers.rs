@@ -1,4 +1,4 @@
-//! What the router answers to those who publish, and to those who ask how it is.
+//! What the router answers to publishers and to questions about its health.
 
 use pointsman_domain::{
     lane::{BreakerCause, BreakerState},
@@ -9,12 +9,18 @@ use pointsman_journal::AppendError;
 /// Why an event was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
+    /// The event was not recorded.
     #[error("too many publishes are in flight")]
     Overloaded,
+    /// The database cannot be reached or written, did not answer in time, or the journal has ended by a defect. The
+    /// event may have been recorded all the same.
     #[error("the database cannot be reached")]
     StorageUnavailable,
+    /// The router was told to stop, see [`EventRouter::stop_accepting`](crate::EventRouter::stop_accepting). An event
+    /// that was on its way by then may have been recorded all the same.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// With the reason. The event was not recorded.
     #[error("the event could not be stored: {0}")]
     Refused(String),
     #[error("a publish under this idempotency key is in progress")]
@@ -27,7 +33,7 @@ impl From<AppendError> for PublishError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Storage(_) => Self::StorageUnavailable,
-            AppendError::Refused => Self::Refused(error.to_string()),
+            AppendError::Refused => Self::Refused("the database refuses it".to_owned()),
             AppendError::KeyInUse => Self::KeyInUse,
             AppendError::KeyReused => Self::KeyReused,
         }
@@ -39,12 +45,12 @@ impl From<AppendError> for PublishError {
 pub enum NotReady {
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// In words for an operator.
+    /// Why, for an operator.
     #[error("{0}")]
     Storage(String),
 }
 
-/// What an installation's actor knows of itself.
+/// The state of an installation's lane.
 #[derive(Clone, Debug, Default)]
 pub struct LaneHealth {
     pub in_flight: usize,

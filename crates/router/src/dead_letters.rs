@@ -28,7 +28,7 @@ use pointsman_journal::{ChangeError, Journal, LetterCommand, SettleCommand, Sett
 pub(crate) struct DeadLetterParts {
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
-    /// Its own deaths and those of its predecessors.
+    /// The deaths of this actor and of its predecessors.
     pub(crate) deaths: Arc<Mutex<Deaths>>,
     pub(crate) lines: Arc<Lines>,
 }
@@ -54,7 +54,7 @@ impl Actor for DeadLetterActor {
         let pause = locked(&self.0.deaths).pause(self.0.clock.now());
         if !pause.is_zero() {
             log::error!("the dead letter actor has died and is replaced");
-            // Messages wait meanwhile; a lane has no more of them than deliveries in its window.
+            // Messages wait meanwhile. A lane has at most one for each delivery in its window.
             ctx.wait(actix::clock::sleep(pause).into_actor(self));
         }
     }
@@ -74,7 +74,7 @@ impl Handler<ChangeLetter> for DeadLetterActor {
         let (workspace_id, installation_id) = (message.workspace_id, message.installation_id);
         let extension_key = message.extension_key;
         let (id, settled, reply) = match &message.change {
-            // A settlement at zero moves no cursor.
+            // A settlement at place zero does not move the cursor.
             LetterChange::Replayed { dead_letter_id, .. } => (*dead_letter_id, Seq::ZERO, message.reply),
             LetterChange::GivenUp(given_up) => {
                 let id = given_up
@@ -99,7 +99,7 @@ impl Handler<ChangeLetter> for DeadLetterActor {
             change: message.change,
             at: self.0.clock.now(),
         };
-        // Where the journal dies before, the lane sees its reply dropped.
+        // Where the journal ends before it answers, the lane's reply is dropped.
         self.0.journal.settle(SettleCommand {
             workspace_id,
             installation_id,
@@ -114,7 +114,7 @@ impl Handler<ChangeLetter> for DeadLetterActor {
     }
 }
 
-/// What the log says of a letter.
+/// The line of the log about a letter.
 struct LetterLine {
     workspace_id: WorkspaceId,
     installation_id: InstallationId,
@@ -126,8 +126,8 @@ struct LetterLine {
 }
 
 impl LetterLine {
-    /// Where the journal is to answer: what it says goes on to the lane, and if the letter is durable into the log. A
-    /// task of its own, so that the lane is answered though the actor may have died.
+    /// The reply for the journal. Its answer is passed on to the lane and, if the letter is durable, told in the log. A
+    /// task of its own does so, so that the lane is answered even where the actor has died.
     fn once_durable(
         self,
         lane: oneshot::Sender<Result<(), SettleError>>,
@@ -135,7 +135,7 @@ impl LetterLine {
     ) -> oneshot::Sender<Result<(), SettleError>> {
         let (reply, answer) = oneshot::channel::<Result<(), SettleError>>();
         actix::spawn(async move {
-            // A journal that has stopped drops it, and so is the lane's dropped.
+            // A journal that has ended drops its reply; the lane's is dropped with this task.
             let Ok(written) = answer.await else { return };
             if written.is_ok() {
                 self.tell(&lines);
@@ -163,7 +163,7 @@ impl LetterLine {
 impl Handler<Replay> for DeadLetterActor {
     type Result = ResponseFuture<Result<(), ChangeError>>;
 
-    /// Detached: the transaction decides between two replays of one letter, not the order of messages.
+    /// Detached: the transaction decides which of two replays of one letter is made, not the order of messages.
     fn handle(&mut self, replay: Replay, _: &mut Self::Context) -> Self::Result {
         let journal = self.0.journal.clone();
         Box::pin(async move {

@@ -1,5 +1,5 @@
-//! The actor of one installation: runs its lane, and attempts what the lane says by the [`DeliveryChannel`] of its
-//! delivery type.
+//! The actor of one installation: runs its lane, and makes the attempts that the lane asks for through the
+//! [`DeliveryChannel`] of its delivery type.
 //!
 //! It holds nothing that is not durable elsewhere: when it dies, a successor attaches to the journal and
 //! starts from what is settled.
@@ -18,12 +18,13 @@ use tokio::sync::oneshot;
 
 use self::{
     channel::DeliveryChannel,
-    messages::{Attached, LetterSettled, RetriesRead, Settled},
+    messages::{Attached, InstallationClosed, LetterWritten, RetriesRead, SettlementWritten},
     running_attempt::RunningAttempt,
 };
 use crate::{
     alarm::Alarm,
     answers::LaneHealth,
+    handshake::MessagesHandled,
     idleness::Idleness,
     lines::Line,
     mail::{
@@ -45,15 +46,15 @@ use pointsman_journal::{AttemptRecord, SettleCommand, SettleError};
 
 /// Between attempts to attach or to read while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_millis(500);
-/// What a lane starts with in flight, before it has seen an attempt succeed.
+/// Attempts that a lane has in flight at most before it has seen one succeed.
 const INITIAL_CONCURRENCY: usize = 8;
 const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
-/// What is delivered is settled in groups, so that the disk is not waited for once more for each event of a slow
-/// stream. Far below the times that retries are measured in.
+/// How long a settlement waits for further deliveries, so that a slow stream of events does not wait for the disk once
+/// more for each event. Far shorter than the pauses before retries.
 const SETTLE_AFTER: Duration = Duration::from_millis(50);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
 
-/// Generic over how it attempts; all else is the same for every delivery type.
+/// Generic over how it makes attempts; everything else is the same for every delivery type.
 pub struct DeliveryActor<M: DeliveryChannel> {
     shared: Arc<Shared>,
     origin: Origin,
@@ -64,12 +65,14 @@ pub struct DeliveryActor<M: DeliveryChannel> {
     /// A read of the retry table is on its way.
     reading_retries: bool,
     idleness: Idleness,
-    /// Messages of the parent.
-    heard: u64,
+    /// Rings when it is time to look whether the actor may stop.
+    idle_alarm: Alarm,
+    /// The messages of its parent that it has handled.
+    handled: MessagesHandled,
     generation: i64,
-    /// Attempts that run; dropped with this actor, so that a successor does not race with them.
+    /// Attempts in flight. They end with this actor, so that a successor does not race with them.
     running: BTreeMap<DeliveryKey, RunningAttempt>,
-    /// History that goes with the next settlement.
+    /// Attempts to be recorded with the next settlement.
     history: Vec<AttemptRecord>,
     /// Rings when the lane wants to be woken.
     alarm: Alarm,
@@ -90,8 +93,9 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
         Self {
             channel: M::new(&shared, &view),
-            idleness: Idleness::new(shared.clock.now()),
-            heard: 0,
+            idleness: Idleness::new(shared.clock.now(), shared.settings.passivate_after),
+            idle_alarm: Alarm::default(),
+            handled: MessagesHandled::default(),
             shared,
             origin,
             view,
@@ -103,7 +107,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             alarm: Alarm::default(),
             drained: None,
             health: LaneHealth::default(),
-            // Whatever ends this actor without saying why is a failure.
+            // An end for which nothing else is set is a failure.
             end: ChildEnd::Failed,
             commands: Vec::new(),
         }
@@ -117,7 +121,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         self.view.workspace_id()
     }
 
-    /// Asks the journal for the licence to settle, until there is a database.
+    /// Asks the journal for the licence to settle. The answer is an error while there is no database.
     fn attach(&self, ctx: &mut Context<Self>) {
         let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
@@ -161,7 +165,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         }
     }
 
-    /// One step of the lane, and what it commands.
+    /// One step of the lane, and the commands that follow from it.
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let Some(lane) = &mut self.lane else { return };
         let clock = self.shared.clock;
@@ -175,14 +179,14 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         }
     }
 
-    /// A successor begins with a breaker that is closed: what comes due then is attempted at once.
+    /// Into the log, where a breaker is open at the end: a successor begins with a closed one, and attempts at once.
     fn tell_of_end(&self) {
         if let (Some(lane), ChildEnd::Idle(_) | ChildEnd::Closed) = (&self.lane, &self.end) {
             self.tell_of_breaker(lane.breaker(), BreakerState::Closed);
         }
     }
 
-    /// Into the log, where the step has opened or closed it.
+    /// Into the log, where the breaker has opened or closed.
     fn tell_of_breaker(&self, before: BreakerState, after: BreakerState) {
         let line = match (before, after) {
             (BreakerState::Closed, BreakerState::Open { .. }) => Line::BreakerOpened,
@@ -246,10 +250,12 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             reply,
         });
         let own = ctx.address();
-        actix::spawn(async move { own.do_send(Settled(answer.await.unwrap_or_else(|_| stopped()))) });
+        actix::spawn(
+            async move { own.do_send(SettlementWritten(answer.await.unwrap_or_else(|_| stopped()))) },
+        );
     }
 
-    /// Dead letters are the DeadLetterActor's; it answers through the journal.
+    /// The DeadLetterActor writes the dead letter through the journal, which answers.
     fn change_letter(&mut self, change: LetterChange, ctx: &mut Context<Self>) {
         let key = change.key();
         let (reply, answer) = oneshot::channel();
@@ -265,7 +271,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         let own = ctx.address();
         actix::spawn(async move {
             let result = answer.await.unwrap_or_else(|_| stopped());
-            own.do_send(LetterSettled { key, result });
+            own.do_send(LetterWritten { key, result });
         });
     }
 
@@ -299,12 +305,12 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             });
     }
 
-    /// Everything is settled and the installation is uninstalled: it is never looked at again.
+    /// Marks the installation as closed: it is uninstalled and everything is settled, so that no start reads it again.
     fn close(&self, ctx: &mut Context<Self>) {
         let (journal, id, own) = (self.shared.journal.clone(), self.installation_id(), ctx.address());
         actix::spawn(async move {
             let closed = journal.mark_closed(id).await;
-            own.do_send(messages::Closed(closed));
+            own.do_send(InstallationClosed(closed));
         });
     }
 
@@ -313,8 +319,8 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         ctx.stop();
     }
 
-    /// A settlement was not written. That it was fenced or dropped is the doing of others; that the database
-    /// refuses it is not.
+    /// A settlement was not written. One that was fenced or dropped is not this actor's fault; one that the database
+    /// refuses is.
     fn fail(&mut self, error: SettleError, ctx: &mut Context<Self>) {
         let end = match error {
             SettleError::Refused => ChildEnd::Failed,
@@ -324,7 +330,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     }
 }
 
-/// The beginning of a text that may be a stranger's, for the log.
+/// The beginning of a text from outside, without control characters, for the log.
 fn in_one_line(text: &str) -> String {
     const MOST_CHARS: usize = 200;
     text.chars()

@@ -1,17 +1,17 @@
-//! Where to find the actor of a workspace, and what it has not been told yet.
+//! The address of each workspace's actor, and the notices that it has not taken yet.
 
-mod news;
+mod notices;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use actix::{Actor, Addr};
 use dashmap::DashMap;
 
-pub(super) use self::news::News;
+pub(super) use self::notices::PendingNotices;
 use crate::{
     mail::{
-        Takes, actor_of,
-        workspace::{NewsWaits, Retire, WorkspaceAddress},
+        Accepts, actor_of,
+        workspace::{NoticesWait, Retire, WorkspaceAddress},
     },
     restarts::{Deaths, Fault, WORKSPACE_ACTOR},
 };
@@ -29,11 +29,11 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 struct State {
     address: Option<WorkspaceAddress>,
-    news: News,
-    /// A message about `news` is on its way; there is never more than one.
+    notices: PendingNotices,
+    /// A message about `notices` is on its way; there is never more than one.
     told: bool,
     deaths: Deaths,
-    /// The directory has let go of this entry: whoever holds it looks the workspace up again.
+    /// The directory has let go of this entry. A holder of it looks the workspace up again.
     retired: bool,
 }
 
@@ -42,7 +42,7 @@ struct State {
 pub(super) struct Retired;
 
 impl Entry {
-    /// The address of the actor; where there is none, that of the one that `start` starts.
+    /// The address of the actor. Where there is none, `start` starts one.
     pub(super) fn address_or(
         &self,
         start: impl FnOnce() -> WorkspaceAddress,
@@ -59,7 +59,7 @@ impl Entry {
     }
 
     /// Leaves the notice for the actor and wakes it. `start` starts one where there is none: what was
-    /// committed must not wait for the next publish. Where it gives none either nothing is lost: the next
+    /// committed must not wait for the next publish. Where `start` gives none, nothing is lost: the next
     /// actor is registered first and then reads what is durable.
     pub(super) fn notify(
         &self,
@@ -76,7 +76,7 @@ impl Entry {
                 None => return Ok(()),
             }
         }
-        state.tell(|news| news.take_in(notice));
+        state.tell(|notices| notices.take_in(notice));
         Ok(())
     }
 
@@ -84,15 +84,15 @@ impl Entry {
     pub(super) fn notify_reload(&self) {
         let mut state = self.state();
         if state.active().is_some() {
-            state.tell(|news| news.reload = true);
+            state.tell(|notices| notices.reload = true);
         }
     }
 
-    /// What was left here since the last call, for the actor alone.
-    pub(super) fn take_news(&self) -> News {
+    /// The notices left here since the last call. Only the actor calls this.
+    pub(super) fn take_notices(&self) -> PendingNotices {
         let mut state = self.state();
         state.told = false;
-        std::mem::take(&mut state.news)
+        std::mem::take(&mut state.notices)
     }
 
     /// The actor with this address has died. Must not panic.
@@ -109,15 +109,15 @@ impl Entry {
         self.state().deaths.pause(now)
     }
 
-    /// The events that wait, and whether a message about them is on its way.
+    /// The number of events that wait, and whether a message about them is on its way.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> (usize, bool) {
         let state = self.state();
-        (state.news.recent.len(), state.told)
+        (state.notices.recent.len(), state.told)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic runs under this lock but the start of an actor, which leaves it as it was.
+        // Only the start of an actor can panic under this lock, and it happens before the state is changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,17 +142,17 @@ impl State {
         started
     }
 
-    /// A new actor reads what is durable after this, so that it needs no news from before.
+    /// A new actor reads what is durable after this, so that it needs no notices from before.
     fn register(&mut self, started: WorkspaceAddress) {
         self.address = Some(started);
-        self.news = News::default();
+        self.notices = PendingNotices::default();
         self.told = false;
     }
 
-    fn tell(&mut self, add: impl FnOnce(&mut News)) {
-        add(&mut self.news);
+    fn tell(&mut self, add: impl FnOnce(&mut PendingNotices)) {
+        add(&mut self.notices);
         if let (false, Some(address)) = (self.told, &self.address) {
-            address.tell(NewsWaits);
+            address.tell(NoticesWait);
             self.told = true;
         }
     }
@@ -201,12 +201,12 @@ impl Directory {
     }
 
     /// Lets go of the workspace and tells its actor, which asks for it, to stop: what was sent to the actor
-    /// before reaches it before. Not where the actor is not the current one, where it has news waiting, or
-    /// where a publish is on its way: then it goes on.
+    /// before reaches it before. The actor goes on, and this returns false, where it is not the current one, where
+    /// notices wait for it, or where a publish is on its way.
     pub(super) fn retire<A>(&self, workspace: WorkspaceId, address: &Addr<A>) -> bool
     where
         A: Actor,
-        Addr<A>: Takes<Retire>,
+        Addr<A>: Accepts<Retire>,
     {
         let removed = self.entries.remove_if(&workspace, |_, entry| {
             let mut state = entry.state();

@@ -34,15 +34,15 @@ use crate::{
     workspace::WorkspaceActor,
 };
 
-/// How long an actor is looked for whose workspace cannot read its installations.
+/// How long a delivery actor is looked for while its workspace cannot read its installations.
 pub(crate) const FIND_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked for where it stopped while it was asked.
+/// How often a delivery actor is looked for where the workspace's actor stops while it is asked.
 const FIND_TRIES: usize = 3;
 
-/// What of the grace is kept for the journal, to make the last settlements durable.
+/// The part of the grace that is kept for the journal, to make the last settlements durable.
 const JOURNAL_GRACE: Duration = Duration::from_secs(2);
 
-/// Which types the actors are of.
+/// The types of the actors.
 const STARTERS: Starters = Starters {
     workspace: |id, shared, entry| {
         let arbiter = shared.workspace_arbiter(id);
@@ -81,14 +81,14 @@ impl std::fmt::Debug for Notices {
 }
 
 impl Notices {
-    /// What the journal is to be opened with.
+    /// The sink of notices to open the journal with.
     pub fn sink(&self) -> NoticeSink {
         let directory = Arc::clone(&self.0);
         Box::new(move |notice| directory.notify(notice))
     }
 }
 
-/// The router; cheap to clone.
+/// The handle of a router; cheap to clone.
 #[derive(Clone)]
 pub struct EventRouter {
     pub(crate) shared: Arc<Shared>,
@@ -147,8 +147,8 @@ impl EventRouter {
         Ok(view.installation)
     }
 
-    /// Closes the breaker of the installation, and starts its actor also where that died so often that it
-    /// was given up.
+    /// Closes the breaker of the installation, and starts its actor, even where the installation is marked as failed
+    /// because its actor died too often.
     ///
     /// # Errors
     /// [`ChangeError::NotFound`] where the workspace has no such installation;
@@ -164,15 +164,15 @@ impl EventRouter {
         child.ask(ResetBreaker).await.map_err(gone)
     }
 
-    /// Waits until the workspace's actor, if it has one, has handled the notices sent so far: its mailbox
-    /// keeps their order. One that starts later reads what is durable.
+    /// Waits until the workspace's actor, if there is one, has handled the notices sent so far: its mailbox keeps
+    /// their order. An actor that starts later reads what is durable.
     async fn settle_caches(&self, workspace: WorkspaceId) {
         let find = FindChild {
             installation_id: InstallationId::new(uuid::Uuid::nil()),
             purpose: Purpose::Look,
         };
         if let Some(actor) = self.active(workspace) {
-            // An actor that is gone is replaced by one that reads what is durable.
+            // Where the actor is gone, its successor reads what is durable.
             let _ = timeout(FIND_TIMEOUT, actor.ask(find)).await;
         }
     }
@@ -181,8 +181,8 @@ impl EventRouter {
     ///
     /// # Errors
     /// [`ChangeError::NotFound`] where the workspace has no such installation; [`ChangeError::Conflict`]
-    /// where its actor was given up; [`ChangeError::StorageUnavailable`] where the workspace's installations
-    /// cannot be read.
+    /// where the installation is marked as failed; [`ChangeError::StorageUnavailable`] where the workspace's
+    /// installations cannot be read.
     pub async fn send_test(
         &self,
         workspace: WorkspaceId,
@@ -216,7 +216,7 @@ impl EventRouter {
                     return Err(ChangeError::Conflict(why.to_owned()));
                 }
                 Ok(Found::Nothing) => return Err(ChangeError::NotFound("extension")),
-                // The mailbox was closed meanwhile: there is another one.
+                // The workspace's actor has stopped meanwhile: there is another one.
                 Err(_) => {}
             }
         }
@@ -228,7 +228,7 @@ impl EventRouter {
         self.shared.directory.existing(workspace)?.active()
     }
 
-    /// Delivers the letter's event once more; returns when that is certain to happen.
+    /// Delivers the letter's event once more. Returns when the retry is durable, before it is attempted.
     ///
     /// # Errors
     /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the
@@ -263,8 +263,8 @@ impl EventRouter {
             .map_err(|_| ChangeError::StorageUnavailable)?
     }
 
-    /// What led to an event: the event that caused it, and so on back to the one that came from outside, as far as
-    /// they are in the log.
+    /// The causes of an event: the event that caused it, the cause of that one, and so on back to the event that came
+    /// from outside, as far as they are in the log.
     ///
     /// # Errors
     /// While there is no database.
@@ -289,7 +289,7 @@ impl EventRouter {
         &self.shared.settings.in_process.extensions
     }
 
-    /// What the actor of an installation knows, where it has one right now or was given up.
+    /// The state of the installation's lane, where the installation has an actor right now or is marked as failed.
     pub async fn health(&self, workspace: WorkspaceId, installation: InstallationId) -> Option<LaneHealth> {
         if self.shared.failed.contains(installation) {
             return Some(LaneHealth {
@@ -308,7 +308,7 @@ impl EventRouter {
         }
     }
 
-    /// Able to accept and deliver; otherwise why not.
+    /// Whether the router accepts and delivers events.
     ///
     /// # Errors
     /// See [`NotReady`].

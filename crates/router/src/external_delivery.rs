@@ -40,9 +40,9 @@ pub type ExternalDeliveryActor = DeliveryActor<ExternalChannel>;
 pub struct ExternalChannel {
     shared: Arc<Shared>,
     view: Arc<InstallationView>,
-    /// An error is why no attempt can be made.
+    /// An error says why no attempt can be made.
     target: Result<Rc<DeliveryTarget>, String>,
-    /// When `target` has to be prepared anew.
+    /// When `target` has to be prepared anew, without the rotated secret.
     previous_secret_until: Option<Timestamp>,
     client: Rc<dyn TransportClient>,
 }
@@ -132,7 +132,7 @@ impl ExternalChannel {
         self.target = target.map(Rc::new);
     }
 
-    /// A rotated secret signs beside the new one until its time has come.
+    /// A rotated secret signs beside the new one up to its time. From then on the target is without it.
     fn drop_previous_secret(&mut self) {
         if self
             .previous_secret_until

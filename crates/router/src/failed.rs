@@ -10,7 +10,7 @@ use pointsman_domain::id::InstallationId;
 /// The marks outlive the actors of their workspaces, and end with the process: a restart tries again.
 #[derive(Debug, Default)]
 pub(super) struct FailedInstallations {
-    /// With the revision that was given up.
+    /// With the revision of the installation that failed.
     marks: Mutex<BTreeMap<InstallationId, i64>>,
 }
 
@@ -19,7 +19,8 @@ impl FailedInstallations {
         self.marks().insert(installation, revision);
     }
 
-    /// Whether the installation is given up as it is now. A change of it by an admin takes the mark away.
+    /// Whether the installation at this revision is marked. A later revision, which is a change by an admin, takes the
+    /// mark away.
     pub(super) fn holds(&self, installation: InstallationId, revision: i64) -> bool {
         let mut marks = self.marks();
         match marks.get(&installation) {

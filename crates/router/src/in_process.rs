@@ -1,4 +1,4 @@
-//! Deliveries to handlers in this process: on which threads they run, and what comes of an attempt.
+//! Deliveries to handlers in this process: the threads on which handlers run, and the result of an attempt.
 
 mod channel;
 mod effect;
@@ -14,7 +14,7 @@ use pointsman_panics as panics;
 /// The actor of one in-process installation.
 pub type InProcessHandlerActor = DeliveryActor<InProcessChannel>;
 
-/// To be called before the first handler runs.
+/// Prepares for panics of handlers. Call it before the first handler runs.
 pub(super) fn prepare() {
     panics::listen();
 }

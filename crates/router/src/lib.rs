@@ -1,11 +1,12 @@
 //! The actors: from a publish to the end of its deliveries.
 //!
-//! - [`EventRouter`] is the handle for everybody else. It finds the WorkspaceActor of a workspace, starts it
-//!   where there is none, and sends a publish once more where an actor died with it.
+//! - [`EventRouter`] is the handle for other crates. It finds the WorkspaceActor of a workspace, starts it
+//!   where there is none, and sends a publish once more where it was lost with an actor that died.
 //! - `WorkspaceActor` owns what is cached of a workspace and supervises its delivery actors.
 //! - `DeliveryActor` runs the lane of one installation; `ExternalDeliveryActor` is the one that attempts over
 //!   HTTP.
-//! - `DeadLetterActor` owns the life of dead letters; `RouterSupervisor` wakes and replaces.
+//! - `DeadLetterActor` writes dead letters and starts their replays. `RouterSupervisor` wakes workspaces that have
+//!   something to do, and replaces WorkspaceActors that die.
 
 pub mod actors;
 mod alarm;
@@ -16,8 +17,10 @@ mod directory;
 mod event_router;
 mod external_delivery;
 mod failed;
+mod handshake;
 mod idleness;
 mod in_process;
+mod incarnation;
 mod lines;
 mod lock;
 mod mail;

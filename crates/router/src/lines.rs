@@ -1,8 +1,8 @@
-//! Lines of the log that come with each event of a kind, of which there may be a million: at most one a minute for each
-//! installation, and the number of those that were left out.
+//! Lines of the log about what may happen a million times: at most one a minute for each installation and kind of line,
+//! with the number of those that were left out.
 //!
-//! What is remembered is bounded, for a workspace and in all: what goes beyond shares the lines of its workspace, or of
-//! everybody.
+//! What is remembered is bounded, for a workspace and in all. Installations beyond the bounds share the lines of their
+//! workspace, or the lines of the router.
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +18,13 @@ use pointsman_clock::Clock;
 use pointsman_domain::id::{InstallationId, WorkspaceId};
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Installations of one workspace that have lines of their own.
+/// Subjects of one workspace, each a pair of an installation and a kind of line: an installation of which both dead
+/// letters and breakers are told takes up to three. Beyond this number, installations share one line of each kind,
+/// which counts as a subject, too.
 const PER_WORKSPACE: usize = 64;
-/// Subjects in all; three more are shared by everybody else.
+/// Subjects in all; three more are shared by everybody else, one for each kind of line.
 const IN_ALL: usize = 4096;
-/// Between two looks for subjects that can be forgotten, while there are [`IN_ALL`], or for what is to be told.
+/// Between two looks for subjects that can be forgotten, while there are [`IN_ALL`], or for lines to be told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a line is about.
@@ -34,7 +36,7 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// What ends what this line tells.
+    /// The line that tells the end of the state that this one tells.
     fn opposite(self) -> Option<Self> {
         match self {
             Self::DeadLetter => None,
@@ -44,7 +46,8 @@ impl Line {
     }
 }
 
-/// Whose lines are counted together: of one installation, of the rest of a workspace, of everybody else.
+/// Lines of one kind that are counted together: those of one installation, of the rest of a workspace, or of everybody
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
     workspace: Option<WorkspaceId>,
@@ -56,7 +59,7 @@ struct Subject {
 struct Quiet {
     until: Instant,
     left_out: u64,
-    /// The opposite has come since.
+    /// The opposite line has come since.
     is_over: bool,
 }
 
@@ -68,7 +71,7 @@ struct LeftOut {
     is_over: bool,
 }
 
-/// Decides; pure.
+/// Decides whether a line may be told. Pure: the time is an argument.
 #[derive(Debug, Default)]
 struct Rate {
     subjects: BTreeMap<Subject, Quiet>,
@@ -156,7 +159,7 @@ impl Rate {
         self.subjects.len() < IN_ALL
     }
 
-    /// What was left out of the lines whose minute is over, and of all where `all` says so.
+    /// The lines left out in minutes that are over, or in all where `all` is set.
     fn left_out(&mut self, now: Instant, all: bool) -> Vec<LeftOut> {
         let mut told = Vec::new();
         self.subjects.retain(|subject, quiet| {
@@ -184,7 +187,7 @@ impl Rate {
     }
 }
 
-/// Of one router; survives its actors.
+/// The lines of one router; they outlive its actors.
 #[derive(Debug)]
 pub(super) struct Lines {
     rate: Mutex<Rate>,
@@ -219,7 +222,7 @@ impl Lines {
         said
     }
 
-    /// Tells what is left out, each when its minute is over, as long as there is something.
+    /// Tells the lines that were left out, each when its minute is over, until there are none.
     async fn watch(self: Arc<Self>) {
         loop {
             let next = locked(&self.rate).next_left_out();
@@ -230,7 +233,7 @@ impl Lines {
                 self.tell(false);
                 continue;
             }
-            // In this order: what is left out after the look finds nobody who watches.
+            // In this order: a line that is left out after the look finds no task that watches, and starts one.
             self.is_watched.store(false, Ordering::SeqCst);
             let more = locked(&self.rate).next_left_out().is_some();
             if !more || self.is_watched.swap(true, Ordering::SeqCst) {
@@ -239,7 +242,7 @@ impl Lines {
         }
     }
 
-    /// Tells what is left out; all of it where the router stops.
+    /// Tells the lines left out in minutes that are over; in all minutes where the router stops.
     pub(super) fn tell(&self, all: bool) {
         let told = locked(&self.rate).left_out(self.clock.instant(), all);
         for LeftOut {

@@ -1,4 +1,4 @@
-//! The one way of events to the log: a message to the WorkspaceActor, whoever publishes.
+//! How every event gets to the log: by a message to the WorkspaceActor.
 //!
 //! - Publishers over HTTP and hosts hold a permit of the admission, which also keeps the actor from stopping for want
 //!   of work while their message is on its way.
@@ -23,20 +23,33 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::{
     answers::PublishError,
     event_router::EventRouter,
-    mail::workspace::{Publish, WorkspaceAddress},
+    mail::{
+        Handover,
+        workspace::{Publish, WorkspaceAddress},
+    },
     shared::Shared,
 };
 
-/// A publisher is told `StorageUnavailable` after this; the commit itself is bounded more tightly.
+/// A publisher is told `StorageUnavailable` after this time. The limit of the commit itself is shorter.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often events are sent again where an actor died before the journal took them.
+/// How often events and effects are sent where an actor ends before the journal has taken them.
 const TRIES: usize = 3;
 
 type Reply = oneshot::Sender<Result<Recorded, AppendError>>;
 
+/// Why nothing is known of the end of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EffectLost {
+    /// The actors that were to hand it to the journal have ended before, up to [`TRIES`] of them. Nothing was done.
+    BeforeJournal,
+    /// The journal has ended while it had the effect, which may be durable. An effect that ends a delivery has left its
+    /// mark then, and is not done again.
+    InJournal,
+}
+
 impl EventRouter {
-    /// Returns when the event is durable, and the synchronous handlers of it have handled it where they keep up,
-    /// or `in_process.sync_timeout` after it is.
+    /// Returns when the event is durable and its synchronous handlers have handled it, but at the latest
+    /// `in_process.sync_timeout` after it is durable. A handler whose lane is behind is not waited for.
     ///
     /// # Errors
     /// See [`PublishError`]. After `StorageUnavailable` the event may have been recorded all the same;
@@ -65,17 +78,18 @@ impl EventRouter {
             })
             .await?;
         if let Some(opened) = opens.filter(|_| !recorded.replayed) {
-            // It is recorded: what its handlers do, or do not do in time, changes nothing of that.
+            // The event is recorded, whatever its handlers do, and whether or not they do it in time.
             let _ = timeout(self.shared.settings.in_process.sync_timeout, opened.wait()).await;
         }
         Ok(recorded)
     }
 
     /// Runs `work` and publishes the events in one transaction; nothing of it is left where one of them fails.
-    /// Nobody waits for the handlers of the events.
+    /// Does not wait for the handlers of the events.
     ///
     /// # Errors
-    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`].
+    /// See [`PublishError`]; what `work` says is [`PublishError::Refused`]. After `StorageUnavailable` the work and
+    /// the events may be durable all the same.
     pub async fn transact<F>(
         &self,
         workspace: WorkspaceId,
@@ -86,19 +100,19 @@ impl EventRouter {
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
     {
         let bytes = events.iter().map(NewEvent::queued_bytes).sum();
-        let (actor, _permit) = self.shared.admitted(workspace, bytes)?;
-        let (reply, answer) = oneshot::channel();
-        actor.tell(Publish::Transaction(Box::new(EffectCommand {
+        let (_, _permit) = self.shared.admitted(workspace, bytes)?;
+        let work = EffectWork::new(move |transaction| {
+            let work = work(transaction);
+            Box::pin(async move { work.await.map_err(EffectFailure::new) })
+        });
+        let run = self.shared.run_effect(|reply| EffectCommand {
             workspace_id: workspace,
             settles: None,
-            work: Some(EffectWork::new(move |transaction| {
-                let work = work(transaction);
-                Box::pin(async move { work.await.map_err(EffectFailure::new) })
-            })),
+            work: Some(work),
             events,
             reply,
-        })));
-        match timeout(TIMEOUT, answer).await {
+        });
+        match timeout(TIMEOUT, run).await {
             Ok(Ok(EffectEnd::Committed { event_ids })) => Ok(event_ids),
             Ok(Ok(EffectEnd::Failed(failure))) => Err(PublishError::Refused(
                 failure
@@ -108,15 +122,14 @@ impl EventRouter {
             Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
                 Err(PublishError::Refused("the database refuses it".to_owned()))
             }
-            // Dropped unanswered: the work cannot be sent again.
             Ok(Err(_)) if self.shared.is_stopping() => Err(PublishError::ShuttingDown),
-            // Too slow, or no database.
+            // Too slow, no database, or no answer.
             _ => Err(PublishError::StorageUnavailable),
         }
     }
 
-    /// Why a publish into the workspace would be refused if it came now, as far as that can be told without
-    /// it. `Ok` promises nothing.
+    /// Whether a publish into the workspace would be refused if it came now, as far as that can be told before it
+    /// comes. `Ok` is no promise.
     ///
     /// # Errors
     /// [`PublishError::ShuttingDown`] and [`PublishError::Overloaded`].
@@ -131,7 +144,7 @@ impl EventRouter {
         }
     }
 
-    /// What the publisher of such an event has to wait for, if there may be a synchronous handler of it.
+    /// The latch at which the publisher of such an event waits, if there may be a synchronous handler of it.
     fn sync_latch(&self, key: &EventKey) -> Option<(Arc<SyncLatch>, Opened)> {
         let extensions = &self.shared.settings.in_process.extensions;
         extensions.has_sync_handler_of(key).then(SyncLatch::new)
@@ -140,7 +153,7 @@ impl EventRouter {
 
 impl Shared {
     /// Sends events to the log, with a permit for so many bytes or without, and returns when they are durable. Events
-    /// whose actor died with them are sent again: their ids are unique, so that none is recorded twice.
+    /// that are lost with an actor are sent again: their ids are unique, so that none is recorded twice.
     pub(crate) async fn record(
         self: &Arc<Self>,
         workspace: WorkspaceId,
@@ -159,7 +172,7 @@ impl Shared {
             actor.tell(Publish::Events(append(permit, reply)));
             match timeout(TIMEOUT, answer).await {
                 Ok(Ok(result)) => return Ok(result?),
-                // Dropped unanswered: by an actor that died with it, or by a journal that has stopped.
+                // Dropped unanswered by an actor that died with it, or by a journal that has ended.
                 Ok(Err(_)) => {}
                 Err(_) => return Err(PublishError::StorageUnavailable),
             }
@@ -171,14 +184,39 @@ impl Shared {
         })
     }
 
-    /// Has an effect run. Its events go the way of all events.
-    pub(crate) fn run_effect(self: &Arc<Self>, effect: EffectCommand) {
+    /// Has an effect run and returns what became of it. Its events go the way of all events.
+    ///
+    /// # Errors
+    /// See [`EffectLost`].
+    pub(crate) async fn run_effect(
+        self: &Arc<Self>,
+        effect: impl FnOnce(oneshot::Sender<EffectEnd>) -> EffectCommand,
+    ) -> Result<EffectEnd, EffectLost> {
+        let (reply, answer) = oneshot::channel();
+        let effect = effect(reply);
         if effect.events.is_empty() {
             self.journal.run_effect(effect);
         } else {
-            let actor = self.workspace(effect.workspace_id);
-            actor.tell(Publish::Transaction(Box::new(effect)));
+            self.hand_to_journal(Box::new(effect)).await?;
         }
+        answer.await.map_err(|_| EffectLost::InJournal)
+    }
+
+    /// Sends an effect to the log, and to the successor of an actor that ended before the journal took it.
+    async fn hand_to_journal(self: &Arc<Self>, mut effect: Box<EffectCommand>) -> Result<(), EffectLost> {
+        for _ in 0..TRIES {
+            let actor = self.workspace(effect.workspace_id);
+            let (handover, handed) = Handover::new(effect);
+            actor.tell(Publish::Transaction(handover));
+            match handed.taken().await {
+                Ok(()) => return Ok(()),
+                Err(returned) => effect = returned,
+            }
+            if self.is_stopping() {
+                break;
+            }
+        }
+        Err(EffectLost::BeforeJournal)
     }
 
     /// The actor to publish through and a permit to do so. The actor lives at least as long as the permit is held,
@@ -195,7 +233,7 @@ impl Shared {
             let entry = self.directory.entry(workspace);
             let admitted = self.admission.admit(&entry.admission, bytes);
             let permit = admitted.ok_or(PublishError::Overloaded)?;
-            // Where the directory has let go of the entry in between, there is another one by now.
+            // The directory has let go of the entry in between: there is another entry by now.
             if let Some(actor) = self.workspace_of(workspace, &entry) {
                 return Ok((actor, permit));
             }

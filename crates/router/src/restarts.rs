@@ -2,15 +2,15 @@
 //!
 //! The pause before a replacement doubles with each death and is forgotten after a quiet minute. A delivery
 //! actor may die 7 times in a minute of its own fault: the first panic, when many deliveries were in flight,
-//! names nobody, and each poisonous event takes 3 more until it is a dead letter, so that two of them
-//! (1 + 3 + 3) are dealt with before the limit is reached. The eighth death, after about 6 s of pauses, marks
+//! identifies no event, and each poisonous event takes 3 more until it is a dead letter, so that two of them
+//! (1 + 3 + 3) are dead letters before the limit is reached. The eighth death, after about 6 s of pauses, marks
 //! the installation as failed: see [`FailedInstallations`](super::failed::FailedInstallations).
 
 use std::{collections::VecDeque, time::Duration};
 
 use pointsman_domain::timestamp::Timestamp;
 
-/// Deaths older than this count no more, and after so long without one the pauses start anew.
+/// Deaths older than this do not count, and after so long without a death the pauses start anew.
 const QUIET_TIME: Duration = Duration::from_secs(60);
 
 /// See the [module](self).
@@ -48,7 +48,7 @@ pub(super) const SINGLE_ACTOR: RestartPolicy = RestartPolicy {
 pub(super) enum Fault {
     /// A panic, or rows that the database refuses. Counts towards the limit.
     Own,
-    /// Somebody else's, such as another actor's that died with its message. Only makes the pause longer.
+    /// Another actor's, for instance one that died with a message of this one. Only makes the pause longer.
     Foreign,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Deaths {
 }
 
 impl Deaths {
-    /// Takes down a death. Does not panic.
+    /// Records a death. Does not panic.
     pub(super) fn died(&mut self, fault: Fault, policy: &RestartPolicy, now: Timestamp) -> Next {
         if self.last.is_some_and(|last| now.since(last) > QUIET_TIME) {
             self.in_a_row = 0;
@@ -100,7 +100,7 @@ impl Deaths {
             .map_or(Duration::ZERO, |last| (last + self.pause).since(now))
     }
 
-    /// In a row, without a quiet time in between.
+    /// The number of deaths without a quiet time in between.
     pub(super) fn in_a_row(&self) -> u32 {
         self.in_a_row
     }
@@ -112,7 +112,7 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
-    /// Dies as soon as it is replaced; how long until it was given up.
+    /// Lets an actor die as soon as it is replaced. Returns how long it took until it was given up.
     fn dies_at_once(policy: &RestartPolicy, fault: Fault, times: u32) -> Option<Duration> {
         let (mut deaths, mut now) = (Deaths::default(), START);
         for _ in 0..times {

@@ -18,7 +18,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Adds the next events of the log. Where they do not follow the last one, the ring starts anew.
+    /// Adds the next events of the log. Where they do not follow the last event, the ring starts anew.
     pub(super) fn push(&mut self, events: impl IntoIterator<Item = Arc<PlatformEvent>>) {
         for event in events {
             if let Some(last) = self.events.back() {
@@ -68,7 +68,7 @@ impl Ring {
         self.events.get(index)
     }
 
-    /// The events after `seq`, or none where the ring does not reach back that far.
+    /// The events after `seq`; `None` where the ring does not reach back that far.
     pub(super) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<PlatformEvent>>> {
         let first = self.events.front()?.seq;
         if seq.next() < first {

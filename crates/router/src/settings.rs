@@ -1,4 +1,4 @@
-//! What the router is told at its start.
+//! The settings of a router.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use pointsman_domain::retry_schedule::RetrySchedule;
 use pointsman_extension::{Extensions, PlatformEvent};
 use pointsman_http_delivery::Transport;
 
-/// Opens a secret that is sealed at rest; the error says why it cannot be, without the secret.
+/// Opens a secret that is sealed at rest. The error says why it cannot be opened, and does not contain the secret.
 pub type OpenSecret = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
 /// The values behind the keys of `config/default.toml` of the same names.
@@ -23,13 +23,13 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
-    /// What attempts of external installations go through.
+    /// Sends the attempts of external installations.
     pub transport: Arc<dyn Transport>,
     pub open_secret: OpenSecret,
     pub in_process: InProcessSettings,
 }
 
-/// What is done in this process.
+/// Settings of extensions in this process.
 #[derive(Clone, Debug)]
 pub struct InProcessSettings {
     pub extensions: Arc<Extensions>,
@@ -37,17 +37,17 @@ pub struct InProcessSettings {
     pub async_timeout: Duration,
     pub executor_threads: usize,
     pub concurrency: usize,
-    /// Of an event that a handler publishes; as much as a request may bring.
+    /// The largest payload of an event that a handler publishes, the same as that of a request.
     pub max_payload_bytes: usize,
     pub max_causation_depth: u32,
     pub watch: Option<Watch>,
 }
 
-/// Is told of each event that a handler has handled, its effect included, before the lane hears of it.
+/// Called for each event that a handler has handled, its effect included, before the lane is told.
 #[derive(Clone)]
 pub struct Watch(pub Arc<dyn Fn(HandledCall<'_>) + Send + Sync>);
 
-/// A call of a handler that ended well, with all that it wanted done.
+/// A call of a handler that succeeded, its effect included.
 #[derive(Clone, Copy, Debug)]
 pub struct HandledCall<'a> {
     /// The key of its extension.
@@ -65,7 +65,7 @@ impl fmt::Debug for Watch {
 }
 
 impl Default for InProcessSettings {
-    /// No extension at all.
+    /// Without extensions.
     fn default() -> Self {
         Self {
             extensions: Arc::default(),

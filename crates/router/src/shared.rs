@@ -37,10 +37,10 @@ use pointsman_domain::{
 };
 use pointsman_journal::{Admission, Journal, Notice};
 
-/// Workspaces that read their installations at the same time, also when all of them do so after an outage.
+/// Workspaces that read their installations at the same time at most, for instance after an outage.
 const LOADS_AT_ONCE: usize = 32;
 
-/// How actors are started. Whoever starts one knows its address and what it is told, and not its type.
+/// How actors are started. Their starters know the addresses and the messages, not the types of the actors.
 #[derive(Clone, Copy)]
 pub(crate) struct Starters {
     pub(crate) workspace: fn(WorkspaceId, Arc<Shared>, Arc<Entry>) -> WorkspaceAddress,
@@ -55,15 +55,15 @@ pub struct Shared {
     pub(super) directory: Arc<Directory>,
     pub(super) admission: Admission,
     pub(super) failed: FailedInstallations,
-    /// Lines of the log that are bounded in rate.
+    /// The rate limit of lines of the log.
     pub(super) lines: Arc<Lines>,
     pub(super) clock: Clock,
     /// Permits to read a workspace's installations.
     pub(super) loads: Semaphore,
     pub(super) executor: EventExecutor,
-    /// For workspaces, and for everything of which there is one.
+    /// The threads of workspaces, of the supervisor and of the dead letter actor.
     arbiters: Vec<Arbiter>,
-    /// For lanes and their attempts, behind which no publish may have to wait.
+    /// The threads of lanes and their attempts, apart from workspaces so that no publish waits behind an attempt.
     delivery_arbiters: Vec<Arbiter>,
     starters: Starters,
     dead_letters: Mutex<Option<DeadLetterAddress>>,
@@ -144,7 +144,7 @@ impl Shared {
     /// The actor of the workspace, started where there is none.
     pub(super) fn workspace(self: &Arc<Self>, id: WorkspaceId) -> WorkspaceAddress {
         loop {
-            // An entry that the directory has let go of meanwhile is in the directory no more.
+            // None where the directory has let go of the entry meanwhile: the next look finds another one.
             if let Some(address) = self.workspace_of(id, &self.directory.entry(id)) {
                 return address;
             }
@@ -179,7 +179,7 @@ impl Shared {
         self.arbiter(spread(id.uuid()))
     }
 
-    /// Makes sure that the workspace has an actor; the address of one that it had to start.
+    /// Makes sure that the workspace has an actor. Returns its address where it had to be started.
     pub(super) fn activate(self: &Arc<Self>, id: WorkspaceId) -> Option<WorkspaceAddress> {
         let is_active = self
             .directory
@@ -188,7 +188,7 @@ impl Shared {
         (!is_active && !self.is_stopping()).then(|| self.workspace(id))
     }
 
-    /// Leaves the notice with the actor that it concerns, in the order of the calls.
+    /// Leaves the notice for the actor of its workspace. Notices are kept in the order of the calls.
     pub(super) fn notify(self: &Arc<Self>, mut notice: Notice) {
         let workspace = match &notice {
             Notice::Committed { workspace_id, .. } | Notice::RetriesAdded { workspace_id, .. } => {
@@ -238,7 +238,7 @@ impl Shared {
         }
     }
 
-    /// A workspace goes that has something to do at that time.
+    /// Has the supervisor look for work by that time. Called by a WorkspaceActor that stops.
     pub(super) fn look_by(&self, at: Timestamp) {
         if let Some(supervisor) = &*locked(&self.supervisor) {
             supervisor.tell(LookBy(at));

@@ -19,10 +19,10 @@ use pointsman_domain::timestamp::Timestamp;
 
 /// Between attempts to look for work while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_secs(1);
-/// The waker looks no more often than this. Retries of active workspaces do not wait for it, and where the
-/// retries of others do, they have waited for minutes already.
+/// The waker looks no more often than this. Retries of active workspaces do not wait for it. Retries of other
+/// workspaces do, after they have waited for minutes already.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
-/// And it spends no more than this part of its time on looking.
+/// The waker pauses for this many times as long as its last look took.
 const REST_PER_LOOK: u32 = 20;
 /// The waker looks at least this often: the timers of the runtime stand still while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -34,13 +34,13 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct RouterSupervisor {
     pub(super) shared: Arc<Shared>,
-    /// Before it begins: grows where it dies again and again.
+    /// How long it waits before its first look. Grows with each death in a row.
     pub(super) pause: Duration,
-    /// Between two looks, by what a look costs.
+    /// The shortest pause between two looks, by how long the last one took.
     rest: Duration,
-    /// When somebody wants it to look.
+    /// The earliest time at which a workspace asked it to look.
     wanted_at: Option<Timestamp>,
-    /// Until the next look; none while it looks.
+    /// The time and the timer of the next look; none while it looks.
     sleep: Option<(Timestamp, SpawnHandle)>,
 }
 
@@ -117,7 +117,7 @@ impl Handler<LookBy> for RouterSupervisor {
 
     fn handle(&mut self, LookBy(at): LookBy, ctx: &mut Self::Context) {
         self.wanted_at = Some(self.wanted_at.map_or(at, |wanted| wanted.min(at)));
-        // While it looks there is nothing to cut short: the end of the look asks for what is wanted.
+        // While it looks there is no pause to cut short: at the end of the look `wanted_at` counts.
         if let Some((until, handle)) = self.sleep
             && at < until
         {
@@ -127,7 +127,7 @@ impl Handler<LookBy> for RouterSupervisor {
     }
 }
 
-/// Starts the actors of all workspaces with something to do, a few at a time; the time of the next retry.
+/// Starts the actors of all workspaces with something to do, a few at a time. Returns the time of the next retry.
 async fn wake_workspaces(shared: &Arc<Shared>) -> Result<Option<Timestamp>, DbErr> {
     let now = shared.clock.now();
     let mut workspaces = shared.journal.workspaces_with_work(now).await?.into_iter();
@@ -141,7 +141,7 @@ async fn wake_workspaces(shared: &Arc<Shared>) -> Result<Option<Timestamp>, DbEr
         if started.is_empty() {
             break;
         }
-        // One that has died meanwhile is replaced, one that is late is late alone.
+        // An actor that has died meanwhile is replaced. One that is slow delays the others by the timeout at most.
         let _ = timeout(START_TIMEOUT, join_all(started)).await;
     }
     shared.journal.earliest_retry_after(now).await
@@ -152,7 +152,7 @@ impl Handler<WorkspaceStopped> for RouterSupervisor {
 
     fn handle(&mut self, WorkspaceStopped(workspace): WorkspaceStopped, _: &mut Self::Context) {
         log::error!(workspace:%; "a workspace actor has died and is replaced");
-        // It begins with its deliveries after a pause that grows with each death.
+        // The new actor begins with its deliveries after a pause that grows with each death.
         self.shared.activate(workspace);
     }
 }

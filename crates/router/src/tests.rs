@@ -1,9 +1,10 @@
-//! What becomes of events when actors die: a panic is a restart from the cursor, and nothing else notices.
+//! What becomes of events when actors die: an actor that panics is replaced by one that goes on from the cursor.
 
-mod heard;
+mod effects;
 mod in_process;
 mod kit;
-mod news;
+mod log_capture;
+mod notices;
 mod passivation;
 mod poison;
 mod probe;

@@ -26,9 +26,9 @@ use pointsman_domain::{
 use pointsman_journal::AttemptRecord;
 use pointsman_panics::discard;
 
-/// Tells the lane how an attempt has ended, and that it has failed where its task ends without an end of it: by a
-/// panic that was caught nowhere else, or with its thread. A lane that does not hear of an end keeps the slot for
-/// ever, and one in order stops.
+/// Tells the lane how an attempt has ended. Where the task of the attempt ends without a result, by a panic that was
+/// caught nowhere else or with its thread, the lane is told that the attempt has failed: a lane that does not hear of
+/// an end keeps the slot for ever, and an ordered lane stops.
 struct Reported<M: DeliveryChannel> {
     own: Addr<DeliveryActor<M>>,
     /// None once it is told.
@@ -51,7 +51,7 @@ impl<M: DeliveryChannel> Reported<M> {
 }
 
 impl<M: DeliveryChannel> Drop for Reported<M> {
-    /// Runs while a panic unwinds, too: nothing here can panic. An actor that is gone hears nothing.
+    /// Runs while a panic unwinds, too: nothing here can panic. The message is lost where the actor is gone.
     fn drop(&mut self) {
         if self.delivery.is_some() {
             self.tell(AttemptEnd {
@@ -78,7 +78,7 @@ fn without_end(error: &str) -> AttemptResult {
     }
 }
 
-/// The end of a test, whatever becomes of it.
+/// The result of a test; a test that panics has failed.
 async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
     let tested = AssertUnwindSafe(test).catch_unwind().await;
     tested.unwrap_or_else(|thrown| {
@@ -88,8 +88,8 @@ async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
 }
 
 impl<M: DeliveryChannel> DeliveryActor<M> {
-    /// Runs beside the actor as a task of its own: the actor's own futures are all polled at each of its
-    /// wake-ups, which would cost each attempt the price of all.
+    /// Runs beside the actor as a task of its own. As a future of the actor it would be polled at each wake-up of the
+    /// actor, so that each attempt would cost as much as all that are in flight.
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
         let key = delivery.key;
         let attempt = self.channel.attempt(&delivery, self.generation);
@@ -105,7 +105,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
         self.running.insert(key, RunningAttempt(task));
     }
 
-    /// The publisher of the event need not wait for this delivery any longer.
+    /// The publisher of the event does not wait for this delivery any longer.
     pub(super) fn release_publisher(&self, event: &PlatformEvent, key: DeliveryKey) {
         if let Some(latch) = &event.latch {
             latch.arrive((self.installation_id(), key.handler));
@@ -150,8 +150,8 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
 impl<M: DeliveryChannel> Handler<SendTest> for DeliveryActor<M> {
     type Result = ResponseFuture<AttemptResult>;
 
-    /// Detached on purpose: a test does not wait for the lane, nor the lane for it. Where its answer shows that
-    /// the service lives, the breaker is closed by the time that the asker hears of it.
+    /// Detached on purpose: a test does not wait for the lane, nor the lane for the test. Where its result shows that
+    /// the service is up, the breaker is closed before the result is returned.
     fn handle(&mut self, test: SendTest, ctx: &mut Self::Context) -> Self::Result {
         self.idleness.touch();
         let event = PlatformEvent::record(self.workspace_id(), Seq::ZERO, test.event);
@@ -159,7 +159,7 @@ impl<M: DeliveryChannel> Handler<SendTest> for DeliveryActor<M> {
         Box::pin(async move {
             let result = test.await;
             if result.shows_life() {
-                // An actor that is gone has no breaker that is open.
+                // Where the actor is gone, its open breaker is gone, too.
                 let _ = own.send(ServiceLives).await;
             }
             result

@@ -1,4 +1,4 @@
-//! How attempts are made: what distinguishes the delivery types.
+//! How attempts are made, which is all that distinguishes the delivery types.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +10,12 @@ use pointsman_domain::{
 
 /// How the deliveries of one installation are attempted.
 ///
-/// The futures run beside the actor and borrow nothing of it. Whatever goes wrong with an attempt is its result; one
-/// that panics nevertheless is reported as failed, without saying why.
+/// The futures run beside the actor and borrow nothing of it. A failure of an attempt is its result. An attempt that
+/// panics is reported as failed, without a reason.
 pub trait DeliveryChannel: Sized + Unpin + 'static {
     fn new(shared: &Arc<Shared>, view: &Arc<InstallationView>) -> Self;
 
-    /// The installation was changed; holds from the next attempt.
+    /// The installation was changed. The change holds from the next attempt.
     fn view_changed(&mut self, view: &Arc<InstallationView>);
 
     /// Failures in a row that open the lane's breaker; none where it has no breaker.
@@ -32,14 +32,14 @@ pub trait DeliveryChannel: Sized + Unpin + 'static {
     fn attempt(&mut self, delivery: &Delivery, generation: i64)
     -> impl Future<Output = AttemptEnd> + 'static;
 
-    /// One attempt outside the lane, of which nothing is recorded.
+    /// One attempt outside the lane. Nothing of it is recorded.
     fn test(&self, event: PlatformEvent) -> impl Future<Output = AttemptResult> + 'static;
 }
 
-/// What came of an attempt.
+/// The end of an attempt.
 #[derive(Debug)]
 pub struct AttemptEnd {
-    /// When it began, which may be later than the lane asked for it. By the wall clock.
+    /// When it began, by the wall clock. The lane may have asked for it earlier.
     pub(crate) attempted_at: Timestamp,
     pub(crate) result: AttemptResult,
 }

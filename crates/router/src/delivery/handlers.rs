@@ -7,7 +7,10 @@ use actix::prelude::*;
 use super::{
     DeliveryActor, STORAGE_PAUSE,
     channel::DeliveryChannel,
-    messages::{self, Attached, AttemptFinished, LetterSettled, RetriesRead, ServiceLives, Settled},
+    messages::{
+        Attached, AttemptFinished, InstallationClosed, LetterWritten, RetriesRead, ServiceLives,
+        SettlementWritten,
+    },
 };
 use crate::{
     answers::LaneHealth,
@@ -23,14 +26,14 @@ impl<M: DeliveryChannel> Actor for DeliveryActor<M> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let mut liveness = self.origin.liveness.clone();
-        // Completes when the parent's end is dropped; then nobody would read for this actor any more.
+        // Completes when the parent is gone, which reads the log for this actor.
         ctx.spawn(
             async move { while liveness.changed().await.is_ok() {} }
                 .into_actor(self)
                 .map(|(), actor, ctx| actor.end_as(ChildEnd::Drained, ctx)),
         );
         self.attach(ctx);
-        self.watch_idleness(ctx);
+        self.look_for_rest(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -85,7 +88,7 @@ impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
-        self.heard += 1;
+        self.handled.count();
         if !events.due.is_empty() {
             self.idleness.touch();
         }
@@ -105,7 +108,7 @@ impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
             .cloned()
             .collect();
         self.step(Input::Events { through, due }, ctx);
-        // A lane that cannot start them at once is behind: their publishers do not wait for it.
+        // A lane that cannot start an attempt at once is behind: the publisher does not wait for it.
         for due in awaited {
             let key = due.live_key();
             if !self.running.contains_key(&key) {
@@ -137,16 +140,16 @@ impl<M: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
-        self.heard += 1;
+        self.handled.count();
         self.idleness.touch();
         self.step(Input::RetriesAdded { at: wait.at }, ctx);
     }
 }
 
-impl<M: DeliveryChannel> Handler<Settled> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<SettlementWritten> for DeliveryActor<M> {
     type Result = ();
 
-    fn handle(&mut self, Settled(result): Settled, ctx: &mut Self::Context) {
+    fn handle(&mut self, SettlementWritten(result): SettlementWritten, ctx: &mut Self::Context) {
         match result {
             Ok(()) => self.step(Input::SettlementDurable, ctx),
             Err(error) => self.fail(error, ctx),
@@ -154,10 +157,10 @@ impl<M: DeliveryChannel> Handler<Settled> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<LetterSettled> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<LetterWritten> for DeliveryActor<M> {
     type Result = ();
 
-    fn handle(&mut self, letter: LetterSettled, ctx: &mut Self::Context) {
+    fn handle(&mut self, letter: LetterWritten, ctx: &mut Self::Context) {
         match letter.result {
             Ok(()) => self.step(Input::LetterWritten { key: letter.key }, ctx),
             Err(error) => self.fail(error, ctx),
@@ -165,10 +168,10 @@ impl<M: DeliveryChannel> Handler<LetterSettled> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<messages::Closed> for DeliveryActor<M> {
+impl<M: DeliveryChannel> Handler<InstallationClosed> for DeliveryActor<M> {
     type Result = ();
 
-    fn handle(&mut self, closed: messages::Closed, ctx: &mut Self::Context) {
+    fn handle(&mut self, closed: InstallationClosed, ctx: &mut Self::Context) {
         // Where it could not be marked, a successor closes it after a pause.
         let end = closed.0.map_or(ChildEnd::Interrupted, |()| ChildEnd::Closed);
         self.end_as(end, ctx);
@@ -179,7 +182,7 @@ impl<M: DeliveryChannel> Handler<ViewChanged> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
-        self.heard += 1;
+        self.handled.count();
         self.idleness.touch();
         self.view = changed.view;
         self.channel.view_changed(&self.view);
@@ -203,7 +206,7 @@ impl<M: DeliveryChannel> Handler<Drain> for DeliveryActor<M> {
     type Result = ();
 
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
-        self.heard += 1;
+        self.handled.count();
         self.drained = Some(drain.reply);
         if self.lane.is_some() {
             self.step(Input::Mode(LaneMode::Draining), ctx);

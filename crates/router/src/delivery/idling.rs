@@ -1,29 +1,28 @@
-//! An actor that has had nothing to do for a while stops, and its lane goes with it, and what its means hold.
+//! An actor that has had nothing to do for a while stops. Its lane goes with it, and so do the connections or threads
+//! that its delivery channel holds.
 
 use actix::prelude::*;
 
 use super::{DeliveryActor, channel::DeliveryChannel};
-use crate::{
-    alarm::{LONGEST_SLEEP, SHORTEST_SLEEP},
-    mail::workspace::{ChildEnd, Rest},
-};
+use crate::mail::workspace::{ChildEnd, Rest};
 use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
 
 impl<M: DeliveryChannel> DeliveryActor<M> {
-    pub(super) fn watch_idleness(&mut self, ctx: &mut Context<Self>) {
-        let patience = self.shared.settings.passivate_after;
-        let every = patience.clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-        ctx.run_interval(every, move |actor, ctx| {
-            let now = actor.shared.clock.now();
-            if actor.idleness.look(now, patience) <= now
-                && let Some(rest) = actor.rest(now + patience)
-            {
-                actor.end_as(ChildEnd::Idle(rest), ctx);
-            }
-        });
+    /// Stops where it has had nothing to do for long enough, and looks again later where not.
+    pub(super) fn look_for_rest(&mut self, ctx: &mut Context<Self>) {
+        self.idle_alarm.has_rung();
+        let now = self.shared.clock.now();
+        let look = self.idleness.look(now);
+        if look.is_over()
+            && let Some(rest) = self.rest(self.idleness.horizon(now))
+        {
+            return self.end_as(ChildEnd::Idle(rest), ctx);
+        }
+        self.idle_alarm
+            .ring_at(look.next(), now, ctx, |actor, ctx| actor.look_for_rest(ctx));
     }
 
-    /// Where the lane stands, if it has nothing to do before `soon` but what its parent may tell it.
+    /// Where the lane stands, if it has nothing to do before `soon` unless its parent sends it something.
     fn rest(&self, soon: Timestamp) -> Option<Rest> {
         let lane = self.lane.as_ref()?.snapshot();
         let is_quiet = self.running.is_empty() && lane.in_flight == 0 && lane.window_used == 0;
@@ -39,7 +38,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             {
                 lane.read_through
             }
-            // What was read waits in the database as well, until it may expire.
+            // The events that were read are in the database, too, and can be read again before they expire.
             LaneMode::Held { since } if since + self.shared.settings.max_hold > soon => lane.settled,
             _ => return None,
         };
@@ -52,7 +51,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             done,
             written: lane.settled,
             next_retry_at,
-            heard: self.heard,
+            handled: self.handled,
         })
     }
 }

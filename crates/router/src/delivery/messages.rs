@@ -1,4 +1,4 @@
-//! What a DeliveryActor tells itself.
+//! The messages that a DeliveryActor sends to itself.
 
 use actix::prelude::*;
 use pointsman_domain::{
@@ -20,15 +20,15 @@ pub(super) struct RetriesRead {
     pub(super) next: Option<Timestamp>,
 }
 
-/// The outstanding settlement is durable, or refused.
+/// The outstanding settlement is durable, or was refused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Settled(pub(super) Result<(), SettleError>);
+pub(super) struct SettlementWritten(pub(super) Result<(), SettleError>);
 
-/// The dead letter of a delivery is durable, or refused.
+/// The dead letter of a delivery is durable, or was refused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct LetterSettled {
+pub(super) struct LetterWritten {
     pub(super) key: DeliveryKey,
     pub(super) result: Result<(), SettleError>,
 }
@@ -40,12 +40,12 @@ pub(super) struct AttemptFinished {
     pub(super) end: AttemptEnd,
 }
 
-/// The installation is marked as closed.
+/// The installation is marked as closed, or could not be.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Closed(pub(super) Result<(), ChangeError>);
+pub(super) struct InstallationClosed(pub(super) Result<(), ChangeError>);
 
-/// The service has answered a test, and shown that it lives.
+/// The service has answered a test, which shows that it is up.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ServiceLives;

@@ -1,4 +1,4 @@
-//! One attempt, which cannot panic.
+//! One attempt whose panics are caught.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use pointsman_domain::attempt::{AttemptOutcome, AttemptResult, Verdict};
 
-/// The end of the attempt; a panic in it is a failed one.
+/// The result of the attempt; an attempt that panics has failed.
 pub(super) async fn caught(attempt: impl Future<Output = AttemptResult>) -> AttemptResult {
     AssertUnwindSafe(attempt)
         .catch_unwind()

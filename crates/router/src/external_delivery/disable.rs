@@ -1,4 +1,4 @@
-//! A service may ask to be disabled.
+//! Disabling an installation at the request of its service.
 
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
@@ -6,8 +6,8 @@ use pointsman_domain::{
 };
 use pointsman_journal::Journal;
 
-/// The service asked for it; the change comes back as a notice like any admin's. A task of its own, which
-/// does not end with the attempt.
+/// Disables the installation. The change comes back as a notice, as a change by an admin does. It is made by a task of
+/// its own, which does not end with the attempt.
 pub(super) fn disable(journal: Journal, workspace: WorkspaceId, id: InstallationId) {
     actix::spawn(async move {
         let update = InstallationUpdate {
@@ -20,7 +20,10 @@ pub(super) fn disable(journal: Journal, workspace: WorkspaceId, id: Installation
                 log::warn!(workspace:%, installation:% = id; "disabled at the request of the service")
             }
             Err(error) => {
-                log::error!(workspace:%, installation:% = id, error:%; "the service asked to be disabled, which failed");
+                log::error!(
+                    workspace:%, installation:% = id, error:%;
+                    "the service asked to be disabled, which failed"
+                );
             }
         }
     });

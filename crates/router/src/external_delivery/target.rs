@@ -1,4 +1,4 @@
-//! From what is stored of an installation to what an attempt needs.
+//! What an attempt needs, made from the stored installation.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use pointsman_domain::{
 };
 use pointsman_http_delivery::DeliveryTarget;
 
-/// Opens the secrets and prepares what is the same for every attempt until a rotated secret stops to sign at
+/// Opens the secrets and prepares the target of all attempts until a rotated secret stops signing, see
 /// [`previous_secret_until`]. The error is for an admin.
 pub(super) fn prepare(
     installation: &Installation,
@@ -23,7 +23,7 @@ pub(super) fn prepare(
         .ok_or("the extension has no service URL")?;
     let current = open_secret(&installation.signing_secret, shared)
         .map_err(|error| format!("the signing secret {error}; make a new one: POST …/rotate-secret"))?;
-    // One that cannot be opened is left out: the current one signs all the same.
+    // A previous secret that cannot be opened is left out: the current one signs all the same.
     let previous = previous_until
         .and(installation.previous_secret.as_ref())
         .and_then(|previous| open_secret(&previous.sealed, shared).ok());
@@ -36,7 +36,7 @@ pub(super) fn prepare(
     DeliveryTarget::new(url, keys, headers).map_err(|error| error.to_string())
 }
 
-/// The engine's time at which a rotated secret stops to sign; none where none signs at `now`.
+/// The engine's time at which a rotated secret stops signing; none where no rotated secret signs at `now`.
 pub(super) fn previous_secret_until(installation: &Installation, now: Timestamp) -> Option<Timestamp> {
     let until = installation.previous_secret.as_ref()?.until;
     Some(until).filter(|until| *until > now)

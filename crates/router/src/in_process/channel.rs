@@ -1,4 +1,4 @@
-//! How an in-process installation is delivered to: by calling the handlers of its extension.
+//! The delivery channel of in-process installations: it calls the handlers of the extension.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ pub struct InProcessChannel {
     shared: Arc<Shared>,
     view: Arc<InstallationView>,
     extension: Arc<str>,
-    /// None where the code is not in this process; then the lane is held.
+    /// None where the code of the extension is not in this process. The lane is held then.
     registered: Option<Arc<Registered>>,
 }
 
@@ -53,7 +53,7 @@ impl DeliveryChannel for InProcessChannel {
         self.view = Arc::clone(view);
     }
 
-    /// A handler that fails is not a service that is down: the schedule of each delivery is enough.
+    /// There is no breaker: unlike a service that is down, a handler that fails says nothing about other deliveries.
     fn breaker_failures(_: &RouterSettings) -> Option<u32> {
         None
     }
@@ -63,7 +63,7 @@ impl DeliveryChannel for InProcessChannel {
         settings.sync_timeout.max(settings.async_timeout)
     }
 
-    /// Where the installation is subscribed to what no handler takes, the whole extension is to answer for it.
+    /// An event that no handler takes is one delivery to the whole extension, which fails as `NO_HANDLER`.
     fn handlers_of(&self, event: &event::PlatformEvent) -> impl Iterator<Item = (HandlerName, Duration)> {
         let settings = &self.shared.settings;
         let handlers: Vec<(HandlerName, Duration)> = self
@@ -102,7 +102,7 @@ impl DeliveryChannel for InProcessChannel {
         }
     }
 
-    /// A test event is for no handler; the API says so before it comes here.
+    /// No handler takes a test event. The API refuses the request before it comes here.
     fn test(&self, _: event::PlatformEvent) -> impl Future<Output = AttemptResult> + 'static {
         let why = "an in-process extension takes the events of its handlers only";
         std::future::ready(failed(AttemptOutcome::NoHandler, why.to_owned()))
@@ -110,8 +110,8 @@ impl DeliveryChannel for InProcessChannel {
 }
 
 impl InProcessChannel {
-    /// Whom the delivery is for. One for the whole extension found no handler when it was read; it is replayed to
-    /// all that take its event by now, one after the other.
+    /// The handlers that the delivery is for. A delivery to the whole extension found no handler when its event was
+    /// read; it is replayed to all handlers that take the event by now, one after the other.
     fn handlers_for(&self, delivery: &Delivery) -> Vec<EventHandler> {
         let Some(extension) = &self.registered else {
             return Vec::new();
@@ -130,7 +130,7 @@ impl InProcessChannel {
         let mut delivery = delivery.clone();
         if delivery.key.handler.is_whole() {
             delivery.key.handler = HandlerName::intern(handler.name());
-            // The replay has ended only when all have handled it.
+            // The replay has ended only when all handlers have handled it, not with this one.
             delivery.dead_letter_id = None;
         }
         Call {
@@ -195,7 +195,7 @@ impl Call {
             key, event, attempt, ..
         } = &self.delivery;
         let installation = self.view.id();
-        // Publishes of the handler are numbered from 1.
+        // Number 0: the publishes of the handler are numbered from 1.
         let deduplication_id = derived_id(event.id, installation, key.handler.as_str(), 0).uuid();
         engine::context(ContextParts {
             event: engine::shown(Arc::clone(event)),

@@ -1,27 +1,26 @@
 //! The effect of a handler: its writes and events, durable together with the end of the delivery.
 
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
 
 use super::{
     channel::Call,
-    invocation::{HandlerFailure, Told},
+    invocation::{ErrorText, HandlerFailure},
 };
+use crate::publish::EffectLost;
 use pointsman_domain::{event::NewEvent, id::EventId};
 use pointsman_extension::{Effect, PublishError, engine};
 use pointsman_journal::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork};
 use pointsman_panics::{Caught, Guarded};
 
 impl Call {
-    /// How the attempt ended; nothing where the handler is to be run again, through no fault of its own.
+    /// How the attempt ended. None where the handler is to be run again through no fault of its own.
     pub(super) async fn settle_with(&self, effect: Effect) -> Option<Result<(), HandlerFailure>> {
         let events = match self.events(&effect).await {
             Ok(events) => events,
             Err(error) => return Some(Err(HandlerFailure::Error(error.into()))),
         };
-        let (reply, answer) = oneshot::channel();
         let delivery = &self.delivery;
-        self.shared.run_effect(EffectCommand {
+        let run = self.shared.run_effect(|reply| EffectCommand {
             workspace_id: self.view.workspace_id(),
             settles: Some(EffectOf {
                 installation_id: self.view.id(),
@@ -34,8 +33,8 @@ impl Call {
             events,
             reply,
         });
-        let failed = |text| Some(Err(HandlerFailure::Error(Told::new(text))));
-        match answer.await {
+        let failed = |text| Some(Err(HandlerFailure::Error(ErrorText::new(text))));
+        match run.await {
             Ok(EffectEnd::Committed { .. } | EffectEnd::AlreadyDone) => Some(Ok(())),
             Ok(EffectEnd::Failed(failure)) => Some(Err(why_of(failure))),
             Ok(EffectEnd::Panicked) => Some(Err(HandlerFailure::Panic("the effect panicked".to_owned()))),
@@ -50,10 +49,15 @@ impl Call {
             Ok(EffectEnd::Unavailable) => {
                 failed("the database could not be reached; nothing of the effect was done")
             }
-            // A successor of this lane has the delivery now, or the journal has ended. What this lane makes of it is
-            // refused or written nowhere, but it is not left waiting.
+            // A successor of this lane has the delivery now. Whatever this lane records of it is refused, but the
+            // attempt has to end.
             Ok(EffectEnd::Fenced) => failed("a newer lane has taken over"),
-            Err(_) => failed("nobody knows what became of the effect; it is not done twice"),
+            Err(EffectLost::BeforeJournal) => {
+                failed("the effect did not reach the journal; nothing of it was done")
+            }
+            Err(EffectLost::InJournal) => failed(
+                "the journal has ended without saying whether the effect was done; one that was done is not repeated",
+            ),
         }
     }
 
@@ -74,13 +78,13 @@ impl Call {
     }
 }
 
-/// The writes, with their panics caught and their errors told on the thread of effects.
+/// The writes of the effect. Their panics are caught and their errors are turned into text on the thread of effects.
 fn work(work: Guarded<engine::EffectWork>) -> EffectWork {
     EffectWork::new(move |transaction| {
         async move {
             let ended = Caught::new(async move {
                 let ended = work.into_inner()(transaction).await;
-                ended.map_err(Told::from)
+                ended.map_err(ErrorText::from)
             });
             ended
                 .await

@@ -1,9 +1,9 @@
 //! The event executor: the threads on which handlers run.
 //!
-//! Each extension has threads of its own, and asynchronous handlers have others than those that publishers wait
-//! for. So a handler that computes, or blocks its thread, holds up nobody but handlers of its extension that are
-//! run in the same way: neither publishers of other events, nor deliveries over HTTP, nor other extensions. The
-//! threads are arbiters, started when they are first needed, so that handlers may do what actors may do.
+//! Each extension has threads of its own, some for its synchronous handlers, for which publishers wait, and others for
+//! its asynchronous handlers. A handler that computes or blocks its thread therefore delays only handlers of its own
+//! extension and kind. It delays neither publishers of other events, nor deliveries over HTTP, nor other extensions.
+//! The threads are arbiters, started when they are first needed, so that handlers may use what needs an actix runtime.
 
 use std::{
     collections::HashMap,
@@ -24,9 +24,9 @@ use tokio::{
 
 use crate::lock::locked;
 
-/// How a handler is run.
+/// The kind of a handler, which decides on which threads it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Running {
+pub(crate) enum HandlerKind {
     /// A publisher waits.
     Synchronous,
     Asynchronous,
@@ -34,33 +34,33 @@ pub(crate) enum Running {
 
 /// All threads of all extensions.
 pub(crate) struct EventExecutor {
-    /// Of each extension, for each way of running.
+    /// Threads of each extension for each kind of handler.
     threads: usize,
-    /// Handlers of one extension at a time, over all workspaces, for each way of running.
+    /// Handlers of one extension and kind that run at a time, over all workspaces.
     concurrency: usize,
-    pools: Mutex<HashMap<(String, Running), Arc<Pool>>>,
+    pools: Mutex<HashMap<(String, HandlerKind), Arc<Pool>>>,
     stopped: AtomicBool,
 }
 
-/// The threads of one extension for one way of running.
+/// The threads of one extension for one kind of handler.
 struct Pool {
     workers: Vec<Worker>,
     permits: Semaphore,
 }
 
 struct Worker {
-    /// Another one where a handler has ended the last.
+    /// Replaced where a handler has ended it.
     arbiter: Mutex<Arbiter>,
-    /// Handlers that run, or wait, on it.
+    /// Handlers that run on it or wait for it.
     busy: Arc<AtomicUsize>,
 }
 
-/// Why work has not been done, as far as is known.
+/// Why it is not known whether work has been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotDone {
-    /// Its thread did not get to it, or is blocked by it.
+    /// Its thread did not begin with it in time, or is blocked by it.
     Stuck,
-    /// Its thread has ended while it ran, which only a handler can do to it. Another one has taken its place.
+    /// Its thread has ended while it ran, which only a handler can cause. Another thread takes its place.
     ThreadEnded,
     /// The threads of the extension have stopped: the server is shutting down.
     Stopped,
@@ -76,29 +76,29 @@ impl EventExecutor {
         }
     }
 
-    /// Runs what `start` returns on the least busy thread of the extension. Waits first while as many of its
-    /// handlers run as may, and then for `patience`. Dropping the returned future ends the work where it next
-    /// waits for something.
+    /// Runs the future that `start` returns on the least busy thread of the extension. First waits for a permit,
+    /// without a limit, and then for the end of the work, for at most `patience`. Dropping the returned future ends
+    /// the work at its next `await`.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         extension: &str,
-        running: Running,
+        kind: HandlerKind,
         patience: Duration,
         start: impl FnOnce() -> LocalBoxFuture<'static, T> + Send + 'static,
     ) -> Result<T, NotDone> {
-        let pool = self.pool(extension, running);
+        let pool = self.pool(extension, kind);
         // The semaphore is never closed.
         let _permit = pool.permits.acquire().await;
         let (reply, answer) = oneshot::channel();
         let (abort, registration) = AbortHandle::new_pair();
-        // Before the work is sent: from here on it is ended with this future.
+        // Before the work is sent, so that the work ends with this future from the beginning.
         let _guard = AbortOnDrop(abort);
         let worker = pool.least_busy();
         let busy = Busy::new(&worker.busy);
         let sent = self.send(worker, move || {
             let work = async move {
                 let _busy = busy;
-                // Built only when its turn has come: by then nobody may wait for it any more.
+                // Started only where somebody still waits for it.
                 if !reply.is_closed() {
                     let done = start().await;
                     // Who waited may have gone.
@@ -118,36 +118,36 @@ impl EventExecutor {
         }
     }
 
-    /// Has the worker's thread run this, on a new thread where the last has ended. False once all have stopped.
+    /// Has the worker's thread run this, or a new thread where that one has ended. False once all threads have stopped.
     fn send(&self, worker: &Worker, run: impl FnOnce() + Send + 'static) -> bool {
         let mut arbiter = locked(&worker.arbiter);
-        // A thread that has ended drops what it is sent, so that it is given no more than a way to it.
+        // A thread that has ended drops what it is sent. It is sent a reference, so that the work can be sent again.
         let run = Arc::new(Mutex::new(Some(run)));
         if self.has_stopped() {
             return false;
         }
-        if arbiter.spawn_fn(way_to(&run)) {
+        if arbiter.spawn_fn(run_once(&run)) {
             return true;
         }
         log::error!("a handler has ended its thread; another one takes its place");
         *arbiter = Arbiter::new();
-        arbiter.spawn_fn(way_to(&run))
+        arbiter.spawn_fn(run_once(&run))
     }
 
     fn has_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    fn pool(&self, extension: &str, running: Running) -> Arc<Pool> {
+    fn pool(&self, extension: &str, kind: HandlerKind) -> Arc<Pool> {
         let mut pools = locked(&self.pools);
-        let key = (extension.to_owned(), running);
+        let key = (extension.to_owned(), kind);
         let start = || Arc::new(Pool::start(self.threads, self.concurrency));
         Arc::clone(pools.entry(key).or_insert_with(start))
     }
 
     /// Stops the threads. Work that blocks its thread is left behind.
     pub(crate) fn stop(&self) {
-        // First: a thread that ends from here on is not replaced.
+        // First, so that a thread that ends from here on is not replaced.
         self.stopped.store(true, Ordering::SeqCst);
         for pool in locked(&self.pools).values() {
             for worker in &pool.workers {
@@ -178,7 +178,7 @@ impl Pool {
         }
     }
 
-    /// A thread that is blocked keeps what it has, and gets no more while another has less.
+    /// A thread that is blocked keeps its handlers, and gets no more while another thread has fewer.
     fn least_busy(&self) -> &Worker {
         self.workers
             .iter()
@@ -187,8 +187,8 @@ impl Pool {
     }
 }
 
-/// Runs it, if nobody else has.
-fn way_to<F: FnOnce() + Send + 'static>(
+/// Runs it, if it has not been run yet.
+fn run_once<F: FnOnce() + Send + 'static>(
     run: &Arc<Mutex<Option<F>>>,
 ) -> impl FnOnce() + Send + 'static + use<F> {
     let run = Arc::clone(run);

@@ -1,11 +1,11 @@
-//! One call of a handler, and what it means for the delivery.
+//! One call of a handler, and the result that it is for the delivery.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::executor::{EventExecutor, NotDone, Running};
+use super::executor::{EventExecutor, HandlerKind, NotDone};
 use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
     lane::Delivery,
@@ -17,7 +17,7 @@ use pointsman_extension::{
 };
 use pointsman_panics::{Caught, shortened, text_of};
 
-/// Until a handler is given up that does not let its thread go when its time is over.
+/// How long after its limit a handler is given up that blocks its thread.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A handler and what it is called with.
@@ -35,28 +35,28 @@ pub(super) enum Handled {
     Failed(HandlerFailure),
 }
 
-/// Why an attempt has failed. Nothing of an author's is in it: what is said of their errors is said where these come
-/// from, on the author's own thread and within the author's own time.
+/// Why an attempt has failed. It holds no value of the extension's author: such a value is turned into text on the
+/// author's thread and within the author's time limit, since its code may panic or block.
 #[derive(Debug)]
 pub(super) enum HandlerFailure {
-    Error(Told),
+    Error(ErrorText),
     Panic(String),
     TimedOut(Duration),
     /// The writes of its effect took too long.
     EffectTimedOut,
-    /// Its thread has ended while it ran.
+    /// The thread of the handler has ended while it ran.
     ThreadEnded,
 }
 
-/// What a handler's error says.
+/// A handler's error as text, with what it asks for.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ErrorText {
     failure: Failure,
     text: String,
 }
 
-impl Told {
-    /// Of ours, to be tried again.
+impl ErrorText {
+    /// An error of the engine, after which the delivery is tried again.
     pub(super) fn new(text: &str) -> Self {
         Self {
             failure: Failure::Retry { after: None },
@@ -65,8 +65,8 @@ impl Told {
     }
 }
 
-impl From<HandlerError> for Told {
-    /// Runs code of the author, whose panics become part of the text.
+impl From<HandlerError> for ErrorText {
+    /// Runs code of the author. A panic of it becomes part of the text.
     fn from(error: HandlerError) -> Self {
         Self {
             failure: engine::failure_of(&error),
@@ -75,15 +75,15 @@ impl From<HandlerError> for Told {
     }
 }
 
-impl From<PublishError> for Told {
+impl From<PublishError> for ErrorText {
     fn from(error: PublishError) -> Self {
         Self::new(&error.to_string())
     }
 }
 
 impl Invocation {
-    /// Never ends where the threads have stopped with the server: nothing is known of the attempt then, and nobody
-    /// asks for it any more.
+    /// Never ends where the threads have stopped with the server: nothing is known of the attempt then, and its lane
+    /// stops, too.
     pub(super) async fn run(self, executor: &EventExecutor) -> Handled {
         let Self {
             extension,
@@ -91,20 +91,20 @@ impl Invocation {
             context,
             limit,
         } = self;
-        let running = Running::of(&handler);
+        let kind = HandlerKind::of(&handler);
         let call = move || {
             async move {
-                let call = Caught::new(async move { handler.invoke(context).await.map_err(Told::from) });
+                let call = Caught::new(async move { handler.invoke(context).await.map_err(ErrorText::from) });
                 match timeout(limit, call).await {
                     Ok(Ok(Ok(outcome))) => Handled::Done(outcome),
-                    Ok(Ok(Err(told))) => Handled::Failed(HandlerFailure::Error(told)),
+                    Ok(Ok(Err(text))) => Handled::Failed(HandlerFailure::Error(text)),
                     Ok(Err(panic)) => Handled::Failed(HandlerFailure::Panic(panic)),
                     Err(_) => Handled::Failed(HandlerFailure::TimedOut(limit)),
                 }
             }
             .boxed_local()
         };
-        match executor.run(&extension, running, limit + GRACE, call).await {
+        match executor.run(&extension, kind, limit + GRACE, call).await {
             Ok(handled) => handled,
             Err(NotDone::Stuck) => Handled::Failed(HandlerFailure::TimedOut(limit)),
             Err(NotDone::ThreadEnded) => Handled::Failed(HandlerFailure::ThreadEnded),
@@ -113,7 +113,7 @@ impl Invocation {
     }
 }
 
-impl Running {
+impl HandlerKind {
     fn of(handler: &EventHandler) -> Self {
         if handler.is_async() {
             Self::Asynchronous
@@ -127,8 +127,8 @@ impl HandlerFailure {
     fn classify(self) -> (AttemptOutcome, Verdict, String) {
         let retry = Verdict::Retry { retry_after: None };
         match self {
-            Self::Error(told) => {
-                let (outcome, verdict) = match told.failure {
+            Self::Error(text) => {
+                let (outcome, verdict) = match text.failure {
                     Failure::Retry { after } => (
                         AttemptOutcome::HandlerError,
                         Verdict::Retry { retry_after: after },
@@ -142,7 +142,7 @@ impl HandlerFailure {
                         (AttemptOutcome::InvalidPayload, Verdict::GiveUp(reason))
                     }
                 };
-                (outcome, verdict, told.text)
+                (outcome, verdict, text.text)
             }
             Self::ThreadEnded => {
                 let error = "the thread of the handler has ended while it ran".to_owned();
@@ -187,7 +187,7 @@ pub(super) fn result(
     }
 }
 
-/// There is no such handler in this process, or none at all for the event.
+/// The result where this process does not have the handler, or has no handler for the event.
 pub(super) fn missing(delivery: &Delivery) -> AttemptResult {
     let (handler, key) = (delivery.key.handler, &delivery.event.event_key);
     let error = if handler.is_whole() {

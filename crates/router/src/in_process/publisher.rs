@@ -17,11 +17,11 @@ use pointsman_extension::{
 };
 use pointsman_journal::Append;
 
-/// Events of one attempt that wait for their commit at a time. It holds no permit of the admission, so that a
-/// handler can publish while publishers hold all of them: this, and the bound on attempts, is what bounds it.
+/// Events of one attempt that wait for their commit at a time. A handler's publish holds no permit of the admission, so
+/// that it succeeds while publishers hold all permits. This number and the number of attempts bound such publishes.
 const WAITING_PER_ATTEMPT: usize = 16;
 
-/// For one attempt of one handler.
+/// Publishes for one attempt of one handler.
 pub(super) struct AttemptPublisher {
     shared: Arc<Shared>,
     installation: InstallationId,
@@ -57,7 +57,7 @@ impl fmt::Debug for AttemptPublisher {
 }
 
 impl HandlerPublish for AttemptPublisher {
-    /// Straight to the journal: nothing of what a WorkspaceActor does is needed, and none has to be alive.
+    /// Publishes through the WorkspaceActor like everybody else, but without a permit of the admission.
     fn publish(
         &self,
         cause: PlatformEvent,
@@ -70,7 +70,7 @@ impl HandlerPublish for AttemptPublisher {
         async move {
             let event = shared.caused(id, &cause, publication, &extension).await?;
             // The semaphore is never closed.
-            let _turn = waiting.acquire().await;
+            let _permit = waiting.acquire().await;
             let workspace_id = cause.workspace_id;
             let recorded = shared.record(workspace_id, None, |permit, reply| Append {
                 workspace_id,
@@ -81,14 +81,22 @@ impl HandlerPublish for AttemptPublisher {
                 permit,
                 latch: None,
             });
-            match recorded.await {
-                Ok(_) => Ok(id),
-                Err(answers::PublishError::StorageUnavailable) => Err(PublishError::StorageUnavailable),
-                Err(answers::PublishError::ShuttingDown) => Err(PublishError::ShuttingDown),
-                Err(error) => Err(PublishError::Refused(error.to_string())),
-            }
+            recorded.await.map(|_| id).map_err(for_author)
         }
         .boxed()
+    }
+}
+
+/// What the author of a handler is told.
+fn for_author(error: answers::PublishError) -> PublishError {
+    match error {
+        answers::PublishError::StorageUnavailable => PublishError::StorageUnavailable,
+        answers::PublishError::ShuttingDown => PublishError::ShuttingDown,
+        answers::PublishError::Refused(reason) => PublishError::Refused(reason),
+        // A handler's publish has neither a permit nor an idempotency key.
+        error @ (answers::PublishError::Overloaded
+        | answers::PublishError::KeyInUse
+        | answers::PublishError::KeyReused) => PublishError::Refused(error.to_string()),
     }
 }
 
@@ -108,7 +116,7 @@ impl Shared {
             return Err(PublishError::Payload(format!("is larger than {most} bytes")));
         }
         let link = cause.caused();
-        // The first event of a chain has no cause: with it, a chain has one event more than its depth.
+        // A chain has one event more than its depth: the first event has no cause.
         if link.depth >= settings.max_causation_depth {
             let limit = settings.max_causation_depth;
             let chain = self.journal.causes_of(cause.workspace_id, cause.id, limit).await;
@@ -125,5 +133,20 @@ impl Shared {
             traceparent: cause.traceparent.clone(),
             cause: Some(link),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_journal::AppendError;
+
+    #[test]
+    fn a_refused_publish_carries_its_reason_once() {
+        let refused = for_author(AppendError::Refused.into());
+        assert_eq!(
+            refused.to_string(),
+            "the event could not be stored: the database refuses it"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the DeadLetterActor is told, and its address.
+//! The messages of the DeadLetterActor, and its address.
 
 use std::{any::Any, sync::Arc};
 
@@ -10,7 +10,7 @@ use pointsman_domain::{
 use pointsman_journal::{AttemptRecord, ChangeError, SettleError};
 use tokio::sync::oneshot;
 
-use super::Takes;
+use super::Accepts;
 
 /// A lane has given up a delivery, or delivered a replay. Answered when it is durable.
 #[derive(Message)]
@@ -43,16 +43,16 @@ pub(crate) struct Discard {
     pub(crate) letter: DeadLetterId,
 }
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait DeadLetterRecipient:
-    Takes<ChangeLetter> + Takes<Replay> + Takes<Discard> + Any
+    Accepts<ChangeLetter> + Accepts<Replay> + Accepts<Discard> + Any
 {
     fn connected(&self) -> bool;
 }
 
 impl<A: Actor> DeadLetterRecipient for Addr<A>
 where
-    Addr<A>: Takes<ChangeLetter> + Takes<Replay> + Takes<Discard>,
+    Addr<A>: Accepts<ChangeLetter> + Accepts<Replay> + Accepts<Discard>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

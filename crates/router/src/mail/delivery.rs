@@ -1,4 +1,4 @@
-//! What a DeliveryActor is told by others, and its address.
+//! The messages that others send to a DeliveryActor, and its address.
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -12,10 +12,10 @@ use pointsman_domain::{
 };
 use tokio::sync::oneshot;
 
-use super::Takes;
+use super::Accepts;
 use crate::answers::LaneHealth;
 
-/// All that is due after the place asked for, up to `through`.
+/// All events that are due after the place that was asked for, up to `through`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Events {
@@ -30,7 +30,7 @@ pub(crate) struct RetriesWait {
     pub(crate) at: Timestamp,
 }
 
-/// The installation was changed; holds from the next attempt.
+/// The installation was changed. The change holds from the next attempt.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ViewChanged {
@@ -55,20 +55,20 @@ pub(crate) struct Drain {
 #[rtype(result = "LaneHealth")]
 pub(crate) struct GetHealth;
 
-/// An admin says that the service is well again.
+/// An admin closes the breaker.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ResetBreaker;
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait DeliveryRecipient:
-    Takes<Events>
-    + Takes<RetriesWait>
-    + Takes<ViewChanged>
-    + Takes<SendTest>
-    + Takes<Drain>
-    + Takes<GetHealth>
-    + Takes<ResetBreaker>
+    Accepts<Events>
+    + Accepts<RetriesWait>
+    + Accepts<ViewChanged>
+    + Accepts<SendTest>
+    + Accepts<Drain>
+    + Accepts<GetHealth>
+    + Accepts<ResetBreaker>
     + Any
     + fmt::Debug
 {
@@ -77,15 +77,15 @@ pub(crate) trait DeliveryRecipient:
 impl<A> DeliveryRecipient for Addr<A>
 where
     A: Actor,
-    Addr<A>: Takes<Events>
-        + Takes<RetriesWait>
-        + Takes<ViewChanged>
-        + Takes<SendTest>
-        + Takes<Drain>
-        + Takes<GetHealth>
-        + Takes<ResetBreaker>,
+    Addr<A>: Accepts<Events>
+        + Accepts<RetriesWait>
+        + Accepts<ViewChanged>
+        + Accepts<SendTest>
+        + Accepts<Drain>
+        + Accepts<GetHealth>
+        + Accepts<ResetBreaker>,
 {
 }
 
-/// The address of a delivery actor, whichever way it delivers.
+/// The address of a delivery actor of any delivery type.
 pub(crate) type DeliveryAddress = Arc<dyn DeliveryRecipient>;

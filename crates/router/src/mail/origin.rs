@@ -1,17 +1,17 @@
-//! Where a delivery actor comes from.
+//! What a WorkspaceActor gives to a delivery actor that it starts.
 
 use pointsman_domain::lane::Suspicion;
 use tokio::sync::watch;
 
 use super::workspace::WorkspaceAddress;
+use crate::incarnation::Incarnation;
 
-/// Where an actor comes from.
+/// The origin of a delivery actor.
 pub(crate) struct Origin {
-    /// Which of the actors that the installation has had.
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
     pub(crate) parent: WorkspaceAddress,
     /// Ends with the parent.
     pub(crate) liveness: watch::Receiver<()>,
-    /// What a predecessor that panicked left.
+    /// The events that may have made a predecessor panic.
     pub(crate) suspicion: Suspicion,
 }

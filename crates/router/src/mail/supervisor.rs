@@ -1,26 +1,26 @@
-//! What the RouterSupervisor is told, and its address.
+//! The messages of the RouterSupervisor, and its address.
 
 use std::{any::Any, sync::Arc};
 
 use actix::prelude::*;
 use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
-use super::Takes;
+use super::Accepts;
 
 /// A WorkspaceActor has died.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct WorkspaceStopped(pub(crate) WorkspaceId);
 
-/// A workspace goes that has something to do at that time.
+/// A WorkspaceActor stops whose workspace has something to do at that time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct LookBy(pub(crate) Timestamp);
 
-/// What takes these messages.
-pub(crate) trait SupervisorRecipient: Takes<WorkspaceStopped> + Takes<LookBy> + Any {}
+/// An address that accepts these messages.
+pub(crate) trait SupervisorRecipient: Accepts<WorkspaceStopped> + Accepts<LookBy> + Any {}
 
-impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Takes<WorkspaceStopped> + Takes<LookBy> {}
+impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Accepts<WorkspaceStopped> + Accepts<LookBy> {}
 
 /// The address of the RouterSupervisor.
 pub(crate) type SupervisorAddress = Arc<dyn SupervisorRecipient>;

@@ -1,4 +1,4 @@
-//! What a WorkspaceActor is told, and its address.
+//! The messages of a WorkspaceActor, and its address.
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -6,22 +6,24 @@ use actix::prelude::*;
 use pointsman_domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp};
 use pointsman_journal::{Append, EffectCommand};
 
-use super::{Takes, delivery::DeliveryAddress};
+use super::{Accepts, Handover, delivery::DeliveryAddress};
+use crate::{handshake::MessagesHandled, incarnation::Incarnation};
 
-/// Record these events and answer who publishes them: the reply travels along, so that an actor that dies after it
+/// Record these events and answer who publishes them. The reply travels along, so that an actor that dies after it
 /// has handed them on loses no answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum Publish {
     Events(Append),
-    /// Work in the database, with events.
-    Transaction(Box<EffectCommand>),
+    /// Work in the database, with events. The work can be run once only, so that it comes back where the actor ends
+    /// before it has handed it on.
+    Transaction(Handover<Box<EffectCommand>>),
 }
 
-/// Notices of the journal wait in the directory. At most one of these is on its way to each actor.
+/// Notices of the journal wait in the directory. At most one such message is on its way to each actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct NewsWaits;
+pub(crate) struct NoticesWait;
 
 /// The directory has let go of this actor, which had nothing to do: stop.
 #[derive(Message)]
@@ -33,14 +35,14 @@ pub(crate) struct Retire;
 #[rtype(result = "()")]
 pub(crate) struct AwaitStart;
 
-/// A lane asks for what is due to it after `after`. It is answered once there is something: with at most
-/// `limit` due events, or with the news that a stretch of the log held none.
+/// A lane asks for the events that are due to it after `after`. It is answered with at most `limit` of them once there
+/// are some, or with none where a stretch of the log held none.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ReadAfter {
     pub(crate) installation_id: InstallationId,
-    /// Which of the actors that the installation has had asks.
-    pub(crate) incarnation: u64,
+    /// The actor that asks.
+    pub(crate) incarnation: Incarnation,
     pub(crate) after: Seq,
     pub(crate) limit: usize,
 }
@@ -50,7 +52,7 @@ pub(crate) struct ReadAfter {
 #[rtype(result = "()")]
 pub(crate) struct ChildAttached {
     pub(crate) installation_id: InstallationId,
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
 }
 
 /// A delivery actor has ended.
@@ -58,20 +60,18 @@ pub(crate) struct ChildAttached {
 #[rtype(result = "()")]
 pub(crate) struct ChildStopped {
     pub(crate) installation_id: InstallationId,
-    /// Which of the actors that the installation has had.
-    pub(crate) incarnation: u64,
+    pub(crate) incarnation: Incarnation,
     pub(crate) end: ChildEnd,
-    /// What its lane says of a panic; none where it did not panic, or had no lane.
+    /// The events that may have made it panic; none where it did not panic or had no lane.
     pub(crate) suspicion: Option<Suspicion>,
 }
 
 /// Why a delivery actor has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildEnd {
-    /// It panicked, or what it had settled was refused by the database: a successor starts from what is
-    /// durable.
+    /// It panicked, or the database refused its settlement. A successor starts from what is durable.
     Failed,
-    /// Another actor's end took it along: a successor starts from what is durable.
+    /// It ended because of another actor or the journal. A successor starts from what is durable.
     Interrupted,
     /// It had nothing to do for a while.
     Idle(Rest),
@@ -89,8 +89,8 @@ pub(crate) struct Rest {
     /// Where the durable cursor stands.
     pub(crate) written: Seq,
     pub(crate) next_retry_at: Option<Timestamp>,
-    /// How many of its parent's messages it has handled: with one more on the way it has work after all.
-    pub(crate) heard: u64,
+    /// The messages of its parent that it has handled. Where the parent has sent more, there is work after all.
+    pub(crate) handled: MessagesHandled,
 }
 
 /// Find the actor of an installation.
@@ -108,7 +108,7 @@ pub(crate) enum Purpose {
     Look,
     /// Start one, unless the installation is marked as failed.
     Start,
-    /// Take that mark away and start one.
+    /// Take the mark of a failed installation away and start one.
     Reset,
 }
 
@@ -127,17 +127,17 @@ pub(crate) enum Found {
 #[rtype(result = "()")]
 pub(crate) struct DrainWorkspace;
 
-/// What takes these messages.
+/// An address that accepts these messages.
 pub(crate) trait WorkspaceRecipient:
-    Takes<Publish>
-    + Takes<NewsWaits>
-    + Takes<Retire>
-    + Takes<AwaitStart>
-    + Takes<ReadAfter>
-    + Takes<ChildAttached>
-    + Takes<ChildStopped>
-    + Takes<FindChild>
-    + Takes<DrainWorkspace>
+    Accepts<Publish>
+    + Accepts<NoticesWait>
+    + Accepts<Retire>
+    + Accepts<AwaitStart>
+    + Accepts<ReadAfter>
+    + Accepts<ChildAttached>
+    + Accepts<ChildStopped>
+    + Accepts<FindChild>
+    + Accepts<DrainWorkspace>
     + Any
     + fmt::Debug
 {
@@ -147,15 +147,15 @@ pub(crate) trait WorkspaceRecipient:
 impl<A> WorkspaceRecipient for Addr<A>
 where
     A: Actor,
-    Addr<A>: Takes<Publish>
-        + Takes<NewsWaits>
-        + Takes<Retire>
-        + Takes<AwaitStart>
-        + Takes<ReadAfter>
-        + Takes<ChildAttached>
-        + Takes<ChildStopped>
-        + Takes<FindChild>
-        + Takes<DrainWorkspace>,
+    Addr<A>: Accepts<Publish>
+        + Accepts<NoticesWait>
+        + Accepts<Retire>
+        + Accepts<AwaitStart>
+        + Accepts<ReadAfter>
+        + Accepts<ChildAttached>
+        + Accepts<ChildStopped>
+        + Accepts<FindChild>
+        + Accepts<DrainWorkspace>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

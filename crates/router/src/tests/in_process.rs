@@ -32,7 +32,7 @@ impl Running {
         read().await
     }
 
-    async fn events(&self, workspace: WorkspaceId) -> Vec<platform_event::Model> {
+    pub(super) async fn events(&self, workspace: WorkspaceId) -> Vec<platform_event::Model> {
         let events = platform_event::Entity::find()
             .filter(platform_event::Column::WorkspaceId.eq(workspace.uuid()))
             .order_by_asc(platform_event::Column::Seq);

@@ -220,7 +220,7 @@ impl Running {
         DeadLetterId::new(letter.unwrap().id)
     }
 
-    /// Looks until it is so; for what has no signal.
+    /// Polls the condition until it holds. For conditions without a signal.
     pub(super) async fn eventually(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let looking = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(5));

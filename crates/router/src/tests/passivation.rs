@@ -1,4 +1,4 @@
-//! What has nothing to do costs nothing, and comes back when it has.
+//! Actors that have nothing to do stop, and are started again when there is something to do.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ on_both_engines!(
     }
 );
 
-/// Past every actor, straight to the journal.
+/// Appends the events to the journal without any actor.
 pub(super) async fn append(running: &Running, workspace: WorkspaceId, events: Vec<NewEvent>) -> Recorded {
     let shared = &running.router.shared;
     let permit = pointsman_journal::Admission::new(8)
@@ -143,7 +143,7 @@ on_both_engines!(
         running.service.behave(Behavior::fail_first(1));
         running.publish(workspace, 1).await;
         running.service.arrived(1).await;
-        // Questions keep the workspace, not the actor of the installation.
+        // Questions keep the WorkspaceActor from stopping, not the actor of the installation.
         running
             .eventually("the actor has gone", async || {
                 running.router.health(workspace, installation).await.is_none()

@@ -20,7 +20,8 @@ use pointsman_domain::{
     installation::NewInstallation,
 };
 use pointsman_extension::{
-    EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
+    Effect, EventContext, EventHandler, Extension, Extensions, FromEvent, HandlerError, HandlerOutcome,
+    Publication,
 };
 
 /// What a handler is to do, and how often it has been called, in one workspace.
@@ -106,20 +107,24 @@ impl Extension for Probe {
 fn handler(name: &'static str, key: &str) -> EventHandler {
     EventHandler::new(name, key, move |context| {
         async move {
-            notes(context.workspace_id()).calls.send_modify(|calls| {
-                calls.push(Call {
-                    handler: name,
-                    event: context.event().id,
-                    attempt: context.attempt(),
-                    deduplication: context.deduplication_id(),
-                });
-            });
+            note(name, &context);
             let order = Order::from_event(context.event())?;
             execute(name, &order.deed, context).await
         }
         .boxed_local()
     })
     .unwrap()
+}
+
+fn note(handler: &'static str, context: &EventContext) {
+    notes(context.workspace_id()).calls.send_modify(|calls| {
+        calls.push(Call {
+            handler,
+            event: context.event().id,
+            attempt: context.attempt(),
+            deduplication: context.deduplication_id(),
+        });
+    });
 }
 
 async fn execute(name: &str, deed: &str, context: EventContext) -> Result<HandlerOutcome, HandlerError> {
@@ -144,6 +149,13 @@ async fn execute(name: &str, deed: &str, context: EventContext) -> Result<Handle
             context
                 .publish("probe.async", serde_json::json!({"do": "nothing"}))
                 .await?;
+        }
+        "wait_and_effect" => {
+            notes(context.workspace_id()).gate.notified().await;
+            let effect = Effect::new(|_| async { Ok(()) }.boxed());
+            let event = Publication::new("probe.done", &serde_json::json!({}))?;
+            note("effect", &context);
+            return Ok(effect.and_publish(event).into());
         }
         "publish_and_fail_once" => {
             for number in 0..2 {

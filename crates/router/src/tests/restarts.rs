@@ -1,14 +1,13 @@
 //! How often actors are replaced, and what becomes of those that are not.
 
 use super::{
-    heard,
     kit::{Running, on_both_engines},
-    *,
+    log_capture, *,
 };
 use pointsman_domain::installation::InstallationUpdate;
 use pointsman_journal::Notice;
 
-/// Kills the installation's actor, each as soon as it is there, until it is given up.
+/// Kills each actor of the installation as soon as it is started, until the installation is marked as failed.
 async fn given_up(running: &Running, workspace: WorkspaceId, installation: InstallationId) -> usize {
     for deaths in 0..100 {
         let child = running
@@ -35,7 +34,7 @@ fn is_alive(actor: &DeliveryAddress) -> bool {
     external.is_some_and(|actor| actor.connected())
 }
 
-/// What the workspace's actor says, after all it was told before.
+/// Whether the installation is marked as failed, once the workspace's actor has handled all messages sent before.
 async fn is_failed(running: &Running, workspace: WorkspaceId, installation_id: InstallationId) -> bool {
     let find = FindChild {
         installation_id,
@@ -54,10 +53,10 @@ async fn is_failed(running: &Running, workspace: WorkspaceId, installation_id: I
 
 on_both_engines!(
     async fn an_installation_whose_actor_dies_again_and_again_waits_until_it_is_reset(running: Running) {
-        heard::listen();
+        log_capture::listen();
         let (workspace, installation) = running.installed().await;
         assert_eq!(given_up(&running, workspace, installation).await, 8);
-        let told = heard::lines("its installation has failed", installation);
+        let told = log_capture::lines("its installation has failed", installation);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains(&format!("workspace={workspace}")), "{told:?}");
         let sent = running.publish(workspace, 3).await;

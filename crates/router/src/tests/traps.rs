@@ -42,7 +42,7 @@ impl fmt::Display for Wrong {
             Self::Display => panic!("Display panics"),
             Self::Long => {
                 let part = "long ".repeat(1000);
-                // It does not even look whether anybody takes it.
+                // It goes on after errors of the writer.
                 let written = (0..1000).filter(|_| f.write_str(&part).is_ok());
                 assert!(written.count() <= 1000);
                 Ok(())
@@ -134,12 +134,12 @@ fn with_traps(settings: &mut RouterSettings) {
     extensions.register(Arc::new(Traps)).unwrap();
     settings.in_process.extensions = Arc::new(extensions);
     settings.schedule = settings.schedule.with_delays(Vec::new());
-    // Whoever waits for these waits for ever.
+    // Longer than any test: a publisher that waited for these handlers would wait for ever.
     settings.in_process.sync_timeout = Duration::from_secs(3600);
     settings.in_process.async_timeout = Duration::from_millis(100);
 }
 
-/// What is done, and what is told of it.
+/// What the handler does, the reason of the dead letter, and a part of its error.
 const SYNC: [(&str, &str, &str); 11] = [
     ("display", "RETRIES_EXHAUSTED", "Display panics"),
     ("permanent display", "PERMANENT_ERROR", "Display panics"),

@@ -1,269 +1,304 @@
-//! The delivery actors of a workspace: started when there is something to do, replaced when they die.
+//! The installations of a workspace and their delivery actors: which are started, what they are told, which have died.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet, btree_map::Entry},
+    sync::Arc,
+};
 
 use actix::prelude::*;
+use tokio::sync::{oneshot, watch};
 
 use super::{
-    WorkspaceActor,
-    installed::{Child, Circumstances, Installed, RunningChild},
+    child::RunningChild,
+    installed::{Circumstances, Installed, Need},
 };
 use crate::{
+    incarnation::{Incarnation, Incarnations},
     mail::{
-        delivery::{RetriesWait, ViewChanged},
+        Accepts,
+        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events},
         origin::Origin,
-        workspace::{ChildAttached, ChildEnd, ChildStopped},
+        workspace::{Found, Rest, WorkspaceAddress},
     },
-    restarts::{DELIVERY_ACTOR, Deaths, Fault, Next},
+    restarts::{Fault, Next},
     ring::Ring,
 };
 use pointsman_domain::{
-    event_pattern::PatternIndex, id::InstallationId, installation::InstallationView, lane::Suspicion,
-    seq::Seq, timestamp::Timestamp,
+    event::PlatformEvent, id::InstallationId, installation::InstallationView, lane::Suspicion, seq::Seq,
+    timestamp::Timestamp,
 };
 
-impl WorkspaceActor {
-    /// Keeps the newer of two views, tells the installation's actor, and starts one where it has to do.
-    pub(super) fn take_view(&mut self, view: InstallationView, ctx: &mut Context<Self>) {
-        let (id, revision) = (view.id(), view.installation.revision);
-        let is_failed = self.shared.failed.holds(id, revision);
-        let installed = match self.installed.entry(id) {
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                index(&mut self.patterns, &view);
-                vacant.insert(Installed::new(view))
+/// See the [module](self).
+pub(super) struct Children {
+    installed: BTreeMap<InstallationId, Installed>,
+    incarnations: Incarnations,
+    /// The delivery actors stop when this is dropped.
+    liveness: watch::Sender<()>,
+}
+
+/// A view that was taken, and the one that it takes the place of.
+pub(super) struct TakenView {
+    pub(super) before: Option<Arc<InstallationView>>,
+    pub(super) now: Arc<InstallationView>,
+}
+
+/// The installations to which one of some events is due.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct DueStarts {
+    /// Those that need an actor now.
+    pub(super) now: Vec<InstallationId>,
+    /// When the first of the others needs one: what waits for it may expire then.
+    pub(super) held_until: Option<Timestamp>,
+}
+
+/// What follows the death of a delivery actor.
+pub(super) struct Death {
+    pub(super) next: Next,
+    pub(super) in_a_row: u32,
+    /// The revision of the installation that the actor served.
+    pub(super) revision: i64,
+}
+
+impl Default for Children {
+    fn default() -> Self {
+        Self {
+            installed: BTreeMap::new(),
+            incarnations: Incarnations::default(),
+            liveness: watch::channel(()).0,
+        }
+    }
+}
+
+impl Children {
+    /// Keeps the view, unless a newer one is known.
+    pub(super) fn take_view(&mut self, view: InstallationView) -> Option<TakenView> {
+        let now = Arc::new(view);
+        let before = match self.installed.entry(now.id()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Installed::new(Arc::clone(&now)));
+                None
             }
-            std::collections::btree_map::Entry::Occupied(occupied) => {
+            Entry::Occupied(occupied) => {
                 let installed = occupied.into_mut();
-                if revision < installed.view.installation.revision {
-                    return;
+                if now.installation.revision < installed.view().installation.revision {
+                    return None;
                 }
-                unindex(&mut self.patterns, &installed.view);
-                index(&mut self.patterns, &view);
-                installed.take_view(view);
-                installed
+                Some(installed.replace_view(Arc::clone(&now)))
             }
         };
-        match (&installed.child, is_failed) {
-            (Child::Idle, true) => installed.child = Child::Failed,
-            (Child::Failed, false) => {
-                log::info!(workspace:% = self.id, installation:% = id; "changed after it had failed: it is tried again");
-                installed.child = Child::Idle;
-                installed.deaths = Deaths::default();
-            }
-            _ => {}
-        }
-        let view = Arc::clone(&installed.view);
-        if !installed.tell(ViewChanged { view }) && self.loaded {
-            self.start_where_needed(id, ctx);
-        }
+        Some(TakenView { before, now })
     }
 
-    pub(super) fn circumstances(&self) -> Circumstances {
-        Circumstances {
-            now: self.shared.clock.now(),
-            head: self.head,
-            max_hold: self.shared.settings.max_hold,
-        }
+    /// Forgets an installation that is closed; its last view.
+    pub(super) fn remove(&mut self, id: InstallationId) -> Option<Arc<InstallationView>> {
+        let closed = self.installed.remove(&id)?;
+        Some(Arc::clone(closed.view()))
     }
 
-    /// Starts the actor of the installation if it is idle and has something to do.
-    fn start_where_needed(&mut self, id: InstallationId, ctx: &mut Context<Self>) {
-        let at = self.circumstances();
-        let Some(installed) = self.installed.get(&id) else {
-            return;
-        };
-        if matches!(installed.child, Child::Idle) {
-            if installed.has_work(&self.ring, at) {
-                self.start_child(id, ctx);
-            } else if let Some(at) = installed.next_start(at) {
-                self.tick_by(at, ctx);
-            }
-        }
+    pub(super) fn ids(&self) -> Vec<InstallationId> {
+        self.installed.keys().copied().collect()
     }
 
-    /// Starts the actors of all installations that are idle and have something to do.
-    pub(super) fn start_children_with_work(&mut self, ctx: &mut Context<Self>) {
-        let all: Vec<InstallationId> = self.installed.keys().copied().collect();
-        for id in all {
-            self.start_where_needed(id, ctx);
-        }
+    /// The view of the installation, where that actor of it runs.
+    pub(super) fn view_of(
+        &self,
+        id: InstallationId,
+        incarnation: Incarnation,
+    ) -> Option<&Arc<InstallationView>> {
+        let installed = self.installed.get(&id)?;
+        (installed.incarnation() == Some(incarnation)).then(|| installed.view())
     }
 
-    /// Starts the actors of installations that are idle and to which one of `recent` is due: all events
-    /// after `before`, which concern nobody but `concerned`.
-    pub(super) fn start_children_due(
+    /// Whether the installation needs an actor that it does not have.
+    pub(super) fn need(&self, id: InstallationId, ring: &Ring, at: Circumstances) -> Need {
+        let installed = self.installed.get(&id);
+        installed.map_or(Need::None, |installed| installed.need(ring, at))
+    }
+
+    /// Which installations without an actor need one for `recent`, which are all events after `before` and concern
+    /// nobody but `concerned`. The others have come as far as the head.
+    pub(super) fn due_starts(
         &mut self,
         before: Seq,
         recent: &Ring,
         concerned: &HashSet<InstallationId>,
-        ctx: &mut Context<Self>,
-    ) {
-        let at = self.circumstances();
-        let (mut due, mut held) = (Vec::new(), None::<Timestamp>);
+        at: Circumstances,
+    ) -> DueStarts {
+        let mut starts = DueStarts::default();
         for (id, installed) in &mut self.installed {
-            if !matches!(installed.child, Child::Idle) {
+            if !installed.is_idle() {
                 continue;
             }
             if !concerned.contains(id) || !installed.has_due(recent) {
-                installed.nothing_due(before, at.head);
+                installed.note_nothing_due(before, at.head);
                 continue;
             }
             match installed.held_until(at.max_hold) {
-                Some(until) if until > at.now => held = Some(held.map_or(until, |first| first.min(until))),
-                Some(_) | None => due.push(*id),
+                Some(until) if until > at.now => {
+                    let first = starts.held_until.map_or(until, |first| first.min(until));
+                    starts.held_until = Some(first);
+                }
+                Some(_) | None => starts.now.push(*id),
             }
         }
-        // It has something to do when what waits for it may expire.
-        if let Some(until) = held {
-            self.tick_by(until, ctx);
-        }
-        for id in due {
-            self.start_child(id, ctx);
-        }
+        starts
     }
 
-    /// Starts the actor of the installation, unless it has one or is marked as failed.
-    pub(super) fn start_child(&mut self, id: InstallationId, ctx: &mut Context<Self>) {
-        if self.draining || self.retired {
-            return;
-        }
-        let Some(installed) = self.installed.get_mut(&id) else {
-            return;
+    /// Starts an actor of the installation by `start`, unless it has one or is marked as failed. Whether it did.
+    pub(super) fn start(
+        &mut self,
+        id: InstallationId,
+        parent: impl FnOnce() -> WorkspaceAddress,
+        start: impl FnOnce(Arc<InstallationView>, Origin) -> DeliveryAddress,
+    ) -> bool {
+        let Some(installed) = self.installed.get_mut(&id).filter(|one| one.may_start()) else {
+            return false;
         };
-        if matches!(installed.child, Child::Running(_) | Child::Failed) {
-            return;
-        }
-        self.incarnations += 1;
+        let incarnation = self.incarnations.allocate();
         let origin = Origin {
-            incarnation: self.incarnations,
-            parent: Arc::new(ctx.address()),
+            incarnation,
+            parent: parent(),
             liveness: self.liveness.subscribe(),
-            suspicion: installed.suspicion.clone(),
+            suspicion: installed.suspicion().clone(),
         };
-        let view = Arc::clone(&installed.view);
-        installed.child = Child::Running(RunningChild {
-            address: self.shared.start_delivery(view, origin),
-            incarnation: self.incarnations,
-            attached: false,
-            told: 0,
-            given_through: Seq::ZERO,
-        });
-        self.idleness.touch();
+        let address = start(Arc::clone(installed.view()), origin);
+        installed.started(RunningChild::new(address, incarnation));
+        true
     }
 
-    /// A replay waits in the retry table.
-    pub(super) fn retries_added(&mut self, id: InstallationId, at: Timestamp, ctx: &mut Context<Self>) {
-        let Some(installed) = self.installed.get_mut(&id) else {
-            return;
-        };
-        installed.note_retry(at);
-        if !installed.tell(RetriesWait { at }) && self.loaded {
-            self.start_where_needed(id, ctx);
+    /// Sends the message to the actor; false where there is none.
+    pub(super) fn tell<M: Message>(&mut self, id: InstallationId, message: M) -> bool
+    where
+        dyn DeliveryRecipient: Accepts<M>,
+    {
+        let child = self.installed.get_mut(&id).and_then(Installed::running);
+        child.map(|child| child.tell(message)).is_some()
+    }
+
+    /// Gives the actor, where there is one, a stretch of the log.
+    pub(super) fn give(&mut self, id: InstallationId, events: Events) {
+        if let Some(child) = self.installed.get_mut(&id).and_then(Installed::running) {
+            child.give(events);
         }
     }
 
-    /// The actor has died: a successor after a pause, or the mark of a failed installation.
-    fn child_died(&mut self, id: InstallationId, fault: Fault, ctx: &mut Context<Self>) {
-        let (workspace, now) = (self.id, self.shared.clock.now());
-        let Some(installed) = self.installed.get_mut(&id) else {
-            return;
-        };
-        match installed.deaths.died(fault, &DELIVERY_ACTOR, now) {
-            Next::Replace { after } => {
-                let deaths = installed.deaths.in_a_row();
-                log::error!(workspace:%, installation:% = id, deaths; "a delivery actor has died and is replaced");
-                installed.child = Child::Restarting;
-                ctx.run_later(after, move |actor, ctx| actor.start_child(id, ctx));
-            }
-            Next::GiveUp => {
-                log::error!(
-                    workspace:%, installation:% = id;
-                    "a delivery actor dies again and again: its installation has failed; its events wait until an \
-                     admin resets or changes it, or the server is started again"
-                );
-                let revision = installed.view.installation.revision;
-                self.shared.failed.mark(id, revision);
-                installed.child = Child::Failed;
-            }
+    pub(super) fn note_retry(&mut self, id: InstallationId, at: Timestamp) {
+        if let Some(installed) = self.installed.get_mut(&id) {
+            installed.note_retry(at);
         }
     }
-}
 
-impl Handler<ChildAttached> for WorkspaceActor {
-    type Result = ();
+    /// Tells all actors to drain. Each receiver ends when its actor has drained.
+    pub(super) fn drain(&mut self) -> Vec<oneshot::Receiver<()>> {
+        let children = self.installed.values_mut().filter_map(Installed::running);
+        children
+            .map(|child| {
+                let (reply, drained) = oneshot::channel();
+                child.tell(Drain { reply });
+                drained
+            })
+            .collect()
+    }
 
-    fn handle(&mut self, attached: ChildAttached, _: &mut Self::Context) {
-        if let Some(child) = self.running(attached.installation_id, attached.incarnation) {
-            child.attached = true;
-            self.answer_starts();
+    pub(super) fn find(&self, id: InstallationId) -> Found {
+        let installed = self.installed.get(&id);
+        installed.map_or(Found::Nothing, Installed::found)
+    }
+
+    /// The actor is attached to the journal; false where it does not run any more.
+    pub(super) fn attached(&mut self, id: InstallationId, incarnation: Incarnation) -> bool {
+        let child = self.running(id, incarnation).and_then(Installed::running);
+        child.map(RunningChild::attach).is_some()
+    }
+
+    /// The actor has ended; nothing where it was replaced before.
+    pub(super) fn stopped(
+        &mut self,
+        id: InstallationId,
+        incarnation: Incarnation,
+        suspicion: Option<Suspicion>,
+    ) -> Option<RunningChild> {
+        self.running(id, incarnation)?.stopped(suspicion)
+    }
+
+    /// The actor that has ended had nothing to do.
+    pub(super) fn note_rest(&mut self, id: InstallationId, rest: Rest) {
+        if let Some(installed) = self.installed.get_mut(&id) {
+            installed.note_rest(rest);
         }
     }
-}
 
-impl Handler<ChildStopped> for WorkspaceActor {
-    type Result = ();
-
-    fn handle(&mut self, stopped: ChildStopped, ctx: &mut Self::Context) {
-        let id = stopped.installation_id;
-        let Some(child) = self.running(id, stopped.incarnation) else {
-            return;
-        };
-        let told = child.told;
-        let waiting = self.waiting.remove(&id);
-        let Some(installed) = self.installed.get_mut(&id) else {
-            return;
-        };
-        installed.child = Child::Idle;
-        if let Some(suspicion) = stopped.suspicion {
-            installed.suspicion = suspicion;
-        }
-        match stopped.end {
-            ChildEnd::Failed => self.child_died(id, Fault::Own, ctx),
-            ChildEnd::Interrupted => self.child_died(id, Fault::Foreign, ctx),
-            ChildEnd::Idle(mut rest) => {
-                if let Some(waiting) = waiting {
-                    rest.done = waiting.looked_through_from(rest.done);
-                }
-                // Nothing was in flight: what it was suspected of is behind it.
-                installed.suspicion = Suspicion::default();
-                installed.rest(rest);
-                if rest.heard == told {
-                    self.start_where_needed(id, ctx);
-                } else {
-                    self.start_child(id, ctx);
-                }
-            }
-            ChildEnd::Closed => {
-                if let Some(closed) = self.installed.remove(&id) {
-                    unindex(&mut self.patterns, &closed.view);
-                }
-                self.shared.failed.forget(id);
-            }
-            ChildEnd::Drained => {}
-        }
-        self.idleness.touch();
-        self.answer_starts();
+    /// The actor that has ended has died.
+    pub(super) fn died(&mut self, id: InstallationId, fault: Fault, now: Timestamp) -> Option<Death> {
+        let installed = self.installed.get_mut(&id)?;
+        let next = installed.died(fault, now);
+        Some(Death {
+            next,
+            in_a_row: installed.deaths_in_a_row(),
+            revision: installed.view().installation.revision,
+        })
     }
-}
 
-impl WorkspaceActor {
-    /// The actor of the installation, if it still is that one.
-    fn running(&mut self, id: InstallationId, incarnation: u64) -> Option<&mut RunningChild> {
-        match &mut self.installed.get_mut(&id)?.child {
-            Child::Running(child) if child.incarnation == incarnation => Some(child),
-            _ => None,
+    /// Marks the installation as failed, where it has no actor.
+    pub(super) fn fail(&mut self, id: InstallationId) {
+        if let Some(installed) = self.installed.get_mut(&id) {
+            installed.fail();
         }
     }
-}
 
-fn index(patterns: &mut PatternIndex<InstallationId>, view: &InstallationView) {
-    for span in &view.spans {
-        patterns.insert(&span.pattern, view.id());
+    /// Takes the mark of a failed installation away; false where there is none.
+    pub(super) fn forgive(&mut self, id: InstallationId) -> bool {
+        self.installed.get_mut(&id).is_some_and(Installed::forgive)
+    }
+
+    /// Whether no actor has yet to be attached to the journal.
+    pub(super) fn are_all_attached(&self) -> bool {
+        !self.installed.values().any(Installed::is_attaching)
+    }
+
+    /// When an actor has to be started, if nothing happens before.
+    pub(super) fn next_start(&self, at: Circumstances) -> Option<Timestamp> {
+        let installed = self.installed.values();
+        installed.filter_map(|one| one.next_start(at)).min()
+    }
+
+    /// Whether no actor lives, and none is to be started before `soon`.
+    pub(super) fn are_quiet_until(&self, soon: Timestamp, at: Circumstances) -> bool {
+        let mut installed = self.installed.values();
+        installed.all(|one| one.is_quiet_until(soon, at))
+    }
+
+    /// Those without an actor whose durable cursors stand before the head.
+    pub(super) fn lagging(&self, at: Circumstances) -> Vec<InstallationId> {
+        let lagging = self.installed.iter().filter(|(_, one)| one.lags(at));
+        lagging.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether no lane will ask for events of the ring. `has_seen_all` says so of a lane that waits.
+    pub(super) fn are_past_ring(&self, has_seen_all: impl Fn(InstallationId) -> bool) -> bool {
+        let mut installed = self.installed.iter();
+        installed.all(|(id, one)| one.is_past_ring(|| has_seen_all(*id)))
+    }
+
+    /// The installations in this process whose handlers the publisher of the event may wait for. `looked_through` says
+    /// how far the log was looked through on behalf of a lane that waits.
+    pub(super) fn awaited<'a>(
+        &'a self,
+        event: &'a PlatformEvent,
+        looked_through: impl Fn(InstallationId) -> Option<Seq> + 'a,
+    ) -> impl Iterator<Item = (InstallationId, &'a InstallationView)> {
+        let installed = self.installed.iter();
+        installed
+            .filter(move |(id, one)| one.is_awaited(event, looked_through(**id)))
+            .map(|(id, one)| (*id, one.view().as_ref()))
+    }
+
+    /// The installation, if that actor of it runs.
+    fn running(&mut self, id: InstallationId, incarnation: Incarnation) -> Option<&mut Installed> {
+        let installed = self.installed.get_mut(&id)?;
+        (installed.incarnation() == Some(incarnation)).then_some(installed)
     }
 }
 
-fn unindex(patterns: &mut PatternIndex<InstallationId>, view: &InstallationView) {
-    for span in &view.spans {
-        patterns.remove(&span.pattern, view.id());
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Whom a handler can hold up.
+//! Which handlers a handler can delay.
 
 use std::{
     sync::{Arc, Barrier, mpsc},
@@ -9,7 +9,7 @@ use std::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::sync::{Notify, oneshot};
 
-use crate::in_process::executor::{EventExecutor, NotDone, Running};
+use crate::in_process::executor::{EventExecutor, HandlerKind, NotDone};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -32,17 +32,17 @@ async fn a_handler_that_blocks_its_thread_holds_up_its_own_extension_alone() {
             }
             .boxed_local()
         };
-        blocking.run("crm", Running::Asynchronous, HOUR, block).await
+        blocking.run("crm", HandlerKind::Asynchronous, HOUR, block).await
     });
     has_entered.await.unwrap();
-    for (extension, running) in [
-        ("crm", Running::Synchronous),
-        ("chat", Running::Asynchronous),
-        ("chat", Running::Synchronous),
+    for (extension, kind) in [
+        ("crm", HandlerKind::Synchronous),
+        ("chat", HandlerKind::Asynchronous),
+        ("chat", HandlerKind::Synchronous),
     ] {
-        executor.run(extension, running, HOUR, thread).await.unwrap();
+        executor.run(extension, kind, HOUR, thread).await.unwrap();
     }
-    let stuck = executor.run("crm", Running::Asynchronous, Duration::from_millis(1), thread);
+    let stuck = executor.run("crm", HandlerKind::Asynchronous, Duration::from_millis(1), thread);
     assert_eq!(
         stuck.await,
         Err(NotDone::Stuck),
@@ -67,8 +67,8 @@ async fn an_extension_uses_all_its_threads() {
             .boxed_local()
         }
     };
-    let first = executor.run("crm", Running::Asynchronous, HOUR, meet(&both));
-    let second = executor.run("crm", Running::Asynchronous, HOUR, meet(&both));
+    let first = executor.run("crm", HandlerKind::Asynchronous, HOUR, meet(&both));
+    let second = executor.run("crm", HandlerKind::Asynchronous, HOUR, meet(&both));
     let (first, second) = tokio::join!(first, second);
     assert_eq!((first, second), (Ok(()), Ok(())));
     executor.stop();
@@ -90,14 +90,14 @@ async fn no_more_handlers_of_an_extension_run_than_may() {
                 }
                 .boxed_local()
             };
-            executor.run("crm", Running::Asynchronous, HOUR, work).await
+            executor.run("crm", HandlerKind::Asynchronous, HOUR, work).await
         }));
         if number == 1 {
             assert_eq!(has_started.recv().await, Some(1));
         }
     }
     executor
-        .run("chat", Running::Asynchronous, HOUR, thread)
+        .run("chat", HandlerKind::Asynchronous, HOUR, thread)
         .await
         .unwrap();
     assert!(has_started.try_recv().is_err(), "the second waits for the first");
@@ -124,14 +124,14 @@ async fn work_that_nobody_waits_for_any_more_is_ended() {
         .boxed_local()
     };
     {
-        let hanging = executor.run("crm", Running::Asynchronous, HOUR, hang);
+        let hanging = executor.run("crm", HandlerKind::Asynchronous, HOUR, hang);
         tokio::select! {
             _ = hanging => panic!("it never ends by itself"),
             started = has_started => started.unwrap(),
         }
     }
     assert!(dropped.await.is_err(), "the work is dropped on its thread");
-    let next = executor.run("crm", Running::Asynchronous, HOUR, thread).await;
+    let next = executor.run("crm", HandlerKind::Asynchronous, HOUR, thread).await;
     assert!(next.is_ok(), "its permit is free");
     executor.stop();
 }
@@ -140,14 +140,14 @@ async fn work_that_nobody_waits_for_any_more_is_ended() {
 async fn after_a_stop_nothing_runs() {
     let executor = EventExecutor::new(1, 1);
     executor
-        .run("crm", Running::Asynchronous, HOUR, thread)
+        .run("crm", HandlerKind::Asynchronous, HOUR, thread)
         .await
         .unwrap();
     executor.stop();
     // The thread may still be about to stop: it takes work, and drops it.
     let runs = || std::future::pending::<()>().boxed_local();
     assert_eq!(
-        executor.run("crm", Running::Asynchronous, HOUR, runs).await,
+        executor.run("crm", HandlerKind::Asynchronous, HOUR, runs).await,
         Err(NotDone::Stopped)
     );
 }
@@ -163,10 +163,10 @@ async fn a_thread_that_a_handler_has_ended_is_replaced() {
         .boxed_local()
     };
     for _ in 0..2 {
-        let ended = executor.run("crm", Running::Asynchronous, HOUR, end).await;
+        let ended = executor.run("crm", HandlerKind::Asynchronous, HOUR, end).await;
         assert_eq!(ended, Err(NotDone::ThreadEnded));
     }
-    let next = executor.run("crm", Running::Asynchronous, HOUR, thread).await;
+    let next = executor.run("crm", HandlerKind::Asynchronous, HOUR, thread).await;
     assert!(next.is_ok(), "{next:?}");
     executor.stop();
 }
@@ -176,10 +176,10 @@ async fn work_that_panics_is_told_and_gives_its_permit_and_its_thread_back() {
     let executor = EventExecutor::new(1, 1);
     let panics = || async { std::panic::resume_unwind(Box::new("silently")) }.boxed_local();
     let ended = executor
-        .run::<()>("crm", Running::Asynchronous, HOUR, panics)
+        .run::<()>("crm", HandlerKind::Asynchronous, HOUR, panics)
         .await;
     assert_eq!(ended, Err(NotDone::ThreadEnded));
-    let next = executor.run("crm", Running::Asynchronous, HOUR, thread).await;
+    let next = executor.run("crm", HandlerKind::Asynchronous, HOUR, thread).await;
     assert!(next.is_ok(), "{next:?}");
     executor.stop();
 }

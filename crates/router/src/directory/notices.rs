@@ -1,4 +1,4 @@
-//! What the journal said and a WorkspaceActor has not heard yet.
+//! The notices of the journal that a WorkspaceActor has not taken yet.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,25 @@ use crate::ring::Ring;
 use pointsman_domain::{id::InstallationId, installation::InstallationView, seq::Seq, timestamp::Timestamp};
 use pointsman_journal::Notice;
 
-/// Bounded however long the actor is busy: the events by the bounds of a [`Ring`], of which the oldest are
-/// dropped and read from the database instead, all else by the number of installations.
+/// Notices are merged, so that they are bounded however long the actor is busy. The events are bounded as those of a
+/// [`Ring`] are: the oldest are dropped, and read from the database instead. Everything else is bounded by the number
+/// of installations.
 ///
-/// An actor that takes the views before the events does not mind that several notices have become one: a
-/// view says of each span from which place to which it holds, so that a newer one fits older events.
+/// The actor has to take the views before the events. A view says of each span from which place to which it holds, so
+/// that a newer view fits older events.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct PendingNotices {
     pub(crate) head: Seq,
     pub(crate) recent: Ring,
-    /// The latest of each installation.
+    /// The latest view of each installation.
     pub(crate) views: BTreeMap<InstallationId, InstallationView>,
     /// The earliest retry that was added to each installation.
     pub(crate) retries: BTreeMap<InstallationId, Timestamp>,
-    /// Changes may have been committed without telling.
+    /// Changes may have been committed without a notice.
     pub(crate) reload: bool,
 }
 
-impl News {
+impl PendingNotices {
     pub(super) fn take_in(&mut self, notice: Notice) {
         match notice {
             Notice::Committed { head, events, .. } => {

@@ -1,20 +1,20 @@
-//! Who takes a message.
+//! Addresses that accept a message.
 
 use std::any::Any;
 
 use actix::{Actor, Addr, Handler, MailboxError, Message, dev::ToEnvelope};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-/// The address of an actor that takes this message.
-pub(crate) trait Takes<M: Message>: Send + Sync {
-    /// Sends the message. It is lost where the actor is gone.
+/// The address of an actor that handles messages of this type.
+pub(crate) trait Accepts<M: Message>: Send + Sync {
+    /// Sends the message. It is dropped where the actor is gone.
     fn tell(&self, message: M);
 
-    /// Sends the message and waits for the answer; an error where the actor is gone, or goes before it has answered.
+    /// Sends the message and waits for the answer. An error says that the actor is gone, or ended before it answered.
     fn ask(&self, message: M) -> BoxFuture<'static, Result<M::Result, MailboxError>>;
 }
 
-impl<A, M> Takes<M> for Addr<A>
+impl<A, M> Accepts<M> for Addr<A>
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,

@@ -1,4 +1,4 @@
-//! What waits for a WorkspaceActor that is busy.
+//! The notices that wait for a WorkspaceActor that is busy.
 
 use std::sync::mpsc;
 
@@ -11,7 +11,7 @@ use super::{
 /// Holds the actor and its thread until the other end is dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Hold(mpsc::Receiver<()>);
+pub(super) struct Hold(pub(super) mpsc::Receiver<()>);
 
 impl Handler<Hold> for WorkspaceActor {
     type Result = ();

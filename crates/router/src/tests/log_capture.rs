@@ -1,4 +1,4 @@
-//! What the log was told by this process.
+//! The lines that this process has written to the log.
 
 use std::sync::{Mutex, Once};
 
@@ -25,7 +25,7 @@ impl log::Log for Ear {
 
     fn log(&self, record: &log::Record<'_>) {
         let mut pairs = Pairs(format!("{} {}", record.level(), record.args()));
-        // What cannot be shown is missed by the test.
+        // A pair that cannot be shown is missed by the test.
         let _ = record.key_values().visit(&mut pairs);
         LINES.lock().unwrap().push(pairs.0);
     }
@@ -33,7 +33,7 @@ impl log::Log for Ear {
     fn flush(&self) {}
 }
 
-/// Listens from now on, to errors and warnings.
+/// Keeps errors and warnings from now on.
 pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
