@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DeliveryKey, Input};
-use crate::{seq::Seq, timestamp::Timestamp};
+use crate::{event::PlatformEvent, seq::Seq, timestamp::Timestamp};
 
 /// So many panics of which a delivery was the culprit make it a dead letter.
 const PANICS: u32 = 3;
@@ -44,7 +44,7 @@ impl PoisonTracker {
     }
 
     /// An input is about to be handled.
-    pub(super) fn watch(&mut self, input: &Input) {
+    pub(super) fn input_starts(&mut self, input: &Input) {
         self.ending = match input {
             Input::AttemptFinished { key, .. } => Some(*key),
             _ => None,
@@ -52,7 +52,7 @@ impl PoisonTracker {
     }
 
     /// The input is handled, and all that came of it is done.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn input_ended(&mut self) {
         self.ending = None;
     }
 
@@ -62,12 +62,18 @@ impl PoisonTracker {
     }
 
     /// How often the delivery was the culprit, if that is too often.
-    pub(super) fn verdict(&self, key: DeliveryKey) -> Option<u32> {
+    pub(super) fn too_many_panics(&self, key: DeliveryKey) -> Option<u32> {
         let panics = *self.suspicion.panics.get(&key)?;
         (panics >= PANICS).then_some(panics)
     }
 
-    /// What came of the delivery is durable.
+    /// Whether the delivery must not be attempted, whatever the gate says: its event has a defect, or it has made the
+    /// actor panic too often.
+    pub(super) fn forbids(&self, key: DeliveryKey, event: &PlatformEvent) -> bool {
+        event.defect.is_some() || self.too_many_panics(key).is_some()
+    }
+
+    /// The delivery is durably settled.
     pub(super) fn clear(&mut self, key: DeliveryKey) {
         self.suspicion.retries.remove(&key);
         self.suspicion.panics.remove(&key);
