@@ -1,7 +1,7 @@
 //! Lanes: how the deliveries of one installation go from the log to delivered or dead.
 //!
-//! A [`Lane`] decides; it does nothing itself. Inputs say what happened, commands say what is to be done,
-//! time and randomness are arguments. A delivery goes this way:
+//! A [`Lane`] decides and has no effects. Inputs tell it what happened, commands say what to do next, and time and
+//! randomness are arguments. A delivery goes this way:
 //!
 //! ```text
 //! ReadAfter ─► Events ─► queue ─► Attempt ─┬─ delivered ───────────► Settle (the cursor passes it)
@@ -11,24 +11,27 @@
 //! ```
 //!
 //! What a lane guarantees, whatever the order of its inputs:
-//! - The cursor (`settled`) only grows, and never passes a due event that is not delivered, parked in the
-//!   retry table or a dead letter, durably so in the same transaction.
+//! - The cursor (`settled`) only grows. It passes a due event only in the transaction, or after the transaction, that
+//!   makes the end of each of its deliveries durable: delivered, parked in the retry table, or a dead letter.
 //! - An event that is due to several handlers is one delivery for each; the cursor passes it with the last.
-//! - A delivery has at most one attempt in flight, and once its end is durable it is not attempted again.
-//! - Deliveries that were started and are not durably settled never number more than the window, but for the
-//!   other handlers of the event begun last: that is how many a crash can repeat. What a lane holds in memory is
-//!   bounded by a small multiple of it, and of events not started it reads no more once their payloads exceed 8 MiB.
-//! - Events are started in the order of the log. With `ordered`, an event is started only when all before it
-//!   are delivered or dead, durably so; only what a former lane, without order, left in flight or parked is
-//!   finished in the order in which it is met.
-//! - While the breaker is open at most one attempt is in flight that was started since, and none starts
-//!   before its pause is over: events have theirs and retries theirs, so that deliveries that fail again and again
-//!   do not hold the next event. Never do more attempts start than the rate limit allows.
-//! - Whatever holds a delivery ends: an open breaker after the whole schedule, at least ten minutes
-//!   (`BREAKER_OPEN`), a hold after `max_hold` (`EXPIRED`), a sign of life or a reset for all. The breaker gives up
-//!   nothing that was published after the service was well. What cannot be attempted is given up at once: an
-//!   event with a defect (`CORRUPT`), one that makes the actor panic (`POISON`). None of this takes more of
-//!   the log or of the retry table into memory than attempts do.
+//! - A delivery has at most one attempt in flight. Once its end is durable it is not attempted again.
+//! - At most `window` deliveries are started but not durably settled. The other handlers of the event begun last may be
+//!   started in addition. A crash can repeat only these deliveries.
+//! - The lane holds at most a small multiple of `window` deliveries in memory. It reads no more events once the
+//!   payloads of the events not started exceed 8 MiB.
+//! - Events are started in the order of the log. With `ordered`, an event is started only when all events before it are
+//!   durably delivered or dead. Deliveries that a former lane without order left in flight or parked are exempt: they
+//!   are finished in the order in which the lane meets them.
+//! - While the breaker is open, at most one of the attempts started since is in flight, and none starts before the
+//!   pause of its source is over. Events and retries have pauses of their own, so that retries that fail again and
+//!   again do not delay the next event.
+//! - No more attempts start than the rate limit allows.
+//! - A delivery is not held forever. An open breaker gives it up after the whole schedule, at least ten minutes
+//!   (`BREAKER_OPEN`); a held mode gives it up after `max_hold` (`EXPIRED`). A sign of life or a reset closes the
+//!   breaker. The breaker gives up no event that was published after the service was well.
+//! - A delivery that cannot be attempted is given up at once: an event with a defect (`CORRUPT`), or one that makes the
+//!   actor panic (`POISON`).
+//! - Giving up takes no more of the log or of the retry table into memory than attempts do.
 //! - Every due event ends, if every command is answered and ticks come as asked for.
 //!
 //! The parts, each with its own state; the lane itself only says what happens in which order (`steps`):
@@ -95,7 +98,7 @@ pub struct Lane {
     progress: Progress,
     settler: Settler,
     alarm: Alarm,
-    /// `Drained` or `Closed` was said.
+    /// `Drained` or `Closed` was commanded.
     ended: bool,
 }
 

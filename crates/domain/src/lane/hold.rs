@@ -1,4 +1,5 @@
-//! The hold: what the mode and the breaker let wait, what is given up without an attempt, and when.
+//! The hold: how long deliveries may wait in the present mode and for the breaker, and which are given up without an
+//! attempt.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is durable, what is on its way there, and what gathers for the next settlement.
+//! The ledger: the durable cursor, the outstanding settlement, and the rows gathered for the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -63,7 +63,7 @@ impl Progress {
         self.ledger.durable()
     }
 
-    /// The last event of which a delivery was started.
+    /// The event of the delivery started last.
     pub(super) fn last_started(&self) -> Option<Seq> {
         self.window.last()
     }

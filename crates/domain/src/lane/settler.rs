@@ -7,7 +7,7 @@ use crate::{seq::Seq, timestamp::Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Settler {
-    /// How long what is delivered may wait for its settlement.
+    /// How long delivered events may wait for their settlement.
     settle_after: Duration,
     /// How often a cursor is written that only passes events that are not due.
     lazy_cursor_every: Duration,

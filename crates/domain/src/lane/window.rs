@@ -41,7 +41,7 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
-    /// So many at the front are done, and stay so: they wait for the cursor.
+    /// The number of slots at the front that are done, and stay so: they wait for the cursor.
     done: usize,
 }
 
@@ -108,7 +108,7 @@ impl Window {
         self.slots.get(self.done).map(|slot| slot.due.event.seq)
     }
 
-    /// The first event that the cursor may not pass without a settlement, leaving `given_up` aside.
+    /// The first event that the cursor may not pass without a settlement, apart from `given_up`.
     pub(super) fn first_not_durable(&self, given_up: Option<DeliveryKey>) -> Option<Seq> {
         self.slots
             .iter()
@@ -136,7 +136,7 @@ impl Window {
         self.slots.back().map(|slot| slot.due.event.seq)
     }
 
-    /// The deliveries in flight, leaving stragglers aside.
+    /// The deliveries in flight, without stragglers.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = DeliveryKey> {
         self.slots
             .range(self.done..)
