@@ -9,8 +9,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Allows the public Internet, and beyond it only the networks an operator lists.
 ///
-/// An IPv6 address that stands for an IPv4 one (mapped `::ffff:0:0/96`, translated `64:ff9b::/96`) is judged
-/// as that one.
+/// An IPv6 address that stands for an IPv4 one (mapped `::ffff:0:0/96`, translated `64:ff9b::/96`) is treated
+/// like that IPv4 address.
 #[derive(Clone, Debug)]
 pub struct AddressPolicy {
     allow_networks: Arc<[IpNet]>,
@@ -160,9 +160,9 @@ mod tests {
         fn an_ipv4_address_cannot_hide_in_an_ipv6_one(bits in any::<u32>()) {
             let policy = policy(&["10.0.0.0/8"]);
             let plain = Ipv4Addr::from(bits);
-            let verdict = policy.allows(plain.into());
-            prop_assert_eq!(policy.allows(plain.to_ipv6_mapped().into()), verdict);
-            prop_assert_eq!(policy.allows(nat64(plain).into()), verdict);
+            let allowed = policy.allows(plain.into());
+            prop_assert_eq!(policy.allows(plain.to_ipv6_mapped().into()), allowed);
+            prop_assert_eq!(policy.allows(nat64(plain).into()), allowed);
         }
 
         #[test]

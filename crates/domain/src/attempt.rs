@@ -152,7 +152,7 @@ impl DeadLetterReason {
     }
 }
 
-/// What a lane does next with the delivery.
+/// What an attempt's result asks for: how the lane goes on with the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Delivered,
@@ -200,7 +200,7 @@ impl AttemptResult {
         self.outcome == AttemptOutcome::Http5xx && !matches!(self.http_status, Some(502..=504))
     }
 
-    /// Whether the service has shown that it lives: it took the delivery, gave a verdict on it that is final, or
+    /// Whether the service has shown that it lives: it took the delivery, answered that it is to be given up, or
     /// refused it as one that cannot be taken. 408 (Request Timeout), 425 (Too Early) and 429 (Too Many Requests)
     /// say that it is in trouble, as 5xx does.
     pub fn shows_life(&self) -> bool {

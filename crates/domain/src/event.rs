@@ -15,8 +15,8 @@ use super::{
     timestamp::Timestamp,
 };
 
-/// An accepted event that has no place in the log yet. Its id is assigned at the door, so that sending it
-/// to the journal twice cannot record it twice. Cheap to clone: its texts are shared.
+/// An accepted event that has no place in the log yet. Its id is assigned when it is accepted, so that
+/// sending it to the journal twice cannot record it twice. Cheap to clone: its texts are shared.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub id: EventId,
@@ -32,7 +32,7 @@ pub struct NewEvent {
     pub cause: Option<Cause>,
 }
 
-/// What an event takes beside its payload, roughly.
+/// About the bytes that an event takes beside its payload.
 const OVERHEAD_BYTES: usize = 256;
 
 impl NewEvent {
@@ -57,10 +57,9 @@ pub struct PlatformEvent {
     pub traceparent: Option<String>,
     /// What led to it, where a handler published it; `None` where it comes from outside.
     pub cause: Option<Cause>,
-    /// Why what the database keeps of it cannot be delivered; `None` for every intact event. One line for a
-    /// person.
+    /// Why the event as the database keeps it cannot be delivered; `None` for an intact event. One line for a person.
     pub defect: Option<Box<str>>,
-    /// What its publisher waits for; `None` where it waits for nobody.
+    /// The latch that its publisher waits for; `None` where the publisher does not wait.
     pub latch: Option<Arc<SyncLatch>>,
     body: OnceLock<Bytes>,
 }

@@ -53,7 +53,7 @@ id!(
     InstallationId
 );
 id!(
-    /// A recorded event; a UUID v7 assigned at the door, and the `webhook-id` of its deliveries.
+    /// A recorded event; a UUID v7 assigned when it is accepted, and the `webhook-id` of its deliveries.
     EventId
 );
 id!(

@@ -1,4 +1,4 @@
-//! Installations, and what admins ask to be changed of them.
+//! Installations, and the changes of them that admins request.
 
 use super::{
     event_pattern::EventPattern,
@@ -45,7 +45,7 @@ pub struct Installation {
     pub headers: String,
     pub enabled: bool,
     pub paused: bool,
-    /// Attempts at a time; none where the server's own limit holds.
+    /// The most attempts in flight; `None` where the server's own limit holds.
     pub concurrency: Option<u32>,
     /// One delivery at a time, in the order of the log.
     pub ordered: bool,
@@ -55,7 +55,7 @@ pub struct Installation {
     pub available: bool,
     /// Since when it has been paused, disabled or unavailable.
     pub held_since: Option<Timestamp>,
-    /// Grows with every change, so that the newer of two copies can be told.
+    /// Grows with every change: the newer of two copies has the larger number.
     pub revision: i64,
     pub installed_at: Timestamp,
     /// The head of the workspace's log when it was installed.
@@ -75,13 +75,14 @@ pub struct PreviousSecret {
 }
 
 impl Installation {
-    /// Whether what is due to it waits: it is paused or disabled, or the code of its extension is not here.
+    /// Whether its deliveries wait, because it is paused or disabled, or because this process lacks the code of its
+    /// extension.
     pub const fn is_held(&self) -> bool {
         self.paused || !self.enabled || !self.available
     }
 }
 
-/// An installation with all that decides what is due to it and how it is delivered.
+/// An installation with everything that decides which events are due to it and how they are delivered.
 #[derive(Clone, Debug)]
 pub struct InstallationView {
     pub installation: Installation,
@@ -114,7 +115,7 @@ impl InstallationView {
 
 const MAX_KEY_BYTES: usize = 64;
 
-/// Checks an extension's key: 1 to 64 bytes of `[a-z0-9_.-]`, of which the first is a letter or a digit.
+/// Checks an extension's key: 1 to 64 bytes of `[a-z0-9_.-]`. The first is a letter or a digit.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -175,7 +176,7 @@ impl NewInstallation {
 /// A change of one installation. Each has its place in the workspace's commit order.
 #[derive(Clone, Debug)]
 pub enum InstallationChange {
-    /// Sets what is given and leaves the rest. `enabled` closes or opens the spans, `paused` does not.
+    /// Sets the given fields and leaves the others. `enabled` closes or opens the spans, `paused` does not.
     Update(InstallationUpdate),
     /// The current secret goes on signing beside the new one (sealed) for 24 h.
     RotateSecret {

@@ -34,13 +34,14 @@ impl RetrySchedule {
         }
     }
 
-    /// At most so many attempts, and exactly so many where there is a pause to repeat: the last.
+    /// Limits the schedule to this number of attempts. A shorter schedule that has pauses is filled up to it by
+    /// repeating its last pause, with at most 1,000 pauses; one without pauses keeps its single attempt.
     pub fn limit_attempts(&mut self, attempts: u32) {
         let pauses = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
         let last = self.delays.last().copied();
         self.delays.truncate(pauses);
         if let Some(last) = last {
-            // Bounded, so that a schedule stays small; nobody waits for a thousandth attempt.
+            // Bounded, so that a schedule stays small.
             self.delays.resize(pauses.min(MAX_REPEATED), last);
         }
     }

@@ -1,9 +1,9 @@
-//! Spans: which part of the log a subscription covers, and so who is due for an event.
+//! Spans: which part of the log a subscription covers, and so which installations are due for an event.
 
 use super::{event_key::EventKey, event_pattern::EventPattern, id::SubscriptionId, seq::Seq};
 
-/// A part of the log that a subscription covers: `from_seq < seq ≤ until_seq`. Closed, never deleted, so
-/// that what was due stays due.
+/// A part of the log that a subscription covers: `from_seq < seq ≤ until_seq`. Spans are closed, never deleted, so
+/// that an event that was due stays due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     pub subscription_id: SubscriptionId,
@@ -49,7 +49,7 @@ impl Span {
 }
 
 /// Whether an installation with these spans is due for the event. The one place that decides this: for
-/// live delivery, after a crash, and for the fate of an event.
+/// live delivery, after a crash, and where admins see what became of an event.
 pub fn is_due(spans: &[Span], seq: Seq, key: &EventKey) -> bool {
     spans
         .iter()

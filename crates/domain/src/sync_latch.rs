@@ -13,13 +13,13 @@ use super::{handler_name::HandlerName, id::InstallationId};
 /// One handler of one installation.
 pub type Awaited = (InstallationId, HandlerName);
 
-/// Travels with the event. It opens when it is known who is waited for and all of them have arrived, and, whatever
-/// happens, when the last copy of it is gone.
+/// Travels with the event. It opens once the awaited handlers are decided and all of them have arrived. It also opens
+/// when its last copy is dropped, so that a publisher never waits forever.
 pub struct SyncLatch(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// It is known who is waited for.
+    /// `awaited` is complete: the handlers to wait for are decided.
     decided: bool,
     awaited: BTreeSet<Awaited>,
     open: Option<oneshot::Sender<()>>,
@@ -31,7 +31,7 @@ pub struct Opened(oneshot::Receiver<()>);
 
 impl Opened {
     pub async fn wait(self) {
-        // Dropped with the last copy: nobody will arrive any more.
+        // Dropped with the last copy: there is no one left to arrive.
         let _ = self.0.await;
     }
 }
@@ -46,7 +46,7 @@ impl SyncLatch {
         (Arc::new(Self(Mutex::new(state))), Opened(opened))
     }
 
-    /// Says who is waited for; once, and before any of them arrives.
+    /// Sets the handlers to wait for; called once, before any of them arrives.
     pub fn decide(&self, awaited: impl IntoIterator<Item = Awaited>) {
         let mut state = self.state();
         state.awaited.extend(awaited);
@@ -54,7 +54,7 @@ impl SyncLatch {
         state.open_if_done();
     }
 
-    /// This one is not waited for any longer. Arriving twice, or without being waited for, does no harm.
+    /// Stops waiting for this handler. Arriving twice, or without being awaited, has no effect.
     pub fn arrive(&self, arrived: Awaited) {
         let mut state = self.state();
         if state.awaited.remove(&arrived) {

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Before every other time.
+    pub const MIN: Self = Self(i64::MIN);
     /// After every other time.
     pub const MAX: Self = Self(i64::MAX);
 

@@ -1,12 +1,12 @@
-//! Who has a pattern for a key, without asking each pattern.
+//! Finds the owners of the patterns that match a key, without testing each pattern.
 
 use std::collections::HashMap;
 
 use super::EventPattern;
 use crate::event_key::EventKey;
 
-/// Patterns with their owners. Looking a key up costs as much as the key has segments, and as there are owners to
-/// be found; not as much as there are patterns.
+/// Patterns with their owners. The cost of a look-up grows with the segments of the key and the owners
+/// found, not with the number of patterns.
 #[derive(Debug)]
 pub struct PatternIndex<T> {
     /// Patterns without a wildcard, which most are.
@@ -59,7 +59,7 @@ impl<T: Copy + PartialEq> PatternIndex<T> {
         }
     }
 
-    /// Takes the pattern from its owner.
+    /// Removes the pattern of this owner.
     pub fn remove(&mut self, pattern: &EventPattern, owner: T) {
         let text = pattern.as_str();
         if text.contains('*') {

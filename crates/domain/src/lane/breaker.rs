@@ -1,4 +1,4 @@
-//! The breaker: what a lane does about a service that shows no sign of life.
+//! The breaker: holds deliveries to a service that shows no sign of life.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two probes, whatever the schedule.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// The pause after a probe that the service itself failed on, see [`AttemptResult::may_be_of_the_event`]: the
-/// next delivery may well be taken, and there may be hundreds of such events before it.
+/// next delivery may be taken, and there may be hundreds of such events before it.
 const ANSWERED_PAUSE: Duration = FIRST_PAUSE;
-/// A delivery is held at least so long, however short the schedule.
+/// The shortest time that a delivery is held, however short the schedule.
 const SHORTEST_HOLD: Duration = Duration::from_secs(10 * 60);
-/// The pauses of so many probes fit into the time for which a delivery is held.
+/// The time that a delivery is held has room for the pauses of at least this many probes.
 const PROBES: u32 = 40;
 
 /// What probes are taken from.
@@ -28,10 +28,10 @@ pub(super) enum Source {
 
 /// The times of a lane's breaker.
 ///
-/// Whatever the schedule, a delivery is held for so long that probes come before it is given up: for the pause and
-/// the attempt that were under way when the service came back, and as long again. So nothing is given up that was
-/// published after the service was well. And the pauses are so short that some events that fail for reasons of
-/// their own, met one by one, do not use up the time of those behind them.
+/// Whatever the schedule, a delivery is probed before it is given up: it is held at least for the pause and the attempt
+/// that were under way when the service came back, and for as long again. So no event is given up that was published
+/// after the service was well. The pauses are short enough that a few events that fail for reasons of their own do not
+/// use up the hold time of the events behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     /// The longest pause between two probes of the same source.
@@ -55,8 +55,9 @@ impl Times {
 /// Counts failures in a row. Once there are enough it is open: one attempt at a time is let through, a probe,
 /// with growing pauses between them. Any sign of life closes it.
 ///
-/// Events and retries are probed side by side, each with pauses of their own: that what has failed before fails
-/// again says little about the rest, so that it must not put off the next event, which may find the service well.
+/// Events and retries are probed side by side, each with pauses of their own: a retry that
+/// fails again says little about other deliveries, so it must not delay the next event, which may find the service
+/// well.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// Failures in a row that open it; `None` where there is no breaker.
@@ -73,7 +74,7 @@ struct Open {
     events: Pace,
     retries: Pace,
     /// Where the probe in flight comes from. Attempts that were in flight when the breaker opened are no probes:
-    /// that they fail is no news.
+    /// their failure tells nothing new.
     probing: Option<Source>,
 }
 

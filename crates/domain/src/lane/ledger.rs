@@ -1,8 +1,8 @@
-//! What is durable, what is on its way there, and what gathers for the next settlement.
+//! The ledger: the durable cursor, the outstanding settlement, and the rows gathered for the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DeliveryKey, ParkedRetry, Settlement};
+use super::{DeliveryKey, Due, LetterChange, ParkedRetry, Settlement, retry_table::Released};
 use crate::{attempt::DeliveryKind, seq::Seq, timestamp::Timestamp};
 
 /// At most one settlement is outstanding; what comes meanwhile goes into the next, so that a busy lane
@@ -10,7 +10,6 @@ use crate::{attempt::DeliveryKind, seq::Seq, timestamp::Timestamp};
 #[derive(Debug)]
 pub(super) struct Ledger {
     durable: Seq,
-    issued_at: Timestamp,
     park: BTreeMap<DeliveryKey, ParkedRetry>,
     remove: BTreeSet<DeliveryKey>,
     outstanding: Option<Outstanding>,
@@ -24,11 +23,21 @@ pub(super) struct Outstanding {
     pub(super) rows: BTreeMap<DeliveryKey, Option<Timestamp>>,
 }
 
+/// What follows when a change is durable.
+#[derive(Debug)]
+pub(super) enum Durable {
+    /// The cursor has passed this live delivery.
+    Passed(DeliveryKey),
+    /// This retry is not busy any more.
+    Released(Released),
+    /// The letter that waited for a row is to be changed now.
+    LetterIsNext(LetterChange),
+}
+
 impl Ledger {
-    pub(super) fn new(durable: Seq, now: Timestamp) -> Self {
+    pub(super) fn new(durable: Seq) -> Self {
         Self {
             durable,
-            issued_at: now,
             park: BTreeMap::new(),
             remove: BTreeSet::new(),
             outstanding: None,
@@ -38,11 +47,6 @@ impl Ledger {
     /// The durable cursor.
     pub(super) fn durable(&self) -> Seq {
         self.durable
-    }
-
-    /// When the last settlement was issued.
-    pub(super) fn issued_at(&self) -> Timestamp {
-        self.issued_at
     }
 
     pub(super) fn is_outstanding(&self) -> bool {
@@ -94,6 +98,18 @@ impl Ledger {
         self.park.insert(retry.key, retry);
     }
 
+    /// Parks a delivery whose first attempt does not count, because it has not started or not ended.
+    pub(super) fn park_untried(&mut self, due: &Due, next_attempt_at: Timestamp) {
+        self.park(ParkedRetry {
+            key: due.live_key(),
+            seq: due.event.seq,
+            attempts: 0,
+            next_attempt_at,
+            last_error: None,
+            last_status: None,
+        });
+    }
+
     /// Takes back a row that no settlement has been issued for; false if there is none.
     pub(super) fn take_back(&mut self, key: DeliveryKey) -> bool {
         self.park.remove(&key).is_some()
@@ -104,13 +120,12 @@ impl Ledger {
     }
 
     /// The settlement of everything gathered.
-    pub(super) fn issue(&mut self, settled: Seq, now: Timestamp) -> Settlement {
+    pub(super) fn issue(&mut self, settled: Seq) -> Settlement {
         let park: Vec<_> = std::mem::take(&mut self.park).into_values().collect();
         let remove: Vec<_> = std::mem::take(&mut self.remove).into_iter().collect();
         let written = park.iter().map(|retry| (retry.key, Some(retry.next_attempt_at)));
         let rows = written.chain(remove.iter().map(|key| (*key, None))).collect();
         self.outstanding = Some(Outstanding { settled, rows });
-        self.issued_at = now;
         Settlement {
             settled,
             park,

@@ -1,29 +1,30 @@
-//! Which delivery makes the lane's actor panic.
+//! The poison tracker: which delivery makes the lane's actor panic.
 //!
-//! A panic ends an actor with everything that was in flight, and names nobody. So the lane that follows goes
-//! one delivery at a time until it is past what was in flight then; if it panics as well, there is one culprit.
+//! A panic ends an actor with everything that was in flight, and does not tell which delivery caused it. So the lane
+//! that follows attempts one delivery at a time until all deliveries that were in flight then are settled. If its actor
+//! panics as well, only one delivery can be the culprit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DeliveryKey, Input};
-use crate::{seq::Seq, timestamp::Timestamp};
+use crate::{event::PlatformEvent, seq::Seq, timestamp::Timestamp};
 
-/// So many panics of which a delivery was the culprit make it a dead letter.
-const PANICS: u32 = 3;
+/// A delivery that was the culprit of this many panics becomes a dead letter.
+const MAX_PANICS: u32 = 3;
 
-/// Handed from a lane whose actor panicked to its successor. It holds no more than what was in flight at the
-/// panics, and of that only what is not settled since.
+/// Handed from a lane whose actor panicked to its successor. It holds only deliveries that were in flight at a panic
+/// and are not settled since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion {
     /// One delivery at a time until the cursor has come here.
     through: Seq,
-    /// And until these retries are settled.
+    /// One delivery at a time until these retries are settled, too.
     retries: BTreeSet<DeliveryKey>,
-    /// Panics of which the delivery was the culprit.
+    /// For each delivery the number of panics that it caused.
     panics: BTreeMap<DeliveryKey, u32>,
 }
 
-/// The suspicion that a lane was started with, as far as it still stands.
+/// The suspicion that a lane was started with, without the deliveries that are cleared since.
 #[derive(Debug)]
 pub(super) struct PoisonTracker {
     suspicion: Suspicion,
@@ -44,15 +45,15 @@ impl PoisonTracker {
     }
 
     /// An input is about to be handled.
-    pub(super) fn watch(&mut self, input: &Input) {
+    pub(super) fn input_starts(&mut self, input: &Input) {
         self.ending = match input {
             Input::AttemptFinished { key, .. } => Some(*key),
             _ => None,
         };
     }
 
-    /// The input is handled, and all that came of it is done.
-    pub(super) fn rest(&mut self) {
+    /// The input is handled, and all commands that followed from it are executed.
+    pub(super) fn input_ended(&mut self) {
         self.ending = None;
     }
 
@@ -61,13 +62,19 @@ impl PoisonTracker {
         self.suspicion != Suspicion::default()
     }
 
-    /// How often the delivery was the culprit, if that is too often.
-    pub(super) fn verdict(&self, key: DeliveryKey) -> Option<u32> {
+    /// How many panics the delivery caused, if these are too many for another attempt.
+    pub(super) fn too_many_panics(&self, key: DeliveryKey) -> Option<u32> {
         let panics = *self.suspicion.panics.get(&key)?;
-        (panics >= PANICS).then_some(panics)
+        (panics >= MAX_PANICS).then_some(panics)
     }
 
-    /// What came of the delivery is durable.
+    /// Whether the delivery must not be attempted, whatever the gate says: its event has a defect, or it has made the
+    /// actor panic too often.
+    pub(super) fn forbids(&self, key: DeliveryKey, event: &PlatformEvent) -> bool {
+        event.defect.is_some() || self.too_many_panics(key).is_some()
+    }
+
+    /// The delivery is durably settled.
     pub(super) fn clear(&mut self, key: DeliveryKey) {
         self.suspicion.retries.remove(&key);
         self.suspicion.panics.remove(&key);

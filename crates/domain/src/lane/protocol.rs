@@ -15,7 +15,7 @@ use crate::{
 /// The limits of a lane.
 #[derive(Clone, Debug)]
 pub struct LaneConfig {
-    /// Deliveries started and not yet durably settled: at most so many are repeated after a crash.
+    /// The most deliveries that are started and not durably settled. A crash repeats at most these.
     pub window: usize,
     /// Attempts in flight, live ones and retries together.
     pub concurrency: usize,
@@ -24,16 +24,16 @@ pub struct LaneConfig {
     pub schedule: RetrySchedule,
     /// The longest time that any attempt takes.
     pub attempt_timeout: Duration,
-    /// How long what is delivered may wait for its settlement, so that many go in one. It does not wait where rows
-    /// are to be written, while half of the window is used, or in any other mode than [`LaneMode::Running`].
+    /// How long delivered events may wait for their settlement, so that one settlement covers many. They do not wait
+    /// where rows are to be written, while half of the window is used, or in any other mode than [`LaneMode::Running`].
     pub settle_after: Duration,
     /// How long an attempt may hold a full window before it is parked while in flight.
     pub straggler_after: Duration,
     /// A cursor that only passes events that are not due is written at most once in this time.
     pub lazy_cursor_every: Duration,
     /// Failures in a row, without a sign of life between them, that open the breaker; `None` where there is no
-    /// breaker. What an open breaker holds longer than the whole `schedule` takes, but at least 10 min (less where
-    /// `max_hold` is less), and for two probes more, is given up.
+    /// breaker. A delivery is given up once an open breaker has held it for the whole `schedule`, at least 10 min
+    /// (less where `max_hold` is less), and two probes more.
     pub breaker_failures: Option<u32>,
     /// How long a delivery may wait for an installation that is held. An event waits from when it was
     /// published, a retry from when it was due, both not longer than the hold lasts.
@@ -41,7 +41,7 @@ pub struct LaneConfig {
     /// One attempt at a time, whatever `concurrency` says, and an event that fails holds those behind it until
     /// it is delivered or dead. Replays go in between.
     pub ordered: bool,
-    /// Attempts that may be started per second, at most so many of them at once; `None` for any number.
+    /// Attempts that may start per second, and also the largest burst; `None` for no limit.
     pub rate_limit: Option<u32>,
 }
 
@@ -202,19 +202,19 @@ pub struct Settlement {
 pub struct GivenUp {
     pub key: DeliveryKey,
     pub event: Arc<PlatformEvent>,
-    /// Where the cursor may go in the same transaction. May be lower than what is durable by then.
+    /// Where the cursor may go in the same transaction. May be lower than the durable cursor by then.
     pub settled: Seq,
     pub reason: DeadLetterReason,
     /// Attempts made, with those that ended in a panic of the actor; 0 when it was never tried.
     pub attempts: u32,
-    /// Of the last attempt. Of what the breaker has held untried: of the failure that kept it open.
+    /// Of the last attempt. If the breaker held the delivery before any attempt, of the failure that kept it open.
     pub last_status: Option<u16>,
     pub last_error: Option<String>,
     /// The letter that was being replayed and is dead again; `None` for a new letter.
     pub dead_letter_id: Option<DeadLetterId>,
 }
 
-/// How a delivery ends that is, or was, a dead letter. It goes unchanged from the lane to the journal.
+/// The change of a dead letter when its delivery ends. It goes unchanged from the lane to the journal.
 #[derive(Clone, Debug)]
 pub enum LetterChange {
     /// Writes a dead letter, or makes the letter `DEAD` again whose replay has failed.

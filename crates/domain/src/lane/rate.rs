@@ -29,7 +29,7 @@ impl Rate {
         }
     }
 
-    /// The same limit again changes nothing; a new one starts with what is in the bucket, as far as it fits.
+    /// The same limit again changes nothing; a new limit keeps the level of the bucket, up to its own size.
     pub(super) fn change(&mut self, per_second: Option<u32>, now: Timestamp) {
         let changed = Self::new(per_second, now);
         if changed.per_second == self.per_second {

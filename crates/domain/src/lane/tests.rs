@@ -12,10 +12,12 @@ mod world;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use world::{FAILED, GONE, LetterStatus, World, event, result, whole};
+pub(super) use world::{FAILED, event, result};
+use world::{GONE, LetterStatus, World, whole};
 
 use super::{
-    Attachment, DeliveryKey, Input, Lane, LaneCommand, LaneConfig, LaneLimits, LaneMode, RetryRow, Suspicion,
+    Attachment, DeliveryKey, Due, Input, Lane, LaneCommand, LaneConfig, LaneLimits, LaneMode, RetryRow,
+    Suspicion,
 };
 use crate::{
     attempt::{DeliveryKind, Verdict},
@@ -65,11 +67,33 @@ fn live(seq: i64, attempt: u32) -> (DeliveryKind, i64, u32) {
     (DeliveryKind::Live, seq, attempt)
 }
 
-fn live_key(seq: i64) -> DeliveryKey {
+pub(super) fn live_key(seq: i64) -> DeliveryKey {
     DeliveryKey {
         kind: DeliveryKind::Live,
         event_id: event(seq).id,
         handler: HandlerName::WHOLE,
+    }
+}
+
+/// The event, due to an extension that handles it as a whole.
+pub(super) fn due(seq: i64) -> Due {
+    Due {
+        event: event(seq),
+        handler: HandlerName::WHOLE,
+        attempt_timeout: 15 * SECOND,
+    }
+}
+
+/// A row of the event that is due since the beginning, after one attempt.
+pub(super) fn row(seq: i64) -> RetryRow {
+    RetryRow {
+        key: live_key(seq),
+        event: event(seq),
+        attempts: 1,
+        next_attempt_at: Timestamp::from_millis(0),
+        dead_letter_id: None,
+        last_error: None,
+        last_status: None,
     }
 }
 

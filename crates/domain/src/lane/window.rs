@@ -2,8 +2,12 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{DeliveryKey, Due};
-use crate::{seq::Seq, timestamp::Timestamp};
+use super::{DeliveryKey, Due, outcome::EndedAttempt};
+use crate::{
+    attempt::{AttemptResult, DeliveryKind},
+    seq::Seq,
+    timestamp::Timestamp,
+};
 
 /// How far a live delivery is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +26,9 @@ pub(super) enum SlotState {
 }
 
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) due: Due,
-    pub(super) state: SlotState,
+struct Slot {
+    due: Due,
+    state: SlotState,
 }
 
 impl Slot {
@@ -37,7 +41,7 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
-    /// So many at the front are done, and stay so: they wait for the cursor.
+    /// The number of slots at the front that are done, and stay so: they wait for the cursor.
     done: usize,
 }
 
@@ -53,10 +57,22 @@ impl Window {
     }
 
     /// A slot that is not known to be done.
-    pub(super) fn slot(&self, key: DeliveryKey) -> Option<&Slot> {
-        self.slots
-            .range(self.done..)
-            .find(|slot| slot.due.live_key() == key)
+    fn slot(&self, key: DeliveryKey) -> Option<&Slot> {
+        let mut slots = self.slots.range(self.done..);
+        slots.find(|slot| key.kind == DeliveryKind::Live && slot.due.live_key() == key)
+    }
+
+    /// The first attempt that has ended with this result; `None` if no slot with this key is in flight.
+    pub(super) fn ended(&self, key: DeliveryKey, result: AttemptResult) -> Option<EndedAttempt> {
+        let slot = self.slot(key)?;
+        matches!(slot.state, SlotState::InFlight { .. }).then(|| EndedAttempt {
+            key,
+            event: slot.due.event.clone(),
+            attempt: 1,
+            dead_letter_id: None,
+            result,
+            is_retry: false,
+        })
     }
 
     pub(super) fn set_state(&mut self, key: DeliveryKey, state: SlotState) {
@@ -71,6 +87,16 @@ impl Window {
         self.count_done();
     }
 
+    /// The letter of the delivery is durable, and the cursor that was written with it; `None` if none was being
+    /// written.
+    pub(super) fn letter_written(&mut self, key: DeliveryKey) -> Option<Seq> {
+        let SlotState::GivingUp { settled } = self.slot(key)?.state else {
+            return None;
+        };
+        self.set_state(key, SlotState::Settled);
+        Some(settled)
+    }
+
     fn count_done(&mut self) {
         while self.slots.get(self.done).is_some_and(Slot::is_done) {
             self.done += 1;
@@ -82,7 +108,7 @@ impl Window {
         self.slots.get(self.done).map(|slot| slot.due.event.seq)
     }
 
-    /// The first event that the cursor may not pass without a settlement, leaving `given_up` aside.
+    /// The first event that the cursor may not pass without a settlement, apart from `given_up`.
     pub(super) fn first_not_durable(&self, given_up: Option<DeliveryKey>) -> Option<Seq> {
         self.slots
             .iter()
@@ -110,7 +136,7 @@ impl Window {
         self.slots.back().map(|slot| slot.due.event.seq)
     }
 
-    /// The deliveries in flight, leaving stragglers aside.
+    /// The deliveries in flight, without stragglers.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = DeliveryKey> {
         self.slots
             .range(self.done..)

@@ -67,8 +67,8 @@ fn during_a_rotation_either_secret_verifies() {
     let signature = SigningKeys::new(&new, Some(&old)).sign(ID.parse().unwrap(), 1000, BODY);
     assert_eq!(signature.split(' ').count(), 2);
     for secret in [&old, &new] {
-        let verdict = SigningKeys::new(secret, None).verify(headers("1000", &signature), BODY, at(1000));
-        assert_eq!(verdict, Ok(()));
+        let verified = SigningKeys::new(secret, None).verify(headers("1000", &signature), BODY, at(1000));
+        assert_eq!(verified, Ok(()));
     }
 }
 

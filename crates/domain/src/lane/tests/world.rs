@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-pub(super) use answer::{Answer, BROKEN, BUSY, FAILED, GONE, REFUSED, result};
+pub(super) use answer::{Answer, BROKEN, BUSY, GONE, REFUSED};
+pub(in crate::lane) use answer::{FAILED, result};
 use rules::{Rules, Source};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ use crate::{
     timestamp::Timestamp,
 };
 
-pub(super) fn event(seq: i64) -> Arc<PlatformEvent> {
+pub(in crate::lane) fn event(seq: i64) -> Arc<PlatformEvent> {
     Arc::new(event_at(seq, Timestamp::from_millis(0)))
 }
 

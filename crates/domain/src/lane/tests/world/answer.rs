@@ -4,7 +4,7 @@ use super::*;
 
 /// How the service answers an attempt.
 #[derive(Clone, Debug)]
-pub(in crate::lane::tests) struct Answer {
+pub(in crate::lane) struct Answer {
     pub(in crate::lane::tests) verdict: Verdict,
     pub(in crate::lane::tests) status: u16,
 }
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-pub(in crate::lane::tests) fn result(answer: impl Into<Answer>) -> AttemptResult {
+pub(in crate::lane) fn result(answer: impl Into<Answer>) -> AttemptResult {
     let answer = answer.into();
     AttemptResult {
         outcome: match answer.status {
@@ -61,7 +61,7 @@ pub(in crate::lane::tests) fn result(answer: impl Into<Answer>) -> AttemptResult
     }
 }
 
-pub(in crate::lane::tests) const FAILED: Verdict = Verdict::Retry { retry_after: None };
+pub(in crate::lane) const FAILED: Verdict = Verdict::Retry { retry_after: None };
 pub(in crate::lane::tests) const GONE: Verdict = Verdict::GiveUp(DeadLetterReason::Gone);
 /// The service itself fails, perhaps on this event alone.
 pub(in crate::lane::tests) const BROKEN: Answer = Answer {
