@@ -217,7 +217,7 @@ impl RouterBuilder {
     }
 
     /// Opens the database and starts the actors. Call it within an actix `System`, and stop the router with
-    /// [`EventRouter::stop`].
+    /// [`EventRouter::stop`](pointsman_router::EventRouter::stop).
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
