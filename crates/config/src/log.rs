@@ -24,7 +24,14 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// The least important level that is written. See [`Log`] for an example.
+/// The least important level that is written.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::LogLevel;
+///
+/// assert_eq!(log::LevelFilter::from(LogLevel::Info), log::LevelFilter::Info);
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -52,7 +59,14 @@ impl From<LogLevel> for ::log::LevelFilter {
     }
 }
 
-/// The shape of a line. See [`Log`] for an example.
+/// The shape of a line.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::{Config, LogFormat};
+///
+/// assert_eq!(Config::default().log.format, LogFormat::Text);
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
