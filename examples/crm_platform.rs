@@ -1,8 +1,8 @@
-//! A platform with an extension of its own in the process: a CRM that tells the channel `deals` of every deal that
-//! was closed. It knows nothing of the chat extension; it publishes `platform.notification`, and that is all.
+//! A platform with an in-process extension of its own: a CRM that announces every closed deal in the channel `deals`.
+//! It does not know the chat extension: it only publishes `platform.notification`.
 //!
-//! `cargo run --release --example crm_platform` starts the server of `cargo run --release`, with the CRM in it and
-//! installed in the workspace `demo`.
+//! `cargo run --release --example crm_platform` starts the same server as `cargo run --release`, with the CRM installed
+//! in the workspace `demo`.
 
 use std::process::ExitCode;
 
@@ -19,12 +19,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-/// The payload of `crm.deal.closed`, as far as it matters here.
+/// The payload of `crm.deal.closed`, as far as the CRM needs it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct DealClosed {
     deal_id: String,
-    /// In the spelling of the publisher, such as `5000.00`.
+    /// As the publisher writes it, such as `5000.00`.
     amount: String,
     currency: String,
 }
@@ -33,7 +33,7 @@ struct Crm;
 
 #[extension(key = "crm", name = "CRM")]
 impl Crm {
-    /// Runs on threads of its own: whoever publishes a deal does not wait for the chat.
+    /// Asynchronous: the publisher of a deal does not wait for the notification.
     #[event_handler(event_key = "crm.deal.closed", async = true)]
     async fn deal_closed(&self, deal: DealClosed, cx: EventContext) -> Result<(), HandlerError> {
         let DealClosed {
@@ -46,7 +46,7 @@ impl Crm {
             "message": format!("Deal {deal_id} closed for {amount} {currency}!"),
             "sender": "crm-bot",
         });
-        // Published once, however often this handler is run again.
+        // Published once, however often this handler is retried.
         cx.publish("platform.notification", notification).await?;
         Ok(())
     }
@@ -72,7 +72,7 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// An admin of any other workspace installs it with `POST …/extensions`.
+/// Installs the CRM. In other workspaces an admin does that, with `POST …/extensions`.
 async fn install_in_demo(server: &Server) -> Result<(), Box<dyn std::error::Error>> {
     let router = server.router();
     let Some(demo) = workspaces::find_by_name_across_workspaces(router.reader(), "demo").await? else {

@@ -1,8 +1,8 @@
-//! An external service in Rust: takes events at `POST /events`, verifies their signature, and remembers which it has
-//! seen, because an event may come more than once.
+//! An external service in Rust. It takes events at `POST /events`, verifies their signature, and remembers their ids,
+//! because an event may be delivered more than once.
 //!
-//! `cargo run --example external_service whsec_… [PORT]` with the secret that the installation's answer showed, and
-//! `http://127.0.0.1:9000` as its `serviceBaseUrl`.
+//! Install it with `http://127.0.0.1:9000` as its `serviceBaseUrl`, and run
+//! `cargo run --example external_service whsec_… [PORT]` with the secret that the answer shows.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -12,7 +12,7 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-/// What is used of the body; there is more in it.
+/// The members of the body that are used. The body has more.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -27,11 +27,11 @@ struct Service {
     seen: Mutex<HashSet<String>>,
 }
 
-/// How far the clocks may be apart, in seconds. Without it, an old request could be sent again.
+/// How far the clocks may differ, in seconds. Without a bound, somebody could send an old request again.
 const TOLERANCE: i64 = 300;
 
 impl Service {
-    /// Standard Webhooks 1.0: `v1,` and the HMAC-SHA-256 of `id.timestamp.body`, one for each secret in use.
+    /// Standard Webhooks 1.0: the header has `v1,` and the HMAC-SHA-256 of `id.timestamp.body` for each secret in use.
     fn is_signed(&self, request: &HttpRequest, body: &[u8]) -> bool {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let (Some(id), Some(timestamp), Some(signatures)) = (
@@ -64,12 +64,12 @@ impl Service {
     reason = "this is all that the example does with an event"
 )]
 async fn take(service: web::Data<Service>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    // The signature is over the bytes as they came: verify before parsing.
+    // The signature is over the bytes as they were sent: verify before parsing.
     if !service.is_signed(&request, &body) {
         return HttpResponse::Unauthorized().finish();
     }
     let Ok(event) = serde_json::from_slice::<Event>(&body) else {
-        // It would be no event at the next attempt either.
+        // 410, because the next attempt would send the same bytes.
         return HttpResponse::Gone().finish();
     };
     let is_new = service

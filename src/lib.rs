@@ -1,38 +1,80 @@
 //! Pointsman routes the events of an extension platform.
 //!
-//! Who writes an extension that runs in the server begins with [`extension`] and tests it with [`testing`]. Who makes
-//! a server of it begins with [`Server`]:
+//! An author of an extension that runs in the server writes it with [`mod@extension`] and tests it with [`testing`].
+//! A host runs it in a [`Server`], which [`config`] sets up.
 //!
-//! ```no_run
+//! # Write an extension and test it
+//! An event has a key, such as `crm.deal.closed`, and a payload, which is a JSON object. A handler takes the events
+//! with one key or pattern.
+//!
+//! ```
 //! use pointsman::{
-//!     Server,
-//!     config::Config,
-//!     extension::{HandlerError, PlatformEvent, event_handler, extension},
+//!     extension::{EventContext, HandlerError, event_handler, extension},
+//!     testing::TestRouter,
 //! };
+//! use serde::Deserialize;
+//! use serde_json::json;
+//!
+//! /// The payload of the event `crm.deal.closed`.
+//! #[derive(Deserialize)]
+//! struct DealClosed {
+//!     amount: String,
+//! }
 //!
 //! struct Crm;
 //!
 //! #[extension(key = "crm")]
 //! impl Crm {
-//!     #[event_handler(event_key = "crm.**")]
-//!     async fn seen(&self, event: PlatformEvent) -> Result<(), HandlerError> {
-//!         println!("{} {}", event.event_key, event.payload);
+//!     #[event_handler(event_key = "crm.deal.closed")]
+//!     async fn deal_closed(&self, deal: DealClosed, cx: EventContext) -> Result<(), HandlerError> {
+//!         let text = format!("A deal was closed for {}!", deal.amount);
+//!         cx.publish("crm.announced", json!({ "text": text })).await?;
 //!         Ok(())
 //!     }
 //! }
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! actix_web::rt::System::new().block_on(async {
-//!     Server::builder(Config::load(None)?).extension(Crm).start().await?.run().await?;
-//!     Ok(())
-//! })
-//! # }
+//! # actix_web::rt::System::new().block_on(async {
+//! let test = TestRouter::with(Crm).await;
+//! test.publish("crm.deal.closed", json!({ "amount": "5000.00" })).await;
+//! test.settled().await;
+//! assert_eq!(test.published().await[0].event_key.as_str(), "crm.announced");
+//! test.stop().await;
+//! # });
 //! ```
 //!
-//! The engine itself is in crates of its own, which promise nothing to anybody but this one: the way of an event
-//! through them is told in `docs/architecture.md`.
+//! # Run a server with it
+//! The server listens on `127.0.0.1:8080` and keeps its data in `data/`, unless it is configured otherwise.
+//!
+//! ```no_run
+//! use pointsman::{Server, config::Config};
+//! # use pointsman::extension::{HandlerError, PlatformEvent, event_handler, extension};
+//! # struct Crm;
+//! # #[extension(key = "crm")]
+//! # impl Crm {
+//! #     #[event_handler(event_key = "crm.**")]
+//! #     fn seen(&self, _: PlatformEvent) -> Result<(), HandlerError> {
+//! #         Ok(())
+//! #     }
+//! # }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = Config::load(None)?;
+//!     actix_web::rt::System::new().block_on(async {
+//!         Server::builder(config).extension(Crm).start().await?.run().await?;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! An admin installs the extension in the workspaces in which it is to run, with `POST …/extensions`.
+//!
+//! # What is not here
+//! The engine is in crates of its own, whose interfaces may change at any time. `docs/architecture.md` describes the
+//! way of an event through them.
 
-// The macros write paths from `::pointsman`, and are used here too.
+#![warn(missing_docs)]
+
+// The macros write paths that begin with `::pointsman`. This crate uses them too.
 extern crate self as pointsman;
 
 mod chat;
@@ -42,6 +84,7 @@ pub mod http;
 pub mod server;
 pub mod testing;
 
+#[doc(inline)]
 pub use pointsman_config as config;
 
 pub use self::{

@@ -1,17 +1,41 @@
-//! Putting it together: from a configuration to a server that runs, and its ordered end.
+//! A server: from a configuration to one that runs, and its ordered stop.
+//!
+//! [`Server::builder`] begins a server with extensions. [`RouterBuilder`] begins a router without the HTTP interface.
+//! [`admin`] changes a database that no server uses.
+//!
+//! ```
+//! use pointsman::{Server, config::Config};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("pointsman-doc-server-module-{}", std::process::id()));
+//! # let file = format!("[server]\nport = 0\n[database]\nurl = \"sqlite://{}/test.db\"", folder.display());
+//! let config = Config::from_sources(Some(&file), [])?;
+//! # actix_web::rt::System::new().block_on(async {
+//! let server = Server::builder(config).start().await?;
+//! println!("the API is at http://{}/api", server.address());
+//! # // The signal is kept for `run`, which stops at once.
+//! # std::process::Command::new("sh").args(["-c", "kill -TERM $PPID"]).status()?;
+//! server.run().await?; // until SIGTERM or SIGINT
+//! # std::fs::remove_dir_all(folder)?;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 
 pub mod admin;
 mod builder;
 mod limits;
+mod listener;
 pub mod logging;
 mod preflight;
 mod settings;
 mod start_error;
+mod stop_signals;
 mod welcome;
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -21,11 +45,7 @@ use actix_web::{
     rt::task::{JoinError, JoinHandle},
     web,
 };
-use tokio::{
-    net::TcpSocket,
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 pub(crate) use self::settings::journal_settings;
 pub use self::{
@@ -34,10 +54,12 @@ pub use self::{
 };
 use self::{
     limits::Limits,
+    listener::{listen, listen_error},
     settings::{
         connection_settings, http_settings, master_key, router_settings, wanted, warn_of_no_effect,
         warn_of_shared_key, with_key,
     },
+    stop_signals::StopSignals,
 };
 use crate::http::{
     connections::{Connections, client_service},
@@ -49,14 +71,30 @@ use pointsman_config::Config;
 use pointsman_engine::EventRouter;
 use pointsman_extension::Extensions;
 
-/// How long requests that are being answered may take once the server is told to stop. Publishes are
-/// refused from then on, so that only slow readers need it.
+/// The longest time for requests that are being answered when the server is told to stop. Publishes are refused from
+/// then on, so that only slow readers need this time.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 2048;
-
-/// A server that accepts requests.
+/// A server that accepts requests. Dropping it does not stop it in order: [`Server::run`] does.
+///
+/// ```
+/// use pointsman::{Server, config::Config};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("pointsman-doc-server-{}", std::process::id()));
+/// # let file = format!("[server]\nport = 0\n[database]\nurl = \"sqlite://{}/test.db\"", folder.display());
+/// let config = Config::from_sources(Some(&file), [])?;
+/// # actix_web::rt::System::new().block_on(async {
+/// let server = Server::builder(config).without_welcome().start().await?;
+/// assert_ne!(server.address().port(), 0, "0 was configured, and a free port is taken");
+/// assert!(server.router().extensions().get("chat").is_some(), "every server has the chat");
+/// # std::process::Command::new("sh").args(["-c", "kill -TERM $PPID"]).status()?;
+/// server.run().await?;
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub struct Server {
     address: SocketAddr,
     router: EventRouter,
@@ -67,7 +105,7 @@ pub struct Server {
     task: JoinHandle<io::Result<()>>,
     stop_signals: StopSignals,
     grace: Duration,
-    /// The welcome is still to be printed.
+    /// Whether the welcome is still to be printed.
     welcomes: AtomicBool,
 }
 
@@ -80,14 +118,14 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with the extensions that are told to the builder.
+    /// A builder of a server with this configuration.
     pub fn builder(config: Config) -> ServerBuilder {
         ServerBuilder::new(config)
     }
 
     /// Opens the database, fills an empty one, starts the actors and listens.
     async fn start(config: &Config, extensions: Extensions, clock: Clock) -> Result<Self, StartError> {
-        // First of all: from here on a signal does not end the process on the spot, but is kept for `run`.
+        // First, because from here on a signal does not end the process at once, but is kept for `run`.
         let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
         let limits = Limits::raise(config)?;
         let listener = listen(config)?;
@@ -136,18 +174,18 @@ impl Server {
         })
     }
 
-    /// The router that it serves.
+    /// The router behind the HTTP interface.
     pub fn router(&self) -> &EventRouter {
         &self.router
     }
 
-    /// Where it listens; the port is the real one where 0 was configured.
+    /// The address that it listens on. Where port 0 is configured, it has the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Tells on standard output where the server is and how to try it, if that has not been told yet and the builder
-    /// allows it. [`Server::run`] begins with it.
+    /// Prints the address of the server and how to try it to standard output. It does so once, and not at all after
+    /// [`ServerBuilder::without_welcome`]. [`Server::run`] begins with it.
     pub async fn welcome(&self) {
         if self.welcomes.swap(false, Ordering::SeqCst) {
             let door = welcome::Door {
@@ -158,13 +196,13 @@ impl Server {
         }
     }
 
-    /// Tells where the server is, as [`Server::welcome`] does, and runs until SIGTERM or SIGINT, also one that came
-    /// since [`ServerBuilder::start`] began, then stops in order: no more publishes, no more connections, what is in
-    /// flight finished and durable.
+    /// Prints what [`Server::welcome`] prints, and runs until SIGTERM or SIGINT. A signal that has come since
+    /// [`ServerBuilder::start`] began counts too. Then it stops in order: it refuses publishes, closes the connections,
+    /// and finishes what is in flight, which is durable then. This takes at most `server.shutdown_grace` (30 s).
     ///
     /// # Errors
-    /// When nothing can be accepted any longer, or the journal has ended by itself: then only a new process can
-    /// go on. It stops in order then too.
+    /// When connections can no longer be accepted, or the journal has ended by itself, so that only a new process can
+    /// continue. The server stops in order in these cases too.
     pub async fn run(mut self) -> io::Result<()> {
         self.welcome().await;
         let ended = tokio::select! {
@@ -184,8 +222,8 @@ impl Server {
         ended
     }
 
-    /// Returns when the last client has its answer, or after [`HTTP_GRACE`]. The HTTP server itself only
-    /// looks once a second whether its connections have ended, which is too long for a restart.
+    /// Returns when the last client has its answer, or after [`HTTP_GRACE`]. The HTTP server itself checks only once a
+    /// second whether its connections have ended, which is too long for a restart.
     async fn stop_http(&mut self) {
         self.connections.stop();
         let graceful = true;
@@ -198,7 +236,7 @@ impl Server {
             },
         }
         self.task.abort();
-        // Its end is what was asked for.
+        // The task was aborted on purpose.
         let _ = (&mut self.task).await;
     }
 }
@@ -211,7 +249,7 @@ fn why_it_ended(ended: Result<io::Result<()>, JoinError>) -> io::Error {
     }
 }
 
-/// Serves what connects to the listener.
+/// Serves the connections of the listener.
 fn serve(
     config: &Config,
     listener: std::net::TcpListener,
@@ -223,65 +261,10 @@ fn serve(
         .workers(config.server.worker_count())
         .disable_signals()
         .shutdown_timeout(HTTP_GRACE.as_secs())
-        // The bound is that of `Connections`, over all workers, and with an answer.
+        // `Connections` sets the bound, over all workers, and answers a connection beyond it.
         .max_concurrent_connections(usize::MAX / 2)
         .listen("http", listener, move || {
             client_service(state.clone(), connections.clone())
         })?;
     Ok(server.run())
-}
-
-/// What tells the server to stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Listens on the first address of the host that can be listened on.
-fn listen(config: &Config) -> Result<std::net::TcpListener, StartError> {
-    let host = config.server.host.trim_matches(['[', ']']);
-    let addresses = (host, config.server.port).to_socket_addrs();
-    let mut last_error = io::Error::other("the host has no address");
-    for address in addresses.map_err(|source| listen_error(config, source))? {
-        match listen_on(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last_error = error,
-        }
-    }
-    Err(listen_error(config, last_error))
-}
-
-/// The standard library's own listener lets 128 connections wait; the next ones of a burst are reset.
-fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // So that a restart need not wait for the connections of the former process to be forgotten.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
-}
-
-fn listen_error(config: &Config, source: io::Error) -> StartError {
-    StartError::Listen {
-        address: format!("{}:{}", config.server.host, config.server.port),
-        source,
-    }
 }

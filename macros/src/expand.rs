@@ -1,4 +1,5 @@
-//! From the model to the code. All it names has a full path, so that nothing in the author's module is in its way.
+//! From the model to the code. The code names everything by its full path, so that no name in the author's module can
+//! shadow it.
 
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ fn call(method: &Method) -> TokenStream {
     let Method {
         name, takes, returns, ..
     } = method;
-    // Their tokens stand for the code that needs their traits, so that the compiler's errors point at them.
+    // The author's tokens are where their traits are needed, so that the compiler's errors point at them.
     let payload = takes.payload.as_ref().map(
         |payload| quote!(<#payload as ::pointsman::extension::FromEvent>::from_event(context.event())?,),
     );

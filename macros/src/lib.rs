@@ -1,8 +1,10 @@
 //! The attributes that make an extension of an `impl` block. Authors use them as `pointsman::extension` and
-//! `pointsman::event_handler`, where an example is.
+//! `pointsman::event_handler`, where the examples are.
 //!
-//! `parse` reads what the author wrote and says what is wrong with it, by the `rules` that the router has too;
-//! `model` is what is left when all is well; `expand` writes the code.
+//! `parse` reads what the author wrote and reports every error, by the `rules` of the router; `model` is the checked
+//! result; `expand` writes the code.
+
+#![warn(missing_docs)]
 
 mod expand;
 mod model;
@@ -13,13 +15,14 @@ use proc_macro::TokenStream;
 use proc_macro2::Span;
 use quote::quote;
 
-/// Makes the methods with `#[event_handler]` of an `impl` block the handlers of an extension: implements
-/// `Extension` for the type. The block itself stays as it is.
+/// The attribute implements the trait `Extension` for the type of an `impl` block. The handlers are the methods with
+/// `#[event_handler]`. The block itself stays as it is.
 ///
-/// | argument | is |
-/// | --- | --- |
-/// | `key = "crm"` | required; names the extension to admins and in everything stored of it. 1 to 64 bytes of `[a-z0-9_.-]`, of which the first is a letter or a digit. Never change it |
-/// | `name = "CRM"` | the name that an installation gets where the admin gives none; the key, where it is left out |
+/// Arguments:
+/// - `key = "crm"` (required) names the extension to admins and in all records of it. It has 1 to 64 bytes of
+///   `[a-z0-9_.-]`, the first of them a letter or a digit. Never change it.
+/// - `name = "CRM"` is the name of an installation to which the admin has given none, 1 to 120 characters. Without it,
+///   the key is the name.
 ///
 /// The type must be `Send + Sync + 'static`: all handlers share one value, and several run at once.
 ///
@@ -49,19 +52,24 @@ fn expand_extension(
     quote!(#block #code)
 }
 
-/// Makes a method a handler, in an `impl` block with `#[extension]`. The method's name is the handler's: it is
-/// stored with what waits for it, so that a renamed one is a new one.
+/// The attribute marks a handler in an `impl` block with `#[extension]`. The name of the method is the name of the
+/// handler. It is stored with the deliveries that wait for the handler: a renamed handler is a new one, and does not
+/// get them.
 ///
-/// | argument | is |
-/// | --- | --- |
-/// | `event_key = "crm.deal.closed"` | required; the key or the pattern (`crm.*.closed`, `crm.**`) of what it handles. Several handlers may have the same |
-/// | `async = true` | publishers do not wait for it: it runs on the event executor. Has nothing to do with `async fn` |
-/// | `retry = "1s, 5s, 1m"` | the pauses between its attempts instead of those of the configuration, 1ms to 30d each |
-/// | `max_attempts = 3` | how often it is tried at most, 1 to 1000; where there are fewer pauses, the last is repeated |
+/// Arguments:
+/// - `event_key = "crm.deal.closed"` (required) is the event key or the pattern of the events that it takes: `*` stands
+///   for one segment (`crm.*.closed`), `**` for one or more at the end (`crm.**`). Several handlers may have the same.
+/// - `async = true`: publishers do not wait for the handler, and an attempt may take `in_process.async_timeout` (5 min)
+///   instead of `in_process.sync_timeout` (5 s). It is independent of `async fn`.
+/// - `retry = "1s, 5s, 1m"` are the pauses between its attempts instead of `delivery.retry_schedule`: at most 100, of
+///   1ms to 30d each.
+/// - `max_attempts = 3` is the most attempts of a delivery, the first included: 1 to 1000. Where there are fewer
+///   pauses, the last one is repeated.
 ///
 /// The method is a `fn` or an `async fn`, whose future need not be `Send`. It takes `&self`, and then the payload,
 /// an `EventContext`, or both in this order. The payload is any type that implements `serde::Deserialize`, or
-/// `PlatformEvent` for the whole event. It returns `Result<(), HandlerError>`, or `Result<Effect, HandlerError>`.
+/// `PlatformEvent` for the whole event. It returns `Result<T, E>`: `T` is `()`, `Effect` or `Option<Effect>`; `E` is
+/// `HandlerError` or any error.
 ///
 /// # Errors
 /// Wrong use does not compile; the error points at it and says what to write.

@@ -1,4 +1,4 @@
-//! What an author asked for, checked.
+//! The checked arguments and signatures.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub(crate) struct Marked {
     attributes: Vec<Attribute>,
 }
 
-/// What `#[extension]` stands on.
+/// The `impl` block that has `#[extension]`.
 pub(crate) fn block(item: TokenStream) -> Result<ItemImpl> {
     match syn::parse2(item)? {
         Item::Impl(block) => Ok(block),
@@ -35,8 +35,8 @@ pub(crate) fn block(item: TokenStream) -> Result<ItemImpl> {
     }
 }
 
-/// Takes the arguments of `#[event_handler]`, and leaves [`in_extension`] in their place: the attribute itself has to
-/// stay, or the author's import of it would be unused.
+/// Takes the arguments of `#[event_handler]`, and puts [`in_extension`] in their place. The attribute itself stays,
+/// because the author's import of it would be unused otherwise.
 pub(crate) fn take_handlers(block: &mut ItemImpl) -> Vec<Marked> {
     let methods = block.items.iter_mut().filter_map(|item| match item {
         ImplItem::Fn(method) if method.attrs.iter().any(is_event_handler) => Some(method),
@@ -59,7 +59,7 @@ pub(crate) fn take_handlers(block: &mut ItemImpl) -> Vec<Marked> {
         .collect()
 }
 
-/// The arguments of an attribute that is done with. No author writes them by mistake.
+/// The arguments that mark an attribute as processed. No author writes them by mistake.
 pub(crate) fn in_extension() -> TokenStream {
     quote!(in extension)
 }

@@ -1,13 +1,12 @@
-//! The rules that the router has too: `domain::installation::check_key`, `domain::event_pattern`,
-//! `extension::registry` and `http::validate::name`. A macro cannot ask them; `rules/cases.txt` is what both sides
-//! are tested with.
+//! Copies of rules of the router: `domain::installation::check_key`, `domain::event_pattern`, `extension::registry` and
+//! `http::validate::name`. A macro cannot call those; `rules/cases.txt` tests both sides.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// What is wrong with a text, to be read after its name.
+/// What is wrong with a text. The message follows the name of the text.
 pub(crate) type Checked = Result<(), &'static str>;
 
-/// The first attempt included.
+/// The allowed `max_attempts`, the first attempt included.
 pub(crate) const ATTEMPTS: RangeInclusive<u32> = 1..=1000;
 
 const MAX_KEY_BYTES: usize = 64;
@@ -15,7 +14,7 @@ const MAX_NAME_CHARS: usize = 120;
 const MAX_EVENT_KEY_BYTES: usize = 255;
 const MAX_HANDLER_NAME_BYTES: usize = 128;
 
-/// As the configuration has it for `delivery.retry_schedule`.
+/// The bounds of `delivery.retry_schedule` in the configuration.
 const MAX_PAUSES: usize = 100;
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -45,7 +44,7 @@ pub(crate) fn name(text: &str) -> Checked {
     }
 }
 
-/// An event key, or a pattern of some.
+/// An event key, or an event pattern.
 pub(crate) fn event_pattern(text: &str) -> Checked {
     if text.len() > MAX_EVENT_KEY_BYTES {
         return Err("must be at most 255 bytes long");
@@ -89,7 +88,7 @@ pub(crate) fn handler_name(text: &str) -> Checked {
     Ok(())
 }
 
-/// The pauses of a schedule of its own.
+/// The pauses of a handler's own schedule.
 pub(crate) fn pauses(text: &str) -> Result<Vec<Duration>, String> {
     let pauses: Vec<Duration> = text.split(',').map(pause).collect::<Result<_, _>>()?;
     if pauses.len() > MAX_PAUSES {

@@ -1,4 +1,4 @@
-//! How a host puts its extensions into the server, or into a router of its own.
+//! A host registers its extensions with the builder of a server, or of a router.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -17,11 +17,11 @@ use pointsman_engine::EventRouter;
 use pointsman_extension::{Extension, Extensions, RegistrationError};
 use pointsman_router::Watch;
 
-/// The extensions of this process, as far as they have been told.
+/// The extensions that have been registered so far.
 #[derive(Debug)]
 struct Registration {
     extensions: Extensions,
-    /// The first that could not be registered: told at the start, so that calls can be chained.
+    /// The first error. It is returned at the start, so that calls can be chained.
     refused: Option<RegistrationError>,
 }
 
@@ -33,7 +33,7 @@ impl Registration {
         }
     }
 
-    /// With what every server has.
+    /// The extensions that every server has.
     fn built_in() -> Self {
         let mut registration = Self::empty();
         registration.add(Chat::new());
@@ -55,6 +55,43 @@ impl Registration {
 }
 
 /// Builds a [`Server`]. See [`Server::builder`].
+///
+/// ```
+/// use pointsman::{
+///     Server,
+///     config::Config,
+///     extension::{HandlerError, PlatformEvent, event_handler, extension},
+/// };
+///
+/// struct Audit;
+///
+/// #[extension(key = "audit")]
+/// impl Audit {
+///     #[event_handler(event_key = "**")]
+///     fn seen(&self, event: PlatformEvent) -> Result<(), HandlerError> {
+///         println!("{}", event.event_key);
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("pointsman-doc-server-builder-{}", std::process::id()));
+/// # let file = format!("[server]\nport = 0\n[database]\nurl = \"sqlite://{}/test.db\"", folder.display());
+/// let config = Config::from_sources(Some(&file), [])?;
+/// # actix_web::rt::System::new().block_on(async {
+/// let server = Server::builder(config)
+///     .extension(Audit)
+///     .without_logging()
+///     .without_welcome()
+///     .start()
+///     .await?;
+/// # std::process::Command::new("sh").args(["-c", "kill -TERM $PPID"]).status()?;
+/// server.run().await?;
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ServerBuilder {
     config: Config,
@@ -80,27 +117,27 @@ impl ServerBuilder {
         self
     }
 
-    /// Leaves the process's logger alone, for a host that sets its own after the start. One that is set already is
-    /// kept in any case. The section `log` of the configuration means nothing then.
+    /// Does not set the process's logger, for a host that sets its own after the start. A logger that is set before is
+    /// kept in any case. The section `log` of the configuration has no effect then.
     #[must_use]
     pub fn without_logging(mut self) -> Self {
         self.logs = false;
         self
     }
 
-    /// Does not tell on standard output where the server is and how to try it. The password of the first admin is
-    /// printed nevertheless, where one has to be made: give one as `bootstrap.admin_password` to avoid that.
+    /// Does not print the address and how to try the server. A password that is generated for the first admin is
+    /// printed nevertheless; set `bootstrap.admin_password` to avoid that.
     #[must_use]
     pub fn without_welcome(mut self) -> Self {
         self.welcomes = false;
         self
     }
 
-    /// Sets the process's logger, unless there is one, opens the database, fills an empty one, starts the actors and
-    /// listens. Call it within an actix `System`.
+    /// Starts the server: sets the process's logger unless there is one, opens the database, fills an empty one, starts
+    /// the actors and listens. Call it within an actix `System`.
     ///
     /// # Errors
-    /// See [`StartError`]. Nothing is left running.
+    /// See [`StartError`]. Nothing is left running then.
     pub async fn start(self) -> Result<Server, StartError> {
         if self.logs {
             logging::init(&self.config.log);
@@ -111,7 +148,26 @@ impl ServerBuilder {
     }
 }
 
-/// Builds an [`EventRouter`] without the HTTP interface.
+/// Builds an [`EventRouter`] without the HTTP interface, for a host with an interface of its own.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pointsman::{config::Config, server::RouterBuilder};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("pointsman-doc-router-builder-{}", std::process::id()));
+/// # let file = format!("[server]\nport = 0\n[database]\nurl = \"sqlite://{}/test.db\"", folder.display());
+/// let config = Config::from_sources(Some(&file), [])?;
+/// # actix_web::rt::System::new().block_on(async {
+/// let router = RouterBuilder::new(config).start().await?;
+/// assert!(router.extensions().get("chat").is_some(), "every router has the chat");
+/// router.stop(Duration::from_secs(30)).await;
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RouterBuilder {
     config: Config,
@@ -121,8 +177,8 @@ pub struct RouterBuilder {
 }
 
 impl RouterBuilder {
-    /// A router with the extensions that are told to the builder, for a host with an interface of its own. It
-    /// listens nowhere; the sections `server`, `bootstrap` and `log` of the configuration mean nothing to it.
+    /// A builder of a router with this configuration. The router does not listen. The sections `server`, `bootstrap`
+    /// and `log` of the configuration have no effect.
     pub fn new(config: Config) -> Self {
         Self {
             config,
@@ -139,7 +195,7 @@ impl RouterBuilder {
         self
     }
 
-    /// Without the extensions that every server has.
+    /// Removes the extensions that every server has.
     pub(crate) fn bare(self) -> Self {
         Self {
             registration: Registration::empty(),
@@ -147,12 +203,12 @@ impl RouterBuilder {
         }
     }
 
-    /// Another clock than that of the process.
+    /// Sets another clock than that of the process.
     pub(crate) fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Is told of what handlers have handled.
+    /// Sets what is called for every call of a handler that has succeeded.
     pub(crate) fn watch(self, watch: Watch) -> Self {
         Self {
             watch: Some(watch),
@@ -160,11 +216,11 @@ impl RouterBuilder {
         }
     }
 
-    /// Opens the database and starts the actors. Call it within an actix `System`; end it with
-    /// [`EventRouter::stop`].
+    /// Opens the database and starts the actors. Call it within an actix `System`, and stop the router with
+    /// [`EventRouter::stop`](pointsman_router::EventRouter::stop).
     ///
     /// # Errors
-    /// See [`StartError`]. Nothing is left running.
+    /// See [`StartError`]. Nothing is left running then.
     pub async fn start(self) -> Result<EventRouter, StartError> {
         let extensions = self.registration.finish()?;
         let limits = Limits::raise(&self.config)?;

@@ -1,26 +1,27 @@
-//! The budget of file handles: every connection and every database file takes one from the same limit
-//! (`RLIMIT_NOFILE`), so that one place raises it and shares it out.
+//! The budget of file handles. Every connection and every database file takes one of the same limit (`RLIMIT_NOFILE`),
+//! so that one place raises it and divides it.
 
 use pointsman_config::Config;
 
-/// Besides those counted below: the standard streams, the listener, the claim, the key, name look-ups, and
-/// connections that are turned away.
+/// File handles besides those counted below: for the standard streams, the listener, the claim, the key, name look-ups,
+/// and connections that are refused.
 const RESERVE: usize = 192;
 /// A thread with an event loop has an epoll instance and two handles to wake it.
 const PER_THREAD: usize = 4;
-/// An embedded database's connection has the file, its write-ahead log and that log's index open.
+/// A connection to an embedded database opens the file, the write-ahead log and the index of that log.
 const PER_EMBEDDED_CONNECTION: usize = 3;
-/// The writer, the checkpointer, and one being made while another is thrown away.
+/// The writer, the checkpointer, and one that is opened while another is closed.
 const OTHER_DATABASE_CONNECTIONS: usize = 4;
 
-/// More idle connections than this cost memory and are more likely a mistake than a wish.
+/// The most connections that are allowed without a setting. More idle ones cost memory, and are more likely a mistake
+/// than intended.
 const MOST_CLIENT_CONNECTIONS: usize = 10_000;
 const MOST_DELIVERY_CONNECTIONS: usize = 16_384;
-/// With fewer of either the server would refuse or delay in ordinary use.
+/// With fewer of either, the server would refuse or delay requests in ordinary use.
 const FEWEST_CLIENT_CONNECTIONS: usize = 32;
 const FEWEST_DELIVERY_CONNECTIONS: usize = 32;
 
-/// How many connections the process can afford.
+/// How many connections the limit of open files allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     open_files: usize,
@@ -30,27 +31,37 @@ pub(super) struct Limits {
     pub(super) delivery_connections: usize,
 }
 
-/// Why the server cannot work under this limit.
+/// Why the limit of open files is too low.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitsError {
+    /// The limit is below what the process needs.
     #[error(
         "the limit of open files is {open_files}, and at least {needed} are needed; raise it (ulimit -n, \
          LimitNOFILE= of systemd)"
     )]
-    TooFew { open_files: usize, needed: usize },
+    TooFew {
+        /// The limit of this process.
+        open_files: usize,
+        /// The lowest limit that is enough.
+        needed: usize,
+    },
+    /// The limit is too low for `server.max_connections`.
     #[error(
         "server.max_connections = {wanted}: under the limit of {open_files} open files it can be at most \
          {possible}; lower it, or raise the limit (ulimit -n, LimitNOFILE= of systemd)"
     )]
     TooManyConnections {
+        /// The value of `server.max_connections`.
         wanted: usize,
+        /// The limit of this process.
         open_files: usize,
+        /// The highest value that the limit allows.
         possible: usize,
     },
 }
 
 impl Limits {
-    /// Raises the limit of open files as far as this process may, and shares it out.
+    /// Raises the limit of open files as far as this process may, and divides it.
     ///
     /// # Errors
     /// See [`LimitsError`].
@@ -60,15 +71,15 @@ impl Limits {
                 log::warn!(error:%; "the limit of open files cannot be raised");
                 rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft)
             })
-            // What every system allows.
+            // Every system allows this many.
             .unwrap_or(256);
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
         let wanted = config.server.connection_limit().map(Into::into);
         Self::share(open_files, fixed(config), wanted)
     }
 
-    /// Tells how many of each there may be. Only once the server has started: one that has not says why in
-    /// one line.
+    /// Logs how many of each are allowed. Called only after the start, because a server that does not start prints the
+    /// reason as its only line.
     pub(super) fn log(&self, config: &Config) {
         log::info!(
             open_files = self.open_files,
@@ -79,8 +90,7 @@ impl Limits {
         );
     }
 
-    /// Half of what is left goes to clients and half to deliveries, unless the configuration says how much
-    /// the clients get.
+    /// Clients get half of the remaining handles, or as many as the configuration says; deliveries get the rest.
     fn share(open_files: usize, fixed: usize, clients: Option<usize>) -> Result<Self, LimitsError> {
         let left = open_files.saturating_sub(fixed);
         if left < FEWEST_CLIENT_CONNECTIONS + FEWEST_DELIVERY_CONNECTIONS {
@@ -109,7 +119,7 @@ impl Limits {
     }
 }
 
-/// Handles that are needed whatever the load.
+/// Handles that are needed at any load.
 fn fixed(config: &Config) -> usize {
     let threads = config.server.worker_count() + 2 * config.router.thread_count() + 4;
     let connections = config.database.max_connections as usize + OTHER_DATABASE_CONNECTIONS;

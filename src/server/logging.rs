@@ -1,4 +1,4 @@
-//! The log: lines for people or JSON for machines, on standard error.
+//! The log on standard error: lines for people, or JSON for machines.
 
 use std::io::Write;
 
@@ -10,18 +10,29 @@ use log::{
 
 use pointsman_config::{Log, LogFormat};
 
-/// Sets the process's logger. A second call is ignored.
+/// Sets the process's logger. A logger that is set already is kept.
+///
+/// ```
+/// use pointsman::{config::Config, server::logging};
+///
+/// # fn main() -> Result<(), pointsman::config::ConfigError> {
+/// let config = Config::from_sources(Some("[log]\nlevel = \"warn\"\nformat = \"json\""), [])?;
+/// logging::init(&config.log);
+/// log::warn!(disk = "/dev/sda1"; "the disk is nearly full");
+/// # Ok(())
+/// # }
+/// ```
 pub fn init(config: &Log) {
     let mut builder = Builder::new();
     builder
         .filter_level(config.level.into())
         .target(Target::Stderr)
         .write_style(WriteStyle::Never);
-    // The database drivers tell of every statement at their own levels.
+    // The database drivers log every statement, at levels of their own.
     builder
         .filter_module("sqlx", LevelFilter::Warn)
         .filter_module("sea_orm_migration", LevelFilter::Warn);
-    // What clients get wrong is their affair; answers tell them.
+    // The errors of clients are in the answers to them.
     if LevelFilter::from(config.level) < LevelFilter::Debug {
         builder.filter_module("actix_http", LevelFilter::Off);
     }
@@ -37,7 +48,7 @@ pub fn init(config: &Log) {
 /// One record as a JSON object: `time`, `level`, `target`, `message`, and the record's own fields.
 fn json_line(record: &Record<'_>, time: impl std::fmt::Display) -> serde_json::Value {
     let mut line = serde_json::Map::new();
-    // The record's fields first, so that none of them can stand in for ours.
+    // The record's fields first, so that none of them can replace one of ours.
     let _ = record.key_values().visit(&mut Fields(&mut line));
     line.insert("time".to_owned(), time.to_string().into());
     line.insert("level".to_owned(), record.level().as_str().into());

@@ -1,5 +1,5 @@
-//! A look at the files before the database driver looks at them: its own words for a directory, a missing
-//! right and a full disk are the same, and name no file.
+//! Checks the files before the database driver opens them. The driver has the same error text for a directory, a
+//! missing permission and a full disk, and it names no file.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,8 +14,8 @@ use pointsman_private_files as private_files;
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Whether the embedded database can be opened, or made, as far as its file and folder tell. Makes the
-/// folder where it is missing.
+/// Checks by its file and folder whether the embedded database can be opened or created. Creates the folder where it is
+/// missing.
 ///
 /// # Errors
 /// [`StartError::File`] with the path and what is wrong with it.
@@ -29,7 +29,7 @@ pub(super) fn check_database_file(config: &Config) -> Result<(), StartError> {
         path: path.to_owned(),
         source,
     };
-    // Opened for writing: one that can only be read is of no use.
+    // For writing, because a database that can only be read cannot be used.
     match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => check_content(file).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -37,7 +37,7 @@ pub(super) fn check_database_file(config: &Config) -> Result<(), StartError> {
     }
 }
 
-/// Makes the folder that is to hold `file`.
+/// Creates the folder of `file`.
 ///
 /// # Errors
 /// [`StartError::File`].
@@ -52,7 +52,7 @@ pub(super) fn make_folder_of(file: &Path) -> Result<(), StartError> {
     })
 }
 
-/// An empty file is a database that has nothing in it yet.
+/// An empty file is a new database.
 fn check_content(mut file: fs::File) -> io::Result<()> {
     let mut start = Vec::new();
     file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;

@@ -1,4 +1,4 @@
-//! From the configuration to what each part is told.
+//! From the configuration to the settings of each part.
 
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use pointsman_journal_sql::{DatabaseUrl, JournalSettings, MasterKey};
 use pointsman_private_files as private_files;
 use pointsman_router::{InProcessSettings, OpenSecret, RouterSettings};
 
+/// The settings of the journal, without the master key.
+///
 /// # Errors
 /// When the URL has a form that the drivers do not take, or its file cannot be used.
 pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, StartError> {
@@ -29,7 +31,7 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
     })
 }
 
-/// For who seals and opens with this key.
+/// Adds the master key, which the journal checks against the database.
 pub(super) fn with_key(journal: JournalSettings, config: &Config, master_key: &[u8]) -> JournalSettings {
     JournalSettings {
         master_key: Some(Arc::new(ConfiguredKey::new(config, master_key))),
@@ -37,7 +39,7 @@ pub(super) fn with_key(journal: JournalSettings, config: &Config, master_key: &[
     }
 }
 
-/// The master key, as the journal has to know it.
+/// The master key in the form that the journal checks.
 #[derive(Debug)]
 pub(super) struct ConfiguredKey {
     origin: String,
@@ -76,14 +78,14 @@ impl MasterKey for ConfiguredKey {
     }
 }
 
-/// Says in the log where other local users may read the key's file.
+/// Logs a warning where other local users may read the file of the key.
 pub(super) fn warn_of_shared_key(config: &Config) {
     if config.auth.cookie_key_bytes().is_none() {
         private_files::warn_if_shared(&config.cookie_key_file());
     }
 }
 
-/// The key from the configuration, else from its file, which is made where it is absent.
+/// The key of the configuration, or else of its file, which is created where it is missing.
 pub(super) fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     match config.auth.cookie_key_bytes() {
         Some(key) => Ok(key),
@@ -166,7 +168,7 @@ pub(super) fn connection_settings(config: &Config, limits: &Limits) -> Connectio
     }
 }
 
-/// Says of each setting that somebody has changed and that changes nothing that it does not.
+/// Logs a warning for each setting that differs from the default and has no effect.
 pub(super) fn warn_of_no_effect(config: &Config) {
     for NoEffect { key, why } in config.without_effect() {
         log::warn!(key; "a setting has no effect: {why}");

@@ -1,4 +1,4 @@
-//! What a new user sees first: where the server is, and two lines to paste.
+//! What the server prints at the start: its address and, for a new database, two commands to paste.
 
 use std::{
     fmt::Write as _,
@@ -10,26 +10,26 @@ use pointsman_auth::bootstrap::{Bootstrapped, DEMO_WORKSPACE};
 use pointsman_engine::EventRouter;
 use pointsman_store as store;
 
-/// Prints a password that was made: the only time that it is shown, before there is an admin with it.
+/// Prints a generated password. It is shown only here, before the admin is created.
 ///
 /// # Errors
-/// Where nobody can have seen it.
+/// Where it cannot be printed, so that nobody can know it.
 pub(super) fn announce(email: &str, password: &str) -> io::Result<()> {
     write(&format!(
         "The database is empty. An admin is made: {email}\nIts password, shown this once:     {password}\n\n"
     ))
 }
 
-/// Where clients find the server.
+/// The address by which clients reach the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Door {
     pub(super) address: SocketAddr,
-    /// Sessions are for HTTPS alone, which a proxy in front of the server speaks.
+    /// Whether sessions work over HTTPS only, which a proxy in front of the server provides.
     pub(super) secure_cookies: bool,
 }
 
 impl Door {
-    /// What the paths of the API follow. Who listens on every interface is found on this machine's own.
+    /// The base of the URLs of the API. For a server that listens on every interface it is the loopback address.
     fn base(self) -> String {
         if self.secure_cookies {
             return "https://<your proxy>".to_owned();
@@ -57,7 +57,7 @@ pub(super) async fn print(door: Door, router: &EventRouter, bootstrapped: Option
             first_steps(door, made, demo)
         }
     };
-    // The server works whether or not anybody reads it.
+    // The server works without a terminal, too.
     let _ = write(&text);
 }
 
@@ -67,7 +67,7 @@ fn first_steps(door: Door, made: &Bootstrapped, demo: Option<pointsman_domain::i
     let mut text = format!("Pointsman listens on http://{address}\n\n");
     let password = match &made.generated_password {
         Some(password) => password.as_str(),
-        // A password that was given is not repeated here.
+        // A configured password is not printed.
         None => {
             text.push_str(&format!("The database was empty. An admin was made: {email}\n\n"));
             "<bootstrap.admin_password>"
@@ -95,14 +95,17 @@ fn first_steps(door: Door, made: &Bootstrapped, demo: Option<pointsman_domain::i
     text
 }
 
-/// To the person at the terminal, and not to the log.
+/// Writes to standard output, for the person at the terminal, and not to the log.
 fn write(text: &str) -> io::Result<()> {
     let mut terminal = io::stdout().lock();
     terminal.write_all(text.as_bytes())?;
     terminal.flush()
 }
 
-const FIRST_EVENT: &str = r#"{"eventKey":"crm.deal.closed","schemaVersion":"1.0","actor":"user-uuid","payload":{"dealId":"deal-123","amount":"5000.00","currency":"USD"}}"#;
+const FIRST_EVENT: &str = concat!(
+    r#"{"eventKey":"crm.deal.closed","schemaVersion":"1.0","actor":"user-uuid","#,
+    r#""payload":{"dealId":"deal-123","amount":"5000.00","currency":"USD"}}"#,
+);
 
 async fn find_demo(router: &EventRouter) -> Option<pointsman_domain::id::WorkspaceId> {
     let found = store::workspaces::find_by_name_across_workspaces(router.reader(), DEMO_WORKSPACE).await;

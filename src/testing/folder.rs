@@ -1,13 +1,13 @@
-//! Where a test router keeps its database: in memory, where the system has a file system there.
+//! The folder of the database of a test router: in memory, where the system has a file system there.
 
 use std::path::{Path, PathBuf};
 
 use pointsman_clock::Clock;
 
-/// Kept in memory by Linux.
+/// A file system in memory on Linux.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// A folder that is removed with this.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
@@ -33,7 +33,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind where it cannot be removed; it is temporary anyway.
+        // A folder that cannot be removed is left behind: it is a temporary one.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

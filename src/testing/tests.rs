@@ -1,4 +1,4 @@
-//! The kit itself.
+//! Tests of the kit.
 
 use std::time::Duration;
 

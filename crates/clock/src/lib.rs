@@ -1,10 +1,10 @@
 //! The only source of time, identifiers and randomness.
 //!
-//! There are two times. [`Clock::now`] is the engine's: it starts as the wall clock and from then on only
-//! moves as fast as time passes, so that a wall clock that is set an hour back or forward neither stalls nor
-//! floods what waits for its time. Time in which the machine was suspended counts where the operating system
-//! tells (Linux). [`Clock::wall`] is the machine's: it is what people and other machines are
-//! told, and may jump.
+//! There are two times. [`Clock::now`] is the engine's: it starts as the wall clock, and from then on it advances as
+//! fast as time passes. A wall clock that is set an hour back or forward therefore neither delays deliveries that
+//! wait for their time nor makes them due at once. Time in which the machine was suspended counts where the operating
+//! system reports it (Linux). [`Clock::wall`] is the machine's: people and other machines are shown it, and it may
+//! jump.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use std::{
 use pointsman_domain::timestamp::Timestamp;
 use uuid::Uuid;
 
-/// Where a clock has its times and its randomness from. All of it never fails and never waits.
+/// The source of the times and the randomness of a clock. No method fails or waits.
 pub trait Source: Sync {
     /// See [`Clock::now`].
     fn now(&self) -> Timestamp;
@@ -45,7 +45,7 @@ pub struct Clock {
 /// The machine's clock.
 #[expect(
     non_upper_case_globals,
-    reason = "it is the clock, unless somebody asks for another"
+    reason = "it reads as the clock of the process, which code uses unless it is given another"
 )]
 pub const Clock: Clock = Clock::over(&Machine);
 
@@ -63,17 +63,17 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The clock that tells what `source` says.
+    /// A clock with the times and the randomness of `source`.
     pub const fn over(source: &'static dyn Source) -> Self {
         Self { source }
     }
 
-    /// The engine's time, for everything that is due at a time: never jumps, never goes back.
+    /// The engine's time, for everything that is due at a time. It never jumps and never goes back.
     pub fn now(self) -> Timestamp {
         self.source.now()
     }
 
-    /// The wall clock, for what is shown, signed or kept for people.
+    /// The wall clock, for times that are shown, signed or stored for people.
     pub fn wall(self) -> Timestamp {
         self.source.wall()
     }
@@ -102,7 +102,7 @@ impl Clock {
 /// The clocks of the machine, and the randomness of its operating system.
 struct Machine;
 
-/// Where the engine's time and the time since boot met.
+/// The engine's time, and the time since boot, at the first call.
 static ANCHOR: OnceLock<(Timestamp, Duration)> = OnceLock::new();
 
 #[expect(
@@ -132,8 +132,7 @@ impl Source for Machine {
     }
 }
 
-/// The machine's clock, until it is turned forward: for tests of extensions. Durations that are measured are the
-/// machine's.
+/// A clock for tests of extensions: the machine's clock, which can be turned forward. [`Clock::instant`] is not turned.
 #[derive(Debug, Default)]
 pub struct TurnedClock {
     /// Milliseconds by which it has been turned.
@@ -141,7 +140,7 @@ pub struct TurnedClock {
 }
 
 impl TurnedClock {
-    /// One that lasts as long as the process: a few bytes for each.
+    /// A clock that lives as long as the process. Each leaks a few bytes.
     pub fn leaked() -> &'static Self {
         Box::leak(Box::default())
     }
@@ -179,8 +178,8 @@ impl Source for TurnedClock {
     }
 }
 
-/// Time passed since some moment before the start of the process; never goes back. Timers of the runtime do
-/// not run while the machine is suspended, this does: who sleeps long must look again now and then.
+/// Time passed since some moment before the start of the process. It never goes back. It advances while the machine is
+/// suspended, and timers of the runtime do not: code that sleeps long has to check the time now and then.
 #[cfg(target_os = "linux")]
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -190,7 +189,7 @@ fn since_boot() -> Duration {
     )
 }
 
-/// Time passed since the first call; never goes back.
+/// Time passed since the first call. It never goes back.
 #[cfg(not(target_os = "linux"))]
 #[expect(
     clippy::disallowed_methods,

@@ -9,20 +9,33 @@ use super::{
     rule::{Rule, days},
 };
 
-/// Logins.
+/// Logins and the master key.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use std::time::Duration;
+///
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[auth]\nsession_ttl = \"8h\""), [])?;
+/// assert_eq!(config.auth.session_ttl, Duration::from_secs(8 * 60 * 60));
+/// assert_eq!(config.auth.cookie_key_bytes(), None, "the key is kept in a file");
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// How long a login lasts, in whole seconds at least one.
+    /// How long a login lasts, from 1 s to 365 d.
     #[serde(with = "humantime_serde")]
     pub session_ttl: Duration,
+    /// Whether session cookies are sent over HTTPS only.
     pub secure_cookies: bool,
     /// As configured; see [`Auth::cookie_key_bytes`].
     cookie_key: Secret,
 }
 
 impl Auth {
-    /// The configured cookie key, at least 64 bytes. None: the key is kept in
+    /// The configured cookie key, at least 64 bytes. `None` while `auth.cookie_key` is empty: then the key is kept in
     /// [`Config::cookie_key_file`](super::Config::cookie_key_file).
     pub fn cookie_key_bytes(&self) -> Option<Vec<u8>> {
         let digits = self.cookie_key.expose();

@@ -5,13 +5,24 @@ use serde::Deserialize;
 use super::{Secret, rule::Rule};
 
 /// What an empty database is given.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[bootstrap]\ndemo = false"), [])?;
+/// assert!(!config.bootstrap.demo);
+/// assert!(config.bootstrap.admin_password.is_empty(), "one is generated");
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
+    /// The e-mail address of the first administrator, at most 254 bytes.
     pub admin_email: String,
-    /// Empty: one is made and printed once.
+    /// The password of the first administrator, at most 1024 bytes. Empty: one is generated and printed once.
     pub admin_password: Secret,
-    /// Whether the workspace `demo` is made.
+    /// Whether the workspace `demo` is created.
     pub demo: bool,
 }
 

@@ -7,13 +7,25 @@ use serde::{Deserialize, Deserializer, de};
 use super::rule::Rule;
 
 /// Where everything durable is kept.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[database]\nmax_connections = 4"), [])?;
+/// assert_eq!(config.database.max_connections, 4);
+/// assert!(config.database.url.sqlite_path().is_some(), "the default is an embedded database");
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
+    /// The address of the database.
     pub url: DatabaseUrl,
-    /// Connections besides the log's one writer, at least one.
+    /// Connections besides the one that writes the log, from 1 to 1000.
     pub max_connections: u32,
-    /// Events are refused while the disk of an embedded database has less room than this; 0 for no bound.
+    /// Bytes. Events are refused while the disk of an embedded database has less free space than this; 0 means that
+    /// the disk is not watched.
     pub min_free_bytes: u64,
 }
 
@@ -38,17 +50,29 @@ pub(super) const RULES: &[Rule<Database>] = &[
 
 /// The address of an embedded (SQLite) or a PostgreSQL database.
 ///
-/// Its `Debug` form shows what kind it is and nothing else: the address may hold a password.
+/// Its `Debug` form shows only which of the two it is, because the address may hold a password.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let file = "[database]\nurl = \"postgres://router:secret@db/pointsman\"";
+/// let url = Config::from_sources(Some(file), [])?.database.url;
+/// assert_eq!(format!("{url:?}"), "postgres://…");
+/// assert_eq!(url.sqlite_path(), None);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The address with its password, for the one place that connects.
+    /// The address with its password, for the code that connects.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The file of an embedded database, as written (it may be relative to the working directory).
+    /// The file of an embedded database as it is configured: it may be relative to the working directory. `None` for
+    /// PostgreSQL.
     pub fn sqlite_path(&self) -> Option<&Path> {
         self.0.strip_prefix("sqlite://").map(Path::new)
     }
@@ -78,9 +102,9 @@ impl<'de> Deserialize<'de> for DatabaseUrl {
     }
 }
 
-/// A database in memory would break the promise that an acknowledged event survives; connection options are the
-/// journal's own business, so there is no query and no `file:` of SQLite's own; and a path that is never decoded has
-/// one meaning only.
+/// A database in memory is refused, because an acknowledged event would not survive the process. A query and SQLite's
+/// `file:` are refused, because the journal sets the connection options. `%` is refused, because the path is never
+/// decoded.
 fn is_sqlite_file(path: &str) -> bool {
     let names_a_file = Path::new(path).file_name().is_some() && !path.ends_with('/');
     let is_uri = path.to_ascii_lowercase().starts_with("file:");

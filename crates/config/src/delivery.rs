@@ -11,31 +11,45 @@ use serde::{Deserialize, Deserializer};
 use super::rule::{Rule, days, hours, is_some_time_up_to};
 
 /// How events are delivered to external services.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use std::time::Duration;
+///
+/// use pointsman::config::Config;
+///
+/// let file = "[delivery]\nretry_schedule = [\"1s\", \"1m\"]\nconcurrency = 8";
+/// let delivery = Config::from_sources(Some(file), [])?.delivery;
+/// assert_eq!(delivery.retry_schedule, [Duration::from_secs(1), Duration::from_secs(60)]);
+/// assert_eq!(delivery.extra_ca_file(), None);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// Of one attempt, from name look-up to the head of the answer.
+    /// The longest time of one attempt, from the name look-up to the head of the answer: 1 ms to 1 h.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Deliveries in flight per installation, from 1 to `window`.
+    /// The most deliveries in flight per installation, from 1 to `window`.
     pub concurrency: usize,
-    /// Deliveries per installation that are started and not durably settled, at least 1.
+    /// The most deliveries per installation that are started and not durably settled, from 1 to 65536.
     pub window: usize,
-    /// The pauses between attempts; empty means one attempt.
+    /// The pauses between attempts, at most 100 of 1 ms to 30 d each; empty means one attempt.
     #[serde(deserialize_with = "durations")]
     pub retry_schedule: Vec<Duration>,
-    /// How much longer than scheduled a pause may be, as a fraction of it, from 0 to 1.
+    /// The largest random part that a pause is lengthened by, as a fraction of the pause, from 0 to 1.
     pub jitter: f64,
-    /// Failures in a row that open the breaker, at least 1.
+    /// Failures in a row that open the breaker, from 1 to 1000000.
     pub breaker_failures: u32,
-    /// Networks that may be reached although they are not public.
+    /// Networks that deliveries may reach although they are not public.
     pub allow_networks: Vec<IpNet>,
     /// As configured; see [`Delivery::extra_ca_file`].
     extra_ca_file: PathBuf,
 }
 
 impl Delivery {
-    /// A PEM file with certificate authorities that deliveries over TLS trust besides the public ones.
+    /// A PEM file with certificate authorities that deliveries over TLS trust besides the public ones; `None` where
+    /// only those are trusted.
     pub fn extra_ca_file(&self) -> Option<&Path> {
         Some(self.extra_ca_file.as_path()).filter(|file| !file.as_os_str().is_empty())
     }
@@ -47,7 +61,7 @@ pub(super) const RULES: &[Rule<Delivery>] = &[
         allowed: "a duration such as 15s, from 1ms to 1h",
         holds: |delivery| is_some_time_up_to(delivery.timeout, hours(1)),
     },
-    // Before the concurrency, whose range depends on it.
+    // Before the concurrency, because its range depends on the window.
     Rule {
         key: "delivery.window",
         allowed: "a whole number from 1 to 65536",

@@ -10,22 +10,41 @@ use super::{
 };
 
 /// Bounds on in-process handlers.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use std::time::Duration;
+///
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[in_process]\nsync_timeout = \"250ms\""), [])?;
+/// assert_eq!(config.in_process.sync_timeout, Duration::from_millis(250));
+/// assert!(config.in_process.executor_thread_count() >= 1);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InProcess {
+    /// The longest time of one attempt of a synchronous handler, and the longest time that a publisher waits for it:
+    /// 1 ms to 1 h.
     #[serde(with = "humantime_serde")]
     pub sync_timeout: Duration,
+    /// The longest time of one attempt of an asynchronous handler: 1 ms to 24 h.
     #[serde(with = "humantime_serde")]
     pub async_timeout: Duration,
+    /// The longest time of the writes of an effect: 1 ms to 5 s.
     #[serde(with = "humantime_serde")]
     pub effect_timeout: Duration,
     /// As configured; see [`InProcess::executor_thread_count`].
     executor_threads: usize,
+    /// The most handlers of one extension that run at a time over all workspaces, from 1 to 10000. Asynchronous and
+    /// synchronous handlers are counted apart.
     pub concurrency: usize,
 }
 
 impl InProcess {
-    /// Threads of the event executor for each extension and way of running, at least one.
+    /// Threads of the event executor, at least one: so many for the asynchronous handlers of each extension, and as
+    /// many for its synchronous ones.
     pub fn executor_thread_count(&self) -> usize {
         threads_or_cores(self.executor_threads)
     }
@@ -45,7 +64,7 @@ pub(super) const RULES: &[Rule<InProcess>] = &[
     Rule {
         key: "in_process.effect_timeout",
         allowed: "a duration from 1ms to 5s, such as 250ms",
-        // The journal throws its connection away when a commit takes longer than 5 s.
+        // The journal drops its connection when a commit takes longer than 5 s.
         holds: |in_process| is_some_time_up_to(in_process.effect_timeout, Duration::from_secs(5)),
     },
     Rule {

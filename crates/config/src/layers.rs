@@ -30,7 +30,7 @@ pub(super) fn process_environment() -> Result<Vec<(String, String)>, ConfigError
         .collect()
 }
 
-/// All sources merged; every key in it is a known one.
+/// All sources merged. Every key is a known one.
 pub(super) struct Layers {
     merged: Figment,
     /// Key to the name of the variable that set it.
@@ -61,7 +61,7 @@ impl Layers {
 
     pub(super) fn extract<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         self.merged.extract().map_err(|error| {
-            // An element of a list stands for its key: `delivery.retry_schedule.1`.
+            // The path of an element of a list begins with the key of the list: `delivery.retry_schedule.1`.
             let key = error
                 .path
                 .iter()
@@ -103,7 +103,7 @@ impl Layers {
         let key = path.to_ascii_lowercase().replace("__", ".");
         refuse_unknown(&key, &name)?;
         let value = match find(&self.defaults, &key) {
-            // A password that looks like a number or a list is still a text.
+            // Not parsed: a password that looks like a number or a list is still a text.
             Some(Value::String(..)) => Value::from(value),
             _ => one_toml_value(&value).unwrap_or_else(|| Value::from(value)),
         };
@@ -135,7 +135,7 @@ fn parse(text: &str) -> Result<Dict, ConfigError> {
     Ok(sections)
 }
 
-/// Refuses `key` unless it is a known one; `name` is how its author wrote it.
+/// Refuses `key` unless it is a known one. `name` is the key as its author wrote it.
 fn refuse_unknown(key: &str, name: &str) -> Result<(), ConfigError> {
     if known_keys().any(|(known, _)| known == key) {
         return Ok(());
@@ -176,7 +176,7 @@ fn find<'a>(sections: &'a Dict, key: &str) -> Option<&'a Value> {
     sections.get(section)?.as_dict()?.get(key)
 }
 
-/// The one TOML value that `text` is.
+/// `text` as one TOML value; `None` where it is not exactly one.
 fn one_toml_value(text: &str) -> Option<Value> {
     let mut line: Dict = Toml::from_str(&format!("value = {text}")).ok()?;
     let value = line.remove("value")?;

@@ -1,7 +1,23 @@
-//! The typed configuration: `config/default.toml` (compiled in), then a file, then the environment.
+//! The typed configuration of a server: `config/default.toml` (compiled in), then a file, then the environment.
 //!
-//! Every key has a `Rule` that says what is allowed, in words and as a check. A `Config` that
-//! exists has passed all of them, so nobody downstream checks again.
+//! Every key has a rule, which says what is allowed in words and as a check. A [`Config`] that exists has passed all
+//! rules, so that no other code checks a value again.
+//!
+//! ```
+//! # mod pointsman { pub use pointsman_config as config; }
+//! use std::time::Duration;
+//!
+//! use pointsman::config::Config;
+//!
+//! let file = "[delivery]\ntimeout = \"5s\"\nconcurrency = 8";
+//! let variable = ("POINTSMAN__DELIVERY__TIMEOUT".to_owned(), "2s".to_owned());
+//! let config = Config::from_sources(Some(file), [variable])?;
+//! assert_eq!(config.delivery.concurrency, 8);
+//! assert_eq!(config.delivery.timeout, Duration::from_secs(2), "the environment overrides the file");
+//! # Ok::<(), pointsman::config::ConfigError>(())
+//! ```
+
+#![warn(missing_docs)]
 
 mod auth;
 mod bootstrap;
@@ -47,18 +63,41 @@ pub use self::{
 /// The whole configuration, by section; the keys are explained in `config/default.toml`.
 ///
 /// Its `Debug` form shows no password and no key.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[server]\nport = 0"), [])?;
+/// assert_eq!(config.server.port, 0);
+/// assert_eq!(config.publish.max_in_flight, Config::default().publish.max_in_flight);
+///
+/// let refused = Config::from_sources(Some("[server]\nport = 70000"), []).unwrap_err();
+/// assert!(refused.to_string().starts_with("server.port = 70000: must be"));
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where to listen, and how to stop.
     pub server: Server,
+    /// Where everything durable is kept.
     pub database: Database,
+    /// What an empty database is given.
     pub bootstrap: Bootstrap,
+    /// Bounds on what publishers send.
     pub publish: Publish,
+    /// The threads of workspaces and deliveries, and what stays in memory.
     pub router: Router,
+    /// How events are delivered to external services.
     pub delivery: Delivery,
+    /// Bounds on in-process handlers.
     pub in_process: InProcess,
+    /// Logins and the master key.
     pub auth: Auth,
+    /// How long things are kept.
     pub retention: Retention,
+    /// What is written to standard error, and how.
     pub log: Log,
 }
 
@@ -66,7 +105,7 @@ impl Config {
     /// Reads the defaults, `file` over them, and the environment of the process over both.
     ///
     /// # Errors
-    /// When the file cannot be read, is not TOML, or when a key is unknown or its value not allowed. The
+    /// [`ConfigError`]: the file cannot be read or is not TOML, or a key is unknown, or a value is not allowed. The
     /// message is one line.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let text = file
@@ -80,11 +119,11 @@ impl Config {
         Self::from_sources(text.as_deref(), layers::process_environment()?)
     }
 
-    /// As [`Config::load`], with the text of the file and the variables of the environment given. Variables
-    /// that do not begin with `POINTSMAN__` are not looked at.
+    /// Does what [`Config::load`] does with the given text of a file (TOML) and the given variables (name and value).
+    /// A variable whose name does not begin with `POINTSMAN__` is ignored.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// Those of [`Config::load`], except that no file is read.
     pub fn from_sources(
         file: Option<&str>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -97,8 +136,8 @@ impl Config {
         }
     }
 
-    /// The file that keeps the cookie key while `auth.cookie_key` is empty: beside the embedded database, so
-    /// that both are moved and backed up together; in `data/` with PostgreSQL.
+    /// The file that keeps the cookie key while `auth.cookie_key` is empty. It is beside the embedded database, so
+    /// that both are moved and backed up together; with PostgreSQL it is `data/cookie.key`.
     pub fn cookie_key_file(&self) -> PathBuf {
         let folder = match self.database.url.sqlite_path() {
             Some(database) => database.parent().unwrap_or(Path::new("")),

@@ -5,21 +5,45 @@ use serde::Deserialize;
 use super::rule::Rule;
 
 /// What is written to standard error, and how.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::{Config, LogFormat, LogLevel};
+///
+/// let config = Config::from_sources(Some("[log]\nlevel = \"warn\"\nformat = \"json\""), [])?;
+/// assert_eq!(config.log.level, LogLevel::Warn);
+/// assert_eq!(config.log.format, LogFormat::Json);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
+    /// The least important level that is written.
     pub level: LogLevel,
+    /// The shape of a line.
     pub format: LogFormat,
 }
 
 /// The least important level that is written.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::LogLevel;
+///
+/// assert_eq!(log::LevelFilter::from(LogLevel::Info), log::LevelFilter::Info);
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
+    /// Errors only.
     Error,
+    /// Warnings too.
     Warn,
+    /// Informative messages too.
     Info,
+    /// Messages for finding a fault too.
     Debug,
+    /// All messages.
     Trace,
 }
 
@@ -36,12 +60,19 @@ impl From<LogLevel> for ::log::LevelFilter {
 }
 
 /// The shape of a line.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::{Config, LogFormat};
+///
+/// assert_eq!(Config::default().log.format, LogFormat::Text);
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// A line of text, for people.
     Text,
-    /// One JSON object per line.
+    /// One JSON object per line, for machines.
     Json,
 }
 

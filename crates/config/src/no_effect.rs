@@ -1,17 +1,28 @@
-//! Settings that are accepted and change nothing: whoever has set one is told so at the start.
+//! Settings that are accepted and change nothing. The server logs each one that is set, at the start.
 
 use super::Config;
 
-/// A setting whose value differs from the default, and does nothing.
+/// A setting whose value differs from the default and has no effect.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[retention]\nevents = \"7d\""), [])?;
+/// let idle = config.without_effect().next().expect("events are not removed yet");
+/// assert_eq!(idle.key, "retention.events");
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEffect {
     /// `section.key`.
     pub key: &'static str,
-    /// What holds in its place.
+    /// What the server does in its place.
     pub why: &'static str,
 }
 
-/// Whether the setting does nothing here, and differs from what is said of it in `config/default.toml`.
+/// Whether the setting of the first configuration has no effect and differs from that of the second, which is
+/// `config/default.toml`.
 type IsIdle = fn(&Config, &Config) -> bool;
 
 const IDLE: &[(&str, &str, IsIdle)] = &[
@@ -46,7 +57,7 @@ const IDLE: &[(&str, &str, IsIdle)] = &[
 ];
 
 impl Config {
-    /// The settings that somebody has set to another value than the default, and that do nothing.
+    /// The settings whose value differs from the default and has no effect.
     pub fn without_effect(&self) -> impl Iterator<Item = NoEffect> {
         let default = Self::default();
         IDLE.iter()

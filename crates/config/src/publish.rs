@@ -5,21 +5,30 @@ use serde::Deserialize;
 use super::rule::Rule;
 
 /// Bounds on what publishers send.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[publish]\nmax_in_flight = 1000"), [])?;
+/// assert_eq!(config.publish.max_in_flight_per_workspace(), 250);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// Bytes of one publish request.
+    /// The most bytes of one publish request, from 256 to 16 MiB.
     pub max_body_bytes: usize,
-    /// Bytes of one batch request; never less than `max_body_bytes`.
+    /// The most bytes of one batch request, from `max_body_bytes` to 64 MiB. It has no effect yet.
     pub max_batch_bytes: usize,
-    /// Events accepted but not yet committed, over all workspaces; at least one.
+    /// The most events accepted but not yet committed, over all workspaces: 1 to 1000000.
     pub max_in_flight: usize,
-    /// Bytes of request bodies being read, over all connections; never less than `max_batch_bytes`.
+    /// The most bytes of request bodies held while they arrive, over all connections: `max_batch_bytes` to 64 GiB.
     pub max_buffered_bytes: usize,
 }
 
 impl Publish {
-    /// Events of one workspace accepted but not yet committed: a quarter of all, at least one.
+    /// The most events of one workspace accepted but not yet committed: a quarter of `max_in_flight`, at least one.
     pub fn max_in_flight_per_workspace(&self) -> usize {
         (self.max_in_flight / 4).max(1)
     }

@@ -6,17 +6,31 @@ use serde::Deserialize;
 
 use super::rule::{Rule, days, is_some_time_up_to};
 
-/// How long things are kept.
+/// How long things are kept. Each is a duration from 1 ms to 36500 d.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use std::time::Duration;
+///
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[retention]\nmax_hold = \"7d\""), [])?;
+/// assert_eq!(config.retention.max_hold, Duration::from_secs(7 * 24 * 60 * 60));
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
+    /// Events in the log. It has no effect yet: they are kept for ever.
     #[serde(with = "humantime_serde")]
     pub events: Duration,
+    /// The history of attempts. It has no effect yet: it is kept for ever.
     #[serde(with = "humantime_serde")]
     pub attempts: Duration,
+    /// Dead letters. It has no effect yet: they are kept for ever.
     #[serde(with = "humantime_serde")]
     pub dead_letters: Duration,
-    /// How long a delivery waits for an installation that is held.
+    /// The longest time that a delivery waits for an installation that is held. Then it becomes a dead letter.
     #[serde(with = "humantime_serde")]
     pub max_hold: Duration,
 }

@@ -10,14 +10,25 @@ use super::{
 };
 
 /// The threads of workspaces and deliveries, and what stays in memory.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[router]\nthreads = 2"), [])?;
+/// assert_eq!(config.router.thread_count(), 2);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Router {
     /// As configured; see [`Router::thread_count`].
     threads: usize,
+    /// A workspace that has had nothing to do for this long leaves memory: 1 ms to 30 d.
     #[serde(with = "humantime_serde")]
     pub passivate_after: Duration,
-    /// Events that may stand before one that a handler publishes, the one that it handles included.
+    /// The most events in the chain of causes before an event that a handler publishes, from 1 to 1000. The event
+    /// that is being handled is one of them.
     pub max_causation_depth: u32,
 }
 

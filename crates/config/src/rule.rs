@@ -21,7 +21,7 @@ pub(super) fn first_broken<S>(rules: &[Rule<S>], section: &S) -> Option<(&'stati
         .map(|rule| (rule.key, rule.allowed))
 }
 
-/// More threads than any machine has cores are a slip of the finger.
+/// More threads than any machine has cores are a typing mistake.
 pub(super) const MAX_THREADS: usize = 1024;
 
 /// From a millisecond, the finest time that is stored, to `longest`.

@@ -9,27 +9,40 @@ use super::{
     threads::threads_or_cores,
 };
 
-/// The HTTP server panics beyond that.
+/// The HTTP server panics with more.
 const MAX_WORKERS: usize = 512;
 
 /// Where to listen, and how to stop.
+///
+/// ```
+/// # mod pointsman { pub use pointsman_config as config; }
+/// use pointsman::config::Config;
+///
+/// let config = Config::from_sources(Some("[server]\nport = 0\nworkers = 2"), [])?;
+/// assert_eq!(config.server.host, "127.0.0.1");
+/// assert_eq!(config.server.worker_count(), 2);
+/// assert_eq!(config.server.connection_limit(), None);
+/// # Ok::<(), pointsman::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// An IP address (IPv6 without brackets) or a host name.
     pub host: String,
-    /// 0 takes a free port.
+    /// The TCP port; 0 takes a free one.
     pub port: u16,
     /// As configured; see [`Server::worker_count`].
     workers: usize,
+    /// The longest time that a stop waits for requests and deliveries in flight before it ends them: 0 s to 1 h.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
     /// As configured; see [`Server::connection_limit`].
     max_connections: usize,
-    /// For the head of a request, and to begin with for its body and for its answer.
+    /// The longest time that a client may take for the head of a request: 1 ms to 1 h. A body and an answer may take
+    /// this long and a second more for each 16 KiB.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
-    /// Between two requests of one connection.
+    /// The longest time between two requests of one connection: 1 ms to 1 h.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
 }
@@ -40,7 +53,7 @@ impl Server {
         threads_or_cores(self.workers).min(MAX_WORKERS)
     }
 
-    /// The most connections of clients at a time; `None` where it follows from the limit of open files.
+    /// The most connections of clients at a time; `None` where the limit of open files determines it.
     pub fn connection_limit(&self) -> Option<NonZeroUsize> {
         NonZeroUsize::new(self.max_connections)
     }

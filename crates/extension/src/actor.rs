@@ -1,4 +1,4 @@
-//! Handlers that are actors already.
+//! Handlers that are existing actix actors.
 
 use std::sync::Arc;
 
@@ -7,10 +7,13 @@ use actix::prelude::*;
 use super::{EventContext, EventHandler, Extension, FromEvent, HandlerError};
 use pointsman_domain::event_pattern::EventPatternError;
 
-/// An event for an actor. `T` is a payload type or [`PlatformEvent`](super::PlatformEvent).
+/// The message by which an [`ActorExtension`] sends an event to an actor. `T` is the payload type, or
+/// [`PlatformEvent`](super::PlatformEvent) for the whole event. The actor's answer is the outcome of the attempt.
 #[derive(Debug)]
 pub struct HandleEvent<T> {
+    /// What [`FromEvent`] has read from the event.
     pub payload: T,
+    /// The attempt.
     pub context: EventContext,
 }
 
@@ -18,8 +21,8 @@ impl<T: 'static> Message for HandleEvent<T> {
     type Result = Result<(), HandlerError>;
 }
 
-/// An extension made of actors: each registers its [`Recipient`] for a key or a pattern. An actor whose
-/// mailbox is closed fails the attempt, which is tried again by the schedule.
+/// An extension whose handlers are actors: each actor's [`Recipient`] is registered for an event key or a pattern. An
+/// actor that has stopped, or that drops the message, fails the attempt, which is retried by the schedule.
 #[derive(Debug)]
 pub struct ActorExtension {
     key: String,
@@ -28,6 +31,8 @@ pub struct ActorExtension {
 }
 
 impl ActorExtension {
+    /// An extension without handlers yet. `key` and `name` are those of [`Extension::key`] and [`Extension::name`];
+    /// the registration checks the key.
     pub fn new(key: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -36,10 +41,12 @@ impl ActorExtension {
         }
     }
 
-    /// Sends every event that `event_key` matches to the actor; publishers wait for its answer.
+    /// Adds a synchronous handler: sends every event that `event_key` matches to the actor, and publishers wait for its
+    /// answer for up to `in_process.sync_timeout`. `name` is the name of the handler, 1 to 128 bytes of
+    /// `[A-Za-z0-9_]`; the registration checks it.
     ///
     /// # Errors
-    /// When `event_key` is neither a key nor a pattern.
+    /// When `event_key` is neither an event key nor a pattern.
     pub fn handler<T>(
         self,
         name: &str,
@@ -52,10 +59,11 @@ impl ActorExtension {
         self.add(sending(name, event_key, recipient)?)
     }
 
-    /// As [`ActorExtension::handler`], but publishers do not wait.
+    /// Adds an asynchronous handler: like [`ActorExtension::handler`], except that publishers do not wait. The actor
+    /// has to answer within `in_process.async_timeout`.
     ///
     /// # Errors
-    /// When `event_key` is neither a key nor a pattern.
+    /// When `event_key` is neither an event key nor a pattern.
     pub fn async_handler<T>(
         self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What a handler wants done exactly once.
+//! Writes and events that are done exactly once.
 
 use std::fmt;
 
@@ -13,13 +13,15 @@ pub type EffectWork = Box<
     dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), HandlerError>> + Send + 'static,
 >;
 
-/// Writes to Pointsman's database and events, which become durable in one transaction with the end of the
-/// delivery: a crash can neither lose nor repeat them. A handler returns it instead of `()`.
+/// The writes and the events of an effect become durable in one transaction with the end of the delivery: a crash can
+/// neither lose nor repeat them. A handler returns an effect instead of `()`.
 ///
-/// The writes run on the one connection that writes, so they have to be short: after `in_process.effect_timeout`
-/// they are rolled back, which is a failed attempt. They must neither commit nor roll back themselves: SQLite refuses
-/// it, PostgreSQL cannot, and both cost the server its connection or the transaction, the effect its attempt. What a
-/// constraint refuses only at the commit is a failed attempt, too.
+/// The writes run on the connection that writes the log, so they have to be short. After `in_process.effect_timeout`
+/// (250 ms unless it is configured otherwise) they are rolled back, and the attempt has failed. The attempt has also
+/// failed where a constraint refuses the writes at the commit.
+///
+/// The writes must neither commit nor roll back the transaction. SQLite refuses that, PostgreSQL cannot refuse it. In
+/// both cases the server loses its connection or the transaction, and the attempt fails.
 #[must_use = "an effect is done only if the handler returns it"]
 pub struct Effect {
     pub(crate) work: Option<Guarded<EffectWork>>,
@@ -27,7 +29,8 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// The writes of `work`.
+    /// An effect with the writes of `work`, which gets the open transaction. An error rolls them back and fails the
+    /// attempt, as an error of the handler does.
     pub fn new<F>(work: F) -> Self
     where
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), HandlerError>>
@@ -40,7 +43,7 @@ impl Effect {
         }
     }
 
-    /// An event, and no writes.
+    /// An effect that publishes an event and writes nothing.
     pub fn publishing(publication: Publication) -> Self {
         Self {
             work: None,
@@ -48,7 +51,7 @@ impl Effect {
         }
     }
 
-    /// One more event, published in the same transaction. In the order of the calls.
+    /// Adds an event, which is published in the same transaction. Events are recorded in the order of the calls.
     pub fn and_publish(mut self, publication: Publication) -> Self {
         self.publications.push(publication);
         self

@@ -1,4 +1,4 @@
-//! What the engine asks of extensions and of what their handlers return. Authors have no use for it.
+//! What the engine needs of extensions and of the values that their handlers return. Authors do not need it.
 
 use std::sync::Arc;
 
@@ -15,22 +15,25 @@ pub use crate::{
     error::Failure,
 };
 
-/// What a publication says.
+/// The parts of a [`Publication`].
 #[derive(Debug)]
 pub struct PublicationParts {
+    /// Its event key.
     pub event_key: EventKey,
-    /// JSON, an object.
+    /// The text of a JSON object.
     pub payload: Arc<str>,
+    /// The version of the payload's schema, at most 32 bytes.
     pub schema_version: Option<String>,
+    /// Who publishes, at most 255 bytes. `None`: the extension.
     pub actor: Option<String>,
 }
 
-/// One attempt, as its handler sees it.
+/// The context of one attempt.
 pub fn context(parts: ContextParts) -> EventContext {
     EventContext::new(parts)
 }
 
-/// An event, as handlers see it.
+/// The event that handlers get.
 pub const fn shown(event: Arc<event::PlatformEvent>) -> PlatformEvent {
     PlatformEvent(event)
 }
@@ -50,7 +53,7 @@ pub fn work_of(effect: Effect) -> Option<Guarded<EffectWork>> {
     effect.work
 }
 
-/// What a publication says.
+/// Takes a publication apart.
 pub fn publication_parts(publication: Publication) -> PublicationParts {
     let Publication {
         event_key,
@@ -66,7 +69,7 @@ pub fn publication_parts(publication: Publication) -> PublicationParts {
     }
 }
 
-/// What an error means for the delivery.
+/// What the error means for the delivery.
 pub const fn failure_of(error: &HandlerError) -> Failure {
     error.failure()
 }

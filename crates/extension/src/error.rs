@@ -1,28 +1,32 @@
-//! Why a handler did not handle an event.
+//! Why a handler has failed.
 
 use std::{error::Error, fmt, time::Duration};
 
 use pointsman_panics::Guarded;
 
-/// A handler's failure. Every error converts into one with `?`, and is then tried again by the schedule.
+/// Every [`Error`] converts into a `HandlerError` with `?`, and the delivery is then retried by the schedule. After the
+/// last attempt it becomes a dead letter, which keeps the text of the error.
 pub struct HandlerError {
     failure: Failure,
     source: Guarded<Box<dyn Error + Send + Sync>>,
 }
 
-/// What is to be done about it.
+/// What a failure means for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Try again by the schedule, and not before this time has passed.
-    Retry { after: Option<Duration> },
-    /// It can never succeed.
+    /// It is retried by the schedule.
+    Retry {
+        /// The shortest pause before the next attempt.
+        after: Option<Duration>,
+    },
+    /// It can never succeed: it becomes a dead letter.
     Permanent,
-    /// The payload does not fit the handler's type.
+    /// The payload does not fit the handler's type: it becomes a dead letter.
     InvalidPayload,
 }
 
 impl HandlerError {
-    /// Tried again by the schedule.
+    /// A failure after which the delivery is retried by the schedule.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Retry { after: None },
@@ -30,7 +34,8 @@ impl HandlerError {
         }
     }
 
-    /// Tried again by the schedule, but not before this pause is over. It never adds an attempt.
+    /// A failure after which the delivery is retried by the schedule, but not before `pause` is over. It adds no
+    /// attempt: after the last one of the schedule the delivery becomes a dead letter.
     pub fn retry_after(pause: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Retry { after: Some(pause) },
@@ -38,7 +43,7 @@ impl HandlerError {
         }
     }
 
-    /// Not tried again: the delivery becomes a dead letter at once.
+    /// A failure after which the delivery is not retried: it becomes a dead letter at once.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             failure: Failure::Permanent,
@@ -80,7 +85,7 @@ impl fmt::Debug for HandlerError {
     }
 }
 
-/// `HandlerError` is no [`Error`] itself, so that `?` can take every other.
+/// `HandlerError` does not implement [`Error`], so that `?` can convert every other error.
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self::new(error)

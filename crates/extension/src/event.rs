@@ -1,11 +1,15 @@
-//! The event as a handler sees it.
+//! The event that a handler gets.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
 use pointsman_domain::event;
 
-/// A recorded event with everything that is kept of it. Cheap to clone. A handler that takes this instead of a
-/// payload type of its own gets every event that its pattern matches.
+/// A recorded event. It dereferences to the record in the log: `id`, `workspace_id`, `seq` (the place in the log of the
+/// workspace, from 1), `event_key`, `schema_version`, `actor`, `payload` (the text of a JSON object, as it was sent),
+/// `occurred_at`, `traceparent` and `cause`. Cheap to clone. Its `Debug` form leaves out the payload.
+///
+/// A handler that takes it instead of a payload type of its own gets every event that its pattern matches, whatever the
+/// payload is.
 #[derive(Clone)]
 pub struct PlatformEvent(pub(crate) Arc<event::PlatformEvent>);
 
@@ -19,7 +23,7 @@ impl Deref for PlatformEvent {
 
 impl fmt::Debug for PlatformEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The payload may hold what is nobody's business.
+        // The payload may hold private data.
         f.debug_struct("PlatformEvent")
             .field("id", &self.id)
             .field("event_key", &self.event_key)

@@ -1,4 +1,4 @@
-//! For the code that [`macro@super::extension`] writes.
+//! What the code that [`macro@super::extension`] writes calls.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ pub use super::{
     schema::{NoSchema, SchemaOf, WithSchema},
 };
 
-/// A method of `extension`. The macro has checked `event_key`.
+/// The handler that calls a method of `extension`. The macro has checked `event_key`.
 pub fn handler<E, F, R>(extension: &Arc<E>, name: &str, event_key: &str, call: F) -> EventHandler
 where
     E: Send + Sync + 'static,

@@ -11,11 +11,12 @@ use pointsman_domain::{
     retry_schedule::RetrySchedule,
 };
 
-/// Handles one event; called on a thread of the extension's own.
+/// Handles one event. It is called on a thread of the extension's executor.
 type Invoke =
     dyn Fn(EventContext) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>> + Send + Sync;
 
-/// A handler: the events that it takes, how it is run, and what to call. Cheap to clone.
+/// A handler: the events that it takes, how it is run, and what is called. The attribute `#[event_handler]` writes one.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct EventHandler {
     name: Arc<str>,
@@ -28,10 +29,12 @@ pub struct EventHandler {
 }
 
 impl EventHandler {
-    /// A handler that publishers wait for. `event_key` is a key or a pattern, as in a subscription.
+    /// A synchronous handler: publishers wait for it, for up to `in_process.sync_timeout`. `name` is 1 to 128 bytes of
+    /// `[A-Za-z0-9_]`; the registration checks it. `event_key` is an event key or a pattern, as in a subscription.
+    /// `invoke` handles one event; its future need not be `Send`.
     ///
     /// # Errors
-    /// When `event_key` is neither.
+    /// When `event_key` is neither an event key nor a pattern.
     pub fn new<F>(name: &str, event_key: &str, invoke: F) -> Result<Self, EventPatternError>
     where
         F: Fn(EventContext) -> LocalBoxFuture<'static, Result<HandlerOutcome, HandlerError>>
@@ -50,43 +53,46 @@ impl EventHandler {
         })
     }
 
-    /// Runs on the event executor, and publishers do not wait for it.
+    /// Makes it asynchronous: publishers do not wait for it, and an attempt may take `in_process.async_timeout`.
     #[must_use]
     pub fn asynchronous(mut self) -> Self {
         self.is_async = true;
         self
     }
 
-    /// The pauses between its attempts, instead of `delivery.retry_schedule`.
+    /// Sets the pauses between its attempts, instead of `delivery.retry_schedule`. Without pauses there is one attempt.
     #[must_use]
     pub fn retry(mut self, pauses: impl Into<Vec<Duration>>) -> Self {
         self.retry = Some(pauses.into());
         self
     }
 
-    /// How often it is tried at most; at least 1. Where there are fewer pauses, the last is repeated.
+    /// Sets the most attempts of a delivery, the first included; 0 counts as 1. Where there are fewer pauses, the last
+    /// is repeated.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts.max(1));
         self
     }
 
-    /// The JSON Schema of the payload that it takes, shown to admins.
+    /// Sets the JSON Schema of the payload that it takes, which admins are shown.
     #[must_use]
     pub fn payload_schema(mut self, schema: Option<serde_json::Value>) -> Self {
         self.payload_schema = schema;
         self
     }
 
+    /// Its name, unique within the extension.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The event key or the pattern of the events that it takes.
     pub fn pattern(&self) -> &EventPattern {
         &self.pattern
     }
 
-    /// Whether it handles such events.
+    /// Whether it takes events with this key.
     pub fn takes(&self, key: &EventKey) -> bool {
         self.pattern.matches(key)
     }
@@ -96,12 +102,12 @@ impl EventHandler {
         self.is_async
     }
 
-    /// The JSON Schema of the payload that it takes.
+    /// The JSON Schema of the payload that it takes, where there is one.
     pub fn schema(&self) -> Option<&serde_json::Value> {
         self.payload_schema.as_ref()
     }
 
-    /// Its own schedule, where it has one; `default` is the one of all deliveries.
+    /// Its own schedule; `None` where it has the `default` one, which is that of all deliveries.
     pub fn schedule(&self, default: &RetrySchedule) -> Option<RetrySchedule> {
         if self.retry.is_none() && self.max_attempts.is_none() {
             return None;
@@ -116,7 +122,7 @@ impl EventHandler {
         Some(schedule)
     }
 
-    /// Calls it.
+    /// Calls it for one attempt.
     pub fn invoke(
         &self,
         context: EventContext,

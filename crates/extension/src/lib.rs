@@ -1,17 +1,7 @@
-//! What authors of in-process extensions use.
-//!
-//! An extension is a type with handlers. The attributes [`macro@extension`] and [`macro@event_handler`] make one of
-//! an `impl` block; [`ActorExtension`] makes one of actix actors that exist already; everything else implements
-//! [`Extension`] by hand. It is registered with the builder of the router or of the server, and runs in a
-//! workspace only where an admin has installed it.
-//!
-//! What a handler may count on:
-//! - It gets every event that is due to it at least once, and again only after a failure, a crash or a time-out:
-//!   [`EventContext::deduplication_id`] is the same every time.
-//! - Its failure, its panic and its slowness are its own: the other handlers of the extension have deliveries of
-//!   their own.
-//! - What it publishes through [`EventContext::publish`] is not published again when it is retried. What it does
-//!   in an [`Effect`] is done exactly once.
+//! What authors of in-process extensions use. They reach it as `pointsman::extension`, where the guarantees and the
+//! examples are: the attributes write paths that begin with `::pointsman`.
+
+#![warn(missing_docs)]
 
 mod actor;
 mod context;
@@ -48,7 +38,7 @@ pub use self::{
 #[cfg(test)]
 mod tests;
 
-// The macros write paths from `::pointsman`, where authors have them from.
+// The macros write paths that begin with `::pointsman`, which authors depend on.
 #[cfg(test)]
 extern crate self as pointsman;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::{Effect, HandlerError};
 
-/// The success of a handler: nothing more to do, or an [`Effect`].
+/// The value that a successful handler returns: `()`, an [`Effect`] and `Option<Effect>` convert into it. The delivery
+/// has succeeded when the effect, if there is one, is committed.
 #[derive(Debug)]
 pub struct HandlerOutcome(pub(crate) Option<Effect>);
 
@@ -31,8 +32,10 @@ impl From<Option<Effect>> for HandlerOutcome {
     label = "write `Result<(), HandlerError>`, or `Result<Effect, HandlerError>`"
 )]
 pub trait IntoOutcome {
+    /// Converts the result.
+    ///
     /// # Errors
-    /// The handler's own.
+    /// The error of the handler.
     fn into_outcome(self) -> Result<HandlerOutcome, HandlerError>;
 }
 

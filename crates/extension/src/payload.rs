@@ -1,18 +1,21 @@
-//! From an event to what a handler takes.
+//! From an event to the parameter of a handler.
 
 use serde::de::DeserializeOwned;
 
 use super::{HandlerError, PlatformEvent};
 
-/// What the first parameter of a handler may be: a type that `serde` can read from the payload, or
-/// [`PlatformEvent`] for the whole event.
+/// A type that is read from an event. Every type that implements `serde::Deserialize` is one, and is read from the JSON
+/// object of the payload. [`PlatformEvent`] is one, and is the whole event.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}`: it is not read from an event",
     label = "derive `serde::Deserialize` for `{Self}`, or take a `PlatformEvent`"
 )]
 pub trait FromEvent: Sized {
+    /// Reads the value from the event.
+    ///
     /// # Errors
-    /// When the payload does not fit; names the field. Such a delivery is not tried again.
+    /// When the payload does not fit the type; the text names the field. The delivery is not retried then: it becomes a
+    /// dead letter.
     fn from_event(event: &PlatformEvent) -> Result<Self, HandlerError>;
 }
 
@@ -38,7 +41,7 @@ impl FromEvent for PlatformEvent {
     }
 }
 
-/// The error without line and column, which mean nothing to those who read it: the field is named.
+/// The error without line and column: the reader gets the name of the field instead.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

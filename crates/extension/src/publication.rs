@@ -1,4 +1,4 @@
-//! An event that a handler publishes.
+//! Events that handlers publish.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use pointsman_domain::{
     id::EventId,
 };
 
-/// An event to be published: its key and payload, and what else a publisher may say.
+/// A publication is published at once by [`EventContext::publish_event`](super::EventContext::publish_event), or by an
+/// [`Effect`](super::Effect) in its transaction. Without an actor, the key of the extension is the actor.
 #[derive(Clone, Debug)]
 pub struct Publication {
     pub(crate) event_key: EventKey,
@@ -23,10 +24,12 @@ const MAX_SCHEMA_VERSION_BYTES: usize = 32;
 const MAX_ACTOR_BYTES: usize = 255;
 
 impl Publication {
-    /// The payload has to become a JSON object.
+    /// `event_key` has 2 or more segments joined by dots, at most 255 bytes. `payload` has to serialize to a JSON
+    /// object.
     ///
     /// # Errors
-    /// [`PublishError::EventKey`] and [`PublishError::Payload`].
+    /// [`PublishError::EventKey`] where `event_key` is none, [`PublishError::Payload`] where `payload` does not
+    /// serialize to an object.
     pub fn new(event_key: &str, payload: &impl Serialize) -> Result<Self, PublishError> {
         let event_key = EventKey::parse(event_key).map_err(|error| PublishError::EventKey {
             event_key: event_key.to_owned(),
@@ -45,6 +48,8 @@ impl Publication {
         })
     }
 
+    /// Sets the version of the payload's schema.
+    ///
     /// # Errors
     /// [`PublishError::Member`] when it is longer than 32 bytes or has control characters.
     pub fn schema_version(mut self, version: impl Into<String>) -> Result<Self, PublishError> {
@@ -54,7 +59,7 @@ impl Publication {
         Ok(self)
     }
 
-    /// Who publishes; without it, the key of the extension.
+    /// Sets who publishes. Without it, the actor is the key of the extension.
     ///
     /// # Errors
     /// [`PublishError::Member`] when it is longer than 255 bytes or has control characters.
@@ -77,26 +82,45 @@ fn check(member: &'static str, text: &str, max_bytes: usize) -> Result<(), Publi
     Err(PublishError::Member { member, message })
 }
 
-/// Why a handler's event was not published.
+/// The error of a publish. With `?` it becomes the error of the handler, and the delivery is retried by the schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
+    /// The text is not an event key.
     #[error("the event key {event_key:?} {error}")]
-    EventKey { event_key: String, error: EventKeyError },
+    EventKey {
+        /// The text.
+        event_key: String,
+        /// The rule that it breaks.
+        error: EventKeyError,
+    },
+    /// The payload does not serialize to a JSON object. Holds the reason.
     #[error("the payload {0}")]
     Payload(String),
+    /// The schema version or the actor is not allowed.
     #[error("the {member} {message}")]
-    Member { member: &'static str, message: String },
-    /// `router.max_causation_depth` events have caused one another; two extensions may be notifying each other.
+    Member {
+        /// `schemaVersion` or `actor`.
+        member: &'static str,
+        /// The rule that it breaks.
+        message: String,
+    },
+    /// The handled event ends a chain of `router.max_causation_depth` events, each caused by the one before. Two
+    /// extensions may be notifying each other without end.
     #[error("the chain of causes is longer than {limit} events: {}", shown(chain))]
     TooDeep {
+        /// The value of `router.max_causation_depth`.
         limit: u32,
-        /// From the event that is being handled back to the first that is still in the log.
+        /// The ids and keys, from the handled event back to the first one that is still in the log.
         chain: Vec<(EventId, EventKey)>,
     },
+    /// The database cannot be reached, or has not answered in time. The event may be recorded nevertheless: a repeated
+    /// attempt does not publish it twice.
     #[error("the database cannot be reached")]
     StorageUnavailable,
+    /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// The database has refused the event. Holds the reason.
     #[error("the event could not be stored: {0}")]
     Refused(String),
 }

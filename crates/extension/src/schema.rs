@@ -1,16 +1,18 @@
-//! The schema of a payload type, where it has one.
+//! The JSON Schema of a payload type, where it has one.
 
 use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde_json::Value;
 
-/// Asks a type for its JSON Schema. Method look-up prefers [`WithSchema`] where the type derives
-/// [`JsonSchema`]; for every other type, [`NoSchema`] says that there is none.
+/// Gets the JSON Schema of a type. Method look-up prefers [`WithSchema`] where the type derives [`JsonSchema`]. For
+/// every other type it finds [`NoSchema`], which has none.
 #[derive(Debug)]
 pub struct SchemaOf<T>(pub PhantomData<T>);
 
+/// A type that derives [`JsonSchema`].
 pub trait WithSchema {
+    /// Its schema.
     fn schema(&self) -> Option<Value>;
 }
 
@@ -20,8 +22,9 @@ impl<T: JsonSchema> WithSchema for SchemaOf<T> {
     }
 }
 
-/// Found after one more automatic reference than [`WithSchema`].
+/// Any other type. Method look-up finds it after one more automatic reference than [`WithSchema`].
 pub trait NoSchema {
+    /// `None`.
     fn schema(&self) -> Option<Value>;
 }
 

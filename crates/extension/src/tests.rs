@@ -1,4 +1,4 @@
-//! Extensions made by hand and of actors, without a router.
+//! Extensions that are made by hand or of actors, without a router.
 
 mod declared;
 mod rules;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// What a [`Receiver`](super::Receiver) does with the events it gets. It can be changed at run time; an
-/// event is answered by the behaviour that held when it arrived.
+/// What a [`Receiver`](super::Receiver) does with the events that it gets. It can be changed at run time; an event is
+/// answered by the behaviour at its arrival.
 #[derive(Clone, Debug)]
 pub struct Behavior {
     /// The status of the answer.
@@ -14,16 +14,18 @@ pub struct Behavior {
     pub delay: Duration,
     /// Never answer.
     pub hang: bool,
-    /// Answer the first so many events, counted from when this behaviour was set, with 500.
+    /// Answer this many events with 500, counted from when this behaviour is set.
     pub fail_first: u64,
     /// Answer the events whose body contains this text with this status.
     pub fail_where: Option<(String, u16)>,
+    /// Headers of every answer, as names and values.
     pub headers: Vec<(String, String)>,
+    /// The body of every answer.
     pub body: Bytes,
 }
 
 impl Default for Behavior {
-    /// Takes everything at once: 200 with an empty body.
+    /// Answers every event at once with 200 and an empty body.
     fn default() -> Self {
         Self {
             status: 200,
@@ -54,7 +56,7 @@ impl Behavior {
         }
     }
 
-    /// Fails the first `count` events and takes those after them.
+    /// Answers the first `count` events with 500, and those after them with 200.
     pub fn fail_first(count: u64) -> Self {
         Self {
             fail_first: count,
@@ -62,7 +64,7 @@ impl Behavior {
         }
     }
 
-    /// Answers the events whose body contains `text` with this status, and takes all others.
+    /// Answers the events whose body contains `text` with this status, and all others with 200.
     pub fn fail_where(text: &str, status: u16) -> Self {
         Self {
             fail_where: Some((text.to_owned(), status)),
@@ -91,7 +93,7 @@ impl Behavior {
         self
     }
 
-    /// The status for the event with this body that is the `number`th, from 1, under this behaviour.
+    /// The status for the `number`th event under this behaviour, from 1, with this body.
     pub(super) fn status_of(&self, number: u64, body: &[u8]) -> u16 {
         if number <= self.fail_first {
             return 500;

@@ -1,4 +1,4 @@
-//! `pointsman receive`
+//! The command `pointsman receive`.
 
 use std::{
     fmt::Write as _,
@@ -46,7 +46,7 @@ pub struct ReceiveArgs {
     pub fail_first: u64,
 }
 
-/// Receives until it is told to stop by Ctrl-C or SIGTERM.
+/// Receives until Ctrl-C or SIGTERM.
 ///
 /// # Errors
 /// When it cannot listen on the address.
@@ -130,7 +130,7 @@ fn describe(received: &Received, answer: Option<u16>) -> String {
     lines.push(("signature", describe_signature(received.signature)));
     lines.push((
         "answer",
-        answer.map_or_else(|| "none, as told".to_owned(), |status| status.to_string()),
+        answer.map_or_else(|| "none: it hangs".to_owned(), |status| status.to_string()),
     ));
     let mut block = format!("#{} {}\n", received.number, printable(&title));
     for (name, value) in lines {
@@ -149,7 +149,7 @@ fn describe_signature(check: SignatureCheck) -> String {
     }
 }
 
-/// Keeps a sender from writing to the terminal more than text.
+/// Replaces control characters, so that a sender cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
@@ -221,7 +221,10 @@ mod tests {
 
     #[test]
     fn an_event_is_one_readable_block() {
-        let body = r#"{"id":"e-1","eventKey":"crm.deal.closed","tenantId":"w-1","actor":"ann","payload":{"amount": 5000.00},"occurredAt":"2026-01-31T12:00:00.000Z"}"#;
+        let body = concat!(
+            r#"{"id":"e-1","eventKey":"crm.deal.closed","tenantId":"w-1","actor":"ann","#,
+            r#""payload":{"amount": 5000.00},"occurredAt":"2026-01-31T12:00:00.000Z"}"#,
+        );
         let block = describe(&received(body, SignatureCheck::Valid), Some(200));
         let expected = "#3 crm.deal.closed\n  id         e-1\n  workspace  w-1\n  actor      ann\n  \
             occurred   2026-01-31T12:00:00.000Z\n  payload    {\"amount\": 5000.00}\n  signature  valid\n  \

@@ -1,7 +1,7 @@
-//! A small external service: what `pointsman receive` runs, and what tests deliver to.
+//! A small external service, which `pointsman receive` runs and to which tests deliver.
 //!
-//! [`Receiver`] is a real HTTP server that takes `POST /events`, keeps what it got, and behaves as told.
-//! [`RawReceiver`] speaks bytes, for the misbehaviour that an HTTP server cannot be talked into.
+//! [`Receiver`] is a real HTTP server that takes `POST /events`, records the deliveries and answers as its [`Behavior`]
+//! says. [`RawReceiver`] writes bytes, for misbehaviour of which an HTTP server is not capable.
 
 mod behavior;
 mod command;

@@ -1,4 +1,4 @@
-//! A receiver that speaks bytes.
+//! A receiver that writes bytes.
 
 use std::{
     io,
@@ -18,25 +18,25 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of one request once it has been read whole.
+/// What happens after one request has been read completely.
 #[derive(Clone, Debug)]
 pub enum RawAnswer {
     /// Close without a byte.
     Close,
     /// Never answer.
     Hang,
-    /// Write these bytes, whatever they are, and wait for the next request. An incomplete answer hangs.
+    /// Write these bytes and wait for the next request. They need not be an answer; an incomplete one hangs.
     Bytes(Bytes),
     /// Write these bytes and close.
     BytesThenClose(Bytes),
     /// Write one of these at a time, with a pause before each, and wait for the next request.
     Slowly { parts: Vec<Bytes>, pause: Duration },
-    /// Write `head`, then `chunk` over and over for as long as the other side takes it.
+    /// Write `head`, and then `chunk` repeatedly for as long as the client reads.
     Endless { head: Bytes, chunk: Bytes },
 }
 
-/// A TCP server that answers the nth request, over all its connections, with the nth answer, and all
-/// further ones with the last. It stops when dropped.
+/// A TCP server that answers the nth request over all its connections with the nth answer. Further requests get the
+/// last answer. It stops when dropped.
 #[derive(Debug)]
 pub struct RawReceiver {
     address: SocketAddr,
@@ -54,7 +54,7 @@ struct State {
 }
 
 impl RawReceiver {
-    /// Listens on a free port of 127.0.0.1. Without any answer it hangs.
+    /// Listens on a free port of 127.0.0.1. Without answers every request hangs.
     ///
     /// # Errors
     /// When it cannot listen.
@@ -85,24 +85,24 @@ impl RawReceiver {
         self.address
     }
 
-    /// Connections made to it so far.
+    /// Connections that clients have opened so far.
     pub fn connections(&self) -> u64 {
         self.state.connections.load(Ordering::Acquire)
     }
 
-    /// Requests it has read whole so far.
+    /// Requests that have been read completely so far.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Acquire)
     }
 
-    /// Bytes that the other side's and our own socket buffers have taken so far.
+    /// Bytes that have been written so far. Some may still be in the socket buffers.
     pub fn written(&self) -> u64 {
         self.state.written.load(Ordering::Acquire)
     }
 
-    /// Waits until so many connections have ended, by whichever side.
+    /// Waits until this many connections have ended, by either side.
     pub async fn closed(&self, connections: u64) {
-        // Fails only without a sender, and the sender is in our own state.
+        // Fails only without a sender, and the state has one.
         let _ = self
             .state
             .closed
@@ -119,13 +119,13 @@ impl Drop for RawReceiver {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
-    // Dropped, and with it all connections, when the accepting task is aborted.
+    // Aborting the accepting task drops the set, which ends all connections.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         state.connections.fetch_add(1, Ordering::AcqRel);
         let state = Arc::clone(&state);
         connections.spawn(async move {
-            // An error is the other side's way to end a connection.
+            // A client that ends its connection can cause an error.
             let _ = serve(stream, &state).await;
             state.closed.send_modify(|closed| *closed += 1);
         });

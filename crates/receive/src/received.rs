@@ -1,4 +1,4 @@
-//! What a receiver got.
+//! Deliveries that a receiver got.
 
 use actix_http::header::HeaderMap;
 use bytes::Bytes;
@@ -11,20 +11,22 @@ use pointsman_domain::{
 /// One delivery, exactly as it arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Its place among the deliveries of this receiver, from 1.
+    /// Its number among the deliveries of this receiver, from 1.
     pub number: u64,
+    /// All headers of the request.
     pub headers: HeaderMap,
     /// The raw body.
     pub body: Bytes,
+    /// The result of the check of the signature.
     pub signature: SignatureCheck,
 }
 
-/// What became of the check of a signature.
+/// The result of the check of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureCheck {
     /// The receiver has no secret.
     NotChecked,
-    /// One of the three `webhook-` headers is missing, or is there more than once.
+    /// One of the three `webhook-` headers is missing, or is repeated.
     Missing,
     Valid,
     Invalid(SignatureError),

@@ -29,7 +29,7 @@ use pointsman_domain::signing::{SigningKeys, SigningSecret};
 /// More than any delivery can be.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Is told of each delivery as it arrives, with the status it will be answered with; `None` if it hangs.
+/// Is called for each delivery at its arrival, with the status of the answer; `None` where it hangs.
 pub type Observer = dyn Fn(&Received, Option<u16>) + Send + Sync;
 
 /// How to start a [`Receiver`].
@@ -43,13 +43,14 @@ pub struct ReceiverOptions {
     pub recording: bool,
     /// Check signatures with this secret.
     pub secret: Option<SigningSecret>,
-    /// Answer 401 to what is not signed as it should be, as a service has to. Tests take note of it instead.
+    /// Answer 401 to deliveries without a valid signature, as a service has to. Without it they are only recorded, for
+    /// tests.
     pub refuse_unsigned: bool,
     pub observer: Option<Arc<Observer>>,
 }
 
 impl Default for ReceiverOptions {
-    /// Records on a free port of 127.0.0.1 and takes everything.
+    /// Listens on a free port of 127.0.0.1, records every delivery and answers it with 200.
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -80,7 +81,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one on a free port of 127.0.0.1 that records and takes everything.
+    /// Starts a receiver with the default options.
     ///
     /// # Errors
     /// When it cannot listen.
@@ -88,6 +89,8 @@ impl Receiver {
         Self::start_with(ReceiverOptions::default()).await
     }
 
+    /// Starts a receiver with these options.
+    ///
     /// # Errors
     /// When it cannot listen on the address.
     pub async fn start_with(options: ReceiverOptions) -> io::Result<Self> {
@@ -110,14 +113,13 @@ impl Receiver {
         format!("http://{}", self.address)
     }
 
-    /// From now on behaves like this; `fail_first` counts from now.
+    /// Sets the behaviour for deliveries that arrive from now on; `fail_first` counts from now.
     pub fn behave(&self, behavior: Behavior) {
         let mut current = lock(&self.state.behavior);
         *current = (Arc::new(behavior), 0);
     }
 
-    /// From now on checks signatures with this secret. A secret is often known only after the receiver's
-    /// address is.
+    /// Checks signatures with this secret from now on. A test often knows the secret only after the receiver's address.
     pub fn expect_signed_with(&self, secret: &SigningSecret) {
         *lock(&self.state.keys) = Some(Arc::new(SigningKeys::new(secret, None)));
     }
@@ -132,8 +134,8 @@ impl Receiver {
         self.state.arrived(count).await;
     }
 
-    /// Waits until at least `count` deliveries have arrived, and returns all so far in the order of their
-    /// arrival. Empty if the receiver does not record.
+    /// Waits until at least `count` deliveries have arrived, and returns all deliveries so far in the order of their
+    /// arrival. The list is empty if the receiver does not record.
     pub async fn received(&self, count: u64) -> Vec<Received> {
         self.state.arrived(count).await;
         lock(&self.state.recorded).clone()
@@ -144,7 +146,7 @@ impl Receiver {
         self.received(1).await.into_iter().next()
     }
 
-    /// Stops listening, drops open connections, and returns when that is done; then the port is free.
+    /// Stops listening and drops open connections. The port is free when it returns.
     pub async fn stop(self) {
         self.handle.stop(false).await;
     }
@@ -152,7 +154,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // The command is sent by the call; the future only waits for its end.
+        // The call sends the command; the future only waits for its end.
         drop(self.handle.stop(false));
     }
 }
@@ -199,7 +201,7 @@ impl State {
 
     async fn arrived(&self, count: u64) {
         loop {
-            // Registered before the look at the counter, so that no arrival falls in between.
+            // Registered before the counter is read, so that no arrival between the two is missed.
             let mut arrival = std::pin::pin!(self.arrival.notified());
             arrival.as_mut().enable();
             if self.count.load(Ordering::Acquire) >= count {
@@ -209,14 +211,14 @@ impl State {
         }
     }
 
-    /// The behaviour for one more delivery with this body, and the status it is answered with.
+    /// The behaviour for one more delivery with this body, and the status of its answer.
     fn next_behavior(&self, body: &[u8]) -> (Arc<Behavior>, u16) {
         let mut current = lock(&self.behavior);
         current.1 += 1;
         (Arc::clone(&current.0), current.0.status_of(current.1, body))
     }
 
-    /// Whether anybody asks what the signature is worth, and what it is.
+    /// The check of the signature; `None` where its result is not used.
     fn check(&self, request: &HttpRequest, body: &[u8]) -> Option<SignatureCheck> {
         let asked = self.recording || self.observer.is_some() || self.refuse_unsigned;
         asked.then(|| {
@@ -255,12 +257,12 @@ impl State {
     }
 }
 
-/// A panic while the lock was held leaves nothing half done here.
+/// Ignores poisoning: no code panics between two changes under these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens; the server runs once it is awaited or spawned. `signals` makes it stop on Ctrl-C and SIGTERM.
+/// Listens. The server runs once it is awaited or spawned. With `signals` it stops on Ctrl-C and SIGTERM.
 pub(super) fn bind(options: ReceiverOptions, signals: bool) -> io::Result<(Arc<State>, SocketAddr, Server)> {
     let (address, workers) = (options.address, options.workers);
     let state = Arc::new(State::new(options));
@@ -303,7 +305,7 @@ async fn take_delivery(state: Data<State>, request: HttpRequest, body: Bytes) ->
     answer.body(behavior.body.clone())
 }
 
-/// Why a delivery is not taken.
+/// Why a delivery is refused; `None` where it is not.
 fn refusal(signature: SignatureCheck) -> Option<String> {
     match signature {
         SignatureCheck::NotChecked | SignatureCheck::Valid => None,

@@ -11,7 +11,7 @@ use syn::{
 /// An argument that an attribute knows.
 pub(super) struct Known {
     pub(super) name: &'static str,
-    /// What the author may write.
+    /// An example of what the author may write.
     pub(super) example: &'static str,
 }
 
@@ -115,7 +115,7 @@ fn shown(known: &[Known]) -> String {
     }
 }
 
-/// Also one that a macro of the author passed on.
+/// The literal, also one in the group in which a macro of the author passes it on.
 fn as_literal(value: &Expr) -> Option<&Lit> {
     match value {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),

@@ -6,7 +6,7 @@ use syn::{Error, Result};
 pub(crate) struct Errors(Option<Error>);
 
 impl Errors {
-    /// The value, unless there is an error: that is noted.
+    /// The value, or `None` and the error is noted.
     pub(crate) fn note<T>(&mut self, result: Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),

@@ -5,7 +5,7 @@ use syn::{Attribute, Error, Result, ReturnType, Signature, Type, ext::IdentExt, 
 use super::{errors::Errors, parameters};
 use crate::{model::Method, rules};
 
-/// Notes everything that is wrong with it.
+/// The method, or `None` and everything that is wrong with it is noted.
 pub(super) fn method(signature: &Signature, attributes: &[Attribute], errors: &mut Errors) -> Option<Method> {
     errors.note(check_name(signature));
     errors.note(check_kind(signature));

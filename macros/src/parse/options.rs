@@ -1,4 +1,4 @@
-//! What the arguments of the two attributes mean.
+//! The meaning of the arguments of the two attributes.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Error, LitInt, LitStr, Meta, Result};
@@ -54,7 +54,7 @@ pub(super) fn extension(tokens: TokenStream) -> Result<(String, String)> {
     Ok((key, name))
 }
 
-/// What the one `#[event_handler]` among a method's attributes says.
+/// The options of the one `#[event_handler]` among a method's attributes.
 pub(super) fn event_handler(attributes: &[Attribute]) -> Result<HandlerOptions> {
     let mut own = attributes.iter().filter(|attribute| is_event_handler(attribute));
     let missing =

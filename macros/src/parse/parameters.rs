@@ -72,8 +72,8 @@ fn checked(parameter: &Type) -> Result<&Type> {
     }
 }
 
-/// By its name: a macro does not see what a name stands for. Another type of this name does not compile where the
-/// handler is called.
+/// Decided by the name, because a macro does not see which type a name refers to. Another type with this name does not
+/// compile where the handler is called.
 fn is_context(parameter: &Type) -> bool {
     match parameter {
         Type::Path(path) => path

@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! Values that are refused, and the texts of the errors.
 
 use std::path::Path;
 
