@@ -8,8 +8,8 @@
 //! What a handler may count on:
 //! - It gets every event that is due to it at least once, and again only after a failure, a crash or a time-out:
 //!   [`EventContext::deduplication_id`] is the same every time.
-//! - Its failure, its panic and its slowness are its own: the other handlers of the extension have deliveries of
-//!   their own.
+//! - A handler that fails, panics or is slow does not affect the others: each handler of an extension has its own
+//!   deliveries.
 //! - What it publishes through [`EventContext::publish`] is not published again when it is retried. What it does
 //!   in an [`Effect`] is done exactly once.
 

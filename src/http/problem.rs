@@ -118,12 +118,12 @@ impl Problem {
         Self::Overloaded("too many events are on their way into the log; try again shortly".into())
     }
 
-    /// Too many large answers wait to be taken by those who asked for them.
+    /// Too many large answers are waiting for their clients to read them.
     pub fn too_many_pages() -> Self {
         Self::Overloaded("too many large pages are on their way to clients; try again shortly".into())
     }
 
-    /// As many clients are connected as the server takes.
+    /// The limit of connections is reached.
     pub fn too_many_connections() -> Self {
         Self::Overloaded("too many connections are open; try again shortly".into())
     }
@@ -136,7 +136,7 @@ impl Problem {
         )
     }
 
-    /// The server takes no work from now on.
+    /// The server is stopping and takes no more requests.
     pub fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down; try again shortly".into())
     }
@@ -153,7 +153,7 @@ impl Problem {
         }
     }
 
-    /// The word for programs: one of a closed list.
+    /// The machine-readable code, from a closed list.
     pub fn code(&self) -> &'static str {
         self.kind().0
     }

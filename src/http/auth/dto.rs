@@ -1,4 +1,4 @@
-//! What a client is told of who is signed in.
+//! The signed-in user, as the API shows it.
 
 use pointsman_domain::{id::UserId, role::GlobalRole};
 use serde::Serialize;

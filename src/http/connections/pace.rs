@@ -1,11 +1,11 @@
-//! How slow a client may be with many bytes.
+//! The minimum rate of a long transfer.
 
 use std::time::{Duration, Instant};
 
-/// Slower than this over a long time is not a slow line but a client that holds on to the server.
+/// A client that is slower than this over a long time is treated as one that holds on to the connection.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
 
-/// A transfer that has to keep up: it may take a while to begin with, and longer the more has passed.
+/// A transfer with a minimum rate: it starts with an initial time, and each byte that passes adds to it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct Pace {
     deadline: Instant,
@@ -24,7 +24,7 @@ impl Pace {
         self.deadline += Duration::from_secs(bytes.into()) / BYTES_PER_SECOND;
     }
 
-    /// When the client is too slow, unless more passes until then.
+    /// The transfer is too slow if nothing more has passed by then.
     pub(in crate::http) fn deadline(self) -> Instant {
         self.deadline
     }

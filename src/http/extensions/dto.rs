@@ -39,7 +39,7 @@ pub(super) struct ExtensionDto {
     unreadable: Vec<Unreadable>,
 }
 
-/// What is sealed of an extension.
+/// The sealed values of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Unreadable {

@@ -28,7 +28,7 @@ use pointsman_extension::{Extensions, Registered};
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstallExtensionDto {
     key: String,
-    /// Of an in-process extension: its own where none is given.
+    /// Optional for an in-process extension: by default the name in its code.
     name: Option<String>,
     delivery_type: DeliveryType,
     service_base_url: Option<String>,
@@ -56,9 +56,8 @@ enum Wanted {
     InProcess(Arc<Registered>),
 }
 
-/// Installs an extension. It gets the events that it subscribes to from then on, and one of this process is
-/// subscribed to the keys of its handlers at once. An installation with the same key that is still installed is
-/// a conflict.
+/// Installs an extension. It gets events from its subscriptions on; an in-process extension is subscribed to the keys
+/// of its handlers at once. A key that is installed already is a conflict.
 pub(super) async fn install(
     state: web::Data<AppState>,
     caller: Caller,
