@@ -1,4 +1,4 @@
-//! What admins and the router change in the tables beside batches. The SQL of the journal says the same.
+//! The changes of admins and of the router, outside of batches. The SQL of the journal does the same.
 
 use super::{Installed, LetterStatus, Retry, Tables, replay};
 use pointsman_domain::{

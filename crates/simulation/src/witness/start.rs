@@ -1,4 +1,4 @@
-//! Whether an attempt may start: of what, to whom, beside and before what else.
+//! Whether an attempt may start: whether its event is due and not settled, in order, and within the concurrency.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ impl Witness {
         Ok(())
     }
 
-    /// A due event before this one that is neither delivered nor dead. What was parked beyond the cursor when the
-    /// lane began, from a time without an order, is left out.
+    /// A due event before this one that is neither delivered nor dead. Left out is what was parked beyond the cursor
+    /// before the installation was ordered.
     fn one_before(&self, installed: &Installed, event: &PlatformEvent, tables: &Tables) -> Option<EventId> {
         let id = installed.id();
         let mut parked = tables
