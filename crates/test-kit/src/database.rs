@@ -19,7 +19,7 @@ use sea_orm::{
 
 const POSTGRES_URL: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
-/// What a test's database is kept in.
+/// The engine of a test's database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
@@ -158,7 +158,7 @@ async fn spans_of(connection: &DatabaseConnection, installation: &ext_installati
         .collect()
 }
 
-/// Those after the cursor that no dead letter accounts for.
+/// The events after the cursor that have no dead letter.
 async fn events_beyond_cursor(
     connection: &DatabaseConnection,
     installation: &ext_installation::Model,

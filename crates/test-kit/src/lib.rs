@@ -14,7 +14,7 @@
 #![expect(
     missing_debug_implementations,
     clippy::unwrap_used,
-    reason = "whoever uses it is a test, which fails where something is not as it was to be"
+    reason = "only tests use it, and a test fails by panicking"
 )]
 
 mod app;

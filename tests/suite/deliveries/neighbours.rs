@@ -1,4 +1,4 @@
-//! Nobody pays for a neighbour.
+//! An extension that is slow or fails does not affect the others.
 
 use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 

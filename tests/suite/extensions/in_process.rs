@@ -63,7 +63,8 @@ async fn what_a_kill_interrupts_before_its_commit_is_done_once(engine: Engine) {
     let (mut app, gate) = host(engine).await;
     let workspace = app.workspace("acme").await;
     install(&workspace, "ledger").await;
-    // The effect is held twice before the kill: where others share its transaction, which it has to leave, and by itself.
+    // The effect is held twice before the kill: first where others share its transaction, which it has to leave, then
+    // by itself.
     for (place, held) in [("handler", 1), ("effect", 4)] {
         let payload = json!({"entry": place, "hold": place});
         workspace.publish("ledger.entry", payload).await;

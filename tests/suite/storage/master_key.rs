@@ -1,5 +1,5 @@
-//! The master key: a server with another one than its database was used with does not start, and there is a way on
-//! for whoever has lost it.
+//! The master key: a server with another one than its database was used with does not start, and `accept-key` is the
+//! way on where the former key is lost.
 
 use std::{
     fs,

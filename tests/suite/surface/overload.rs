@@ -1,5 +1,5 @@
-//! More than the server takes, and clients that are slow: the excess is told so at once, the slow are cut
-//! off, everybody else is served, and all is normal again afterwards.
+//! Overload and slow clients: what is too much is refused at once, slow clients are cut off, all others are served, and
+//! all is normal again afterwards.
 
 mod raw;
 

@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Acknowledged(Uuid),
-    /// Turned away before it was taken.
+    /// Refused before it was recorded.
     Refused,
     /// No answer, or one that leaves it open.
     Unknown,
