@@ -11,8 +11,8 @@ use pointsman_domain::{
     role::{GlobalRole, WorkspaceRole},
 };
 
-/// How long an answer is used at most. Changes made through this process take effect at once; this bounds
-/// those made behind its back.
+/// How long an entry is used at most. Changes made through this process take effect at once; changes made by others in
+/// the database take effect within this time.
 const LIFETIME: Duration = Duration::from_secs(60);
 const CAPACITY: usize = 100_000;
 
@@ -54,12 +54,12 @@ impl AccessCache {
         self.0.sessions.get(session_id, self.0.clock.instant())
     }
 
-    /// The id of the session that these cookies name. Whether there still is one, [`AccessCache::identity`] knows.
+    /// The id of the session that these cookies name. [`AccessCache::identity`] tells whether the session still exists.
     pub fn session_of_cookies(&self, cookies: &[u8; 32]) -> Option<Arc<String>> {
         self.0.cookies.get(cookies, self.0.clock.instant())
     }
 
-    /// What cookies stand for never changes, so that nothing has to be forgotten.
+    /// Which session cookies name never changes, so that nothing has to be forgotten.
     pub fn remember_cookies(&self, cookies: [u8; 32], session_id: String) {
         let (cache, now) = (&self.0.cookies, self.0.clock.instant());
         cache.insert(cache.epoch(), cookies, Arc::new(session_id), now + LIFETIME, now);

@@ -1,4 +1,4 @@
-//! Passwords: argon2id, off the async threads, and never more at once than the machine can bear.
+//! Passwords: argon2id, off the async threads, with a bound on how many are hashed at once.
 
 use std::{num::NonZero, sync::Arc};
 
@@ -16,11 +16,11 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The longest password, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 256;
 
-/// How many may wait for each that is being hashed, before others are turned away.
+/// How many may wait for each that is being hashed; further ones are refused.
 const WAITING_PER_CORE: usize = 16;
 
-/// Compared with when there is no such user, so that the answer takes as long as for one that there is. It
-/// has the parameters of [`Argon2::default`], and is the hash of nothing.
+/// The hash to compare with when there is no such user, so that the answer takes the same time. It has the parameters
+/// of [`Argon2::default`], and no password matches it.
 const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cG9pbnRzbWFuLW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -35,8 +35,8 @@ pub enum PasswordError {
     Failed(String),
 }
 
-/// Hashes and verifies, each on a blocking thread. Each takes 19 MiB and some ten milliseconds of a core, so
-/// that as many run as there are cores, some wait, and the rest are [`PasswordError::Busy`].
+/// Hashes and verifies on blocking threads. Each call takes 19 MiB and some ten milliseconds of a core: one per core
+/// runs, 16 per core wait, and the rest are [`PasswordError::Busy`].
 #[derive(Clone, Debug)]
 pub struct Passwords {
     admitted: Arc<Semaphore>,
@@ -113,7 +113,7 @@ impl Passwords {
         web::block(move || {
             let done = work();
             drop(permits);
-            // The last of those that were at it.
+            // This was the last one that ran.
             if all.available_permits() == cores() {
                 memory::give_back();
             }

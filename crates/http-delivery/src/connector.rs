@@ -1,7 +1,7 @@
 //! Connections that go only where they may.
 //!
-//! `awc` would resolve IP literals without asking a resolver, so the check sits where the socket is made:
-//! behind this service there is nothing that could resolve or connect by another way.
+//! `awc` resolves IP literals without asking a custom resolver. The check is therefore made where the socket is opened:
+//! nothing behind this service resolves a name or opens a connection.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -67,8 +67,8 @@ impl Default for LookUpLimits {
 }
 
 impl LookUpLimits {
-    /// Looks the host up, whether somebody waits for that or not: a look-up that nobody polls would keep the
-    /// permit that it is given in the end.
+    /// Looks the host up in a task of its own: a future that is no longer polled would keep the permit that it is
+    /// given.
     pub(super) fn look_up(
         &self,
         host: Box<str>,
