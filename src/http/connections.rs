@@ -7,7 +7,7 @@
 //! bodies is limited where they are read, in [`super::intake`], because an answer can still be sent there.
 
 mod exchange;
-mod pace;
+mod minimum_rate;
 mod refuse;
 mod service;
 mod stream;
@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 pub use self::service::client_service;
-pub(super) use self::{exchange::layer, pace::Pace};
+pub(super) use self::{exchange::layer, minimum_rate::MinimumRate};
 
 use pointsman_clock::Clock;
 

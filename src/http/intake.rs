@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use super::{
     budget::{ByteBudget, ByteShare},
-    connections::{LAST_LOOK, Pace},
+    connections::{LAST_LOOK, MinimumRate},
     problem::Problem,
 };
 use pointsman_clock::Clock;
@@ -91,10 +91,10 @@ impl Intake {
         P: Stream<Item = Result<Bytes, PayloadError>>,
     {
         let mut share = self.budget.share();
-        let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
+        let mut rate = MinimumRate::begin(self.clock.instant(), self.client_timeout);
         let mut body = BytesMut::new();
         loop {
-            let Some(chunk) = self.next_chunk(payload.as_mut(), pace.deadline()).await? else {
+            let Some(chunk) = self.next_chunk(payload.as_mut(), rate.deadline()).await? else {
                 return Ok(Body::new(body.freeze(), share));
             };
             let chunk = chunk.map_err(|_| Problem::malformed_json("the body ended early"))?;
@@ -104,7 +104,7 @@ impl Intake {
             if !share.grow(chunk.len()) {
                 return Err(Problem::too_many_bodies());
             }
-            pace.passed(chunk.len());
+            rate.passed(chunk.len());
             // The usual body is one chunk, which needs no copy.
             if body.is_empty() && announced == Some(chunk.len() as u64) {
                 return Ok(Body::new(chunk, share));

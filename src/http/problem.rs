@@ -146,7 +146,7 @@ impl Problem {
         Self::Overloaded("too many request bodies are arriving; try again shortly".into())
     }
 
-    /// `cause` is logged with the request id and shown to nobody.
+    /// `cause` is logged with the request id and is not shown to clients.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self::Internal {
             cause: cause.to_string(),

@@ -16,7 +16,7 @@ const MOST_AT_A_TIME: usize = 64;
 /// How long such an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Answers 503 `OVERLOADED` without waiting for a request, and hangs up.
+/// Answers 503 `OVERLOADED` without waiting for a request, and closes the connection.
 pub(super) async fn refuse(mut io: TcpStream, connections: Connections) {
     let before = connections.0.refused.fetch_add(1, Ordering::SeqCst);
     let _refused = Refused(connections.clone());

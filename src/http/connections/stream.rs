@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     ClientPermit, Connections, LAST_LOOK,
     exchange::{Exchange, Phase},
-    pace::Pace,
+    minimum_rate::MinimumRate,
 };
 use pointsman_clock::Clock;
 
@@ -34,7 +34,7 @@ pub(super) struct ClientStream {
     reading: Timer,
     writing: Timer,
     /// The transfer of what could not be sent at once.
-    pace: Option<Pace>,
+    rate: Option<MinimumRate>,
     /// The client has been given up; nothing is read any more.
     ended: bool,
     _permit: ClientPermit,
@@ -62,7 +62,7 @@ impl ClientStream {
             })),
             reading: Timer::default(),
             writing: Timer::default(),
-            pace: None,
+            rate: None,
             ended: false,
             _permit: permit,
         }
@@ -95,13 +95,13 @@ impl ClientStream {
     /// Called when nothing could be sent. An error when the client has been too slow for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (clock, settings) = (self.connections.0.clock, self.connections.0.settings);
-        let pace = *self
-            .pace
-            .get_or_insert_with(|| Pace::begin(clock.instant(), settings.client_timeout));
-        ready!(self.writing.poll(pace.deadline(), clock, cx));
+        let rate = *self
+            .rate
+            .get_or_insert_with(|| MinimumRate::begin(clock.instant(), settings.client_timeout));
+        ready!(self.writing.poll(rate.deadline(), clock, cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client does not take its answer",
+            "the client does not read its answer",
         )))
     }
 }
@@ -135,8 +135,8 @@ impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(cx, bytes) {
             Poll::Ready(Ok(sent)) => {
-                if let Some(pace) = &mut self.pace {
-                    pace.passed(sent);
+                if let Some(rate) = &mut self.rate {
+                    rate.passed(sent);
                 }
                 Poll::Ready(Ok(sent))
             }
@@ -148,7 +148,7 @@ impl AsyncWrite for ClientStream {
     /// Called when nothing is left to send. The phase may have changed since the last read, so the timer is set for
     /// it here: otherwise nothing would wake this task.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pace = None;
+        self.rate = None;
         if !self.ended && self.poll_patience(cx).is_ready() {
             cx.waker().wake_by_ref();
         }

@@ -75,7 +75,7 @@ pub(super) async fn install(
     };
     let installed = state.router.install(workspace, new).await?;
     Ok(json::created(&InstalledDto {
-        extension: state.extension_dto(installed.into()),
+        extension: state.extension_dto(installed),
         signing_secret: secret,
     }))
 }
@@ -196,11 +196,12 @@ mod tests {
     fn what_is_wrong_is_named_field_by_field() {
         let cases: [(&str, &[&str]); 11] = [
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://localhost:9000"}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b"}"#,
                 &[],
             ),
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"https://a.b","enabled":false,"headers":{"X-A":"b"}}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"https://a.b",
+                   "enabled":false,"headers":{"X-A":"b"}}"#,
                 &[],
             ),
             (r#"{"name":"CRM","deliveryType":"EXTERNAL_SERVICE"}"#, &["key"]),
@@ -229,7 +230,8 @@ mod tests {
                 &["deliveryType"],
             ),
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b","headers":{"x":7}}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b",
+                   "headers":{"x":7}}"#,
                 &["headers.x"],
             ),
             (

@@ -51,11 +51,12 @@ pub(super) async fn update(
     let dto = body.read().await?;
     check_delivery_type(&dto, installation.delivery_type)?;
     let changed = match check(dto, installation.ordered, &state.sealer)? {
-        Some(update) => state
-            .router
-            .change_installation(workspace, installation.id, InstallationChange::Update(update))
-            .await?
-            .into(),
+        Some(update) => {
+            state
+                .router
+                .change_installation(workspace, installation.id, InstallationChange::Update(update))
+                .await?
+        }
         None => installation,
     };
     Ok(json::success_with(&state.extension_dto(changed)))
