@@ -23,8 +23,8 @@ pub struct Identity {
     pub role: GlobalRole,
 }
 
-/// Sessions, roles and workspaces as last read. Whoever changes one of them calls the matching `forget_…`
-/// after the commit and before the answer. Cheap to clone; bounded.
+/// Sessions, roles and workspaces as last read. A change of one of them calls the matching
+/// `forget_…` after the commit and before the answer. Cheap to clone; bounded.
 #[derive(Clone, Debug)]
 pub struct AccessCache(Arc<Inner>);
 

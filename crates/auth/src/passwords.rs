@@ -21,7 +21,7 @@ const WAITING_PER_CORE: usize = 16;
 
 /// The hash to compare with when there is no such user, so that the answer takes the same time. It has the parameters
 /// of [`Argon2::default`], and no password matches it.
-const NOBODYS_HASH: &str =
+const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cG9pbnRzbWFuLW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Why a password was not hashed or compared.
@@ -87,7 +87,7 @@ impl Passwords {
     /// When too many are waiting, or the hash is no PHC string.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         self.run(move || {
-            let hash = hash.as_deref().unwrap_or(NOBODYS_HASH);
+            let hash = hash.as_deref().unwrap_or(DUMMY_HASH);
             let parsed = PasswordHash::new(hash).map_err(|error| PasswordError::Failed(error.to_string()))?;
             Ok(Argon2::default()
                 .verify_password(password.as_bytes(), &parsed)
@@ -160,9 +160,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn nobodys_password_is_compared_at_full_cost_and_never_right() {
-        let nobody = PasswordHash::new(NOBODYS_HASH).unwrap();
-        let params = Params::try_from(&nobody).unwrap();
+    async fn without_a_hash_a_password_is_compared_at_full_cost_and_never_right() {
+        let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
+        let params = Params::try_from(&dummy).unwrap();
         assert_eq!(
             (params.m_cost(), params.t_cost(), params.p_cost()),
             (

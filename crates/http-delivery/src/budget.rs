@@ -6,7 +6,7 @@
 //! | permits in use | who gets one |
 //! | --- | --- |
 //! | less than half | an installation that has less than a quarter of all |
-//! | up to three quarters | an installation that has less than an equal share of these, and less than a quarter of all |
+//! | up to three quarters | an installation with less than an equal share of these and less than a quarter of all |
 //! | up to all | an installation that has less than two, so that services that hang cannot take the last ones |
 //!
 //! Of the installations that wait, the one with the fewest permits is next; among equals, the one that came first.
@@ -184,7 +184,7 @@ impl Inner {
 }
 
 impl Permits {
-    /// Whether somebody who has `held` permits may have one more.
+    /// Whether an installation with `held` permits may have one more.
     fn may_take(&self, held: usize, most: usize) -> bool {
         let quarter = most / 4;
         let for_all = most - quarter;

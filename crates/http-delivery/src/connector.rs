@@ -20,7 +20,7 @@ use super::{
     budget::ConnectionBudget,
     dial_error::DialError,
     resolver::BoundedResolver,
-    stream::{DeliveryStream, Io, Load, Wire},
+    stream::{DeliveryStream, Io, PoolUsage, Wire},
 };
 use pointsman_domain::address_policy::AddressPolicy;
 
@@ -39,7 +39,7 @@ pub(super) struct CheckedConnector {
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For all addresses of a host together, so that a dead first one leaves time for the next.
     pub(super) connect_timeout: Duration,
-    pub(super) load: Rc<Load>,
+    pub(super) usage: Rc<PoolUsage>,
 }
 
 impl Service<ConnectInfo<Uri>> for CheckedConnector {
@@ -74,7 +74,7 @@ impl CheckedConnector {
                 Io::Tls(Box::new(stream))
             }
         };
-        Ok(DeliveryStream::new(io, socket, Rc::clone(&self.load)))
+        Ok(DeliveryStream::new(io, socket, Rc::clone(&self.usage)))
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {

@@ -16,7 +16,7 @@ use awc::{Client, Connector, http::uri::Authority};
 use super::{
     config::ExternalClientConfig,
     connector::CheckedConnector,
-    stream::{Counted, Keep, Load},
+    stream::{Counted, Keep, PoolUsage},
     target::DeliveryTarget,
 };
 use pointsman_clock::Clock;
@@ -68,7 +68,7 @@ pub(super) struct Pool {
 
 struct Current {
     client: Client,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     generation: u64,
 }
 
@@ -76,7 +76,7 @@ struct Current {
 /// it, and is closed where that client has been replaced.
 pub(super) struct Lease {
     pub(super) client: Client,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     generation: u64,
     /// See [`Pool::keep`].
     keeps: Option<Counted>,
@@ -86,7 +86,7 @@ impl Current {
     fn lease(&self) -> Lease {
         Lease {
             client: self.client.clone(),
-            load: Rc::clone(&self.load),
+            usage: Rc::clone(&self.usage),
             generation: self.generation,
             keeps: None,
         }
@@ -138,10 +138,10 @@ impl Pool {
     /// A client without any connection yet, which serves all following deliveries.
     pub(super) fn renew(&self) -> Lease {
         self.generation.set(self.generation.get() + 1);
-        let load = Rc::default();
+        let usage = Rc::default();
         let current = Current {
-            client: self.build_client(Rc::clone(&load)),
-            load,
+            client: self.build_client(Rc::clone(&usage)),
+            usage,
             generation: self.generation.get(),
         };
         let lease = current.lease();
@@ -152,14 +152,14 @@ impl Pool {
     /// Whether the connection of a delivery that is about to start may be kept. A delivery that takes an idle
     /// connection needs no further idle slot.
     pub(super) fn keep(&self, lease: &mut Lease) -> Keep {
-        let keep = if lease.load.has_waiting() {
+        let keep = if lease.usage.has_waiting() {
             Keep::Waiting
         } else if let Some(slot) = self.config.budget.idle_slot() {
             Keep::In(slot)
         } else {
             return Keep::Not;
         };
-        lease.keeps = Some(lease.load.delivery());
+        lease.keeps = Some(lease.usage.delivery());
         keep
     }
 
@@ -178,7 +178,7 @@ impl Pool {
         }
     }
 
-    fn build_client(&self, load: Rc<Load>) -> Client {
+    fn build_client(&self, usage: Rc<PoolUsage>) -> Client {
         let config = &self.config;
         let dial = CheckedConnector {
             policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
@@ -186,7 +186,7 @@ impl Pool {
             budget: config.budget.clone(),
             tls: self.secure.then(|| Arc::clone(&config.tls)),
             connect_timeout: config.timeout,
-            load,
+            usage,
         };
         let connector = Connector::new()
             .connector(dial)

@@ -46,42 +46,42 @@ pub(super) enum Keep {
 
 /// A client's number of connections with an idle slot, and of deliveries under way whose connection is kept.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct PoolUsage {
     kept: Cell<usize>,
     deliveries: Cell<usize>,
 }
 
-/// One connection or delivery of a [`Load`], counted until dropped.
+/// One connection or delivery of a [`PoolUsage`], counted until dropped.
 #[derive(Debug)]
 pub(super) struct Counted {
-    load: Rc<Load>,
-    of: fn(&Load) -> &Cell<usize>,
+    usage: Rc<PoolUsage>,
+    of: fn(&PoolUsage) -> &Cell<usize>,
 }
 
-impl Load {
+impl PoolUsage {
     /// Whether there are more kept connections than deliveries that use one.
     pub(super) fn has_waiting(&self) -> bool {
         self.kept.get() > self.deliveries.get()
     }
 
     pub(super) fn delivery(self: &Rc<Self>) -> Counted {
-        self.count(|load| &load.deliveries)
+        self.count(|usage| &usage.deliveries)
     }
 
     fn kept(self: &Rc<Self>, slot: IdleSlot) -> (IdleSlot, Counted) {
-        (slot, self.count(|load| &load.kept))
+        (slot, self.count(|usage| &usage.kept))
     }
 
     fn count(self: &Rc<Self>, of: fn(&Self) -> &Cell<usize>) -> Counted {
-        let load = Rc::clone(self);
-        of(&load).set(of(&load).get() + 1);
-        Counted { load, of }
+        let usage = Rc::clone(self);
+        of(&usage).set(of(&usage).get() + 1);
+        Counted { usage, of }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let count = (self.of)(&self.load);
+        let count = (self.of)(&self.usage);
         count.set(count.get() - 1);
     }
 }
@@ -163,7 +163,7 @@ pub(super) struct DeliveryStream {
     wire: Option<Rc<Wire>>,
     interim: InterimFilter,
     slot: Option<(IdleSlot, Counted)>,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     _socket: Socket,
 }
 
@@ -175,13 +175,13 @@ pub(super) enum Io {
 
 impl DeliveryStream {
     /// Call it in the task of the request that the connection is made for.
-    pub(super) fn new(io: Io, socket: Socket, load: Rc<Load>) -> Self {
+    pub(super) fn new(io: Io, socket: Socket, usage: Rc<PoolUsage>) -> Self {
         let mut stream = Self {
             io,
             wire: None,
             interim: InterimFilter::default(),
             slot: None,
-            load,
+            usage,
             _socket: socket,
         };
         let _ = WIRE.try_with(|wire| stream.carry(wire));
@@ -193,7 +193,7 @@ impl DeliveryStream {
             Keep::Not => self.slot = None,
             Keep::Waiting => {}
             Keep::In(slot) => {
-                self.slot.get_or_insert_with(|| self.load.kept(slot));
+                self.slot.get_or_insert_with(|| self.usage.kept(slot));
             }
         }
         self.wire = Some(Rc::clone(wire));

@@ -8,12 +8,12 @@ use uuid::Uuid;
 /// Names the PostgreSQL server on which tests make their databases.
 const SERVER: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
-/// A database that nobody else uses. It may not exist yet: a journal makes it when it opens it. One of SQLite goes
+/// A database of one test. It may not exist yet: a journal makes it when it opens it. A database of SQLite is removed
 /// with the last copy of this.
 #[derive(Clone, Debug)]
 pub struct ScratchDatabase {
     url: String,
-    /// None on PostgreSQL, whose databases go with its server.
+    /// None on PostgreSQL, whose databases are removed with its server.
     folder: Option<Arc<Folder>>,
 }
 
@@ -28,7 +28,7 @@ impl Drop for Folder {
 }
 
 impl ScratchDatabase {
-    /// A file in a folder of its own, neither of which exists yet.
+    /// A file in a folder of its own. Neither exists yet.
     pub fn sqlite() -> Self {
         let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Uuid::now_v7()));
         Self {

@@ -13,7 +13,7 @@ use pointsman_clock::Clock;
 
 /// Look-ups at once of names that were found the last time.
 const FOUND: usize = 32;
-/// Of names that nobody asked for before.
+/// Of names that were not looked up before.
 const NEW: usize = 16;
 /// Of names that were not found the last time.
 const MISSED: usize = 16;
