@@ -10,7 +10,7 @@ use super::{
     service::base_url,
     service_mode::ServiceMode,
     tables::{LetterStatus, effects::UNSTORABLE},
-    witness::Pace,
+    witness::LaneLimits,
     world::{State, World},
 };
 use pointsman_domain::{
@@ -253,7 +253,7 @@ impl Scene {
             Arc::clone(&self.busy),
         );
         world.with(|state| {
-            state.witness.paced(id, None);
+            state.witness.limits_told(id, None);
             if held == Some(false) {
                 state.witness.held(id, false);
             }
@@ -266,7 +266,7 @@ impl Scene {
                     .trace
                     .record(format_args!("the admin of {id} is told: {done}"));
                 if done {
-                    state.is_paced(id);
+                    state.tell_limits(id);
                 }
                 if done && held == Some(true) {
                     state.witness.held(id, true);
@@ -373,7 +373,7 @@ impl Scene {
 
 impl State {
     /// The admin has been told the present settings of this installation.
-    fn is_paced(&mut self, id: InstallationId) {
+    fn tell_limits(&mut self, id: InstallationId) {
         let Some(installed) = self.tables.installations.get(&id) else {
             return;
         };
@@ -385,9 +385,9 @@ impl State {
             own.unwrap_or(self.settings.concurrency)
         };
         let ordered_after = ordered.then(|| self.tables.head(installed.workspace()));
-        self.witness.paced(
+        self.witness.limits_told(
             id,
-            Some(Pace {
+            Some(LaneLimits {
                 at_most,
                 ordered_after,
             }),

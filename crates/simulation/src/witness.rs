@@ -107,7 +107,7 @@ struct LaneRecord {
     /// Since when an admin has been told that nothing is delivered.
     held_since: Option<Timestamp>,
     /// The settings that an admin was told are in force; none while they are being changed.
-    pace: Option<(Timestamp, Pace)>,
+    limits: Option<(Timestamp, LaneLimits)>,
     /// The place of the last event that was started for the first time.
     last_first: Seq,
     /// What the service has shown.
@@ -117,10 +117,10 @@ struct LaneRecord {
 
 /// What an installation is set to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct LaneLimits {
     /// Attempts at the same time.
     pub(super) at_most: usize,
-    /// The events after this place go one after the other, in the order of the log. What was tried before goes by
+    /// The events after this place go one after the other, in the order of the log. What was tried before follows
     /// its schedule.
     pub(super) ordered_after: Option<Seq>,
 }
@@ -350,8 +350,8 @@ impl Witness {
     }
 
     /// An admin was told that these settings are in force, or asks to change them.
-    pub(super) fn paced(&mut self, id: InstallationId, pace: Option<Pace>) {
-        self.lanes.entry(id).or_default().pace = pace.map(|pace| (Clock.now(), pace));
+    pub(super) fn limits_told(&mut self, id: InstallationId, limits: Option<LaneLimits>) {
+        self.lanes.entry(id).or_default().limits = limits.map(|limits| (Clock.now(), limits));
     }
 
     /// The process has ended. `in_order`: all that it had begun was settled.

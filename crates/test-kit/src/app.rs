@@ -133,7 +133,7 @@ impl TestApp {
     }
 
     /// Starts on the same database after [`TestApp::kill`] or [`TestApp::stop`]. The port is another one,
-    /// since nobody keeps the former free meanwhile; callers and their sessions go on as they are.
+    /// since the former may have been taken meanwhile; callers keep their sessions.
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs already");
         let process = ServerProcess::start(&self.folder, &self.settings).await;

@@ -26,7 +26,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// A database that nobody else uses.
+/// A database of one test.
 pub struct TestDatabase {
     pub url: String,
     /// On PostgreSQL: the URL of the server's own database, and the name of ours.
@@ -87,7 +87,7 @@ impl TestDatabase {
         connect(&self.url).await
     }
 
-    /// For the end of a test; a failed one leaves its database to whoever looks into it.
+    /// For the end of a test; a failed test leaves its database for inspection.
     pub async fn drop(self) {
         if let Some((server, name)) = self.on_server {
             execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;

@@ -41,6 +41,12 @@ pub struct Certificate {
     key: KeyPair,
 }
 
+impl Default for TestAuthority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TestAuthority {
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key can be made");

@@ -14,6 +14,12 @@ pub struct WallClock {
     file: PathBuf,
 }
 
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl WallClock {
     /// As the machine's.
     pub fn new() -> Self {

@@ -273,7 +273,9 @@ async fn a_new_installation_knows_nothing_of_the_former(engine: Engine) {
         .await;
     let first = workspace.publish("crm.deal.closed", json!({})).await;
     workspace.becomes(&first, &crm, "DELIVERED").await;
-    let body = json!({"key": "crm", "name": "CRM", "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": service.url()});
+    let body = json!({
+        "key": "crm", "name": "CRM", "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": service.url(),
+    });
     workspace
         .post("/extensions", &body)
         .await

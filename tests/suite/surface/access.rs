@@ -196,7 +196,7 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
         404,
     ),
     ("GET", "/api/dead-letters", "", GlobalAdmin, 200),
-    // The last one: whoever has called it is gone.
+    // The last one: its caller has no session afterwards.
     ("POST", "/api/auth/logout", "", SignedIn, 200),
 ];
 
@@ -273,7 +273,7 @@ fn path_of(template: &str, workspace: &str) -> String {
         .join("/")
 }
 
-/// Reads the routes where they are made: a route that nobody put into the table fails here.
+/// Reads the routes from the source: a route that is not in the table fails here.
 #[test]
 fn the_table_has_every_route() {
     let mut found = BTreeSet::new();

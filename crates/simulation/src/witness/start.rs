@@ -41,17 +41,17 @@ impl Witness {
         {
             return Err("although it is held".to_owned());
         }
-        let pace = lane
-            .pace
+        let limits = lane
+            .limits
             .filter(|(since, _)| Clock.now() > *since + HOLD_GRACE)
-            .map(|(_, pace)| pace);
-        if pace.is_some_and(|pace| lane.running >= pace.at_most) {
+            .map(|(_, limits)| limits);
+        if limits.is_some_and(|limits| lane.running >= limits.at_most) {
             return Err(format!("beside {} others", lane.running));
         }
         if kind == DeliveryKind::Replay {
             return Ok(());
         }
-        if pace.is_some_and(|pace| pace.ordered_after.is_some_and(|after| after < event.seq))
+        if limits.is_some_and(|limits| limits.ordered_after.is_some_and(|after| after < event.seq))
             && let Some(other) = self.one_before(installed, event, tables)
         {
             return Err(format!("before {other} is done"));
