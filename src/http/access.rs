@@ -1,5 +1,5 @@
-//! Who may do what. Every handler below `/api` takes a [`Caller`] and asks here first, before it looks at
-//! the body or the query.
+//! The rights of callers. Every handler below `/api` takes a [`Caller`] and asks here first, before it looks at the
+//! body or the query.
 
 use actix_session::SessionExt;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whoever_may_try_again_learns_when() {
+    async fn a_problem_that_passes_says_when_to_try_again() {
         for problem in [
             Problem::overloaded(),
             Problem::shutting_down(),

@@ -16,7 +16,7 @@ use pointsman_domain::{
 const LIFETIME: Duration = Duration::from_secs(60);
 const CAPACITY: usize = 100_000;
 
-/// Who a session belongs to.
+/// The user to whom a session belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub user_id: UserId,
@@ -31,7 +31,7 @@ pub struct AccessCache(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     clock: Clock,
-    /// By the session's id, which is the hash of its key.
+    /// The key is the session's id, which is the hash of its key.
     sessions: Expiring<String, Identity>,
     /// The session that a header of cookies names, by the header's hash.
     cookies: Expiring<[u8; 32], Arc<String>>,
@@ -65,7 +65,7 @@ impl AccessCache {
         cache.insert(cache.epoch(), cookies, Arc::new(session_id), now + LIFETIME, now);
     }
 
-    /// To be taken before the session is read, see [`Expiring`].
+    /// Take it before the session is read, see [`Expiring`].
     pub fn session_epoch(&self) -> Epoch {
         self.0.sessions.epoch()
     }
@@ -93,7 +93,7 @@ impl AccessCache {
         self.0.roles.get(&(workspace, user), self.0.clock.instant())
     }
 
-    /// To be taken before a role is read, see [`Expiring`].
+    /// Take it before a role is read, see [`Expiring`].
     pub fn role_epoch(&self) -> Epoch {
         self.0.roles.epoch()
     }

@@ -1,4 +1,4 @@
-//! Who is asking, and the secrets that the server keeps: passwords, sessions, sealed values.
+//! Identities, and the secrets that the server keeps: passwords, sessions, sealed values.
 //!
 //! `http::access` decides what a caller may do, from what [`access_cache`] remembers.
 

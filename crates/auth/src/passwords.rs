@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_comes_when_too_many_wait_is_turned_away() {
+    async fn a_password_is_refused_when_too_many_wait() {
         let passwords = Passwords {
             admitted: Arc::new(Semaphore::new(0)),
             running: Arc::new(Semaphore::new(1)),

@@ -41,7 +41,7 @@ struct Origin {
 }
 
 impl Origin {
-    /// None for a target without an authority, which nothing can be sent to.
+    /// None for a target without an authority: nothing can be sent to it.
     fn of(config: &ExternalClientConfig, target: &DeliveryTarget) -> Option<Self> {
         Some(Self {
             secure: target.secure,
@@ -57,7 +57,7 @@ pub(super) struct Pool {
     /// None for a pool that is not shared.
     origin: Option<Origin>,
     secure: bool,
-    /// None until the first delivery, and again when there was none for 4 s.
+    /// None until the first delivery, and again after 4 s without one.
     current: RefCell<Option<Current>>,
     /// Counts the clients made so far.
     generation: Cell<u64>,

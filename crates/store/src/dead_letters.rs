@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_is_seen_in_its_workspace_and_by_whoever_looks_across_workspaces() {
+    async fn a_letter_is_seen_in_its_workspace_and_across_workspaces() {
         let db = Fixture::new().await;
         let (ours, theirs) = (db.workspace(), db.workspace());
         let crm = db.install(ours, "crm").await;

@@ -55,7 +55,7 @@ pub enum DeliveryStatus {
 pub struct EventDelivery {
     pub installation: Installation,
     pub status: DeliveryStatus,
-    /// When it is tried next; only while it is to be tried again.
+    /// The time of the next attempt, while there is to be one.
     pub next_attempt_at: Option<Timestamp>,
     /// The dead letter; of several, that of the worst delivery.
     pub letter: Option<DeadLetter>,
@@ -130,10 +130,10 @@ pub async fn of_event(
             let spans = spans.get(&id).map_or(&[][..], Vec::as_slice);
             event_delivery(installation, spans, event, evidence)
         });
-    Ok(deliveries.filter(concerns_somebody).collect())
+    Ok(deliveries.filter(concerns_the_installation).collect())
 }
 
-fn concerns_somebody(event_delivery: &EventDelivery) -> bool {
+fn concerns_the_installation(event_delivery: &EventDelivery) -> bool {
     use DeliveryStatus::{Disabled, NotInstalled, NotSubscribed};
     event_delivery.installation.uninstalled_seq.is_none()
         || !matches!(event_delivery.status, NotInstalled | Disabled | NotSubscribed)

@@ -3,7 +3,7 @@
 use pointsman_domain::{id::UserId, role::GlobalRole};
 use serde::Serialize;
 
-/// Who is signed in.
+/// The signed-in user.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignedInDto {

@@ -46,7 +46,7 @@ struct DeliveryDto {
     next_attempt_at: Option<Timestamp>,
     dead_letter_id: Option<DeadLetterId>,
     dead_letter_reason: Option<DeadLetterReason>,
-    /// Of an in-process extension: the handlers whose delivery is parked, or is or was a dead letter.
+    /// The handlers of an in-process extension whose delivery is parked, or is or was a dead letter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     handlers: Vec<HandlerDto>,
     /// Oldest first.

@@ -36,7 +36,7 @@ struct HealthDto {
     last_success_at: Option<Timestamp>,
     last_failure_at: Option<Timestamp>,
     breaker: BreakerDto,
-    /// Its actor died too often and waits for a reset.
+    /// The extension's actor died too often, and waits for a reset or a change.
     failed: bool,
 }
 
@@ -48,7 +48,7 @@ struct BreakerDto {
     since: Option<Timestamp>,
     /// The next delivery is not attempted before this.
     next_probe_at: Option<Timestamp>,
-    /// Of the failure that opened it, or of the latest probe.
+    /// The error of the failure that opened it, or of the latest probe.
     last_error: Option<String>,
     last_status: Option<u16>,
 }

@@ -1,5 +1,5 @@
-//! Who gets what when subscriptions and extensions change while deliveries wait: what was due stays due,
-//! and nothing else becomes due.
+//! Subscriptions and extensions that change while deliveries wait: what was due stays due, and nothing else becomes
+//! due.
 
 use pointsman_receive::Behavior;
 use serde_json::json;

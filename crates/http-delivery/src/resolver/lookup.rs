@@ -13,9 +13,9 @@ use pointsman_clock::Clock;
 
 /// Look-ups at once of names that were found the last time.
 const FOUND: usize = 32;
-/// Of names that were not looked up before.
+/// Look-ups at once of names that were not looked up before.
 const NEW: usize = 16;
-/// Of names that were not found the last time.
+/// Look-ups at once of names that were not found the last time.
 const MISSED: usize = 16;
 const KEEP_ADDRESSES: Duration = Duration::from_secs(10);
 const KEEP_FAILURE: Duration = Duration::from_secs(1);
