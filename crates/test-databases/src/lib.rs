@@ -30,7 +30,7 @@ impl Drop for Folder {
 impl ScratchDatabase {
     /// A file in a folder of its own. Neither exists yet.
     pub fn sqlite() -> Self {
-        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Uuid::now_v7()));
+        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", new_id()));
         Self {
             url: format!("sqlite://{}", folder.join("test.db").display()),
             folder: Some(Arc::new(Folder(folder))),
@@ -44,7 +44,7 @@ impl ScratchDatabase {
     pub async fn postgres() -> Self {
         let server = std::env::var(SERVER)
             .unwrap_or_else(|_| panic!("{SERVER} names a server; scripts/test starts one"));
-        let name = format!("test_{}", Uuid::now_v7().simple());
+        let name = format!("test_{}", new_id().simple());
         let connection = Database::connect(&server).await.expect("the server is reachable");
         connection
             .execute_unprepared(&format!("CREATE DATABASE {name}"))
@@ -83,4 +83,13 @@ impl ScratchDatabase {
             .await
             .expect("the database is reachable")
     }
+}
+
+/// Makes the name of a folder or of a database unique.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a name only has to be new, whatever a test's clock shows"
+)]
+fn new_id() -> Uuid {
+    Uuid::now_v7()
 }

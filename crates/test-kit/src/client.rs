@@ -71,7 +71,7 @@ impl Caller {
         }
     }
 
-    /// Of another server than the one under test.
+    /// A caller of another server than the one under test.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self::anonymous(&Target::new(address))
     }

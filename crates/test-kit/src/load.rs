@@ -61,7 +61,7 @@ impl Load {
         }
     }
 
-    /// The same with an `Idempotency-Key`: a publish that is not acknowledged is sent again.
+    /// The same load with an `Idempotency-Key`: a publish that is not acknowledged is sent again.
     pub fn keyed_on(workspace: &Workspace) -> Self {
         Self {
             keyed: true,

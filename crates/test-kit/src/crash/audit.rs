@@ -20,12 +20,12 @@ pub(crate) struct Record {
 }
 
 struct WorkspaceRecord {
-    /// By seq.
+    /// The events in the order of their seq.
     log: Vec<platform_event::Model>,
-    /// By the extension's key, the ids of the events.
+    /// The ids of the events that are dead letters, by the extension's key.
     dead: BTreeMap<String, HashSet<Uuid>>,
     letters: Vec<dead_letter_event::Model>,
-    /// By the extension's key and the event's id, the attempts that ended without an answer.
+    /// The attempts that ended without an answer, by the extension's key and the event's id.
     unanswered: HashMap<(String, Uuid), Vec<ext_delivery_attempt::Model>>,
 }
 
@@ -212,7 +212,7 @@ fn check_log(
         }
         let number = event.actor.as_deref().and_then(post::number_of);
         let Some(number) = number.filter(|number| outcomes.contains_key(number)) else {
-            violations.add("events of nobody", || format!("{event:?}"));
+            violations.add("events of no publisher", || format!("{event:?}"));
             continue;
         };
         let as_sent = event.payload == post::payload(number)

@@ -46,7 +46,7 @@ impl Publishers {
         }
     }
 
-    /// By the event's number.
+    /// The outcomes by the event's number.
     pub(crate) fn outcomes(&self) -> HashMap<u64, Outcome> {
         self.outcomes.borrow().clone()
     }

@@ -72,7 +72,7 @@ pub(crate) struct Receivers {
 /// What one receiver has taken: answered with 200, whether the server has read that or not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taken {
-    /// By the event's number.
+    /// The events by their number.
     pub(crate) events: HashMap<u64, LastTaken>,
     /// Repeated deliveries, by the life of the server in which their events had been taken. A life is numbered by how
     /// often the server had ended before. It may be long over: a failing service delays the repeat.
@@ -92,15 +92,15 @@ pub(crate) struct LastTaken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeat {
     pub(crate) event_id: Uuid,
-    /// When it had been taken.
+    /// When the event had been taken before.
     pub(crate) before: Timestamp,
-    /// In the same life.
+    /// Whether both were in the same life.
     pub(crate) at_once: bool,
 }
 
 struct State {
     receivers: BTreeMap<(usize, ReceiverKind), ReceiverState>,
-    /// Of the server.
+    /// How often the server has ended.
     ends: AtomicU32,
     recovered: AtomicBool,
     took: watch::Sender<u64>,
@@ -255,7 +255,7 @@ impl Taken {
                         before: last.at,
                         at_once: last.ends == ends,
                     };
-                    // Who is slow may take an older delivery after a newer one.
+                    // A slow receiver may take an older delivery after a newer one.
                     let life = last.ends.min(ends);
                     self.repeats.entry(life).or_default().push(repeat);
                     (last.at, last.ends) = (now, last.ends.max(ends));
@@ -277,7 +277,7 @@ fn check(
     body: &[u8],
 ) -> Result<(u64, Uuid), String> {
     let delivered: Delivered<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let number = post::number_of(delivered.actor).ok_or("an actor of nobody")?;
+    let number = post::number_of(delivered.actor).ok_or("an actor that names no event")?;
     let id = delivered.id;
     if webhook_id != Some(id.to_string().as_str()) {
         return Err(format!("webhook-id {webhook_id:?} of event {id}"));
