@@ -18,7 +18,7 @@ use pointsman_store::chat::{self, Message};
 pub(crate) const KEY: &str = "chat";
 /// What it publishes for every message that it receives.
 pub(crate) const MESSAGE_RECEIVED: &str = "chat.message.received";
-/// Channels that everybody knows, with what they are for.
+/// Channels that every workspace has, with their descriptions.
 pub(crate) const WELL_KNOWN_CHANNELS: [(&str, &str); 2] = [
     ("deals", "CRM deal activity"),
     ("general", "General workspace notifications"),
@@ -100,10 +100,10 @@ async fn store(
     Ok(chat::insert(transaction, workspace, message).await?)
 }
 
-/// What tells of the message.
+/// The event that announces the message.
 ///
 /// # Errors
-/// None that a checked message can have.
+/// Never for a message that was checked.
 pub(crate) fn announcement(message: &Message) -> Result<Publication, PublishError> {
     let received = MessageReceived {
         message_id: message.id,

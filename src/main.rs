@@ -37,7 +37,7 @@ enum CliCommand {
     Serve,
     /// Bring the database to this version's schema and exit
     Migrate,
-    /// Go on with another master key while the server is stopped, where the former is lost
+    /// Accept another master key where the former is lost; the server must be stopped
     ///
     /// Signing secrets and headers that were sealed with the lost key stay unreadable until they are set anew: the
     /// extensions of a workspace name them as `unreadable`. All sessions end.
@@ -75,7 +75,7 @@ struct AddUser {
 enum Role {
     /// May do everything
     Admin,
-    /// May do what the workspaces allow that it is a member of
+    /// May do what its workspaces allow their members
     User,
 }
 
@@ -89,7 +89,7 @@ enum WorkspaceCommand {
     },
 }
 
-/// What went wrong before the work began: exit code 2, like a wrong command line.
+/// The exit code when a command cannot begin its work, as for a wrong command line.
 const EXIT_CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {

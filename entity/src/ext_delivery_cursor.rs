@@ -11,7 +11,7 @@ pub struct Model {
     pub settled_seq: i64,
     /// Settlements of an older generation are refused.
     pub generation: i64,
-    /// Of the last attempts that are settled; what has been attempted since is in memory.
+    /// The times of the last attempts that are settled; later attempts are known in memory only.
     pub last_success_at: Option<i64>,
     pub last_failure_at: Option<i64>,
 }

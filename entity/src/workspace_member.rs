@@ -1,4 +1,4 @@
-//! A user's place in a workspace.
+//! A user's membership of a workspace.
 
 use sea_orm::entity::prelude::*;
 

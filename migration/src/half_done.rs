@@ -43,7 +43,7 @@ async fn is_done(connection: &SchemaManagerConnection<'_>, sql: &str) -> Result<
     }
 }
 
-/// What the query answers with, if it does.
+/// The text in the first row of the query, if there is one.
 async fn text(
     connection: &SchemaManagerConnection<'_>,
     sql: &str,

@@ -1,5 +1,5 @@
-//! The history of attempts is kept in the order in which it is asked for, by event: a row is written into two trees
-//! where it was written into four.
+//! The history of attempts is kept in the order in which it is asked for, by event: each row is written into two
+//! B-trees instead of four.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 

@@ -46,7 +46,7 @@ const OUTCOMES: &[(&str, &str)] = &[
 const ADD: &str = "ALTER TABLE ext_delivery_cursor ADD COLUMN {column} BIGINT";
 const DROP: &str = "ALTER TABLE ext_delivery_cursor DROP COLUMN {column}";
 
-/// Out of as many of the newest attempts as were looked at until now.
+/// Taken from the newest attempts, as many as were searched before this migration.
 const CARRY_OVER: &str = "UPDATE ext_delivery_cursor SET {column} = (
      SELECT MAX(recent.attempted_at) FROM (
          SELECT outcome, attempted_at FROM ext_delivery_attempt

@@ -1,4 +1,4 @@
-//! A value by which a start sees whether its master key is the one that the database was used with.
+//! A value by which a start recognises the master key that the database was used with.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 

@@ -1,5 +1,5 @@
-//! Who may do what. Every handler below `/api` takes a [`Caller`] and asks here first, before it looks at
-//! the body or the query.
+//! The rights of callers. Every handler below `/api` takes a [`Caller`] and asks here first, before it looks at the
+//! body or the query.
 
 use actix_session::SessionExt;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
@@ -31,15 +31,15 @@ impl FromRequest for Caller {
 }
 
 impl AppState {
-    /// The workspace, for whoever may publish and read in it: its members and global admins.
+    /// The workspace, if the caller may publish and read in it: its members and global admins may.
     ///
     /// # Errors
-    /// 403 for anybody else, whether it exists or not; 404 for a global admin when it does not.
+    /// 403 for any other caller, whether the workspace exists or not; 404 for a global admin when it does not.
     pub async fn member(&self, caller: &Caller, raw_workspace: &str) -> Result<WorkspaceId, Problem> {
         self.in_workspace(caller, raw_workspace, |_| true).await
     }
 
-    /// The workspace, for whoever may manage it: its admins and global admins.
+    /// The workspace, if the caller may manage it: its admins and global admins may.
     ///
     /// # Errors
     /// As [`AppState::member`]; 403 for its plain members too.
@@ -67,7 +67,7 @@ impl AppState {
         raw_workspace: &str,
         allows: impl Fn(WorkspaceRole) -> bool,
     ) -> Result<WorkspaceId, Problem> {
-        // A text that is no id is a workspace that does not exist.
+        // A text that is not an id is treated as a workspace that does not exist.
         let workspace = raw_workspace.parse().ok();
         match (caller.role, workspace) {
             (GlobalRole::Admin, Some(workspace)) if self.workspace_exists(workspace).await? => Ok(workspace),

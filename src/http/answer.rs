@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 
-use super::{budget::Share, held_body::HeldBody, problem::Problem};
+use super::{budget::ByteShare, held_body::HeldBody, problem::Problem};
 
 #[derive(Serialize)]
 struct Envelope<T> {
@@ -45,11 +45,11 @@ pub fn accepted() -> HttpResponse {
         .body(&br#"{"code":"SUCCESS"}"#[..])
 }
 
-/// As [`list`], for a page so large that it counts as held, by this share, until the client has taken it.
+/// As [`list`], for a large page: its bytes stay counted in `share` until the client has read them.
 pub(super) fn held_list<T: Serialize>(
     data: Vec<T>,
     next_cursor: Option<String>,
-    share: Share,
+    share: ByteShare,
 ) -> Result<HttpResponse, Problem> {
     let page = List {
         code: SUCCESS,

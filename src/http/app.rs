@@ -19,8 +19,8 @@ use super::{
 };
 use pointsman_auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
-/// One worker's application. From the outside in: HEAD as GET, whose turn it is on the connection, request ids and
-/// problem bodies, then (not for the health routes) sessions, then the routes.
+/// One worker's application. From the outside in: HEAD as GET, the phase of the connection, request ids and problem
+/// bodies, then (not for the health routes) sessions, then the routes.
 pub fn app(
     state: web::Data<AppState>,
 ) -> App<

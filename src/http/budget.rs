@@ -1,13 +1,13 @@
-//! Bytes that may be held at a time, over all requests.
+//! A limit on the bytes that all requests together may hold at a time.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// So many bytes; cheap to clone.
+/// At most `limit` bytes at a time. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Inner>);
+pub(super) struct ByteBudget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -15,14 +15,14 @@ struct Inner {
     held: AtomicUsize,
 }
 
-/// What one holder has of the budget; it is given back when this is dropped.
+/// The bytes that one holder takes from the budget; returned when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    budget: Budget,
+pub(super) struct ByteShare {
+    budget: ByteBudget,
     bytes: usize,
 }
 
-impl Budget {
+impl ByteBudget {
     pub(super) fn new(limit: usize) -> Self {
         Self(Arc::new(Inner {
             limit,
@@ -30,9 +30,9 @@ impl Budget {
         }))
     }
 
-    /// A share of nothing.
-    pub(super) fn share(&self) -> Share {
-        Share {
+    /// An empty share.
+    pub(super) fn share(&self) -> ByteShare {
+        ByteShare {
             budget: self.clone(),
             bytes: 0,
         }
@@ -44,9 +44,9 @@ impl Budget {
     }
 }
 
-impl Share {
-    /// Whether so many bytes more are within the budget. Where they are not, the share counts them all the
-    /// same: it is to be dropped with what it stands for.
+impl ByteShare {
+    /// Adds `bytes` to the share, and returns whether the budget still suffices. If it does not, the bytes are counted
+    /// all the same: the caller must drop the share together with the bytes.
     #[must_use]
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let before = self.budget.0.held.fetch_add(bytes, Ordering::AcqRel);
@@ -55,7 +55,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for ByteShare {
     fn drop(&mut self) {
         self.budget.0.held.fetch_sub(self.bytes, Ordering::AcqRel);
     }
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn shares_are_within_the_budget_and_come_back() {
-        let budget = Budget::new(10);
+        let budget = ByteBudget::new(10);
         let (mut first, mut second) = (budget.share(), budget.share());
         assert!(first.grow(4) && second.grow(4) && first.grow(2));
         assert!(!second.grow(1));

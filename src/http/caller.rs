@@ -1,10 +1,10 @@
-//! Who is asking.
+//! The caller of a request.
 
 use pointsman_domain::{id::UserId, role::GlobalRole};
 
 use pointsman_auth::access_cache::Identity;
 
-/// Who is asking. Extracting it answers 401 without credentials or with bad ones.
+/// The caller of a request. Extracting it answers 401 without credentials or with bad ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,

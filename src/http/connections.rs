@@ -1,14 +1,13 @@
-//! The connections of clients: how many there are, and how long each may take for its part.
+//! The connections of clients: how many there may be, and how long a client may take to act.
 //!
-//! `actix-http` has a time-out for the first head of a connection alone, and looks at it before it looks at
-//! what has arrived meanwhile; it has none for later heads, for bodies, or for a client that does not take
-//! its answer. So a connection here is a `ClientStream`, which watches over the times in which the
-//! client has to act, and over nothing else: whatever has arrived is looked at first, so that a busy server
-//! cuts off nobody for being slow itself. Bodies are watched where they are read, in [`super::intake`],
-//! because there an answer can still say why.
+//! `actix-http` has a time-out only for the first head of a connection, and checks it before it reads what has arrived
+//! meanwhile; it has none for later heads, for bodies, or for a client that does not read its answer. So a connection
+//! here is a `ClientStream`, which limits the times in which the client has to act, and no others. It reads what has
+//! arrived before it checks the time, so that a busy server does not cut off clients for its own delay. The time for
+//! bodies is limited where they are read, in [`super::intake`], because an answer can still be sent there.
 
 mod exchange;
-mod pace;
+mod minimum_rate;
 mod refuse;
 mod service;
 mod stream;
@@ -25,25 +24,25 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 pub use self::service::client_service;
-pub(super) use self::{exchange::layer, pace::Pace};
+pub(super) use self::{exchange::layer, minimum_rate::MinimumRate};
 
 use pointsman_clock::Clock;
 
 /// How long an idle connection is kept while connections are scarce.
 const SCARCE_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// How long a client is waited for once more when its time is up. A thread that could not run for a while
-/// learns of the time first and of what has arrived meanwhile only when it asks the system again.
+/// How much longer a client is waited for when its time is up. A thread that could not run for a while notices the time
+/// first; it sees what has arrived meanwhile only after it has asked the system again.
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(10);
 
-/// What connections are held to.
+/// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionSettings {
-    /// At a time, over all workers.
+    /// Most connections at a time, over all workers.
     pub limit: usize,
-    /// For a head, and to begin with for a body and for an answer.
+    /// The time for a head, and the initial time for a body and for an answer.
     pub client_timeout: Duration,
-    /// Between two requests.
+    /// The time between two requests.
     pub keep_alive: Duration,
 }
 
@@ -56,15 +55,15 @@ struct Inner {
     settings: ConnectionSettings,
     clock: Clock,
     open: AtomicUsize,
-    /// Being turned away.
+    /// Connections that are being refused.
     refused: AtomicUsize,
     one_closed: Notify,
     stopping: watch::Sender<bool>,
 }
 
-/// The place of one connection among the others; it is free again when this is dropped.
+/// The permit of one open connection; returned when dropped.
 #[derive(Debug)]
-struct Place(Connections);
+struct ClientPermit(Connections);
 
 impl Connections {
     pub fn new(settings: ConnectionSettings, clock: Clock) -> Self {
@@ -104,12 +103,12 @@ impl Connections {
         *self.0.stopping.borrow()
     }
 
-    /// A place, or none where all are taken.
-    fn enter(&self) -> Option<Place> {
-        // The place is made first: where it is one too many, dropping it takes the count back.
+    /// A permit, or none when all are taken.
+    fn admit(&self) -> Option<ClientPermit> {
+        // The permit is made first: if it is one too many, dropping it restores the count.
         let before = self.0.open.fetch_add(1, Ordering::SeqCst);
-        let place = Place(self.clone());
-        (before < self.0.settings.limit).then_some(place)
+        let permit = ClientPermit(self.clone());
+        (before < self.0.settings.limit).then_some(permit)
     }
 
     /// How long a connection may be idle from now on.
@@ -123,7 +122,7 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Ordering::SeqCst);
         self.0.0.one_closed.notify_waiters();
@@ -146,22 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_places_as_the_limit_says_and_a_free_one_can_be_had_again() {
+    fn there_are_as_many_permits_as_the_limit_and_a_returned_one_can_be_taken_again() {
         let connections = connections(2);
-        let first = connections.enter().unwrap();
-        let _second = connections.enter().unwrap();
-        assert!(connections.enter().is_none());
-        assert!(connections.enter().is_none());
+        let first = connections.admit().unwrap();
+        let _second = connections.admit().unwrap();
+        assert!(connections.admit().is_none());
+        assert!(connections.admit().is_none());
         drop(first);
-        assert!(connections.enter().is_some());
+        assert!(connections.admit().is_some());
     }
 
     #[test]
-    fn idle_connections_are_kept_for_less_time_while_places_are_scarce() {
+    fn idle_connections_are_kept_for_less_time_while_permits_are_scarce() {
         let connections = connections(4);
-        let mut places: Vec<_> = (0..3).map(|_| connections.enter().unwrap()).collect();
+        let mut permits: Vec<_> = (0..3).map(|_| connections.admit().unwrap()).collect();
         assert_eq!(connections.keep_alive(), Duration::from_secs(75));
-        places.extend(connections.enter());
+        permits.extend(connections.admit());
         assert_eq!(connections.keep_alive(), SCARCE_KEEP_ALIVE);
     }
 
@@ -169,7 +168,7 @@ mod tests {
     async fn that_all_are_closed_is_known_when_the_last_one_is() {
         let connections = connections(4);
         connections.all_closed().await;
-        let (first, second) = (connections.enter(), connections.enter());
+        let (first, second) = (connections.admit(), connections.admit());
         let mut closed = pin!(connections.all_closed());
         assert!(closed.as_mut().now_or_never().is_none());
         drop(first);

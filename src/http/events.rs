@@ -12,15 +12,14 @@ use actix_web::{guard, web};
 
 use super::known_caller;
 
-/// To be configured before all others: routes are tried one after the other, and this is the one that has to be
-/// found fast.
+/// Must be configured before all other routes: they are tried in order, and this one must be found fast.
 pub(super) fn publish_route(config: &mut web::ServiceConfig) {
     config.service(
         web::resource("/api/workspaces/{workspaceId}/events/publish").route(web::post().to(publish::publish)),
     );
 }
 
-/// The same for callers who are known by their cookie: outside of the sessions, and before them.
+/// The same route for callers whose cookie is known. It stands outside of the session middleware and before it.
 pub(super) fn publish_route_of_known_callers(config: &mut web::ServiceConfig) {
     config.service(
         web::resource("/api/workspaces/{workspaceId}/events/publish")

@@ -1,4 +1,4 @@
-//! Which field a serde error is about. serde says it in words only where the field is not there to point at.
+//! Which field a serde error is about. For a missing or repeated field, serde names it only in the text of the error.
 
 use serde_path_to_error::Path;
 

@@ -57,8 +57,8 @@ fn allow_head(headers: &mut header::HeaderMap) {
     }
 }
 
-/// Has the length of the body that GET has, and nothing in it. The codec of the connection writes the length of an
-/// answer to HEAD, and none of its body.
+/// An empty body that reports the length of the body of GET. In an answer to HEAD, the codec of the connection writes
+/// this length and no body.
 struct NoBody(BodySize);
 
 impl MessageBody for NoBody {

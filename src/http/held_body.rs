@@ -9,19 +9,19 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
-use super::budget::Share;
+use super::budget::ByteShare;
 
-/// Handed out piece by piece: in one piece it would be copied into the connection's buffer at once, and
-/// nobody would know when the client has taken it.
+/// The body is handed out in pieces: a single piece would be copied into the connection's buffer at once, and it would
+/// not be known when the client has read it.
 const PIECE: usize = 32 * 1024;
 
 pub(super) struct HeldBody {
     rest: Bytes,
-    _share: Share,
+    _share: ByteShare,
 }
 
 impl HeldBody {
-    pub(super) fn new(bytes: impl Into<Bytes>, share: Share) -> Self {
+    pub(super) fn new(bytes: impl Into<Bytes>, share: ByteShare) -> Self {
         Self {
             rest: bytes.into(),
             _share: share,
@@ -47,11 +47,11 @@ mod tests {
     use actix_web::body::to_bytes;
 
     use super::*;
-    use crate::http::budget::Budget;
+    use crate::http::budget::ByteBudget;
 
     #[actix_web::test]
     async fn all_of_it_comes_and_then_it_is_no_longer_held() {
-        let budget = Budget::new(usize::MAX);
+        let budget = ByteBudget::new(usize::MAX);
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE] {
             let sent: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
             let mut share = budget.share();

@@ -1,4 +1,4 @@
-//! Taking in the bodies of requests: bounded each and in all, and not for ever.
+//! Reading the bodies of requests, with bounds on their size, their total size and their time.
 
 use std::{
     ops::Deref,
@@ -16,8 +16,8 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::timeout_at;
 
 use super::{
-    budget::{Budget, Share},
-    connections::{LAST_LOOK, Pace},
+    budget::{ByteBudget, ByteShare},
+    connections::{LAST_LOOK, MinimumRate},
     problem::Problem,
 };
 use pointsman_clock::Clock;
@@ -25,11 +25,11 @@ use pointsman_clock::Clock;
 /// Reads bodies; one for the process.
 #[derive(Debug)]
 pub struct Intake {
-    /// Of one body, in bytes.
+    /// The largest body, in bytes.
     max_bytes: usize,
-    /// How long a client may take to begin with.
+    /// The initial time for a body.
     client_timeout: Duration,
-    budget: Budget,
+    budget: ByteBudget,
     clock: Clock,
 }
 
@@ -37,11 +37,11 @@ pub struct Intake {
 #[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
-    _share: Share,
+    _share: ByteShare,
 }
 
 impl Body {
-    fn new(bytes: Bytes, share: Share) -> Self {
+    fn new(bytes: Bytes, share: ByteShare) -> Self {
         Self { bytes, _share: share }
     }
 }
@@ -60,14 +60,14 @@ impl Intake {
         Self {
             max_bytes,
             client_timeout,
-            budget: Budget::new(max_bytes_in_all),
+            budget: ByteBudget::new(max_bytes_in_all),
             clock,
         }
     }
 
     /// Reads a JSON body as it was sent. One that is too large is refused as soon as that is known: by its
-    /// `Content-Length`, or when a chunk goes over the limit. What counts as held is what has arrived, so
-    /// that an announcement alone takes nothing from others.
+    /// `Content-Length`, or when a chunk goes over the limit. Only bytes that have arrived count as held, so that
+    /// announcing a large body takes nothing from other requests.
     ///
     /// # Errors
     /// 415 unless it is sent as JSON, 413 over the limit, `MALFORMED_JSON` when it ends early or arrives too
@@ -91,10 +91,10 @@ impl Intake {
         P: Stream<Item = Result<Bytes, PayloadError>>,
     {
         let mut share = self.budget.share();
-        let mut pace = Pace::begin(self.clock.instant(), self.client_timeout);
+        let mut rate = MinimumRate::begin(self.clock.instant(), self.client_timeout);
         let mut body = BytesMut::new();
         loop {
-            let Some(chunk) = self.next_chunk(payload.as_mut(), pace.deadline()).await? else {
+            let Some(chunk) = self.next_chunk(payload.as_mut(), rate.deadline()).await? else {
                 return Ok(Body::new(body.freeze(), share));
             };
             let chunk = chunk.map_err(|_| Problem::malformed_json("the body ended early"))?;
@@ -104,7 +104,7 @@ impl Intake {
             if !share.grow(chunk.len()) {
                 return Err(Problem::too_many_bodies());
             }
-            pace.passed(chunk.len());
+            rate.passed(chunk.len());
             // The usual body is one chunk, which needs no copy.
             if body.is_empty() && announced == Some(chunk.len() as u64) {
                 return Ok(Body::new(chunk, share));

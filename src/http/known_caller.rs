@@ -1,7 +1,7 @@
-//! Callers whose cookie was seen before. The middleware of sessions decrypts the cookie of every request, looks its
-//! session up and reads what is in it; whoever publishes thousands of events a second sends the same cookie each
-//! time. What a cookie stands for never changes, so that it is remembered; whether its session still is good, and
-//! whose it is, is asked each time.
+//! Callers whose cookie was seen before. The session middleware decrypts the cookie of every request, looks up its
+//! session and reads its state, although a busy publisher sends the same cookie thousands of times a second. Which
+//! session a cookie names never changes, so it is remembered. Whether that session is still valid, and whose it is, is
+//! checked for every request.
 
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{caller::Caller, state::AppState};
 use pointsman_auth::sessions;
 
-/// Whether the caller is known by the cookie; the handler finds it as its [`Caller`].
+/// Whether the cookie is known; the handler then gets its [`Caller`].
 pub(super) fn is_known(context: &GuardContext<'_>) -> bool {
     let Some(state) = context.app_data::<web::Data<AppState>>() else {
         return false;
@@ -32,7 +32,7 @@ pub(super) fn find(request: &HttpRequest) -> Option<Caller> {
     request.extensions().get::<Caller>().copied()
 }
 
-/// The cookie is good: its next request is spared the middleware.
+/// Remembers a valid cookie: the next request with it skips the middleware.
 pub(super) fn remember(request: &HttpRequest) {
     let (Some(state), Some(cookies)) = (
         request.app_data::<web::Data<AppState>>(),
@@ -48,14 +48,14 @@ pub(super) fn remember(request: &HttpRequest) {
     }
 }
 
-/// The only header of cookies.
+/// The `Cookie` header, if there is exactly one.
 fn cookies(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(header::COOKIE);
     let first = all.next()?;
     all.next().is_none().then(|| first.as_bytes())
 }
 
-/// What is kept of them, so that memory holds nobody's cookie.
+/// Only this digest is kept, so that no cookie is held in memory.
 fn digest(cookies: &[u8]) -> [u8; 32] {
     Sha256::digest(cookies).into()
 }

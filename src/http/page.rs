@@ -1,4 +1,4 @@
-//! Keyset pages: a list goes on after the last row that was shown, wherever that is by then.
+//! Keyset pages: a list continues after the last row that was shown, whatever was added meanwhile.
 
 use std::fmt;
 

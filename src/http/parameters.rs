@@ -13,8 +13,8 @@ pub(super) fn event_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     EventKey::parse(&text).map(Some).map_err(de::Error::custom)
 }
 
-/// Text to compare with: without control characters, which nothing that is stored has and which PostgreSQL
-/// refuses even to look for.
+/// Text to compare with. Control characters are refused: no stored text has any, and PostgreSQL refuses some of them in
+/// a query.
 ///
 /// # Errors
 /// When there is one.

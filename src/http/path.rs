@@ -6,8 +6,8 @@ use super::problem::Problem;
 
 /// The id of a thing below a workspace. A text that is no id names nothing: 404, as for an unknown one.
 ///
-/// The workspace itself is not read here but in [`super::access`]: what somebody learns about it depends on
-/// who asks.
+/// The id of the workspace itself is read in [`super::access`]: what a caller may learn about a workspace depends on
+/// the caller.
 ///
 /// # Errors
 /// `NOT_FOUND` of `what`.

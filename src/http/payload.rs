@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 /// The members `payload` and, of a damaged row, `corrupt`; to be flattened into what has the payload.
 #[derive(Debug, Serialize)]
 pub(super) struct PayloadDto {
-    /// As it was sent, byte for byte. Where the database holds no JSON any more: what it holds, as a text.
+    /// As it was sent, byte for byte. If the stored text is no longer JSON, that text as a JSON string.
     payload: Box<RawValue>,
     /// True where the database holds no JSON; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

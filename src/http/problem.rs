@@ -118,12 +118,12 @@ impl Problem {
         Self::Overloaded("too many events are on their way into the log; try again shortly".into())
     }
 
-    /// Too many large answers wait to be taken by those who asked for them.
+    /// Too many large answers are waiting for their clients to read them.
     pub fn too_many_pages() -> Self {
         Self::Overloaded("too many large pages are on their way to clients; try again shortly".into())
     }
 
-    /// As many clients are connected as the server takes.
+    /// The limit of connections is reached.
     pub fn too_many_connections() -> Self {
         Self::Overloaded("too many connections are open; try again shortly".into())
     }
@@ -136,7 +136,7 @@ impl Problem {
         )
     }
 
-    /// The server takes no work from now on.
+    /// The server is stopping and takes no more requests.
     pub fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down; try again shortly".into())
     }
@@ -146,14 +146,14 @@ impl Problem {
         Self::Overloaded("too many request bodies are arriving; try again shortly".into())
     }
 
-    /// `cause` is logged with the request id and shown to nobody.
+    /// `cause` is logged with the request id and is not shown to clients.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self::Internal {
             cause: cause.to_string(),
         }
     }
 
-    /// The word for programs: one of a closed list.
+    /// The machine-readable code, from a closed list.
     pub fn code(&self) -> &'static str {
         self.kind().0
     }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whoever_may_try_again_learns_when() {
+    async fn a_problem_that_passes_says_when_to_try_again() {
         for problem in [
             Problem::overloaded(),
             Problem::shutting_down(),

@@ -14,7 +14,7 @@ use super::{
 /// Query parameters that have not been parsed yet: like a [`super::json::JsonBody`], they are looked at
 /// after the decision about access. Unknown parameters are ignored.
 ///
-/// `T` must not use `#[serde(flatten)]`, which takes the types from the parameters.
+/// `T` must not use `#[serde(flatten)]`, which loses the types of the parameters.
 pub struct Query<T> {
     text: String,
     _type: PhantomData<fn() -> T>,

@@ -1,5 +1,5 @@
-//! The outermost layer: every answer has an `X-Request-Id`, every error a problem body, and what went wrong
-//! here is in the log once, under that id.
+//! Every answer has an `X-Request-Id`, every error a problem body, and each internal error is logged once, under that
+//! id.
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
@@ -34,8 +34,8 @@ pub(super) async fn layer(
             response.headers_mut().insert(X_REQUEST_ID, id);
             Ok(response)
         }
-        // Only a middleware fails without a response; ours is that of sessions, which has logged why its
-        // storage did.
+        // Only a middleware can fail without a response. The session middleware is the only one here, and it has logged
+        // the cause.
         Err(error) if error.as_error::<Problem>().is_none() => Err(EarlyProblem {
             id,
             problem: Problem::storage_unavailable(),
@@ -58,7 +58,7 @@ fn made_id(clock: Clock) -> HeaderValue {
     HeaderValue::from_str(text).expect("a UUID is printable ASCII")
 }
 
-/// Errors that `actix-web` answers itself come without a body of ours.
+/// `actix-web` answers some errors itself; this gives them a problem body.
 fn with_problem_body(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -95,7 +95,7 @@ fn log_cause(id: &HeaderValue, error: &Error) {
     }
 }
 
-/// A problem met before there was a response to put the id on.
+/// A problem that arose before there was a response for the id.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
 struct EarlyProblem {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::cookie;
 
-use super::{budget::Budget, intake::Intake};
+use super::{budget::ByteBudget, intake::Intake};
 use pointsman_auth::{access_cache::AccessCache, passwords::Passwords, seal};
 use pointsman_clock::Clock;
 use pointsman_engine::EventRouter;
@@ -22,8 +22,8 @@ pub struct AppState {
     pub sealer: Sealer,
     pub clock: Clock,
     pub intake: Intake,
-    /// The events in answers that clients have not taken yet, in bytes of payload.
-    pub(super) pages: Budget,
+    /// The events in answers that clients have not read yet, in bytes of payload.
+    pub(super) pages: ByteBudget,
     pub settings: HttpSettings,
     pub(super) cookie_key: cookie::Key,
 }
@@ -58,7 +58,7 @@ impl AppState {
                 settings.client_timeout,
                 clock,
             ),
-            pages: Budget::new(MAX_PAGE_BYTES_IN_ALL),
+            pages: ByteBudget::new(MAX_PAGE_BYTES_IN_ALL),
             settings,
             cookie_key: seal::cookie_key(master_key),
         }

@@ -1,4 +1,4 @@
-//! Rules for fields that types alone do not hold.
+//! Rules for fields that their types do not express.
 
 use std::borrow::Cow;
 

@@ -90,7 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What only tests and measurements are made of. No crate of [`ARROWS`] knows one of these but in its own tests.
+/// Crates for tests and measurements only. The crates of [`ARROWS`] depend on them only for their own tests.
 const KITS: [&str; 6] = [
     "pointsman-bench",
     "pointsman-simulated-clock",

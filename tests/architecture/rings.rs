@@ -135,7 +135,7 @@ impl Graph {
         }
     }
 
-    /// The rings, each as the pairs of which it consists.
+    /// The rings, each as its pairs.
     fn rings(&self) -> Vec<Vec<(Name, Name)>> {
         let is_test = |name: &Name| name.iter().any(|part| part == "tests");
         let edges: BTreeSet<(Name, Name)> = self

@@ -36,7 +36,7 @@ struct CommandLine {
     /// What is run.
     #[arg(long, value_enum, default_value = "all")]
     part: Part,
-    /// Of the first campaign; the others count on from it. Drawn where it is not given.
+    /// Seed of the first campaign; the others count on from it. Drawn where it is not given
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// So many rounds, in campaigns with a server and a database of their own.
+/// Runs so many rounds, in campaigns with a server and a database of their own.
 fn endure(engine: Engine, ending: Ending, rounds: u32, next_seed: &mut u64) -> Row {
     let mut row = Row::new(engine, ending, *next_seed);
     let mut left = rounds;

@@ -11,27 +11,27 @@ use pointsman_domain::{
     role::{GlobalRole, WorkspaceRole},
 };
 
-/// How long an answer is used at most. Changes made through this process take effect at once; this bounds
-/// those made behind its back.
+/// How long an entry is used at most. Changes made through this process take effect at once; changes made by others in
+/// the database take effect within this time.
 const LIFETIME: Duration = Duration::from_secs(60);
 const CAPACITY: usize = 100_000;
 
-/// Who a session belongs to.
+/// The user to whom a session belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub user_id: UserId,
     pub role: GlobalRole,
 }
 
-/// Sessions, roles and workspaces as last read. Whoever changes one of them calls the matching `forget_…`
-/// after the commit and before the answer. Cheap to clone; bounded.
+/// Sessions, roles and workspaces as last read. A change of one of them calls the matching
+/// `forget_…` after the commit and before the answer. Cheap to clone; bounded.
 #[derive(Clone, Debug)]
 pub struct AccessCache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     clock: Clock,
-    /// By the session's id, which is the hash of its key.
+    /// The key is the session's id, which is the hash of its key.
     sessions: Expiring<String, Identity>,
     /// The session that a header of cookies names, by the header's hash.
     cookies: Expiring<[u8; 32], Arc<String>>,
@@ -54,18 +54,18 @@ impl AccessCache {
         self.0.sessions.get(session_id, self.0.clock.instant())
     }
 
-    /// The id of the session that these cookies name. Whether there still is one, [`AccessCache::identity`] knows.
+    /// The id of the session that these cookies name. [`AccessCache::identity`] tells whether the session still exists.
     pub fn session_of_cookies(&self, cookies: &[u8; 32]) -> Option<Arc<String>> {
         self.0.cookies.get(cookies, self.0.clock.instant())
     }
 
-    /// What cookies stand for never changes, so that nothing has to be forgotten.
+    /// Which session cookies name never changes, so that nothing has to be forgotten.
     pub fn remember_cookies(&self, cookies: [u8; 32], session_id: String) {
         let (cache, now) = (&self.0.cookies, self.0.clock.instant());
         cache.insert(cache.epoch(), cookies, Arc::new(session_id), now + LIFETIME, now);
     }
 
-    /// To be taken before the session is read, see [`Expiring`].
+    /// Take it before the session is read, see [`Expiring`].
     pub fn session_epoch(&self) -> Epoch {
         self.0.sessions.epoch()
     }
@@ -93,7 +93,7 @@ impl AccessCache {
         self.0.roles.get(&(workspace, user), self.0.clock.instant())
     }
 
-    /// To be taken before a role is read, see [`Expiring`].
+    /// Take it before a role is read, see [`Expiring`].
     pub fn role_epoch(&self) -> Epoch {
         self.0.roles.epoch()
     }

@@ -28,7 +28,7 @@ const CHAT: &str = "chat";
 #[derive(Clone)]
 pub struct Bootstrap {
     pub admin_email: String,
-    /// Empty: one is made.
+    /// If empty, one is generated.
     pub admin_password: String,
     /// Whether to make the workspace [`DEMO_WORKSPACE`].
     pub demo: bool,
@@ -80,8 +80,8 @@ pub enum BootstrapError {
 /// On a database without any user, makes the admin and the demo workspace in one transaction. Otherwise
 /// `None`, and nothing is written.
 ///
-/// `announce` is told the email and a password that is made here, before there is an admin with it: nobody else ever
-/// learns it, and an admin whom nobody can sign in as could not be mended.
+/// `announce` gets the email and a generated password before the admin is created. The password is stored nowhere: if
+/// announcing it failed after the admin was created, nobody could ever sign in.
 ///
 /// # Errors
 /// When the email or the password is not acceptable, the password cannot be announced, or the database fails.

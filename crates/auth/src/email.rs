@@ -1,6 +1,6 @@
 //! Email addresses, as names to sign in with.
 
-/// An address in lower case. That it has the form of one is checked, not that mail arrives there.
+/// An address in lower case. Only its form is checked, not that mail arrives there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 

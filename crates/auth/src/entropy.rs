@@ -1,7 +1,7 @@
 //! Random bytes for secrets.
 //!
-//! They come straight from the operating system and not through [`struct@pointsman_clock::Clock`]: whoever replaces
-//! the clock must not thereby make keys, nonces and passwords predictable.
+//! They come straight from the operating system and not through [`struct@pointsman_clock::Clock`]: a replaced clock
+//! must not make keys, nonces and passwords predictable.
 
 use rand::{TryRngCore, rngs::OsRng};
 

@@ -1,4 +1,4 @@
-//! A bounded map whose entries expire, and that a slow reader cannot make remember what has changed since.
+//! A bounded map whose entries expire. A slow reader cannot insert a value that was changed after it was read.
 
 use std::{
     hash::Hash,
@@ -8,10 +8,10 @@ use std::{
 
 use dashmap::DashMap;
 
-/// See the module. Between a look that finds nothing and a change, this is the order that holds:
+/// See the module. Readers and writers keep this order:
 ///
 /// - the reader takes [`Expiring::epoch`], reads the database, then calls [`Expiring::insert`] with it;
-/// - whoever changes something commits, then calls [`Expiring::remove`].
+/// - the writer commits, then calls [`Expiring::remove`].
 ///
 /// An insert whose epoch has passed does nothing, so that an answer read before the change is not kept
 /// after it.
@@ -67,7 +67,7 @@ impl<K: Eq + Hash, V: Clone> Expiring<K, V> {
         self.entries.retain(|key, (value, _)| !matches(key, value));
     }
 
-    /// What has expired goes; when that is nothing, everything: it is only a cache.
+    /// Removes expired entries; if there are none, removes all: it is only a cache.
     fn make_room(&self, now: Instant) {
         self.entries.retain(|_, (_, expires)| now < *expires);
         if self.entries.len() >= self.capacity {

@@ -56,7 +56,7 @@ fn checked(path: &Path, bytes: &[u8]) -> Result<[u8; MASTER_KEY_BYTES], KeyFileE
     })
 }
 
-/// Makes a key, unless another process was faster: then its key is the one that counts.
+/// Makes a key. If another process was faster, the key of that process is used.
 fn create(path: &Path) -> io::Result<Vec<u8>> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -70,7 +70,7 @@ fn create(path: &Path) -> io::Result<Vec<u8>> {
         .truncate(false)
         .mode(0o600)
         .open(path)?;
-    // Whoever has the lock is the only one who makes a key. It ends with the file, however the process ends.
+    // Only the holder of the lock makes a key. The lock is released with the file, however the process ends.
     FileExt::lock_exclusive(&file)?;
     let mut key = Vec::new();
     file.read_to_end(&mut key)?;

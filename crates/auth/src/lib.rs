@@ -1,6 +1,6 @@
-//! Who is asking, and the secrets that the server keeps: passwords, sessions, sealed values.
+//! Identities, and the secrets that the server keeps: passwords, sessions, sealed values.
 //!
-//! What somebody may do is decided in `http::access`, from what [`access_cache`] remembers.
+//! `http::access` decides what a caller may do, from what [`access_cache`] remembers.
 
 pub mod access_cache;
 pub mod bootstrap;

@@ -1,4 +1,4 @@
-//! What the allocator keeps of memory that nobody uses any more.
+//! Freed memory that the allocator keeps.
 
 /// Gives it back to the system. The allocator itself does so only when it is asked for memory again, which may be
 /// never in a server that idles.

@@ -1,4 +1,4 @@
-//! Passwords: argon2id, off the async threads, and never more at once than the machine can bear.
+//! Passwords: argon2id, off the async threads, with a bound on how many are hashed at once.
 
 use std::{num::NonZero, sync::Arc};
 
@@ -16,12 +16,12 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The longest password, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 256;
 
-/// How many may wait for each that is being hashed, before others are turned away.
+/// How many may wait for each that is being hashed; further ones are refused.
 const WAITING_PER_CORE: usize = 16;
 
-/// Compared with when there is no such user, so that the answer takes as long as for one that there is. It
-/// has the parameters of [`Argon2::default`], and is the hash of nothing.
-const NOBODYS_HASH: &str =
+/// The hash to compare with when there is no such user, so that the answer takes the same time. It has the parameters
+/// of [`Argon2::default`], and no password matches it.
+const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cG9pbnRzbWFuLW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Why a password was not hashed or compared.
@@ -35,8 +35,8 @@ pub enum PasswordError {
     Failed(String),
 }
 
-/// Hashes and verifies, each on a blocking thread. Each takes 19 MiB and some ten milliseconds of a core, so
-/// that as many run as there are cores, some wait, and the rest are [`PasswordError::Busy`].
+/// Hashes and verifies on blocking threads. Each call takes 19 MiB and some ten milliseconds of a core: one per core
+/// runs, 16 per core wait, and the rest are [`PasswordError::Busy`].
 #[derive(Clone, Debug)]
 pub struct Passwords {
     admitted: Arc<Semaphore>,
@@ -87,7 +87,7 @@ impl Passwords {
     /// When too many are waiting, or the hash is no PHC string.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         self.run(move || {
-            let hash = hash.as_deref().unwrap_or(NOBODYS_HASH);
+            let hash = hash.as_deref().unwrap_or(DUMMY_HASH);
             let parsed = PasswordHash::new(hash).map_err(|error| PasswordError::Failed(error.to_string()))?;
             Ok(Argon2::default()
                 .verify_password(password.as_bytes(), &parsed)
@@ -113,7 +113,7 @@ impl Passwords {
         web::block(move || {
             let done = work();
             drop(permits);
-            // The last of those that were at it.
+            // This was the last one that ran.
             if all.available_permits() == cores() {
                 memory::give_back();
             }
@@ -160,9 +160,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn nobodys_password_is_compared_at_full_cost_and_never_right() {
-        let nobody = PasswordHash::new(NOBODYS_HASH).unwrap();
-        let params = Params::try_from(&nobody).unwrap();
+    async fn without_a_hash_a_password_is_compared_at_full_cost_and_never_right() {
+        let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
+        let params = Params::try_from(&dummy).unwrap();
         assert_eq!(
             (params.m_cost(), params.t_cost(), params.p_cost()),
             (
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_comes_when_too_many_wait_is_turned_away() {
+    async fn a_password_is_refused_when_too_many_wait() {
         let passwords = Passwords {
             admitted: Arc::new(Semaphore::new(0)),
             running: Arc::new(Semaphore::new(1)),

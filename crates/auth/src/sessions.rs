@@ -47,8 +47,8 @@ pub fn id_in(request: &HttpRequest, key: &Key) -> Option<String> {
     Some(id_of(session_key.value()))
 }
 
-/// From the answer to this request on, the session belongs to `identity`, under a fresh key: one that was
-/// planted before the login is worth nothing after it.
+/// From the answer to this request on, the session belongs to `identity`, under a fresh key: a key that was planted
+/// before the login is not accepted after it.
 ///
 /// # Errors
 /// Never in practice: an identity can be written as JSON.
@@ -80,7 +80,7 @@ impl DatabaseSessions {
         }
     }
 
-    /// The session's user with the role of today, from the cache or else from the database.
+    /// The session's user with the present role, from the cache or else from the database.
     async fn find(&self, id: String) -> Result<Option<Identity>, ChangeError> {
         if let Some(identity) = self.access.identity(&id) {
             return Ok(Some(identity));
@@ -134,7 +134,7 @@ impl DatabaseSessions {
             .router
             .write(move |txn| Box::pin(async move { Ok(store::sessions::delete(txn, &row).await?) }))
             .await;
-        // Also after an error: it may be that only the answer was lost.
+        // Also after an error: the change may be committed although its answer was lost.
         self.access.forget_session(&id);
         removed
     }
@@ -194,7 +194,7 @@ impl SessionStore for DatabaseSessions {
     }
 }
 
-/// Logs the cause here: the middleware answers with one that says nothing of it.
+/// Logs the cause here, because the middleware's error does not contain it.
 fn logged(error: ChangeError) -> ChangeError {
     log::error!(cause:% = error; "the session could not be read or written");
     error

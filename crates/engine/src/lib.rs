@@ -11,7 +11,7 @@ use sea_orm::DatabaseTransaction;
 
 /// The router of this process, and the pool for reads of its database. Cheap to clone.
 ///
-/// What it can do beside reading is that of [`pointsman_router::EventRouter`].
+/// All that it does beside reading is in [`pointsman_router::EventRouter`].
 #[derive(Clone, Debug)]
 pub struct EventRouter {
     router: pointsman_router::EventRouter,

@@ -1,19 +1,20 @@
 //! How many connections all deliveries together may use, and who is next when there are not enough.
 //!
-//! Every attempt needs a [`ConnectionPermit`], taken before its time-out starts: an installation that waits for one burns
-//! no attempt. A permit stands for one connection in use. How they are given:
+//! Every attempt needs a [`ConnectionPermit`], taken before its time-out starts: an installation that waits for one
+//! uses up no attempt. A permit stands for one connection in use. Permits are given by these rules:
 //!
 //! | permits in use | who gets one |
 //! | --- | --- |
-//! | less than half | whoever has less than a quarter of all |
-//! | up to three quarters | whoever has less than an equal share of these, and less than a quarter of all |
-//! | up to all | whoever has less than two: so that those who hang cannot take the last ones |
+//! | less than half | an installation that has less than a quarter of all |
+//! | up to three quarters | an installation with less than an equal share of these and less than a quarter of all |
+//! | up to all | an installation that has less than two, so that services that hang cannot take the last ones |
 //!
-//! Of those who wait, the one with the fewest permits is next, and among equals the one that came first.
+//! Of the installations that wait, the one with the fewest permits is next; among equals, the one that came first.
 //!
-//! A connection that is kept for the next delivery needs no permit but an [`IdleSlot`], of which there are half as many
-//! as connections. A delivery has it before its connection is made, and the connection has it from then on,
-//! so that no race keeps more than there are idle slots. Where there is none left, deliveries ask the service to close.
+//! A connection that is kept for the next delivery needs an [`IdleSlot`] instead of a permit; there are half as many
+//! idle slots as connections. A delivery takes it before its connection is made, and the connection has it from then
+//! on, so that no race keeps more connections than there are idle slots. Where none is left, deliveries ask the service
+//! to close.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -28,7 +29,7 @@ use tokio::sync::oneshot;
 
 use pointsman_domain::id::InstallationId;
 
-/// What every installation can have as long as there is anything left.
+/// Permits that every installation can have while any are left.
 const RESERVED_EACH: usize = 2;
 
 /// Connections for all external deliveries. Cheap to clone.
@@ -49,19 +50,19 @@ struct Inner {
 struct Permits {
     in_use: usize,
     holders: HashMap<InstallationId, Holder>,
-    /// Who waits, in the order in which they are served. Each stands here once, with its permits and when it
-    /// came to wait with so many.
+    /// The installations that wait, in the order in which they are served: by their permits, then by when they began to
+    /// wait with that number. Each has one entry.
     queue: BTreeSet<(usize, u64, InstallationId)>,
     arrivals: u64,
 }
 
-/// Out of which share of the connections an attempt takes one.
+/// The share of the connections from which an attempt takes its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// The installation's own.
+    /// The installation's own share.
     Installation,
-    /// That which the tests of all installations have together, so that a test does not wait behind the deliveries
-    /// of a service that hangs.
+    /// The share of the tests of all installations together, so that a test does not wait behind the deliveries of a
+    /// service that hangs.
     Tests,
 }
 
@@ -81,7 +82,7 @@ pub struct ConnectionPermit {
     installation: InstallationId,
 }
 
-/// The right of one connection to be there after its delivery, given back when dropped.
+/// The right to keep one connection after its delivery; given back when dropped.
 #[derive(Debug)]
 #[must_use = "it is given back when dropped"]
 pub(super) struct IdleSlot(Arc<AtomicUsize>);
@@ -91,7 +92,7 @@ pub(super) struct IdleSlot(Arc<AtomicUsize>);
 pub(super) struct Socket(Arc<AtomicUsize>);
 
 impl ConnectionBudget {
-    /// For at most so many connections at once, and no less than 2.
+    /// A budget of so many connections at once, but at least 2.
     pub fn new(most_connections: usize) -> Self {
         let most_kept = most_connections / 2;
         let inner = Inner {
@@ -120,7 +121,7 @@ impl ConnectionBudget {
         }
     }
 
-    /// For one more connection that is to be kept, where there is an idle slot left.
+    /// An idle slot for one more connection that is to be kept; none where all are taken.
     pub(super) fn idle_slot(&self) -> Option<IdleSlot> {
         let one_more = |kept| (kept < self.inner.most_kept).then_some(kept + 1);
         self.inner
@@ -170,7 +171,7 @@ impl Inner {
     }
 
     fn give_back(self: &Arc<Self>, installation: InstallationId) {
-        // Dropped after the lock is: a permit whose waiter is gone is given back by its own drop.
+        // Dropped after the lock is released: a permit whose waiter is gone is given back by its own drop, which locks.
         let mut refused = Vec::new();
         let mut permits = self.lock();
         permits.take_back(installation);
@@ -183,7 +184,7 @@ impl Inner {
 }
 
 impl Permits {
-    /// Whether somebody who has `held` permits may have one more.
+    /// Whether an installation with `held` permits may have one more.
     fn may_take(&self, held: usize, most: usize) -> bool {
         let quarter = most / 4;
         let for_all = most - quarter;
@@ -210,7 +211,7 @@ impl Permits {
 
     fn wait(&mut self, installation: InstallationId, sender: oneshot::Sender<ConnectionPermit>) {
         self.change(installation, |holder| {
-            // Those of a lane that has ended are at the front.
+            // The waiters of a lane that has ended are at the front.
             while holder.waiting.front().is_some_and(oneshot::Sender::is_closed) {
                 holder.waiting.pop_front();
             }
@@ -218,11 +219,11 @@ impl Permits {
         });
     }
 
-    /// Who is to be given the next permit, if there is one to give.
+    /// The waiter that gets the next permit, if there is one to give.
     fn next(&mut self, most: usize) -> Option<(InstallationId, oneshot::Sender<ConnectionPermit>)> {
         loop {
             let &(held, _, installation) = self.queue.first()?;
-            // Nobody else has fewer.
+            // All others have at least as many.
             if !self.may_take(held, most) {
                 return None;
             }
@@ -241,7 +242,7 @@ impl Permits {
         }
     }
 
-    /// Changes a holder, and its place in the queue with it.
+    /// Changes a holder, and moves it in the queue accordingly.
     fn change(&mut self, installation: InstallationId, change: impl FnOnce(&mut Holder)) {
         let holder = self.holders.entry(installation).or_default();
         let before = holder.queued.take();

@@ -20,10 +20,10 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// A service cannot put a delivery off for longer than this.
+/// The longest `Retry-After` that counts.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The parts of an attempt's result that follow from the end it took.
+/// The parts of an attempt's result that follow from how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Classified {
     pub(super) outcome: AttemptOutcome,
@@ -148,7 +148,7 @@ fn broken_connection(error: &io::Error) -> Classified {
     if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
         return Classified::failed(AttemptOutcome::Tls, error.to_string());
     }
-    // Our own word on what has arrived.
+    // This error is ours: `stream` refuses a head that is too large.
     if error.kind() == io::ErrorKind::InvalidData && error.get_ref().is_some() {
         return Classified::failed(AttemptOutcome::Protocol, error.to_string());
     }
@@ -156,7 +156,7 @@ fn broken_connection(error: &io::Error) -> Classified {
     Classified::failed(AttemptOutcome::Protocol, text)
 }
 
-/// Seconds or an HTTP date; anything else is as if it were not there.
+/// Seconds or an HTTP date; anything else is ignored.
 fn retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
         return None;

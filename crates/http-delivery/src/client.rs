@@ -29,7 +29,7 @@ use pointsman_domain::{
     attempt::AttemptResult, event::PlatformEvent, id::InstallationId, timestamp::Timestamp,
 };
 
-/// How long, and how far, the body of an answer is read once its head has decided.
+/// How long, and how many bytes of, the body of an answer are read once the head has decided the verdict.
 const BODY_TIME: Duration = Duration::from_secs(1);
 const BODY_BYTES: usize = 64 * 1024;
 /// How much of it is kept.
@@ -47,7 +47,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub struct ExternalClient {
     config: ExternalClientConfig,
     installation: InstallationId,
-    /// Of the latest target.
+    /// The pool of the latest target.
     pool: RefCell<Option<Rc<Pool>>>,
 }
 
@@ -60,8 +60,8 @@ impl ExternalClient {
         }
     }
 
-    /// Waits until the installation may use one more connection. To be held during an attempt, and waited
-    /// for before it: the wait is no part of the attempt and of its time-out.
+    /// Waits until the installation may use one more connection. Take the permit before an attempt and hold it until
+    /// the attempt ends: the wait is no part of the attempt and of its time-out.
     pub async fn connection_permit(&self, share: Share) -> ConnectionPermit {
         let holder = match share {
             Share::Installation => self.installation,
@@ -101,12 +101,14 @@ impl ExternalClient {
         Rc::clone(pool.insert(Pool::of(&self.config, target)))
     }
 
-    /// The head of the answer. The idle slot of a connection that was to be used again may have gone to another
-    /// installation when that connection turns out to be closed: nothing was sent then, and the next one is not kept.
+    /// The head of the answer.
     ///
-    /// A service may close a connection at the moment in which a delivery goes out on
-    /// it: where it had served before and nothing came back, the delivery goes out once more, on a new one.
-    /// Should the service have taken it all the same, it knows it again by its `webhook-id`.
+    /// A kept connection may turn out to be closed after its idle slot has gone to another installation. Nothing was
+    /// sent then, and the next connection is not kept.
+    ///
+    /// A service may close a connection at the moment at which a delivery is sent on it. Where the connection had
+    /// served before and nothing came back, the delivery is sent once more, on a new connection. If the service took
+    /// the first one all the same, it recognises the second by its `webhook-id`.
     async fn send(
         &self,
         pool: &Pool,
@@ -181,7 +183,7 @@ impl ExternalClient {
                 Value::try_from(text).expect("ids, numbers and base64 are visible ASCII"),
             );
         }
-        // A publisher's trace context that is no header value is of no use to anybody.
+        // A trace context that is not a valid header value is left out.
         if let Some(Ok(value)) = event.traceparent.as_deref().map(Value::from_str) {
             headers.insert(TRACEPARENT, value);
         }
@@ -200,8 +202,8 @@ async fn answered(
     let classified = classify::head(status, response.headers(), now);
     let excerpt = read_excerpt(&mut response).await;
     if !is_reusable(&response) {
-        // `awc` has put the connection back into its pool, where what is still to come on it would be taken for
-        // the answer to the next delivery. Only a new pool gets rid of it.
+        // `awc` has put the connection back into its pool. What still comes on it would be taken for the answer to the
+        // next delivery, and only a new pool gets rid of it.
         pool.discard(&lease);
     }
     result(classified, Some(status), duration, excerpt)
@@ -232,8 +234,8 @@ fn is_reusable(response: &ClientResponse) -> bool {
     bodiless || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// The beginning of the body, as far as it comes within the bounds. Whatever is left unread closes the
-/// connection when the response is dropped.
+/// The beginning of the body, as far as it arrives within the bounds. If a part is left unread, the connection is
+/// closed when the response is dropped.
 async fn read_excerpt(response: &mut ClientResponse) -> Option<String> {
     let mut kept = Vec::new();
     let reading = async {

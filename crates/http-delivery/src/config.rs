@@ -8,7 +8,7 @@ use pointsman_clock::Clock;
 
 use crate::{budget::ConnectionBudget, resolver::BoundedResolver, tls::tls_config};
 
-/// Where nobody says how many connections there may be.
+/// The limit where none is set.
 const DEFAULT_CONNECTIONS: usize = 4096;
 
 /// What all external clients share. Cheap to clone.

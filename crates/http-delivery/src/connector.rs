@@ -1,7 +1,7 @@
 //! Connections that go only where they may.
 //!
-//! `awc` would resolve IP literals without asking a resolver, so the check sits where the socket is made:
-//! behind this service there is nothing that could resolve or connect by another way.
+//! `awc` resolves IP literals without asking a custom resolver. The check is therefore made where the socket is opened:
+//! nothing behind this service resolves a name or opens a connection.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -20,7 +20,7 @@ use super::{
     budget::ConnectionBudget,
     dial_error::DialError,
     resolver::BoundedResolver,
-    stream::{DeliveryStream, Io, Load, Wire},
+    stream::{DeliveryStream, Io, PoolUsage, Wire},
 };
 use pointsman_domain::address_policy::AddressPolicy;
 
@@ -39,7 +39,7 @@ pub(super) struct CheckedConnector {
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For all addresses of a host together, so that a dead first one leaves time for the next.
     pub(super) connect_timeout: Duration,
-    pub(super) load: Rc<Load>,
+    pub(super) usage: Rc<PoolUsage>,
 }
 
 impl Service<ConnectInfo<Uri>> for CheckedConnector {
@@ -74,7 +74,7 @@ impl CheckedConnector {
                 Io::Tls(Box::new(stream))
             }
         };
-        Ok(DeliveryStream::new(io, socket, Rc::clone(&self.load)))
+        Ok(DeliveryStream::new(io, socket, Rc::clone(&self.usage)))
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {

@@ -9,7 +9,7 @@ const SWITCHING: &[u8] = b"101";
 /// Sits in front of one answer. Bytes go in as they arrive; those of the answer itself come out.
 #[derive(Debug, Default)]
 pub(super) struct InterimFilter {
-    /// Arrived, and not known to belong to the answer; or known to, and not taken yet.
+    /// Bytes that are not yet known to belong to the answer, or are known to and not yet taken.
     held: Vec<u8>,
     passes: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. [`DeliveryTarget`] holds what is the same for every event of an installation: URL, keys, headers.
 //! 2. [`ConnectionBudget`] says when the installation may use a connection, before the attempt begins.
-//! 3. `pool` keeps the installation's connections; `connector` makes them: it resolves the host through the
+//! 3. `pool` keeps connections to an origin; `connector` makes them: it resolves the host through the
 //!    [`BoundedResolver`] that all clients share, and connects only to addresses that the address policy allows.
 //! 4. `stream` watches the bytes of an answer, and takes `interim` answers out of them.
 //! 5. `classify` turns the head of the answer, or the error, into outcome and verdict. It is pure.

@@ -1,6 +1,6 @@
-//! The connections to one origin, shared by all installations of a thread that deliver to it: the service of an
-//! extension is mostly the same for all workspaces that have it installed, and with connections of their own ten
-//! thousand of them would open one each, for an event now and then.
+//! The connections to one origin, shared by all installations of a thread that deliver to it. An extension mostly has
+//! one service for all workspaces: with connections of their own, ten thousand installations would open ten thousand
+//! connections, each for an event now and then.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ use awc::{Client, Connector, http::uri::Authority};
 use super::{
     config::ExternalClientConfig,
     connector::CheckedConnector,
-    stream::{Counted, Keep, Load},
+    stream::{Counted, Keep, PoolUsage},
     target::DeliveryTarget,
 };
 use pointsman_clock::Clock;
@@ -27,7 +27,7 @@ use pointsman_domain::address_policy::AddressPolicy;
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 thread_local! {
-    /// Those that somebody uses.
+    /// The pools that are in use.
     static POOLS: RefCell<HashMap<Origin, Weak<Pool>>> = RefCell::default();
 }
 
@@ -36,12 +36,12 @@ thread_local! {
 struct Origin {
     secure: bool,
     authority: Authority,
-    /// The address of what all clients of one configuration share.
+    /// Identifies the configuration: the address of what all its clients share.
     config: usize,
 }
 
 impl Origin {
-    /// None for a target without an authority, which nothing can be sent to.
+    /// None for a target without an authority: nothing can be sent to it.
     fn of(config: &ExternalClientConfig, target: &DeliveryTarget) -> Option<Self> {
         Some(Self {
             secure: target.secure,
@@ -54,29 +54,29 @@ impl Origin {
 /// Keeps connections for the next delivery, for 4 s. It lives on one arbiter.
 pub(super) struct Pool {
     config: ExternalClientConfig,
-    /// None for one that nobody else finds.
+    /// None for a pool that is not shared.
     origin: Option<Origin>,
     secure: bool,
-    /// None until the first delivery, and again when there was none for 4 s.
+    /// None until the first delivery, and again after 4 s without one.
     current: RefCell<Option<Current>>,
     /// Counts the clients made so far.
     generation: Cell<u64>,
     last_used: Cell<Option<Instant>>,
-    /// Somebody waits to close what is idle.
+    /// A task waits to close idle connections.
     is_watched: Cell<bool>,
 }
 
 struct Current {
     client: Client,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     generation: u64,
 }
 
-/// The client for one delivery, to be held until its answer is read. Its connection goes back to where it came from,
-/// and is closed where that has been replaced.
+/// The client for one delivery; hold it until the answer is read. The connection goes back to the client that opened
+/// it, and is closed where that client has been replaced.
 pub(super) struct Lease {
     pub(super) client: Client,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     generation: u64,
     /// See [`Pool::keep`].
     keeps: Option<Counted>,
@@ -86,7 +86,7 @@ impl Current {
     fn lease(&self) -> Lease {
         Lease {
             client: self.client.clone(),
-            load: Rc::clone(&self.load),
+            usage: Rc::clone(&self.usage),
             generation: self.generation,
             keeps: None,
         }
@@ -135,13 +135,13 @@ impl Pool {
         self.renew()
     }
 
-    /// A client without any connection yet, which becomes the one for all that follow.
+    /// A client without any connection yet, which serves all following deliveries.
     pub(super) fn renew(&self) -> Lease {
         self.generation.set(self.generation.get() + 1);
-        let load = Rc::default();
+        let usage = Rc::default();
         let current = Current {
-            client: self.build_client(Rc::clone(&load)),
-            load,
+            client: self.build_client(Rc::clone(&usage)),
+            usage,
             generation: self.generation.get(),
         };
         let lease = current.lease();
@@ -149,17 +149,17 @@ impl Pool {
         lease
     }
 
-    /// What may become of the connection of a delivery that is about to start. One that takes a connection that
-    /// waits leaves no more behind than it found.
+    /// Whether the connection of a delivery that is about to start may be kept. A delivery that takes an idle
+    /// connection needs no further idle slot.
     pub(super) fn keep(&self, lease: &mut Lease) -> Keep {
-        let keep = if lease.load.has_waiting() {
+        let keep = if lease.usage.has_waiting() {
             Keep::Waiting
         } else if let Some(slot) = self.config.budget.idle_slot() {
             Keep::In(slot)
         } else {
             return Keep::Not;
         };
-        lease.keeps = Some(lease.load.delivery());
+        lease.keeps = Some(lease.usage.delivery());
         keep
     }
 
@@ -170,7 +170,7 @@ impl Pool {
         }
     }
 
-    /// A delivery has ended: 4 s after the last one, what is idle is closed.
+    /// Call it after each delivery: 4 s after the last one, idle connections are closed.
     pub(super) fn used(self: &Rc<Self>, clock: Clock) {
         self.last_used.set(Some(clock.instant()));
         if !self.is_watched.replace(true) {
@@ -178,7 +178,7 @@ impl Pool {
         }
     }
 
-    fn build_client(&self, load: Rc<Load>) -> Client {
+    fn build_client(&self, usage: Rc<PoolUsage>) -> Client {
         let config = &self.config;
         let dial = CheckedConnector {
             policy: AddressPolicy::new(Arc::clone(&config.allow_networks)),
@@ -186,7 +186,7 @@ impl Pool {
             budget: config.budget.clone(),
             tls: self.secure.then(|| Arc::clone(&config.tls)),
             connect_timeout: config.timeout,
-            load,
+            usage,
         };
         let connector = Connector::new()
             .connector(dial)
@@ -206,7 +206,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         let Some(origin) = &self.origin else { return };
-        // The thread may be ending. And where the last user has gone, the next may have come already.
+        // The thread may be ending. And a newer pool of the same origin may stand here already.
         let _ = POOLS.try_with(|pools| {
             if let Ok(mut pools) = pools.try_borrow_mut()
                 && pools.get(origin).is_some_and(|pool| pool.strong_count() == 0)

@@ -18,7 +18,7 @@ pub use self::lookup::{Lookup, ResolveError};
 use pointsman_clock::Clock;
 
 const MAX_CACHED_HOSTS: usize = 4096;
-/// How long a name server may take before former addresses of the host will do, and how old these may be.
+/// How long a look-up may take before former addresses of the host are used, and how old these may be.
 const PATIENCE: Duration = Duration::from_secs(1);
 const KEEP_FORMER: Duration = Duration::from_secs(5 * 60);
 
@@ -40,7 +40,7 @@ pub struct BoundedResolver {
 
 struct Host {
     pending: Pending,
-    /// What it had before, and until when that will do.
+    /// Its former addresses, and until when they may be used.
     former: Option<(Arc<[IpAddr]>, Instant)>,
 }
 
@@ -75,7 +75,7 @@ impl BoundedResolver {
         if self.is_fresh(&resolved) {
             return resolved.answer;
         }
-        // Nobody waited when this look-up ended, and by now it is old.
+        // Nothing waited for this look-up when it ended, and its answer is too old by now.
         self.entry(host).0.await.answer
     }
 

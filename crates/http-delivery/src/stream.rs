@@ -1,7 +1,7 @@
 //! The socket under a request, and what the request learns of it.
 //!
-//! `awc` has a pool and does not say which of its connections carries a request. So the request leaves a
-//! [`Wire`] with its task, and the connection that is written to in that task takes it along.
+//! `awc` has a pool and does not say which of its connections carries a request. The request therefore puts a [`Wire`]
+//! into a task-local, and the connection that is written to in that task takes it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -40,48 +40,48 @@ pub(super) enum Keep {
     Not,
     /// It is kept, in this slot if it is new.
     In(IdleSlot),
-    /// It is kept: most probably it is one that waits, with an idle slot.
+    /// It is kept. Most probably an idle connection is used again, which has an idle slot already.
     Waiting,
 }
 
-/// How many connections with an idle slot a client has, and how many deliveries that leave theirs to the next one.
+/// A client's number of connections with an idle slot, and of deliveries under way whose connection is kept.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct PoolUsage {
     kept: Cell<usize>,
     deliveries: Cell<usize>,
 }
 
-/// One of them, until dropped.
+/// One connection or delivery of a [`PoolUsage`], counted until dropped.
 #[derive(Debug)]
 pub(super) struct Counted {
-    load: Rc<Load>,
-    of: fn(&Load) -> &Cell<usize>,
+    usage: Rc<PoolUsage>,
+    of: fn(&PoolUsage) -> &Cell<usize>,
 }
 
-impl Load {
-    /// Whether there are connections that none of these deliveries has use for.
+impl PoolUsage {
+    /// Whether there are more kept connections than deliveries that use one.
     pub(super) fn has_waiting(&self) -> bool {
         self.kept.get() > self.deliveries.get()
     }
 
     pub(super) fn delivery(self: &Rc<Self>) -> Counted {
-        self.count(|load| &load.deliveries)
+        self.count(|usage| &usage.deliveries)
     }
 
     fn kept(self: &Rc<Self>, slot: IdleSlot) -> (IdleSlot, Counted) {
-        (slot, self.count(|load| &load.kept))
+        (slot, self.count(|usage| &usage.kept))
     }
 
     fn count(self: &Rc<Self>, of: fn(&Self) -> &Cell<usize>) -> Counted {
-        let load = Rc::clone(self);
-        of(&load).set(of(&load).get() + 1);
-        Counted { load, of }
+        let usage = Rc::clone(self);
+        of(&usage).set(of(&usage).get() + 1);
+        Counted { usage, of }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let count = (self.of)(&self.load);
+        let count = (self.of)(&self.usage);
         count.set(count.get() - 1);
     }
 }
@@ -107,7 +107,7 @@ impl Wire {
         })
     }
 
-    /// The request of this task needs a new connection: where it is to be kept, it has an idle slot from now on.
+    /// The request of this task needs a new connection. Where that is to be kept, it has an idle slot from now on.
     pub(super) fn connects(budget: &ConnectionBudget) -> Result<(), DialError> {
         let with_slot = |wire: &Rc<Self>| {
             let mut keep = wire.keep.borrow_mut();
@@ -122,12 +122,12 @@ impl Wire {
         WIRE.try_with(with_slot).unwrap_or(Ok(()))
     }
 
-    /// Whether no connection was made, since there was no idle slot to keep it.
+    /// Whether no connection was made because no idle slot was left for it.
     pub(super) fn lacks_idle_slot(&self) -> bool {
         self.lacks_idle_slot.get()
     }
 
-    /// Sends the request on this wire.
+    /// Runs the request with this wire as its task-local.
     pub(super) async fn carry<T, E>(
         self: &Rc<Self>,
         request: impl Future<Output = Result<T, E>>,
@@ -163,7 +163,7 @@ pub(super) struct DeliveryStream {
     wire: Option<Rc<Wire>>,
     interim: InterimFilter,
     slot: Option<(IdleSlot, Counted)>,
-    load: Rc<Load>,
+    usage: Rc<PoolUsage>,
     _socket: Socket,
 }
 
@@ -175,13 +175,13 @@ pub(super) enum Io {
 
 impl DeliveryStream {
     /// Call it in the task of the request that the connection is made for.
-    pub(super) fn new(io: Io, socket: Socket, load: Rc<Load>) -> Self {
+    pub(super) fn new(io: Io, socket: Socket, usage: Rc<PoolUsage>) -> Self {
         let mut stream = Self {
             io,
             wire: None,
             interim: InterimFilter::default(),
             slot: None,
-            load,
+            usage,
             _socket: socket,
         };
         let _ = WIRE.try_with(|wire| stream.carry(wire));
@@ -193,7 +193,7 @@ impl DeliveryStream {
             Keep::Not => self.slot = None,
             Keep::Waiting => {}
             Keep::In(slot) => {
-                self.slot.get_or_insert_with(|| self.load.kept(slot));
+                self.slot.get_or_insert_with(|| self.usage.kept(slot));
             }
         }
         self.wire = Some(Rc::clone(wire));

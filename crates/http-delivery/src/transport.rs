@@ -21,8 +21,8 @@ pub trait Transport: fmt::Debug + Send + Sync {
 
 /// What the attempts of one installation go through.
 pub trait TransportClient: fmt::Debug {
-    /// Waits until the attempt may use a connection: to be held during the attempt, and waited for before it. None
-    /// where attempts use none.
+    /// Waits until the attempt may use a connection. Take the permit before the attempt and hold it until the attempt
+    /// ends. None where attempts use no connections.
     fn permit(&self, share: Share) -> LocalBoxFuture<'_, Option<ConnectionPermit>>;
 
     /// Makes one attempt, which begins when it is first polled. Every end is a classified result.

@@ -1,8 +1,8 @@
-//! Code of others: handlers, effects, and the values that they leave behind. All of it may panic, also where a value
-//! is only shown or dropped, and nothing of the server is to end with it.
+//! Runs code of extensions: handlers, effects, and the values that they leave behind. Any of it may panic, also when a
+//! value is only displayed or dropped. No panic may end a part of the server.
 //!
-//! One thing cannot be caught: a panic that leaves a `Drop` while another one unwinds through the author's own frames,
-//! or that is thrown while the message of another is put together. Rust ends the process then.
+//! One kind of panic cannot be caught: one that leaves a `Drop` while another panic unwinds through the author's own
+//! frames, or one that is thrown while the message of another is formatted. Rust then aborts the process.
 
 use std::{
     any::Any,
@@ -20,7 +20,7 @@ const MAX_TEXT_BYTES: usize = 2048;
 const NO_MESSAGE: &str = "no message";
 
 thread_local! {
-    /// Code of others is running on this thread right now.
+    /// Code of an extension is running on this thread right now.
     static HANDLING: Cell<bool> = const { Cell::new(false) };
     /// What the hook saw of the last panic of such code.
     static SEEN: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -28,9 +28,9 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Where a panic happened is told to the panic hook alone. Ours keeps it for code of others, whose panics are
-/// recorded where they are caught and not printed; every other panic goes on to the hook that was there before.
-/// To be called before the first handler runs.
+/// Installs a panic hook, since only the hook learns where a panic happened. For code of extensions the hook keeps the
+/// place: their panics are recorded where they are caught and are not printed. Every other panic goes on to the hook
+/// that was there before. Call it before the first handler runs.
 pub fn listen() {
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -49,7 +49,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let mut short = Short::default();
-    // It fails where there is more to say than is kept.
+    // An error means that the text is longer than what is kept.
     let _ = short.write_str(text.unwrap_or(NO_MESSAGE));
     match info.location() {
         Some(place) => format!(
@@ -63,13 +63,13 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     }
 }
 
-/// Leaves the message with the thread, and returns the one before. A thread that ends keeps none.
+/// Stores the message for this thread, and returns the one before. Does nothing on a thread that is ending.
 fn see(message: Option<String>) -> Option<String> {
     SEEN.try_with(|seen| seen.replace(message)).unwrap_or_default()
 }
 
-/// Runs code of others. It is not run again after a panic, so that nobody sees what it left half done but itself.
-/// The error is what there is to say of the panic.
+/// Runs code of an extension and catches its panic; the error describes the panic. The code is not run again after a
+/// panic, so that no other code sees the state that it left half done.
 pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let (outer, outer_message) = (HANDLING.replace(true), see(None));
     let result = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|thrown| {
@@ -82,17 +82,17 @@ pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     result
 }
 
-/// Drops what a panic has thrown. That may panic as well, and so may what it throws then: this is kept for ever.
+/// Drops the payload of a panic. That may panic as well, and so may dropping that second payload: it is leaked.
 pub fn discard(thrown: Box<dyn Any + Send>) {
     if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
         std::mem::forget(again);
     }
 }
 
-/// What a value of others says of itself, at most [`MAX_TEXT_BYTES`] of it.
+/// The text of a value of an extension, at most [`MAX_TEXT_BYTES`] of it.
 pub fn text_of(value: &dyn fmt::Display) -> String {
     let mut short = Short::default();
-    // It fails where there is more to say than is kept.
+    // An error means that the text is longer than what is kept.
     match caught(|| write!(short, "{value}")) {
         Ok(Ok(()) | Err(fmt::Error)) => short.text,
         Err(panic) => shortened(&format!(
@@ -134,7 +134,7 @@ impl fmt::Write for Short {
     }
 }
 
-/// A value of others: a panic while it is dropped stays here.
+/// A value of an extension. A panic while it is dropped is caught and logged.
 pub struct Guarded<T>(Option<T>);
 
 impl<T> Guarded<T> {
@@ -150,7 +150,7 @@ impl<T> Guarded<T> {
         self.0.as_mut().expect("it is taken only with the guard")
     }
 
-    /// The value, whose panics are the caller's from now on.
+    /// The value; its panics are no longer caught.
     pub fn into_inner(mut self) -> T {
         self.0.take().expect("it is taken only with the guard")
     }
@@ -172,8 +172,8 @@ impl<T> fmt::Debug for Guarded<T> {
     }
 }
 
-/// Ends with the output of the future, or with what there is to say of its panic. Where it is dropped before, a panic
-/// of that stays here, too.
+/// Resolves to the output of the future, or to a description of its panic. A panic while the future is dropped is
+/// caught, too.
 #[derive(Debug)]
 pub struct Caught<F>(Guarded<Pin<Box<F>>>);
 

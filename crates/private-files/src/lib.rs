@@ -14,7 +14,7 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// The permissions of everybody but the owner.
 const OTHERS: u32 = 0o077;
-/// Who may write to a folder may still remove only files of their own.
+/// In a folder with this bit, accounts that may write to it can remove only their own files.
 const STICKY: u32 = 0o1000;
 
 /// Makes the folder of this file, and the folders above it that are missing, for the owner alone. One that exists is
@@ -82,7 +82,7 @@ fn shared(path: &Path) -> Option<(PathBuf, u32)> {
     (mode & OTHERS != 0).then(|| (path.canonicalize().unwrap_or_else(|_| path.to_owned()), mode))
 }
 
-/// As a shell takes it, whatever is in it.
+/// The path as one word for a shell, quoted where that is needed.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@:".contains(letter);

@@ -51,12 +51,12 @@ pub fn start_process(seed: u64, wall: Timestamp) {
     CURRENT.with_borrow_mut(|current| *current = Some(time));
 }
 
-/// The thread has the machine's clocks again.
+/// The simulated process has ended: the thread uses the machine's clocks again.
 pub fn end() {
     CURRENT.with_borrow_mut(|current| *current = None);
 }
 
-/// Somebody sets the wall clock forward or back.
+/// Sets the wall clock forward, or back where `millis` is negative.
 pub fn jump(millis: i64) {
     with(|time| {
         time.wall_at_start = Timestamp::from_millis(time.wall_at_start.millis() + millis);

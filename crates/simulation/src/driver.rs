@@ -1,4 +1,4 @@
-//! From a seed to what came of its world: processes that crash or stop, one after the other, and peace at last.
+//! From a seed to a report: processes that crash or stop, one after the other, and a last one without faults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use pointsman_simulated_clock::{self as simulated, Clock};
 
 /// When the first process of every world starts.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-/// How long everything may take to come to its end once there is no more trouble.
+/// How long all work may take to finish once there are no more faults.
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// What a process that is told to stop may take.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What came of a world.
+/// The result of a world.
 #[derive(Debug)]
 pub struct Report {
     pub seed: u64,
@@ -35,14 +35,14 @@ pub struct Report {
 enum Ending {
     Crash,
     Stop,
-    /// It is the last one: everything comes to its end.
+    /// It is the last one: there are no more faults, and all work finishes.
     Peace,
 }
 
-/// Lives through the world of the seed. With `readable` the report tells everything.
+/// Runs the world of the seed. With `readable` the report has the whole history.
 pub fn simulate(seed: u64, readable: bool) -> Report {
     let world = Arc::new(World::new(seed, readable));
-    let (lives, count) = world.with(|state| (state.shape.lives, state.shape.workspaces));
+    let (lives, count) = world.with(|state| (state.settings.lives, state.settings.workspaces));
     let workspaces: Vec<WorkspaceId> = (0..count)
         .map(|index| WorkspaceId::new(uuid::Uuid::from_u128(index as u128 + 1)))
         .collect();
@@ -50,7 +50,7 @@ pub fn simulate(seed: u64, readable: bool) -> Report {
     for life in 0..=lives {
         let ending = world.with(|state| match life == lives {
             true => Ending::Peace,
-            false if state.dice.chance(700) => Ending::Crash,
+            false if state.rng.chance(700) => Ending::Crash,
             false => Ending::Stop,
         });
         wall = live(&world, (seed, life), wall, &workspaces, ending);
@@ -87,7 +87,7 @@ fn live(
         simulated::start_process(seed ^ life << 56, wall);
         let in_order = act(world, life, workspaces, ending).await;
         world.with(|state| {
-            // From now on nothing counts that the process still does.
+            // From now on nothing that the process still does counts.
             state.life += 1;
             state.connection += 1;
             state
@@ -97,18 +97,18 @@ fn live(
         });
         Clock.wall()
     });
-    // What is dropped may want to look at the clock once more.
+    // What is dropped may read the clock once more.
     let entered = runtime.enter();
     drop(system);
     drop(entered);
     simulated::end();
-    wall + world.with(|state| state.dice.millis(0..120_000))
+    wall + world.with(|state| state.rng.millis(0..120_000))
 }
 
 /// Whether the process ended in order, with everything settled that it had begun.
 async fn act(world: &Arc<World>, life: u64, workspaces: &[WorkspaceId], ending: Ending) -> bool {
     let services = Arc::new(Services::new(world));
-    let settings = world.with(|state| state.shape.settings(services));
+    let settings = world.with(|state| state.settings.router_settings(services));
     let notices = Notices::default();
     let (journal, writer) = Journal::over(storage::open(world, notices.sink()));
     actix::spawn(writer.run());
@@ -118,14 +118,14 @@ async fn act(world: &Arc<World>, life: u64, workspaces: &[WorkspaceId], ending: 
         scene.set_up();
         sleep(Duration::from_millis(500)).await;
     }
-    let steps = world.with(|state| state.dice.number(1..state.shape.steps));
+    let steps = world.with(|state| state.rng.number(1..state.settings.steps));
     for _ in 0..steps {
         scene.step();
-        let pause = world.with(|state| match state.dice.weighted(&[40, 40, 15, 3]) {
-            0 => state.dice.millis(0..20),
-            1 => state.dice.millis(20..500),
-            2 => state.dice.millis(500..5_000),
-            _ => state.dice.millis(5_000..60_000),
+        let pause = world.with(|state| match state.rng.weighted(&[40, 40, 15, 3]) {
+            0 => state.rng.millis(0..20),
+            1 => state.rng.millis(20..500),
+            2 => state.rng.millis(500..5_000),
+            _ => state.rng.millis(5_000..60_000),
         });
         sleep(pause).await;
         if world.with(|state| !state.witness.violations.is_empty()) {
@@ -180,7 +180,7 @@ async fn come_to_an_end(world: &World) {
 
 fn check_end(world: &World) {
     world.with(|state| {
-        let window = state.shape.window;
+        let window = state.settings.window;
         state.witness.check_end(&state.tables, window);
     });
 }

@@ -1,28 +1,28 @@
 //! A deterministic simulation of the whole engine above the edge to the machine.
 //!
-//! The real router with its actors, lanes and the real writer of the journal live on one thread, in virtual time,
-//! over storage in memory and services that are functions. Everything that happens follows from a seed: publishers
-//! and admins, slow and failing and hanging and doubtful operations of the storage, services of every temper,
-//! panics of actors, crashes of the process and jumps of the wall clock. A witness checks after each transaction
-//! and at each attempt what the engine promises, and at the end, when there was peace for long enough, that
-//! nothing is left undone.
+//! The real router with its actors, lanes and the real writer of the journal live on one thread, in virtual time, over
+//! storage in memory and services that are functions. Everything follows from a seed: what publishers and admins do;
+//! operations of the storage that are slow, fail, hang or have an unknown outcome; how services behave; panics of
+//! actors, crashes of the process and jumps of the wall clock. A witness checks the promises of the engine after each
+//! transaction and at each attempt. At the end there are no more faults, and after enough time nothing may be left
+//! undone.
 //!
 //! A seed that fails is printed. To run it alone, with all that happened:
 //! `POINTSMAN_SIMULATION_SEED=4711 cargo test -p pointsman-simulation`; to run more of them:
 //! `POINTSMAN_SIMULATION_SEEDS=100000`, from `POINTSMAN_SIMULATION_FIRST_SEED` on.
 
-mod dice;
 mod driver;
 mod panics;
 mod script;
+mod seeded_rng;
 mod service;
-mod shape;
+mod service_mode;
 mod storage;
 mod tables;
-mod temper;
 mod trace;
 mod witness;
 mod world;
+mod world_settings;
 
 use std::{
     ops::Range,
@@ -34,7 +34,7 @@ pub use self::{
     witness::Totals,
 };
 
-/// What came of these seeds, on all cores: of all together, and of those that failed.
+/// Runs these seeds on all cores. Returns the totals of all of them, and the reports of those that failed.
 pub fn run(seeds: Range<u64>) -> (Totals, Vec<Report>) {
     let next = AtomicU64::new(seeds.start);
     let worker = || {

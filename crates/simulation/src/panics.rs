@@ -10,7 +10,7 @@ use pointsman_router::{
     },
 };
 
-/// Makes the actor panic in its handler, without a word on the standard error.
+/// Makes the actor panic in its handler, without a message on the standard error.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct SilentPanic;

@@ -1,4 +1,4 @@
-//! What happens to the engine of a simulated world: publishers, admins, and trouble.
+//! What happens in a simulated world: publishes, changes by admins, and faults.
 
 mod draw;
 mod trouble;
@@ -6,11 +6,11 @@ mod trouble;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    dice::Dice,
+    seeded_rng::SeededRng,
     service::base_url,
+    service_mode::ServiceMode,
     tables::{LetterStatus, effects::UNSTORABLE},
-    temper::Temper,
-    witness::Pace,
+    witness::LaneLimits,
     world::{State, World},
 };
 use pointsman_domain::{
@@ -56,7 +56,7 @@ const STEPS: [(Step, u32); 17] = [
     (Step::Replay, 4),
     (Step::Discard, 1),
     (Step::Reset, 1),
-    (Step::Temper, 5),
+    (Step::ServiceMode, 5),
     (Step::Outage, 1),
     (Step::Jump, 1),
     (Step::Panic, 2),
@@ -77,7 +77,7 @@ enum Step {
     Replay,
     Discard,
     Reset,
-    Temper,
+    ServiceMode,
     Outage,
     Jump,
     Panic,
@@ -93,51 +93,51 @@ impl Scene {
         }
     }
 
-    /// Something to begin with.
+    /// Installs the first extensions.
     pub(super) fn set_up(&self) {
         for workspace in &self.workspaces {
-            let extensions = self.world.with(|state| state.dice.number(1..4));
+            let extensions = self.world.with(|state| state.rng.number(1..4));
             for _ in 0..extensions {
                 self.install(*workspace);
             }
         }
     }
 
-    /// Lets one thing happen.
+    /// Takes one step, drawn at random.
     pub(super) fn step(&self) {
         let (step, workspace) = self.world.with(|state| {
-            let unrest = state.shape.unrest;
+            let unrest = state.settings.unrest;
             let weights = STEPS.map(|(step, weight)| match step {
                 Step::Outage | Step::Panic | Step::Jump => weight * unrest,
                 _ => weight,
             });
-            let step = STEPS[state.dice.weighted(&weights)].0;
+            let step = STEPS[state.rng.weighted(&weights)].0;
             state.trace.record(format_args!("step: {step:?}"));
-            (step, state.dice.pick(&self.workspaces))
+            (step, state.rng.pick(&self.workspaces))
         });
         let Some(workspace) = workspace else { return };
         match step {
             Step::Publish => self.publish(workspace, None),
             Step::PublishMany => {
-                for _ in 0..self.world.with(|state| state.dice.number(2..30)) {
+                for _ in 0..self.world.with(|state| state.rng.number(2..30)) {
                     self.publish(workspace, None);
                 }
             }
             Step::HangUp => {
-                let patience = self.world.with(|state| state.dice.millis(0..50));
+                let patience = self.world.with(|state| state.rng.millis(0..50));
                 self.publish(workspace, Some(patience));
             }
             Step::Install => self.install(workspace),
-            Step::Subscribe => self.change(workspace, |_, dice| draw::subscribe(dice)),
+            Step::Subscribe => self.change(workspace, |_, rng| draw::subscribe(rng)),
             Step::Unsubscribe => self.unsubscribe(workspace),
-            Step::Hold => self.change(workspace, |_, dice| Some(draw::hold(dice))),
+            Step::Hold => self.change(workspace, |_, rng| Some(draw::hold(rng))),
             Step::Release => self.change(workspace, |_, _| Some(draw::release())),
-            Step::Limit => self.change(workspace, |_, dice| Some(draw::limit(dice))),
+            Step::Limit => self.change(workspace, |_, rng| Some(draw::limit(rng))),
             Step::Uninstall => self.change(workspace, |_, _| Some(InstallationChange::Uninstall)),
             Step::Replay => self.replay(workspace),
             Step::Discard => self.discard(workspace),
             Step::Reset => self.reset(workspace),
-            Step::Temper => self.change_temper(),
+            Step::ServiceMode => self.change_mode(),
             Step::Outage => self.lose_the_database(),
             Step::Jump => self.jump(),
             Step::Panic => self.panic(workspace),
@@ -148,13 +148,13 @@ impl Scene {
         let (world, router) = (Arc::clone(&self.world), self.router.clone());
         let id = EventId::new(Clock.new_uuid());
         let (event, idempotency) = world.with(|state| {
-            let what = if state.dice.chance(10) { UNSTORABLE } else { "fine" };
+            let what = if state.rng.chance(10) { UNSTORABLE } else { "fine" };
             let payload = format!("{{\"of\": \"{id}\", \"is\": \"{what}\"}}");
-            let idempotency = draw::key(&mut state.dice);
+            let idempotency = draw::key(&mut state.rng);
             state
                 .witness
                 .publishes(workspace, id, &payload, idempotency.as_ref());
-            let key = state.dice.pick(&KEYS).unwrap_or(KEYS[0]);
+            let key = state.rng.pick(&KEYS).unwrap_or(KEYS[0]);
             let event = NewEvent {
                 id,
                 event_key: EventKey::parse(key).expect("it is an event key"),
@@ -191,13 +191,13 @@ impl Scene {
         let (world, router) = (Arc::clone(&self.world), self.router.clone());
         let id = InstallationId::new(Clock.new_uuid());
         let (key, count, subscription) = world.with(|state| {
-            let temper = Temper::draw(&mut state.dice);
-            state.tempers.insert(id, temper);
-            let key = state.dice.pick(&EXTENSIONS).unwrap_or("crm");
+            let mode = ServiceMode::draw(&mut state.rng);
+            state.modes.insert(id, mode);
+            let key = state.rng.pick(&EXTENSIONS).unwrap_or("crm");
             (
                 key,
                 state.tables.installations.len(),
-                draw::subscribe(&mut state.dice),
+                draw::subscribe(&mut state.rng),
             )
         });
         if count >= 8 {
@@ -229,12 +229,12 @@ impl Scene {
     fn change(
         &self,
         workspace: WorkspaceId,
-        draw: impl FnOnce(InstallationId, &mut Dice) -> Option<InstallationChange>,
+        draw: impl FnOnce(InstallationId, &mut SeededRng) -> Option<InstallationChange>,
     ) {
         let Some(id) = self.any_installation(workspace) else {
             return;
         };
-        let Some(change) = self.world.with(|state| draw(id, &mut state.dice)) else {
+        let Some(change) = self.world.with(|state| draw(id, &mut state.rng)) else {
             return;
         };
         if !self.busy().insert(id) {
@@ -253,7 +253,7 @@ impl Scene {
             Arc::clone(&self.busy),
         );
         world.with(|state| {
-            state.witness.paced(id, None);
+            state.witness.limits_told(id, None);
             if held == Some(false) {
                 state.witness.held(id, false);
             }
@@ -266,7 +266,7 @@ impl Scene {
                     .trace
                     .record(format_args!("the admin of {id} is told: {done}"));
                 if done {
-                    state.is_paced(id);
+                    state.tell_limits(id);
                 }
                 if done && held == Some(true) {
                     state.witness.held(id, true);
@@ -289,7 +289,7 @@ impl Scene {
                 .filter(|installed| installed.workspace() == workspace)
                 .map(|installed| installed.id())
                 .collect();
-            state.dice.pick(&all)
+            state.rng.pick(&all)
         })
     }
 
@@ -310,7 +310,7 @@ impl Scene {
                 })
                 .collect()
         });
-        let Some((id, subscription_id)) = world.with(|state| state.dice.pick(&all)) else {
+        let Some((id, subscription_id)) = world.with(|state| state.rng.pick(&all)) else {
             return;
         };
         let router = self.router.clone();
@@ -331,7 +331,7 @@ impl Scene {
                 .filter(|letter| letter.status == LetterStatus::Dead)
                 .map(|letter| letter.id)
                 .collect();
-            state.dice.pick(&all)
+            state.rng.pick(&all)
         })
     }
 
@@ -339,7 +339,7 @@ impl Scene {
         let Some(letter) = self.any_letter(workspace) else {
             return;
         };
-        let elsewhere = self.world.with(|state| state.dice.chance(300));
+        let elsewhere = self.world.with(|state| state.rng.chance(300));
         let to = elsewhere.then(|| self.any_installation(workspace)).flatten();
         let (world, router) = (Arc::clone(&self.world), self.router.clone());
         actix::spawn(async move {
@@ -372,8 +372,8 @@ impl Scene {
 }
 
 impl State {
-    /// An admin was told how this installation is set.
-    fn is_paced(&mut self, id: InstallationId) {
+    /// The admin has been told the present settings of this installation.
+    fn tell_limits(&mut self, id: InstallationId) {
         let Some(installed) = self.tables.installations.get(&id) else {
             return;
         };
@@ -382,12 +382,12 @@ impl State {
         let at_most = if ordered {
             1
         } else {
-            own.unwrap_or(self.shape.concurrency)
+            own.unwrap_or(self.settings.concurrency)
         };
         let ordered_after = ordered.then(|| self.tables.head(installed.workspace()));
-        self.witness.paced(
+        self.witness.limits_told(
             id,
-            Some(Pace {
+            Some(LaneLimits {
                 at_most,
                 ordered_after,
             }),

@@ -1,4 +1,4 @@
-//! The services outside of a simulated world, as attempts meet them.
+//! The simulated services, and the attempts at them.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use futures_util::{
 use tokio::time::sleep;
 
 use super::{
-    temper::Temper,
+    service_mode::ServiceMode,
     world::{State, World},
 };
 use pointsman_clock::Clock;
@@ -20,7 +20,7 @@ use pointsman_domain::{
 };
 use pointsman_http_delivery::{ConnectionPermit, DeliveryTarget, Share, Transport, TransportClient};
 
-/// What a choosy service does not take.
+/// Whether a service in the mode `Choosy` fails this event.
 fn is_disliked(event: EventId) -> bool {
     event.uuid().as_u128().is_multiple_of(3)
 }
@@ -30,7 +30,7 @@ pub(super) fn base_url(installation: InstallationId) -> String {
     format!("http://service.test/{installation}")
 }
 
-/// All services, for the process of one life.
+/// All services, as one process reaches them.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     world: Arc<World>,
@@ -97,7 +97,7 @@ impl Services {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Delivered,
-    /// The service has the event, and nobody hears of it.
+    /// The service has taken the event, and its answer is lost.
     AnswerLost,
     Failed,
     Refused,
@@ -198,7 +198,7 @@ fn result(end: End, duration: Duration) -> AttemptResult {
 }
 
 impl State {
-    /// An attempt begins, which says of which kind its delivery is.
+    /// Records that an attempt begins; returns the kind of its delivery.
     fn start(&mut self, installation: InstallationId, event: &PlatformEvent) -> DeliveryKind {
         let kind = self.witness.starts(installation, event, &self.tables);
         let (id, seq) = (event.id, event.seq.get());
@@ -219,21 +219,25 @@ impl State {
             End::TimedOut,
             End::Panicked,
         ];
-        let temper = self.tempers.get(&installation).copied().unwrap_or(Temper::Well);
-        let end = match temper {
-            _ if self.dice.chance(self.faults.attempt) => ODD[self.dice.weighted(&[4, 8, 3, 3, 2, 1, 4, 1])],
-            Temper::Well => End::Delivered,
-            Temper::Choosy if !is_disliked(event) => End::Delivered,
-            Temper::Failing | Temper::Choosy => End::Failed,
-            Temper::Refusing => End::Refused,
-            Temper::Hanging => End::TimedOut,
-            Temper::Gone => End::Gone,
+        let mode = self
+            .modes
+            .get(&installation)
+            .copied()
+            .unwrap_or(ServiceMode::Well);
+        let end = match mode {
+            _ if self.rng.chance(self.faults.attempt) => ODD[self.rng.weighted(&[4, 8, 3, 3, 2, 1, 4, 1])],
+            ServiceMode::Well => End::Delivered,
+            ServiceMode::Choosy if !is_disliked(event) => End::Delivered,
+            ServiceMode::Failing | ServiceMode::Choosy => End::Failed,
+            ServiceMode::Refusing => End::Refused,
+            ServiceMode::Hanging => End::TimedOut,
+            ServiceMode::Gone => End::Gone,
         };
-        let limit = self.shape.attempt_timeout;
+        let limit = self.settings.attempt_timeout;
         let pause = match end {
             End::TimedOut => limit,
-            _ if self.dice.chance(50) => limit.mul_f64(0.9),
-            _ => self.dice.millis(0..40),
+            _ if self.rng.chance(50) => limit.mul_f64(0.9),
+            _ => self.rng.millis(0..40),
         };
         (pause, end)
     }

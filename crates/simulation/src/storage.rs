@@ -1,4 +1,4 @@
-//! The journal's storage in a simulated world: in memory, slow at times, and not to be trusted.
+//! The journal's storage in a simulated world: in memory, slow at times, and with injected faults.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ use pointsman_simulated_clock::Clock;
 
 /// The storage as a process of this world finds it.
 pub(super) fn open(world: &Arc<World>, notices: NoticeSink) -> JournalParts {
-    let connection = Line::new(world);
+    let connection = SimulatedConnection::new(world);
     JournalParts {
         last_generation: world.with(|state| {
             state.tables.catch_up(Clock.now());
@@ -55,8 +55,8 @@ impl Storage for SimulatedStorage {
         let world = Arc::clone(&self.0);
         async move {
             let (pause, refused, hangs) = world.with(|state| {
-                let refused = state.is_away() || state.dice.chance(state.faults.connect);
-                (state.pause(), refused, refused && state.dice.chance(200))
+                let refused = state.is_away() || state.rng.chance(state.faults.connect);
+                (state.pause(), refused, refused && state.rng.chance(200))
             });
             sleep(pause).await;
             if hangs {
@@ -66,7 +66,7 @@ impl Storage for SimulatedStorage {
                 world.with(|state| state.fault(format_args!("a connection is refused")));
                 return Err(gone().into());
             }
-            let connection: Arc<dyn Connection> = Arc::new(Line::new(&world));
+            let connection: Arc<dyn Connection> = Arc::new(SimulatedConnection::new(&world));
             Ok(connection)
         }
         .boxed()
@@ -78,7 +78,7 @@ impl Storage for SimulatedStorage {
 }
 
 /// A writer connection.
-struct Line {
+struct SimulatedConnection {
     world: Arc<World>,
     number: u64,
 }
@@ -94,12 +94,12 @@ enum InjectedFault {
     HangsInDoubt,
 }
 
-impl Line {
-    /// What hung is decided first.
+impl SimulatedConnection {
+    /// First decides whether the transactions that hung are committed.
     fn new(world: &Arc<World>) -> Self {
         let number = world.with(|state| {
             for doubtful in std::mem::take(&mut state.in_doubt) {
-                let committed = state.dice.chance(500);
+                let committed = state.rng.chance(500);
                 state
                     .trace
                     .record(format_args!("what hung is committed: {committed}"));
@@ -117,7 +117,7 @@ impl Line {
         }
     }
 
-    /// Does `work` at once, in a transaction that may take its time or go wrong.
+    /// Does `work` at once, in a transaction that may be slow or fail.
     async fn transact<T, E>(
         &self,
         name: &'static str,
@@ -151,7 +151,7 @@ impl Line {
         }
     }
 
-    /// Reads what is there, which may fail or hang.
+    /// Reads from the tables; may fail or hang.
     async fn ask<T>(
         &self,
         name: &'static str,
@@ -175,7 +175,7 @@ impl Line {
     }
 }
 
-impl Connection for Line {
+impl Connection for SimulatedConnection {
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
         self.ask("head", move |state| Ok(state.tables.head(workspace)))
             .boxed()
@@ -241,7 +241,7 @@ impl Connection for Line {
         .boxed()
     }
 
-    /// There is no SQL in a simulated world, and so no extension that asks for it.
+    /// A simulated world has no SQL, and so no extension with effects.
     fn run_effects<'a>(
         &'a self,
         _: &'a mut [StagedEffect],
@@ -300,11 +300,11 @@ impl Connection for Line {
 struct Reader(Arc<World>);
 
 impl Reader {
-    /// What is there at some moment while it is read; or an error, in the end.
+    /// Reads the state of one moment during the read, or fails at its end.
     async fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, DbErr> {
         let (before, after, fails, patience) = self.0.with(|state| {
-            let fails = state.is_away() || state.dice.chance(state.faults.read);
-            (state.pause(), state.pause(), fails, state.dice.millis(0..3_000))
+            let fails = state.is_away() || state.rng.chance(state.faults.read);
+            (state.pause(), state.pause(), fails, state.rng.millis(0..3_000))
         });
         sleep(before).await;
         if fails {
@@ -362,7 +362,7 @@ impl LogReader for Reader {
             .boxed()
     }
 
-    /// Nothing of a simulated world has a cause.
+    /// No event of a simulated world has causes.
     fn causes_of(
         &self,
         _: WorkspaceId,
@@ -387,8 +387,8 @@ impl State {
     }
 
     fn pause(&mut self) -> Duration {
-        let most = self.shape.storage_millis;
-        self.dice.millis(0..most)
+        let most = self.settings.storage_millis;
+        self.rng.millis(0..most)
     }
 
     fn inject(&mut self, connection: u64) -> InjectedFault {
@@ -402,8 +402,8 @@ impl State {
         if connection != self.connection {
             return InjectedFault::LostBefore;
         }
-        if self.is_away() || self.dice.chance(self.faults.write) {
-            return self.dice.pick(&FAULTS).unwrap_or(InjectedFault::LostBefore);
+        if self.is_away() || self.rng.chance(self.faults.write) {
+            return self.rng.pick(&FAULTS).unwrap_or(InjectedFault::LostBefore);
         }
         InjectedFault::None
     }

@@ -32,7 +32,7 @@ pub(super) struct Tables {
     pub(super) letters: BTreeMap<DeadLetterId, Letter>,
     /// Idempotency keys, and when they were stored.
     pub(super) keys: BTreeMap<KeyName, (StoredKey, Timestamp)>,
-    /// What the engine's clock showed last.
+    /// The engine's time when it was last written.
     pub(super) last_seen: Timestamp,
     pub(super) letter_of: BTreeMap<(InstallationId, EventId), DeadLetterId>,
 }
@@ -139,7 +139,7 @@ impl Tables {
         self.letters.get(self.letter_of.get(&(installation, event))?)
     }
 
-    /// What a process does about a clock that stands before the time it showed last.
+    /// Moves stored times back where the clock shows an earlier time than the last one written.
     pub(super) fn catch_up(&mut self, now: Timestamp) {
         let last_seen = std::mem::replace(&mut self.last_seen, now);
         if last_seen.millis() <= now.millis() + 1000 {

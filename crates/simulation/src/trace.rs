@@ -1,10 +1,10 @@
-//! What happened in a simulated world, as a number to compare and, on demand, as lines to read.
+//! The history of a simulated world: as a hash to compare and, on demand, as lines to read.
 
 use std::fmt::{self, Write};
 
 use pointsman_simulated_clock::Clock;
 
-/// The beginning of a trace is cut off beyond this.
+/// How many lines are kept: the latest ones.
 const MOST_LINES: usize = 20_000;
 
 #[derive(Debug)]

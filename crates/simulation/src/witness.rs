@@ -1,6 +1,6 @@
-//! Who watches a simulated world and says when a promise of the engine is broken.
+//! Watches a simulated world, and reports each broken promise of the engine.
 //!
-//! What is broken is kept as a sentence and not as a panic: the engine catches panics.
+//! A violation is kept as a sentence and does not panic: the engine catches panics.
 
 mod breaker;
 mod end;
@@ -30,7 +30,7 @@ use pointsman_domain::{
 use pointsman_router::PublishError;
 use pointsman_simulated_clock::Clock;
 
-/// Within this a publisher has its answer: three tries of ten seconds, and a little.
+/// The longest that a publisher waits for its answer: three tries of ten seconds, and some slack.
 const PUBLISH_BOUND: Duration = Duration::from_secs(31);
 
 #[derive(Debug, Default)]
@@ -41,11 +41,11 @@ pub(super) struct Witness {
     lanes: BTreeMap<InstallationId, LaneRecord>,
     /// Failures in a row that open a breaker.
     breaker_failures: u32,
-    /// For those who look whether anything happens at all.
+    /// Show whether anything happens at all.
     pub(super) totals: Totals,
 }
 
-/// What came of a world.
+/// What happened in a world, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     pub acknowledged: u64,
@@ -80,11 +80,11 @@ struct Published {
 enum PublishFate {
     Unknown,
     Acknowledged,
-    /// It was told that there is no such event.
+    /// It was told that the event is not recorded.
     Refused,
 }
 
-/// Attempts of one delivery whose success the engine was told.
+/// Successful attempts of one delivery that the engine has been told of.
 #[derive(Clone, Copy, Debug, Default)]
 struct Deliveries {
     live: u32,
@@ -93,7 +93,7 @@ struct Deliveries {
 
 #[derive(Debug, Default)]
 struct LaneRecord {
-    /// Lanes that have taken over from one that did not end by itself: each may repeat a window.
+    /// How many lanes have replaced one that did not end by itself: each may repeat a window.
     successions: u32,
     /// A lane has attached and has not ended in order since, as far as is known.
     open: bool,
@@ -104,10 +104,10 @@ struct LaneRecord {
     panicked: bool,
     running: usize,
     most_running: usize,
-    /// An admin was told that nothing is delivered any more.
+    /// Since when an admin has been told that nothing is delivered.
     held_since: Option<Timestamp>,
-    /// What an admin was told to hold; nothing is known while that is being changed.
-    pace: Option<(Timestamp, Pace)>,
+    /// The settings that an admin was told are in force; none while they are being changed.
+    limits: Option<(Timestamp, LaneLimits)>,
     /// The place of the last event that was started for the first time.
     last_first: Seq,
     /// What the service has shown.
@@ -117,10 +117,10 @@ struct LaneRecord {
 
 /// What an installation is set to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct LaneLimits {
     /// Attempts at the same time.
     pub(super) at_most: usize,
-    /// The events after this place go one after the other, in the order of the log. What was tried before goes by
+    /// The events after this place go one after the other, in the order of the log. What was tried before follows
     /// its schedule.
     pub(super) ordered_after: Option<Seq>,
 }
@@ -268,7 +268,7 @@ impl Witness {
         delivered || tables.letter(id, event).is_some()
     }
 
-    /// What is `REPLAYING` has its row and nothing else has; what is `REPLAYED` was delivered.
+    /// A letter has a retry row exactly while it is `REPLAYING`; a `REPLAYED` one was delivered.
     pub(super) fn check_letters(&mut self, tables: &Tables) {
         let rows: BTreeSet<_> = tables
             .retries
@@ -292,7 +292,7 @@ impl Witness {
         }
     }
 
-    /// A lane has its licence.
+    /// A lane has attached.
     pub(super) fn attached(&mut self, id: InstallationId) {
         let lane = self.lanes.entry(id).or_default();
         if std::mem::replace(&mut lane.open, true) {
@@ -307,7 +307,7 @@ impl Witness {
         self.lanes.entry(id).or_default().panicked = true;
     }
 
-    /// An attempt starts; says of which kind it is.
+    /// An attempt starts; returns the kind of its delivery.
     pub(super) fn starts(
         &mut self,
         id: InstallationId,
@@ -349,12 +349,12 @@ impl Witness {
         self.lanes.entry(id).or_default().held_since = is_held.then(|| Clock.now());
     }
 
-    /// An admin was told that this holds, or asks for it to be changed.
-    pub(super) fn paced(&mut self, id: InstallationId, pace: Option<Pace>) {
-        self.lanes.entry(id).or_default().pace = pace.map(|pace| (Clock.now(), pace));
+    /// An admin was told that these settings are in force, or asks to change them.
+    pub(super) fn limits_told(&mut self, id: InstallationId, limits: Option<LaneLimits>) {
+        self.lanes.entry(id).or_default().limits = limits.map(|limits| (Clock.now(), limits));
     }
 
-    /// The process has ended. In order: all that it had begun was settled.
+    /// The process has ended. `in_order`: all that it had begun was settled.
     pub(super) fn process_ended(&mut self, in_order: bool) {
         for lane in self.lanes.values_mut() {
             lane.running = 0;

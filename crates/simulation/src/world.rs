@@ -1,4 +1,4 @@
-//! A simulated world: the machine with its tables, the services outside, and who watches them.
+//! A simulated world: the tables, the services and the witness.
 
 use std::{
     collections::BTreeMap,
@@ -7,56 +7,56 @@ use std::{
 };
 
 use super::{
-    dice::Dice,
-    shape::{Faults, Shape},
+    seeded_rng::SeededRng,
+    service_mode::ServiceMode,
     tables::Tables,
-    temper::Temper,
     trace::Trace,
     witness::Witness,
+    world_settings::{Faults, WorldSettings},
 };
 use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
 
-/// Shared by everything that plays a part. All of it runs on one thread, so that the lock is never waited for.
+/// Shared by all parts of a simulation. All of it runs on one thread, so that the lock is never waited for.
 pub(super) struct World(Mutex<State>);
 
 /// A transaction that hangs: it is committed, or not, before the next connection is made.
 pub(super) type InDoubt = Box<dyn FnOnce(&mut State) + Send>;
 
 pub(super) struct State {
-    pub(super) dice: Dice,
+    pub(super) rng: SeededRng,
     pub(super) trace: Trace,
-    pub(super) shape: Shape,
-    /// As they are at present.
+    pub(super) settings: WorldSettings,
+    /// The present rates of faults.
     pub(super) faults: Faults,
     /// There is no database until then, in the engine's time.
     pub(super) outage_until: Timestamp,
-    /// The number of faults that there were.
+    /// Faults so far.
     pub(super) faults_seen: u64,
     pub(super) tables: Tables,
     pub(super) in_doubt: Vec<InDoubt>,
-    pub(super) tempers: BTreeMap<InstallationId, Temper>,
+    pub(super) modes: BTreeMap<InstallationId, ServiceMode>,
     pub(super) witness: Witness,
-    /// The process that lives; what belongs to an earlier one does nothing any more.
+    /// The number of the present process; what belongs to an earlier one is ignored.
     pub(super) life: u64,
-    /// The connection that works.
+    /// The number of the present connection.
     pub(super) connection: u64,
 }
 
 impl World {
     pub(super) fn new(seed: u64, readable: bool) -> Self {
-        let mut dice = Dice::new(seed);
-        let shape = Shape::draw(&mut dice);
+        let mut rng = SeededRng::new(seed);
+        let settings = WorldSettings::draw(&mut rng);
         Self(Mutex::new(State {
-            dice,
+            rng,
             trace: Trace::new(readable),
-            faults: shape.faults,
-            witness: Witness::new(shape.breaker_failures),
-            shape,
+            faults: settings.faults,
+            witness: Witness::new(settings.breaker_failures),
+            settings,
             outage_until: Timestamp::default(),
             faults_seen: 0,
             tables: Tables::default(),
             in_doubt: Vec::new(),
-            tempers: BTreeMap::new(),
+            modes: BTreeMap::new(),
             life: 0,
             connection: 0,
         }))
@@ -80,7 +80,7 @@ impl fmt::Debug for World {
 }
 
 impl State {
-    /// Notes that something went wrong that the engine has to live with.
+    /// Records a fault that was injected.
     pub(super) fn fault(&mut self, what: fmt::Arguments<'_>) {
         self.faults_seen += 1;
         self.trace.record(format_args!("fault: {what}"));

@@ -123,7 +123,7 @@ async fn handled(
         .filter(Retry::InstallationId.eq(installation.uuid()))
         .filter(Retry::WorkspaceId.eq(workspace.uuid()))
         .filter(Retry::Seq.gt(after.get()))
-        // Of one handler it says nothing of the others.
+        // A row of one handler says nothing about the others.
         .filter(Retry::Handler.eq(""))
         .limit(LOOK_AHEAD)
         .into_tuple()

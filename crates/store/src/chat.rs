@@ -32,7 +32,7 @@ pub struct Channel {
     pub last_message_at: Timestamp,
 }
 
-/// Adds the message to its channel; nothing where its event has brought one already.
+/// Adds the message to its channel; does nothing where its event has a message already.
 ///
 /// # Errors
 /// When the database fails.

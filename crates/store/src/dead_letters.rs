@@ -19,13 +19,13 @@ use pointsman_domain::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DeadLetterStatus {
-    /// Waits for somebody to decide.
+    /// Not delivered; no admin has replayed or discarded it.
     Dead,
-    /// On its way to the installation once more.
+    /// A replay is under way.
     Replaying,
-    /// Arrived by a replay.
+    /// Delivered by a replay.
     Replayed,
-    /// Somebody decided that it need not arrive.
+    /// An admin decided that it is not delivered.
     Discarded,
 }
 
@@ -115,8 +115,8 @@ pub struct DeadLetterFilter {
     pub to: Option<Timestamp>,
 }
 
-/// A place in the list: letters are ordered by when they failed, then by id.
-pub type Place = (Timestamp, DeadLetterId);
+/// A position in the list: letters are ordered by when they failed, then by id.
+pub type PagePosition = (Timestamp, DeadLetterId);
 
 /// From which end a list begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ pub async fn page(
     workspace: WorkspaceId,
     filter: &DeadLetterFilter,
     direction: Direction,
-    after: Option<Place>,
+    after: Option<PagePosition>,
     limit: u64,
 ) -> Result<Vec<DeadLetter>, DbErr> {
     read(
@@ -162,7 +162,7 @@ pub async fn page_across_workspaces(
     conn: &impl ConnectionTrait,
     filter: &DeadLetterFilter,
     direction: Direction,
-    after: Option<Place>,
+    after: Option<PagePosition>,
     limit: u64,
 ) -> Result<Vec<DeadLetter>, DbErr> {
     read(conn, select(Entity::find(), filter, direction, after, limit)).await
@@ -172,18 +172,18 @@ fn select(
     query: Select<Entity>,
     filter: &DeadLetterFilter,
     direction: Direction,
-    after: Option<Place>,
+    after: Option<PagePosition>,
     limit: u64,
 ) -> Select<Entity> {
     let mut query = query.filter(condition(filter));
-    if let Some(place) = after {
-        query = query.filter(beyond(direction, place));
+    if let Some(position) = after {
+        query = query.filter(beyond(direction, position));
     }
     let order = match direction {
         Direction::Ascending => Order::Asc,
         Direction::Descending => Order::Desc,
     };
-    // Lists show no payloads, and two hundred of them are too much to read for nothing.
+    // Lists show no payloads, and up to 200 of them would be read for nothing.
     let shown = Column::iter().filter(|column| !matches!(column, Column::Payload));
     query
         .select_only()
@@ -194,8 +194,8 @@ fn select(
         .limit(limit)
 }
 
-/// What comes after the place. The time is said once more without the alternative, so that its index is used.
-fn beyond(direction: Direction, (failed_at, id): Place) -> Condition {
+/// The rows after the position. The bound on the time is repeated outside of the `OR`, so that its index is used.
+fn beyond(direction: Direction, (failed_at, id): PagePosition) -> Condition {
     let (at, id) = (failed_at.millis(), id.uuid());
     let (bound, later, next) = match direction {
         Direction::Ascending => (
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_is_seen_in_its_workspace_and_by_whoever_looks_across_workspaces() {
+    async fn a_letter_is_seen_in_its_workspace_and_across_workspaces() {
         let db = Fixture::new().await;
         let (ours, theirs) = (db.workspace(), db.workspace());
         let crm = db.install(ours, "crm").await;

@@ -40,7 +40,7 @@ pub enum DeliveryStatus {
     Dead,
     /// Was a dead letter, and arrived by a replay.
     Replayed,
-    /// Was a dead letter, and somebody decided that it need not arrive.
+    /// Was a dead letter, and an admin discarded it.
     Discarded,
     /// Not due: no subscription matched.
     NotSubscribed,
@@ -55,17 +55,17 @@ pub enum DeliveryStatus {
 pub struct EventDelivery {
     pub installation: Installation,
     pub status: DeliveryStatus,
-    /// When it is tried next; only while it is to be tried again.
+    /// The time of the next attempt, while there is to be one.
     pub next_attempt_at: Option<Timestamp>,
-    /// The one that matters most, where there are several.
+    /// The dead letter; of several, that of the worst delivery.
     pub letter: Option<DeadLetter>,
-    /// Handlers of an in-process extension that have not just handled it, by name.
+    /// Handlers of an in-process extension whose delivery is parked, or is or was a dead letter, by name.
     pub handlers: Vec<HandlerDelivery>,
     /// Oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// A handler that has not handled an event, or not before its replay.
+/// What became of an event for a handler whose delivery is parked, or is or was a dead letter.
 #[derive(Clone, Debug)]
 pub struct HandlerDelivery {
     pub handler: String,
@@ -78,12 +78,12 @@ pub struct HandlerDelivery {
 #[derive(Debug, Default)]
 struct Evidence {
     settled: Seq,
-    /// What is not merely settled, by handler.
+    /// Exceptions to the cursor, by handler.
     exceptions: BTreeMap<String, Exception>,
     attempts: Vec<Attempt>,
 }
 
-/// Of one handler.
+/// The exceptions of one handler.
 #[derive(Debug, Default)]
 struct Exception {
     retry: Option<Parked>,
@@ -130,10 +130,10 @@ pub async fn of_event(
             let spans = spans.get(&id).map_or(&[][..], Vec::as_slice);
             event_delivery(installation, spans, event, evidence)
         });
-    Ok(deliveries.filter(concerns_somebody).collect())
+    Ok(deliveries.filter(concerns_the_installation).collect())
 }
 
-fn concerns_somebody(event_delivery: &EventDelivery) -> bool {
+fn concerns_the_installation(event_delivery: &EventDelivery) -> bool {
     use DeliveryStatus::{Disabled, NotInstalled, NotSubscribed};
     event_delivery.installation.uninstalled_seq.is_none()
         || !matches!(event_delivery.status, NotInstalled | Disabled | NotSubscribed)
@@ -173,7 +173,7 @@ fn event_delivery(
     }
 }
 
-/// What an admin has to see first is the greatest.
+/// The status that an admin has to see first is the greatest.
 fn severity(status: DeliveryStatus) -> u8 {
     match status {
         DeliveryStatus::Dead => 5,
@@ -195,7 +195,7 @@ impl Exception {
                 DeadLetterStatus::Discarded => DeliveryStatus::Discarded,
             },
             (None, Some(retry)) if retry.attempts > 0 => DeliveryStatus::Retrying,
-            // A first attempt that takes long is parked while it is in flight: nothing was tried to its end.
+            // A straggler is parked while its first attempt is in flight: no attempt has ended yet.
             (None, Some(_)) => DeliveryStatus::Pending,
             (None, None) => return None,
         };
@@ -208,7 +208,7 @@ impl Exception {
     }
 }
 
-/// Of an event to which there is no exception.
+/// The status of an event without exceptions to the cursor.
 fn status(
     installation: &Installation,
     spans: &[Span],
@@ -220,7 +220,7 @@ fn status(
         .iter()
         .any(|attempt| attempt.outcome == AttemptOutcome::Delivered);
     let due = is_due(spans, event.seq, &event.event_key);
-    // Of several handlers one that has handled it says nothing of the others: the cursor does.
+    // With several handlers, the success of one says nothing about the others; only the cursor does.
     let counts = !due || installation.delivery_type == DeliveryType::ExternalService;
     if arrived && counts || due && settled >= event.seq {
         return DeliveryStatus::Delivered;

@@ -29,11 +29,11 @@ pub struct EventPage {
     pub more: bool,
 }
 
-/// Read at first, while nobody knows how large the events are; afterwards as many as fit by what was read.
+/// Rows of the first read, when the size of the events is not known. Later reads are sized by what was read.
 const FIRST_ROWS: u64 = 16;
 
-/// The events that pass the filter, newest first: of those before `before` at most `limit`, and no more once
-/// their payloads have `max_bytes`. The page has at least one event where there is one.
+/// The events that pass the filter, newest first: at most `limit` of those before `before`. The page ends with the
+/// event at which the payloads reach `max_bytes`; it has at least one event where there is one.
 ///
 /// # Errors
 /// When the database fails.

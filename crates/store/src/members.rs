@@ -20,7 +20,7 @@ pub async fn find(
     Entity::find_by_id((workspace.uuid(), user.uuid())).one(db).await
 }
 
-/// Those who joined last first. `after` is when the last of the page before joined, and who that was.
+/// The newest members first. `after` is the time of joining and the id of the last member of the page before.
 pub async fn list(
     db: &impl ConnectionTrait,
     workspace: WorkspaceId,

@@ -42,7 +42,7 @@ pub async fn find_by_email(db: &impl ConnectionTrait, email: &str) -> Result<Opt
     Entity::find().filter(Column::Email.eq(email)).one(db).await
 }
 
-/// Those of the given users that exist, in no order.
+/// The given users, as far as they exist, in no order.
 pub async fn find_many(
     db: &impl ConnectionTrait,
     ids: impl IntoIterator<Item = UserId>,

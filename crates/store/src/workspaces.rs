@@ -54,7 +54,7 @@ pub async fn list_across_workspaces(
     page(after, limit).all(db).await
 }
 
-/// Those that the user is a member of, like [`list_across_workspaces`].
+/// The workspaces of which the user is a member, ordered as in [`list_across_workspaces`].
 pub async fn list_of_member(
     db: &impl ConnectionTrait,
     user: UserId,

@@ -8,12 +8,12 @@ use uuid::Uuid;
 /// Names the PostgreSQL server on which tests make their databases.
 const SERVER: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
-/// A database that nobody else uses. It may not exist yet: a journal makes it when it opens it. One of SQLite goes
+/// A database of one test. It may not exist yet: a journal makes it when it opens it. A database of SQLite is removed
 /// with the last copy of this.
 #[derive(Clone, Debug)]
 pub struct ScratchDatabase {
     url: String,
-    /// None on PostgreSQL, whose databases go with its server.
+    /// None on PostgreSQL, whose databases are removed with its server.
     folder: Option<Arc<Folder>>,
 }
 
@@ -27,18 +27,10 @@ impl Drop for Folder {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what is asked for is a name, not a time"
-)]
-fn new_name() -> uuid::fmt::Simple {
-    Uuid::now_v7().simple()
-}
-
 impl ScratchDatabase {
-    /// A file in a folder of its own, neither of which exists yet.
+    /// A file in a folder of its own. Neither exists yet.
     pub fn sqlite() -> Self {
-        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", new_name()));
+        let folder = std::env::temp_dir().join(format!("pointsman-test-{}", new_id()));
         Self {
             url: format!("sqlite://{}", folder.join("test.db").display()),
             folder: Some(Arc::new(Folder(folder))),
@@ -52,7 +44,7 @@ impl ScratchDatabase {
     pub async fn postgres() -> Self {
         let server = std::env::var(SERVER)
             .unwrap_or_else(|_| panic!("{SERVER} names a server; scripts/test starts one"));
-        let name = format!("test_{}", new_name());
+        let name = format!("test_{}", new_id().simple());
         let connection = Database::connect(&server).await.expect("the server is reachable");
         connection
             .execute_unprepared(&format!("CREATE DATABASE {name}"))
@@ -91,4 +83,13 @@ impl ScratchDatabase {
             .await
             .expect("the database is reachable")
     }
+}
+
+/// Makes the name of a folder or of a database unique.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a name only has to be new, whatever a test's clock shows"
+)]
+fn new_id() -> Uuid {
+    Uuid::now_v7()
 }

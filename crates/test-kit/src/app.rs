@@ -133,7 +133,7 @@ impl TestApp {
     }
 
     /// Starts on the same database after [`TestApp::kill`] or [`TestApp::stop`]. The port is another one,
-    /// since nobody keeps the former free meanwhile; callers and their sessions go on as they are.
+    /// since the former may have been taken meanwhile; callers keep their sessions.
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs already");
         let process = ServerProcess::start(&self.folder, &self.settings).await;
@@ -171,7 +171,7 @@ impl TestApp {
         process::run_to_end(&self.folder, &choose(self.settings.clone()), arguments).await
     }
 
-    /// Nobody in particular.
+    /// A caller without a session.
     pub fn anonymous(&self) -> Caller {
         Caller::anonymous(&self.target)
     }
@@ -317,7 +317,7 @@ async fn until_settled(connection: &DatabaseConnection) {
 /// A new one for the server of a test.
 fn folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("pointsman-test-{}", Clock.new_uuid()));
-    // As the server makes its own: a wider one would be told of in its log.
+    // With the permissions that the server gives its own folders; it logs a warning for wider ones.
     let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
     made.expect("a folder can be made for the test");
     folder

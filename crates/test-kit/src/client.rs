@@ -23,7 +23,7 @@ impl Target {
         Self(Rc::new(RefCell::new((address, client()))))
     }
 
-    /// With it go the connections to the process that was there before.
+    /// Also drops the connections to the former process.
     pub(crate) fn moved_to(&self, address: SocketAddr) {
         *self.0.borrow_mut() = (address, client());
     }
@@ -45,7 +45,7 @@ fn client() -> Client {
         .finish()
 }
 
-/// Somebody who sends requests: with a session, or without.
+/// A client of the API, with a session or without.
 #[derive(Clone)]
 pub struct Caller {
     target: Target,
@@ -71,7 +71,7 @@ impl Caller {
         }
     }
 
-    /// Of another server than the one under test.
+    /// A caller of another server than the one under test.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self::anonymous(&Target::new(address))
     }
@@ -89,7 +89,7 @@ impl Caller {
         self.cookie.as_deref().unwrap_or_default()
     }
 
-    /// Signs in and returns who comes back with the session's cookie.
+    /// Signs in, and returns a caller with the session's cookie.
     pub async fn login(&self, email: &str, password: &str) -> Self {
         let body = serde_json::json!({"email": email, "password": password});
         let answer = self.post("/api/auth/login", &body).await.expect(200);
@@ -181,7 +181,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.shown()))
     }
 
-    /// What went well answers with.
+    /// The `data` of a successful answer.
     #[track_caller]
     pub fn data(&self) -> Value {
         self.json()["data"].take()
@@ -220,7 +220,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The answer itself, if it is a problem body with this code that says nothing of the inside.
+    /// The answer itself, if it is a problem body with this code that reveals no internals.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         let shown = self.shown();

@@ -89,7 +89,7 @@ impl Cluster {
         self.is_ready().await;
     }
 
-    /// It says so in its pid file.
+    /// PostgreSQL writes into its pid file that it is ready.
     async fn is_ready(&self) {
         let file = self.folder.join("data/postmaster.pid");
         let pid = self.postmaster.id().to_string();
@@ -193,7 +193,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|of_process| of_process.uid() == 0)
 }
 
-/// Who runs it where root must not.
+/// The account that runs it, since PostgreSQL refuses root.
 fn owner() -> &'static str {
     let known = Command::new("id").args(["-u", "postgres"]).output();
     if known.is_ok_and(|known| known.status.success()) {
@@ -209,7 +209,7 @@ fn group_of(owner: &str) -> String {
     String::from_utf8_lossy(&known.stdout).trim().to_owned()
 }
 
-/// Somebody may still take it before PostgreSQL does; then the test fails, and says so.
+/// Another process may take the port before PostgreSQL does; then the test fails with that error.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a listener has an address").port()
@@ -229,7 +229,7 @@ fn parent_of(process: u32) -> Option<u32> {
     stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Without regard to those that have ended meanwhile.
+/// Processes that have ended meanwhile are ignored.
 fn signal(name: &str, processes: &[u32]) {
     let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
     let _ = Command::new("sh")

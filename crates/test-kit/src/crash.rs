@@ -1,6 +1,6 @@
-//! A campaign of crashes: publishers on many connections, several workspaces, receivers that are good, slow,
-//! failing or hanging, and a server that is killed at random moments and started again. At the end the log,
-//! the dead letters and what the receivers took are held against what was acknowledged.
+//! A campaign of crashes: publishers on many connections, several workspaces, receivers that are good, slow, failing or
+//! hanging, and a server that is killed at random moments and started again. At the end the log, the dead letters and
+//! what the receivers took are compared with what was acknowledged.
 //!
 //! The receivers and publishers live in this process and outlive the server. What is random follows from one
 //! seed; the scheduling of two processes does not, so that a seed makes a failure likely, not certain.
@@ -23,7 +23,7 @@ pub use self::campaign::{Campaign, Ending, Tally, WINDOW};
 use self::{
     campaign::WORKSPACES,
     publishers::Publishers,
-    receivers::{Receivers, Temper},
+    receivers::{ReceiverKind, Receivers},
 };
 use super::{
     app::{TestApp, show},
@@ -36,7 +36,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 /// What an ordered stop may take: an attempt that hangs ends before.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A seed that nobody has chosen, unless `POINTSMAN_TEST_SEED` does.
+/// A random seed, or `POINTSMAN_TEST_SEED` where that is set.
 pub fn seed() -> u64 {
     match std::env::var("POINTSMAN_TEST_SEED") {
         Ok(seed) => seed.parse().expect("POINTSMAN_TEST_SEED is a whole number"),
@@ -44,7 +44,7 @@ pub fn seed() -> u64 {
     }
 }
 
-/// Runs the campaign. What is wrong is told in the tally; what makes it impossible to go on panics.
+/// Runs the campaign. Violations are in the tally; it panics where it cannot go on.
 pub async fn run(campaign: Campaign) -> Tally {
     show(&format!(
         "{campaign:?}; again with POINTSMAN_TEST_SEED={}",
@@ -53,18 +53,18 @@ pub async fn run(campaign: Campaign) -> Tally {
     if campaign.ending == Ending::KillAtFirstStart {
         return first_start::run(campaign).await;
     }
-    let mut field = Field::set_up(campaign).await;
+    let mut running = RunningCampaign::set_up(campaign).await;
     for round in 1..=campaign.rounds {
-        field.round(round).await;
+        running.round(round).await;
     }
-    field.receivers.recover();
-    field.app.settled().await;
-    let tally = field.audit().await;
-    field.app.finish().await;
+    running.receivers.recover();
+    running.app.settled().await;
+    let tally = running.audit().await;
+    running.app.finish().await;
     tally
 }
 
-struct Field {
+struct RunningCampaign {
     campaign: Campaign,
     random: StdRng,
     app: TestApp,
@@ -74,7 +74,7 @@ struct Field {
     kills: u64,
 }
 
-impl Field {
+impl RunningCampaign {
     async fn set_up(campaign: Campaign) -> Self {
         let app = TestApp::with(campaign.engine, |settings| {
             settings
@@ -91,10 +91,10 @@ impl Field {
         let mut workspaces = Vec::new();
         for number in 0..WORKSPACES {
             let workspace = app.workspace(&format!("workspace {number}")).await;
-            for temper in Temper::ALL {
+            for kind in ReceiverKind::ALL {
                 workspace
-                    .install_at(temper.name(), receivers.url(number, temper))
-                    .subscribed_to(&[temper.pattern()])
+                    .install_at(kind.name(), receivers.url(number, kind))
+                    .subscribed_to(&[kind.pattern()])
                     .await;
             }
             workspaces.push(workspace);

@@ -19,14 +19,14 @@ use sea_orm::{
 
 const POSTGRES_URL: &str = "POINTSMAN_TEST_POSTGRES_URL";
 
-/// What a test's database is kept in.
+/// The engine of a test's database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// A database that nobody else uses.
+/// A database of one test.
 pub struct TestDatabase {
     pub url: String,
     /// On PostgreSQL: the URL of the server's own database, and the name of ours.
@@ -87,7 +87,7 @@ impl TestDatabase {
         connect(&self.url).await
     }
 
-    /// For the end of a test; a failed one leaves its database to whoever looks into it.
+    /// For the end of a test; a failed test leaves its database for inspection.
     pub async fn drop(self) {
         if let Some((server, name)) = self.on_server {
             execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -158,7 +158,7 @@ async fn spans_of(connection: &DatabaseConnection, installation: &ext_installati
         .collect()
 }
 
-/// Those after the cursor that no dead letter accounts for.
+/// The events after the cursor that have no dead letter.
 async fn events_beyond_cursor(
     connection: &DatabaseConnection,
     installation: &ext_installation::Model,

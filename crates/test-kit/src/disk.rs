@@ -83,8 +83,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Files that nobody can write to, root and those who have them open included. They can be written to again
-/// when this is dropped.
+/// Files that no process can write to, those of root and those that have them open included. They can be written to
+/// again when this is dropped.
 pub struct ReadOnly(Vec<PathBuf>);
 
 impl ReadOnly {

@@ -1,4 +1,4 @@
-//! The one way to wait for what only a query can tell.
+//! The only way to wait for a state that no signal tells of.
 
 use std::{fmt::Display, time::Duration};
 

@@ -76,7 +76,7 @@ impl ExampleService {
         format!("http://{}", self.address)
     }
 
-    /// Somebody who sends requests of their own.
+    /// A client of the example.
     pub fn caller(&self) -> Caller {
         Caller::at(self.address)
     }

@@ -101,7 +101,7 @@ async fn serve(
     }
 }
 
-/// Of the request that these bytes begin with, once its head is complete.
+/// The length of the request that these bytes begin with, once its head is complete.
 fn request_length(said: &[u8]) -> Option<usize> {
     let head = said.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&said[..head]).to_ascii_lowercase();

@@ -44,7 +44,7 @@ pub struct Ledger {
     pub refused: u64,
     /// What the slowest answer took.
     pub slowest: Duration,
-    /// Every other answer, and none.
+    /// Every other answer, and the errors of publishes without one.
     pub others: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Load {
         }
     }
 
-    /// The same with an `Idempotency-Key`: who is not acknowledged tries again.
+    /// The same load with an `Idempotency-Key`: a publish that is not acknowledged is sent again.
     pub fn keyed_on(workspace: &Workspace) -> Self {
         Self {
             keyed: true,

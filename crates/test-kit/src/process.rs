@@ -94,7 +94,7 @@ impl ServerProcess {
         }
     }
 
-    /// SIGKILL: the process has no say in it. Returns when it is gone.
+    /// SIGKILL: the process cannot react. Returns when it is gone.
     pub(crate) fn kill(mut self) {
         self.kill_now();
     }

@@ -21,11 +21,11 @@ use super::eventually::PATIENCE;
 const BUFFER_BYTES: usize = 64 * 1024;
 const COMMIT: &[u8] = b"COMMIT";
 
-/// What becomes of new connections and of what the present ones say.
+/// What happens to new connections and to the bytes on present ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Forward,
-    /// Nothing gets through, and nobody is told, not even of a connection's end.
+    /// Nothing gets through, not even the end of a connection.
     Hang,
     /// New connections are closed at once.
     Refuse,
@@ -115,7 +115,7 @@ impl Proxy {
         self.shared.cut.send_replace(true);
     }
 
-    /// The next COMMIT ends so. Waits until it has.
+    /// The next COMMIT has this fate. Waits until it had.
     pub async fn spoil_commit(&self, fate: CommitFate) {
         let mut sprung = self.shared.sprung.subscribe();
         sprung.mark_unchanged();
@@ -207,7 +207,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// The fate of the COMMIT that ends with these bytes, if there is one and it has one.
+    /// The fate that was set for the COMMIT that ends with these bytes, if there is one.
     fn trapped(&mut self, said: &[u8]) -> Option<CommitFate> {
         self.tail.extend_from_slice(said);
         let commits = self.tail.windows(COMMIT.len()).any(|window| window == COMMIT);

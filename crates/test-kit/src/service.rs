@@ -101,8 +101,8 @@ pub struct DownService {
 impl DownService {
     pub fn reserve() -> io::Result<Self> {
         let reserved = TcpSocket::new_v4()?;
-        // Lets the service listen on the port while it is still reserved: whoever lets go of it first may
-        // lose it to somebody else.
+        // Lets the service listen on the port while it is still reserved: a port that is released first may be taken by
+        // another process.
         reserved.set_reuseaddr(true)?;
         reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = reserved.local_addr()?;

@@ -1,4 +1,4 @@
-//! What a test's server is told.
+//! The settings of a test's server.
 
 use std::{
     path::{Path, PathBuf},
@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-/// The server's own program, which stands above the tests.
+/// The server's own program, in the folder above that of the tests.
 ///
 /// # Panics
 /// Where it is not there, or older than its source: Cargo builds it with `cargo test --workspace`, and not where only

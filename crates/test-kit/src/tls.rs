@@ -25,10 +25,10 @@ use tokio_rustls::{
     },
 };
 
-/// Made so far by this process.
+/// Authorities made so far by this process.
 static AUTHORITIES: AtomicU64 = AtomicU64::new(0);
 
-/// A certificate authority that nobody trusts by himself. Its certificate is in a file of its own.
+/// A certificate authority that is not publicly trusted. Its certificate is in a file of its own.
 pub struct TestAuthority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
@@ -39,6 +39,12 @@ pub struct TestAuthority {
 pub struct Certificate {
     der: CertificateDer<'static>,
     key: KeyPair,
+}
+
+impl Default for TestAuthority {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl TestAuthority {

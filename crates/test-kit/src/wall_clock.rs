@@ -9,10 +9,15 @@ use pointsman_clock::Clock;
 
 use super::settings::Settings;
 
-/// A wall clock that runs beside the machine's. Its server is told of it by [`WallClock::of`]; time as it
-/// passes, the monotonic clock, stays the machine's.
+/// A wall clock for a server, which gets it by [`WallClock::of`]. The monotonic clock stays the machine's.
 pub struct WallClock {
     file: PathBuf,
+}
+
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl WallClock {

@@ -14,7 +14,7 @@ use super::{
 /// its turn on a busy machine.
 const PUBLISHERS: usize = 32;
 
-/// A workspace with the one who acts in it.
+/// A workspace, and the caller who acts in it.
 #[derive(Clone)]
 pub struct Workspace {
     pub caller: Caller,
@@ -32,7 +32,7 @@ impl Workspace {
         }
     }
 
-    /// The same workspace with another one who acts.
+    /// The same workspace for another caller.
     pub fn seen_by(&self, caller: &Caller) -> Self {
         Self {
             caller: caller.clone(),

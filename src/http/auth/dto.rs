@@ -1,9 +1,9 @@
-//! What a client is told of who is signed in.
+//! The signed-in user, as the API shows it.
 
 use pointsman_domain::{id::UserId, role::GlobalRole};
 use serde::Serialize;
 
-/// Who is signed in.
+/// The signed-in user.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignedInDto {

@@ -21,15 +21,15 @@ pub(super) struct LoginDto {
     password: String,
 }
 
-/// Opens a session. That there is no such user and that the password is wrong are one answer, after the same
-/// time.
+/// Opens a session. An unknown user and a wrong password get the same answer after the same time.
 pub(super) async fn login(
     state: web::Data<AppState>,
     session: Session,
     body: JsonBody<LoginDto>,
 ) -> Result<HttpResponse, Problem> {
     let dto = body.read().await?;
-    // A text that is no address belongs to nobody; it may hold what a database does not take, such as NUL.
+    // A text that is not an address has no user. It is not looked up, because it may hold characters that a database
+    // refuses, such as NUL.
     let user = match Email::parse(&dto.email) {
         Ok(email) => store::users::find_by_email(state.router.reader(), email.as_str()).await?,
         Err(_) => None,

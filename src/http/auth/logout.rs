@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use crate::http::{access::Caller, json};
 use pointsman_auth::sessions;
 
-/// Ends the session: its cookie is worth nothing after this answer, also where somebody kept a copy.
+/// Ends the session: after this answer its cookie, and any copy of it, is no longer accepted.
 pub(super) async fn logout(_caller: Caller, session: Session) -> HttpResponse {
     sessions::end(&session);
     json::success()

@@ -6,7 +6,7 @@ use super::dto::SignedInDto;
 use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 use pointsman_store as store;
 
-/// Who is signed in.
+/// Answers with the signed-in user.
 pub(super) async fn me(state: web::Data<AppState>, caller: Caller) -> Result<HttpResponse, Problem> {
     let user = store::users::find(state.router.reader(), caller.user_id)
         .await?

@@ -1,4 +1,4 @@
-//! A message of a channel, as a client is told of it.
+//! A message of a channel, as the API shows it.
 
 use pointsman_domain::{id::EventId, timestamp::Timestamp};
 use pointsman_store::chat::Message;
@@ -14,7 +14,7 @@ pub(super) struct MessageDto {
     pub(super) channel: String,
     pub(super) message: String,
     pub(super) sender: String,
-    /// The notification that brought it, or the event that announced it.
+    /// The id of the notification or, for a message that a member posted, of the event that announced it.
     pub(super) event_id: EventId,
     pub(super) created_at: Timestamp,
 }

@@ -23,7 +23,8 @@ pub(super) struct ListChannels {
     limit: Limit,
 }
 
-/// A text that can name a channel. Any other is no cursor of this list, and PostgreSQL does not even compare with some.
+/// A text that can name a channel. Any other text is not a cursor of this list, and PostgreSQL refuses to compare with
+/// some of them.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct ChannelName(String);
@@ -40,7 +41,7 @@ impl TryFrom<String> for ChannelName {
 #[serde(rename_all = "camelCase")]
 struct ChannelDto {
     channel: String,
-    /// Of a well-known channel.
+    /// Only well-known channels have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'static str>,
     messages: i64,
@@ -86,13 +87,13 @@ impl From<chat::Channel> for ChannelDto {
     }
 }
 
-/// Adds those after `after` that have no messages yet, where they belong.
+/// Adds the well-known channels after `after` that have no messages yet, and keeps the order.
 fn add_well_known(channels: &mut Vec<ChannelDto>, after: Option<&str>) {
     for (name, description) in WELL_KNOWN_CHANNELS {
         if after.is_some_and(|after| name <= after) {
             continue;
         }
-        // As the database orders them: by their bytes.
+        // The database orders them by their bytes.
         if let Err(place) = channels.binary_search_by(|channel| channel.channel.as_str().cmp(name)) {
             let channel = ChannelDto {
                 channel: name.to_owned(),

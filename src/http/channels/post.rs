@@ -33,7 +33,7 @@ pub(super) struct PostMessageDto {
     message: String,
 }
 
-/// Posts a message. It and the `chat.message.received` that announces it are durable together, or not at all.
+/// Posts a message. The message and the `chat.message.received` that announces it are written in one transaction.
 pub(super) async fn post(
     state: web::Data<AppState>,
     caller: Caller,
@@ -85,7 +85,7 @@ fn announcement(message: &Message, poster: UserId) -> Result<NewEvent, Problem> 
 
 impl AppState {
     /// # Errors
-    /// `CONFLICT` where nobody would keep a message.
+    /// `CONFLICT` when chat is not installed and enabled: the message would not be kept.
     async fn chat_is_there(&self, workspace: WorkspaceId) -> Result<(), Problem> {
         let chat = store::installations::find_by_key(self.router.reader(), workspace, chat::KEY).await?;
         let is_there = chat.is_some_and(|chat| chat.enabled && chat.delivery_type == DeliveryType::InProcess);

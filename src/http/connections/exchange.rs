@@ -1,4 +1,4 @@
-//! Whose turn it is on a connection: the client's, to send a request, or ours, to answer.
+//! The phase of a connection: it waits for a request, receives a head, or the server is answering.
 
 use std::{cell::Cell, rc::Rc, time::Instant};
 
@@ -15,67 +15,67 @@ use super::Connections;
 /// Shared by a connection's stream and its requests.
 #[derive(Debug)]
 pub(in crate::http) struct Exchange {
-    turn: Cell<Turn>,
+    phase: Cell<Phase>,
     connections: Connections,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// The client may begin a request, or not.
+pub(super) enum Phase {
+    /// No request has begun. The client may begin one until this time.
     Idle { until: Instant },
-    /// The client has begun a request.
+    /// A request has begun; its head must be complete at this time.
     Head { until: Instant },
-    /// We answer. The request's body is the business of whoever reads it.
-    Ours,
+    /// The server is answering. The time for the request's body is limited where the body is read.
+    Answering,
 }
 
 impl Exchange {
-    /// A new connection: somebody who connects wants something at once.
+    /// A new connection. Its first request must begin within the time for a head: a client that connects is expected
+    /// to send at once.
     pub(super) fn begin(connections: Connections) -> Rc<Self> {
         let until = connections.0.clock.instant() + connections.0.settings.client_timeout;
         Rc::new(Self {
-            turn: Cell::new(Turn::Idle { until }),
+            phase: Cell::new(Phase::Idle { until }),
             connections,
         })
     }
 
-    pub(super) fn turn(&self) -> Turn {
-        self.turn.get()
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
     /// Something came from the client.
     pub(super) fn bytes_arrived(&self) {
-        if matches!(self.turn.get(), Turn::Idle { .. }) {
+        if matches!(self.phase.get(), Phase::Idle { .. }) {
             let now = self.connections.0.clock.instant();
             let until = now + self.connections.0.settings.client_timeout;
-            self.turn.set(Turn::Head { until });
+            self.phase.set(Phase::Head { until });
         }
     }
 
     fn answered(&self) {
         let until = self.connections.0.clock.instant() + self.connections.keep_alive();
-        self.turn.set(Turn::Idle { until });
+        self.phase.set(Phase::Idle { until });
     }
 }
 
-/// Our turn, as long as it lives.
-struct OurTurn(Rc<Exchange>);
+/// The connection is in [`Phase::Answering`] while this lives.
+struct AnswerGuard(Rc<Exchange>);
 
-impl OurTurn {
+impl AnswerGuard {
     fn begin(exchange: &Rc<Exchange>) -> Self {
-        exchange.turn.set(Turn::Ours);
+        exchange.phase.set(Phase::Answering);
         Self(Rc::clone(exchange))
     }
 }
 
-impl Drop for OurTurn {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.answered();
     }
 }
 
-/// Tells the connection that a request is being answered, and a client that the connection ends with this
-/// answer because the server stops.
+/// Marks the connection as answering. While the server stops, the answer says that the connection ends with it.
 pub(in crate::http) async fn layer<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -84,7 +84,7 @@ pub(in crate::http) async fn layer<B: MessageBody + 'static>(
     let Some(exchange) = request.conn_data::<Rc<Exchange>>().cloned() else {
         return next.call(request).await;
     };
-    let _ours = OurTurn::begin(&exchange);
+    let _answering = AnswerGuard::begin(&exchange);
     let mut response = next.call(request).await?;
     if exchange.connections.is_stopping() {
         response

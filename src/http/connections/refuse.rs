@@ -1,4 +1,4 @@
-//! Turning away a connection that is one too many.
+//! Refusing a connection beyond the limit.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -11,17 +11,17 @@ use tokio::{
 use super::Connections;
 use crate::http::problem::Problem;
 
-/// Turned away with an answer at the same time; whoever comes beyond that is hung up on.
+/// How many connections are refused with an answer at the same time; further ones are closed without one.
 const MOST_AT_A_TIME: usize = 64;
-/// How long that may take.
+/// How long such an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Answers 503 `OVERLOADED` without waiting for a request, and hangs up.
+/// Answers 503 `OVERLOADED` without waiting for a request, and closes the connection.
 pub(super) async fn refuse(mut io: TcpStream, connections: Connections) {
     let before = connections.0.refused.fetch_add(1, Ordering::SeqCst);
     let _refused = Refused(connections.clone());
     if before < MOST_AT_A_TIME {
-        // A client that does not even take this gets nothing.
+        // A client that does not read even this answer gets none.
         let _ = timeout(PATIENCE, tell(&mut io, &answer(&connections))).await;
     }
 }
@@ -37,7 +37,7 @@ impl Drop for Refused {
 async fn tell(io: &mut TcpStream, answer: &str) -> std::io::Result<()> {
     io.write_all(answer.as_bytes()).await?;
     io.shutdown().await?;
-    // To close with something unread would take the answer back from the client.
+    // Closing a socket with unread bytes resets the connection, and the client would lose the answer.
     let mut unread = [0; 4096];
     while io.read(&mut unread).await? > 0 {}
     Ok(())

@@ -19,8 +19,8 @@ use crate::http::{app::app, state::AppState};
 /// the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What an HTTP worker serves: each accepted socket gets a place and then the application, or is turned
-/// away. To be called once per worker.
+/// The service of an HTTP worker: each accepted socket gets a permit and is served by the application, or is refused.
+/// Call it once per worker.
 pub fn client_service(
     state: web::Data<AppState>,
     connections: Connections,
@@ -29,7 +29,7 @@ pub fn client_service(
         .into_factory()
         .map_err(|error: Error| error.error_response());
     let http = HttpService::build()
-        // These times are watched over by the stream.
+        // The stream enforces these times.
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(LINGER)
@@ -45,13 +45,13 @@ struct ClientServiceFactory<F> {
     connections: Connections,
 }
 
-/// The door: here and not in the accepting thread, which could only let clients wait.
+/// Admits or refuses connections. This is done here and not in the accepting thread, which could only let clients wait.
 struct ClientService<S> {
     http: S,
     connections: Connections,
 }
 
-/// As `actix-http` wants it.
+/// What `actix-http` takes.
 type Connected = (ClientStream, Protocol, Option<SocketAddr>);
 
 impl<F> ServiceFactory<TcpStream> for ClientServiceFactory<F>
@@ -91,13 +91,13 @@ where
     }
 
     fn call(&self, io: TcpStream) -> Self::Future {
-        // Answers are written in one go; waiting for more would only delay them. It can fail where the client
-        // has gone already, which will be seen soon enough.
+        // Answers are written in one go, so waiting for more bytes would only delay them. An error means that the
+        // client has closed the connection, which the next read reports.
         let _ = io.set_nodelay(true);
         let peer = io.peer_addr().ok();
-        match self.connections.enter() {
-            Some(place) => {
-                let stream = ClientStream::new(io, place);
+        match self.connections.admit() {
+            Some(permit) => {
+                let stream = ClientStream::new(io, permit);
                 Either::Left(self.http.call((stream, Protocol::Http1, peer)))
             }
             None => {

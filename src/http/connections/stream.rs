@@ -1,4 +1,4 @@
-//! One connection, watched over while it is the client's turn.
+//! One connection, with limits on the times in which the client has to act.
 
 use std::{
     fmt,
@@ -18,14 +18,14 @@ use tokio::{
 };
 
 use super::{
-    Connections, LAST_LOOK, Place,
-    exchange::{Exchange, Turn},
-    pace::Pace,
+    ClientPermit, Connections, LAST_LOOK,
+    exchange::{Exchange, Phase},
+    minimum_rate::MinimumRate,
 };
 use pointsman_clock::Clock;
 
-/// A client that is too slow, or idle for too long, is seen as one that has hung up: reading ends. One that
-/// does not take its answer is an error of writing. Either ends the connection.
+/// A client that is too slow, or idle for too long, is treated as one that has closed the connection: reading ends.
+/// If it does not read its answer, writing fails. Either ends the connection.
 pub(super) struct ClientStream {
     io: TcpStream,
     exchange: Rc<Exchange>,
@@ -33,11 +33,11 @@ pub(super) struct ClientStream {
     stopping: Option<LocalBoxFuture<'static, ()>>,
     reading: Timer,
     writing: Timer,
-    /// What could not be sent at once, since when.
-    pace: Option<Pace>,
-    /// The client has been given up; nobody reads any more.
+    /// The transfer of what could not be sent at once.
+    rate: Option<MinimumRate>,
+    /// The client has been given up; nothing is read any more.
     ended: bool,
-    _place: Place,
+    _permit: ClientPermit,
 }
 
 impl fmt::Debug for ClientStream {
@@ -49,8 +49,8 @@ impl fmt::Debug for ClientStream {
 }
 
 impl ClientStream {
-    pub(super) fn new(io: TcpStream, place: Place) -> Self {
-        let connections = place.0.clone();
+    pub(super) fn new(io: TcpStream, permit: ClientPermit) -> Self {
+        let connections = permit.0.clone();
         let mut stopping = connections.0.stopping.subscribe();
         Self {
             io,
@@ -62,9 +62,9 @@ impl ClientStream {
             })),
             reading: Timer::default(),
             writing: Timer::default(),
-            pace: None,
+            rate: None,
             ended: false,
-            _place: place,
+            _permit: permit,
         }
     }
 
@@ -72,11 +72,11 @@ impl ClientStream {
         Rc::clone(&self.exchange)
     }
 
-    /// Nothing has arrived: ready when the client is not waited for any longer.
+    /// Called when nothing has arrived. Ready when the client's time is up.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = match self.exchange.turn() {
-            Turn::Ours => return Poll::Pending,
-            Turn::Idle { until } => {
+        let until = match self.exchange.phase() {
+            Phase::Answering => return Poll::Pending,
+            Phase::Idle { until } => {
                 if let Some(stopping) = &mut self.stopping
                     && stopping.as_mut().poll(cx).is_ready()
                 {
@@ -87,21 +87,21 @@ impl ClientStream {
                 }
                 until
             }
-            Turn::Head { until } => until,
+            Phase::Head { until } => until,
         };
         self.reading.poll(until, self.connections.0.clock, cx)
     }
 
-    /// Nothing could be sent: an error when the client has been too slow for too long.
+    /// Called when nothing could be sent. An error when the client has been too slow for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (clock, settings) = (self.connections.0.clock, self.connections.0.settings);
-        let pace = *self
-            .pace
-            .get_or_insert_with(|| Pace::begin(clock.instant(), settings.client_timeout));
-        ready!(self.writing.poll(pace.deadline(), clock, cx));
+        let rate = *self
+            .rate
+            .get_or_insert_with(|| MinimumRate::begin(clock.instant(), settings.client_timeout));
+        ready!(self.writing.poll(rate.deadline(), clock, cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client does not take its answer",
+            "the client does not read its answer",
         )))
     }
 }
@@ -135,8 +135,8 @@ impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(cx, bytes) {
             Poll::Ready(Ok(sent)) => {
-                if let Some(pace) = &mut self.pace {
-                    pace.passed(sent);
+                if let Some(rate) = &mut self.rate {
+                    rate.passed(sent);
                 }
                 Poll::Ready(Ok(sent))
             }
@@ -145,10 +145,10 @@ impl AsyncWrite for ClientStream {
         }
     }
 
-    /// Called when there is nothing left to send: the turn may have passed to the client since the last look
-    /// for something to read, and nobody looks again until something wakes us.
+    /// Called when nothing is left to send. The phase may have changed since the last read, so the timer is set for
+    /// it here: otherwise nothing would wake this task.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pace = None;
+        self.rate = None;
         if !self.ended && self.poll_patience(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -169,7 +169,7 @@ struct Timer {
 }
 
 impl Timer {
-    /// Ready when it was time a moment ago and nothing has come of that moment.
+    /// Ready [`LAST_LOOK`] after `until`, unless `until` has changed meanwhile.
     fn poll(&mut self, until: Instant, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self
             .sleep

@@ -29,7 +29,7 @@ pub(super) async fn list(
     Ok(page(
         letters,
         query.limit,
-        |letter| query.place(letter),
+        |letter| query.cursor_key(letter),
         DeadLetterDto::from,
     ))
 }

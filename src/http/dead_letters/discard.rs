@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 
-/// Notes that a dead letter need not arrive. It stays readable.
+/// Marks a dead letter `DISCARDED`: it is not delivered. It stays readable.
 pub(super) async fn discard(
     state: web::Data<AppState>,
     caller: Caller,

@@ -17,7 +17,7 @@ pub(super) struct DeadLetterDto {
     workspace_id: WorkspaceId,
     extension_id: InstallationId,
     extension_key: String,
-    /// Of an in-process extension.
+    /// The handler of an in-process extension.
     #[serde(skip_serializing_if = "String::is_empty")]
     handler: String,
     event_id: EventId,

@@ -13,12 +13,14 @@ use pointsman_domain::{
     id::{DeadLetterId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
-use pointsman_store::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, Place};
+use pointsman_store::dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, PagePosition,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListDeadLetters {
-    /// Used across workspaces only; within one, the path says it.
+    /// Used only across workspaces; within one, the path names it.
     pub(super) workspace_id: Option<WorkspaceId>,
     extension_id: Option<InstallationId>,
     #[serde(default, deserialize_with = "parameters::event_key")]
@@ -32,13 +34,14 @@ pub(super) struct ListDeadLetters {
     /// `asc` or `desc`, newest first.
     #[serde(default)]
     pub(super) order: Direction,
-    cursor: Option<Cursor<PlaceKey>>,
+    cursor: Option<Cursor<CursorKey>>,
     #[serde(default)]
     pub(super) limit: Limit,
 }
 
-/// A [`Place`] on the wire, in the list of one direction: the time in milliseconds, so that it is exact, and the id.
-type PlaceKey = (Direction, i64, DeadLetterId);
+/// A [`PagePosition`] as it is sent, in the list of one direction: the time in milliseconds, so that it is exact, and
+/// the id.
+type CursorKey = (Direction, i64, DeadLetterId);
 
 impl ListDeadLetters {
     pub(super) fn filter(&self) -> DeadLetterFilter {
@@ -56,7 +59,7 @@ impl ListDeadLetters {
     ///
     /// # Errors
     /// `VALIDATION_FAILED` for a cursor of the list in the other direction.
-    pub(super) fn after(&self) -> Result<Option<Place>, Problem> {
+    pub(super) fn after(&self) -> Result<Option<PagePosition>, Problem> {
         match self.cursor {
             Some(Cursor((direction, ..))) if direction != self.order => {
                 Err(Problem::validation("cursor", "is of the list in the other order"))
@@ -67,7 +70,7 @@ impl ListDeadLetters {
     }
 
     /// The cursor after a letter.
-    pub(super) fn place(&self, letter: &DeadLetter) -> PlaceKey {
+    pub(super) fn cursor_key(&self, letter: &DeadLetter) -> CursorKey {
         (self.order, letter.failed_at.millis(), letter.id)
     }
 }

@@ -16,7 +16,7 @@ struct DeadLetterWithPayloadDto {
     letter: DeadLetterDto,
     #[serde(flatten)]
     payload: PayloadDto,
-    /// Those that history still has, replays too, oldest first.
+    /// The attempts that the history still has, replays included, oldest first.
     attempts: Vec<AttemptDto>,
 }
 

@@ -13,8 +13,8 @@ pub(super) struct ReplayDto {
     extension_id: Option<InstallationId>,
 }
 
-/// Sends a dead letter once more, to one installation alone. Answers when that is certain to happen; the
-/// letter's status says how it went.
+/// Delivers a dead letter once more, to one installation only. Answers when the replay is durable; the letter's status
+/// says how it went.
 pub(super) async fn replay(
     state: web::Data<AppState>,
     caller: Caller,
@@ -30,7 +30,7 @@ pub(super) async fn replay(
     Ok(json::accepted())
 }
 
-/// A body is optional here, and so is then its content type.
+/// The body is optional here; without a body no content type is needed.
 async fn optional_body(
     state: &AppState,
     request: &HttpRequest,

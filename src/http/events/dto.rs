@@ -16,7 +16,7 @@ use pointsman_domain::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventDto {
     id: EventId,
-    /// Its place in the workspace's order: gapless, from 1.
+    /// Its position in the workspace's log: without gaps, from 1.
     pub(super) seq: Seq,
     event_key: String,
     schema_version: Option<Arc<str>>,
@@ -28,7 +28,7 @@ pub(super) struct EventDto {
     /// The event whose handler published it.
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<EventId>,
-    /// The event at the beginning of the chain; itself, where it comes from outside.
+    /// The first event of the chain; its own id for an event from outside.
     correlation_id: EventId,
 }
 

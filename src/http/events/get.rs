@@ -21,7 +21,7 @@ use pointsman_store::{
 struct EventWithDeliveriesDto {
     #[serde(flatten)]
     event: EventDto,
-    /// What led to it, the nearest first; as far as it is in the log.
+    /// The events that caused it, nearest first, as far as they are in the log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<CauseDto>,
     deliveries: Vec<DeliveryDto>,
@@ -46,7 +46,7 @@ struct DeliveryDto {
     next_attempt_at: Option<Timestamp>,
     dead_letter_id: Option<DeadLetterId>,
     dead_letter_reason: Option<DeadLetterReason>,
-    /// Of an in-process extension: the handlers that have not just handled it.
+    /// The handlers of an in-process extension whose delivery is parked, or is or was a dead letter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     handlers: Vec<HandlerDto>,
     /// Oldest first.

@@ -13,7 +13,7 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
 const NAME: &str = "Idempotency-Key";
 const MAX_KEY_BYTES: usize = 255;
 
-/// The key that the publisher has chosen; nothing without one.
+/// The publisher's key; `None` without one.
 ///
 /// # Errors
 /// `VALIDATION_FAILED` for `Idempotency-Key` unless it is given once and has 1 to 255 visible ASCII
@@ -36,7 +36,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
     }
 }
 
-/// The key with what "the same body" means: the same bytes.
+/// The key with a digest of the body: "the same body" means the same bytes.
 pub(super) fn of(key: Box<str>, body: &[u8]) -> Idempotency {
     Idempotency {
         key,

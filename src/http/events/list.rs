@@ -15,7 +15,7 @@ use crate::http::{
 use pointsman_domain::{event_key::EventKey, seq::Seq, timestamp::Timestamp};
 use pointsman_store::events::{self, EventFilter};
 
-/// A page ends with the event whose payload reaches this.
+/// A page ends with the event at which its payloads reach this many bytes.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]

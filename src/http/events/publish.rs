@@ -34,13 +34,13 @@ pub(super) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let workspace = state.member(&caller, &workspace).await?;
-    // Whoever cannot be served is told so before they send, and we read, a body for nothing.
+    // A publish that cannot be taken is refused before its body is read.
     state.router.may_publish(workspace)?;
     let key = idempotency::key(request.headers())?;
     let body = state.intake.read(&request, payload).await?;
     let sent = PublishEvent::parse(&body)?;
     let idempotency = key.map(|key| idempotency::of(key, &body));
-    // The event has its own copy of what is kept of it.
+    // The event has its own copy of the parts that are kept.
     drop(body);
     let event = NewEvent {
         id: EventId::new(state.clock.new_uuid()),

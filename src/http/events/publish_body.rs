@@ -158,8 +158,8 @@ enum Decoded<'a> {
     Other,
 }
 
-/// Decodes a string and tells other values apart by their first byte: it is valid JSON already. What is
-/// left to go wrong is half of a surrogate pair.
+/// Decodes a string, and recognises other values by their first byte: the text is known to be valid JSON. The only
+/// error left is half of a surrogate pair.
 fn decode_text(raw: &RawValue) -> Result<Decoded<'_>, PublishBodyError> {
     match raw.get().as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw.get())

@@ -2,11 +2,11 @@
 
 use actix_web::http::header::HeaderMap;
 
-/// A longer one is not sent on: later versions may append to the 55 bytes of version 00, but not a novel.
+/// A longer one is not sent on. Later versions may append to the 55 bytes of version 00.
 const MAX_BYTES: usize = 128;
 
-/// The request's trace context; nothing where it is absent, comes twice or is not well-formed, in which
-/// case the specification has the receiver go on as if it were not there.
+/// The request's trace context. `None` where it is absent, comes twice or is not well-formed: the specification tells
+/// receivers to ignore such a header.
 pub(super) fn read(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all("traceparent");
     let value = values.next()?.to_str().ok()?;

@@ -14,7 +14,7 @@ use pointsman_store::attempts::Attempt;
 pub(in crate::http) struct AttemptDto {
     /// From 1 within its delivery.
     number: i32,
-    /// Of an in-process extension.
+    /// The handler of an in-process extension.
     #[serde(skip_serializing_if = "String::is_empty")]
     handler: String,
     kind: DeliveryKind,

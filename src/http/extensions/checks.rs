@@ -1,4 +1,4 @@
-//! What an admin may say about an extension.
+//! Rules for the settings of an extension.
 
 use actix_web::http::{
     Uri,
@@ -10,7 +10,7 @@ use super::dto::Headers;
 use crate::http::validate::Checks;
 use pointsman_http_delivery::is_reserved_header;
 
-/// What is wrong with a URL or headers where nothing is sent.
+/// The error for a URL or headers of an extension that is not called over HTTP.
 pub(super) const EXTERNAL_ONLY: &str = "is for an EXTERNAL_SERVICE only";
 
 const MAX_URL_BYTES: usize = 2048;
@@ -26,7 +26,7 @@ pub(super) fn service_base_url(text: &str) -> Result<String, &'static str> {
     if text.len() > MAX_URL_BYTES {
         return Err("must be at most 2048 bytes long");
     }
-    // The URL standard repairs much silently; an admin is better served by being told.
+    // The URL standard repairs many mistakes silently; here the admin is told of them instead.
     let has_scheme = |scheme: &str| {
         text.get(..scheme.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -60,7 +60,7 @@ pub(super) fn service_base_url(text: &str) -> Result<String, &'static str> {
         .ok_or("must be a URL of at most 2048 bytes that fits into a request line")
 }
 
-/// Notes what is wrong with the headers, each under its own name; gives them back with lower-case names.
+/// Checks each header and records errors under its name; returns the headers with lower-case names.
 pub(super) fn headers(sent: &Headers, checks: &mut Checks) -> Headers {
     if sent.len() > MAX_HEADERS {
         checks.check("headers", Err::<(), _>("must be at most 20"));
@@ -84,8 +84,8 @@ pub(super) fn headers(sent: &Headers, checks: &mut Checks) -> Headers {
     headers
 }
 
-/// Refused besides those that a delivery cannot do without: they are between two hops, or would have the
-/// answer compressed, which nobody undoes.
+/// Refused in addition to the headers that a delivery sets itself: they concern a single hop, or would make the service
+/// compress its answer, which is not decompressed here.
 const REFUSED: &[&str] = &["accept-encoding", "proxy-authenticate", "proxy-authorization"];
 
 fn lower_name(name: &str) -> Option<String> {

@@ -23,7 +23,7 @@ pub(super) struct ExtensionDto {
     /// The names of the headers sent with every delivery; their values may be secrets and are never shown.
     header_names: Vec<String>,
     enabled: bool,
-    /// Of an in-process extension: whether its code is in this server. Its events wait where it is not.
+    /// Whether the code of an in-process extension is in this server. Its events wait where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<bool>,
     paused: bool,
@@ -39,7 +39,7 @@ pub(super) struct ExtensionDto {
     unreadable: Vec<Unreadable>,
 }
 
-/// What is sealed of an extension.
+/// The sealed values of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Unreadable {

@@ -19,15 +19,15 @@ struct ExtensionWithHealthDto {
     health: HealthDto,
 }
 
-/// How an extension keeps up.
+/// The health of an extension.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HealthDto {
     /// Deliveries being attempted right now.
     in_flight: usize,
-    /// Events that are due and not settled; at least that many are waiting only if `backlogIsExact`.
+    /// Events that are due and not settled; an upper bound unless `backlogIsExact`.
     backlog: u64,
-    /// False for a long backlog: then its far end counts whether the extension subscribed to it or not.
+    /// False for a long backlog: events far behind the cursor are then counted whether they are due or not.
     backlog_is_exact: bool,
     /// Failed deliveries and replays that will be tried again.
     retrying: u64,
@@ -36,11 +36,11 @@ struct HealthDto {
     last_success_at: Option<Timestamp>,
     last_failure_at: Option<Timestamp>,
     breaker: BreakerDto,
-    /// Its actor died too often and waits for a reset.
+    /// The extension's actor died too often, and waits for a reset or a change.
     failed: bool,
 }
 
-/// Whether deliveries go freely, or one at a time until the service shows that it lives.
+/// Whether deliveries are attempted without restriction, or one at a time until the service gives a sign of life.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct BreakerDto {
@@ -48,7 +48,7 @@ struct BreakerDto {
     since: Option<Timestamp>,
     /// The next delivery is not attempted before this.
     next_probe_at: Option<Timestamp>,
-    /// Of the failure that opened it, or of the latest probe.
+    /// The error of the failure that opened it, or of the latest probe.
     last_error: Option<String>,
     last_status: Option<u16>,
 }
@@ -70,7 +70,7 @@ impl BreakerDto {
     }
 }
 
-/// The extension and how it keeps up.
+/// The extension with its health.
 pub(super) async fn get(
     state: web::Data<AppState>,
     caller: Caller,
@@ -94,7 +94,7 @@ async fn health(
     let db = state.router.reader();
     let backlog = backlog::of_installation(db, workspace, installation).await?;
     let last = attempts::last_outcomes(db, workspace, installation).await?;
-    // The lane knows what the history has not been told yet; the history what was before the lane.
+    // The lane knows the latest attempts, which may not be durable yet; the database knows those before the lane.
     let lane = state
         .router
         .health(workspace, installation)

@@ -28,7 +28,7 @@ use pointsman_extension::{Extensions, Registered};
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstallExtensionDto {
     key: String,
-    /// Of an in-process extension: its own where none is given.
+    /// Optional for an in-process extension: by default the name in its code.
     name: Option<String>,
     delivery_type: DeliveryType,
     service_base_url: Option<String>,
@@ -56,9 +56,8 @@ enum Wanted {
     InProcess(Arc<Registered>),
 }
 
-/// Installs an extension. It gets the events that it subscribes to from then on, and one of this process is
-/// subscribed to the keys of its handlers at once. An installation with the same key that is still installed is
-/// a conflict.
+/// Installs an extension. It gets events from its subscriptions on; an in-process extension is subscribed to the keys
+/// of its handlers at once. A key that is installed already is a conflict.
 pub(super) async fn install(
     state: web::Data<AppState>,
     caller: Caller,
@@ -76,7 +75,7 @@ pub(super) async fn install(
     };
     let installed = state.router.install(workspace, new).await?;
     Ok(json::created(&InstalledDto {
-        extension: state.extension_dto(installed.into()),
+        extension: state.extension_dto(installed),
         signing_secret: secret,
     }))
 }
@@ -197,11 +196,12 @@ mod tests {
     fn what_is_wrong_is_named_field_by_field() {
         let cases: [(&str, &[&str]); 11] = [
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://localhost:9000"}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b"}"#,
                 &[],
             ),
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"https://a.b","enabled":false,"headers":{"X-A":"b"}}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"https://a.b",
+                   "enabled":false,"headers":{"X-A":"b"}}"#,
                 &[],
             ),
             (r#"{"name":"CRM","deliveryType":"EXTERNAL_SERVICE"}"#, &["key"]),
@@ -230,7 +230,8 @@ mod tests {
                 &["deliveryType"],
             ),
             (
-                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b","headers":{"x":7}}"#,
+                r#"{"key":"crm","name":"CRM","deliveryType":"EXTERNAL_SERVICE","serviceBaseUrl":"http://a.b",
+                   "headers":{"x":7}}"#,
                 &["headers.x"],
             ),
             (

@@ -16,7 +16,7 @@ use crate::http::{
 };
 use pointsman_domain::installation::{DeliveryType, InstallationChange, InstallationUpdate};
 
-/// What is absent stays as it is, and so does what is null, but for `rateLimit`.
+/// An absent or null field stays as it is; a null `rateLimit` removes the limit.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UpdateExtensionDto {
@@ -28,7 +28,7 @@ pub(super) struct UpdateExtensionDto {
     headers: Option<Headers>,
     concurrency: Option<u32>,
     ordered: Option<bool>,
-    /// Null takes the limit away.
+    /// Null removes the limit.
     #[serde(default, deserialize_with = "given")]
     rate_limit: Option<Option<u32>>,
 }
@@ -51,17 +51,18 @@ pub(super) async fn update(
     let dto = body.read().await?;
     check_delivery_type(&dto, installation.delivery_type)?;
     let changed = match check(dto, installation.ordered, &state.sealer)? {
-        Some(update) => state
-            .router
-            .change_installation(workspace, installation.id, InstallationChange::Update(update))
-            .await?
-            .into(),
+        Some(update) => {
+            state
+                .router
+                .change_installation(workspace, installation.id, InstallationChange::Update(update))
+                .await?
+        }
         None => installation,
     };
     Ok(json::success_with(&state.extension_dto(changed)))
 }
 
-/// Nothing is sent to an in-process extension.
+/// An in-process extension has no URL and no headers.
 fn check_delivery_type(dto: &UpdateExtensionDto, delivery_type: DeliveryType) -> Result<(), Problem> {
     let mut checks = Checks::new();
     if delivery_type == DeliveryType::InProcess {
@@ -75,7 +76,7 @@ fn check_delivery_type(dto: &UpdateExtensionDto, delivery_type: DeliveryType) ->
     checks.finish()
 }
 
-/// The change; nothing where the body asks for none. `ordered` is how the extension is so far.
+/// The change; `None` where the body asks for none. `ordered` is the present setting.
 fn check(
     dto: UpdateExtensionDto,
     ordered: bool,

@@ -41,7 +41,7 @@ fn problem_of(body: &[u8], error: &serde_path_to_error::Error<serde_json::Error>
     if cause.classify() != Category::Data {
         return malformed(cause);
     }
-    // serde stops at the first wrong value; that the text behind it is JSON at all is checked here.
+    // serde stops at the first wrong value; here the rest of the text is checked to be JSON.
     if let Err(malformed) = syntax_of(body) {
         return malformed;
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_body_is_taken_with_fields_that_nobody_knows() {
+    fn a_good_body_may_have_unknown_fields() {
         assert_eq!(outcome(r#" {"eventKey":"a.b","count":null,"more":[1]} "#), "ok");
     }
 

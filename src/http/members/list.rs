@@ -16,7 +16,7 @@ use pointsman_store as store;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListMembers {
-    /// When the last of the page before joined, in milliseconds, and who that was.
+    /// When the last member of the page before joined, in milliseconds, and that member's id.
     cursor: Option<Cursor<(i64, UserId)>>,
     #[serde(default)]
     limit: Limit,

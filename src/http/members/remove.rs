@@ -28,7 +28,7 @@ pub(super) async fn remove(
             })
         })
         .await;
-    // Also after an error: it may be that only the answer was lost.
+    // Also after an error: the change may be committed although its answer was lost.
     state.access.forget_role(workspace, user);
     written?;
     Ok(json::success())

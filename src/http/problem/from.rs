@@ -57,7 +57,7 @@ impl From<DbErr> for Problem {
     }
 }
 
-/// Whether the database could not be asked, as opposed to having refused.
+/// Whether the database could not be reached or used, as opposed to having refused the statement.
 fn is_outage(error: &SqlxError) -> bool {
     match error {
         SqlxError::Io(_)

@@ -42,7 +42,7 @@ pub(super) async fn create(
         .router
         .change_installation(workspace, installation.id, change)
         .await?;
-    // It is subscribed by now, whatever can be read of it.
+    // The subscription is made, even if it cannot be read again.
     let listed = store::subscriptions::list(state.router.reader(), workspace, installation.id).await;
     let stored = listed
         .inspect_err(|error| log::warn!(error:%; "a subscription that was made cannot be read"))

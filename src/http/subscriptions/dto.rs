@@ -1,4 +1,4 @@
-//! A subscription, as a client is told of it.
+//! A subscription, as the API shows it.
 
 use pointsman_domain::{id::SubscriptionId, timestamp::Timestamp};
 use pointsman_store::subscriptions::Subscription;

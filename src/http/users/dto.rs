@@ -1,4 +1,4 @@
-//! A user, as a client is told of it.
+//! A user, as the API shows it.
 
 use pointsman_domain::{id::UserId, timestamp::Timestamp};
 use pointsman_store as store;

@@ -1,4 +1,4 @@
-//! A workspace, as a client is told of it.
+//! A workspace, as the API shows it.
 
 use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 use pointsman_store as store;

@@ -20,7 +20,7 @@ pub(super) struct ListWorkspaces {
     limit: Limit,
 }
 
-/// All for a global admin, for anybody else those that they are a member of.
+/// All workspaces for a global admin; for any other user those of which they are a member.
 pub(super) async fn list(
     state: web::Data<AppState>,
     caller: Caller,

@@ -20,7 +20,7 @@ on_both_engines! {
     a_service_of_a_private_authority_is_delivered_to,
     a_connection_that_is_closed_as_it_is_used_again_costs_no_attempt,
     large_answers_cost_no_memory,
-    those_who_hang_take_no_connection_from_the_others,
+    services_that_hang_take_no_connection_from_the_others,
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -426,7 +426,7 @@ async fn large_answers_cost_no_memory(engine: Engine) {
     app.finish().await;
 }
 
-async fn those_who_hang_take_no_connection_from_the_others(engine: Engine) {
+async fn services_that_hang_take_no_connection_from_the_others(engine: Engine) {
     const HANGING: usize = 50;
     const EVENTS: usize = 64;
     let app = TestApp::with(engine, |settings| settings.set("delivery.timeout", "30m")).await;

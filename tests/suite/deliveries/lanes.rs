@@ -1,5 +1,5 @@
-//! What a lane can be told: one at a time, so many a second, no longer than so; and what it does by itself
-//! about a service that fails again and again.
+//! The settings of a lane (`ordered`, `concurrency`, `rateLimit`, `retention.max_hold`), and its breaker for a service
+//! that fails again and again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Nobody pays for a neighbour.
+//! An extension that is slow or fails does not affect the others.
 
 use pointsman_receive::{Behavior, RawAnswer, RawReceiver};
 
@@ -91,7 +91,7 @@ async fn a_failing_service_slows_no_other_workspace(engine: Engine) {
     )
     .await;
     assert_eq!(quick.sorted_event_ids(MANY as u64).await, published);
-    // So many failures in a row open its breaker.
+    // Twenty failures in a row open its breaker.
     failing.received(20).await;
     app.finish_leaving_unsettled().await;
     assert_eq!(quick.count(), MANY as u64);

@@ -1,4 +1,4 @@
-//! Who is subscribed to what, and that tenants are walls.
+//! Which events a subscription matches, and that no tenant sees those of another.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Who gets what when subscriptions and extensions change while deliveries wait: what was due stays due,
-//! and nothing else becomes due.
+//! Subscriptions and extensions that change while deliveries wait: what was due stays due, and nothing else becomes
+//! due.
 
 use pointsman_receive::Behavior;
 use serde_json::json;
@@ -273,7 +273,9 @@ async fn a_new_installation_knows_nothing_of_the_former(engine: Engine) {
         .await;
     let first = workspace.publish("crm.deal.closed", json!({})).await;
     workspace.becomes(&first, &crm, "DELIVERED").await;
-    let body = json!({"key": "crm", "name": "CRM", "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": service.url()});
+    let body = json!({
+        "key": "crm", "name": "CRM", "deliveryType": "EXTERNAL_SERVICE", "serviceBaseUrl": service.url(),
+    });
     workspace
         .post("/extensions", &body)
         .await

@@ -10,7 +10,7 @@ on_both_engines! {
     the_cross_extension_notification_is_in_its_channel,
     a_payload_that_lacks_a_field_is_a_dead_letter_and_its_publisher_is_not_failed,
     a_member_posts_a_message_that_is_announced,
-    channels_and_messages_are_paged_and_tenants_are_walls,
+    channels_and_messages_are_paged_within_their_workspace,
     what_is_of_this_process_can_be_installed,
     notifications_are_messages_once_whenever_the_server_is_killed,
 }
@@ -41,7 +41,7 @@ async fn the_cross_extension_notification_is_in_its_channel(engine: Engine) {
     let published = demo.publish_raw(NOTIFICATION).await.expect(200);
     assert_eq!(published.shown(), r#"{"code":"SUCCESS"}"#);
     let event = published.header("x-event-id").unwrap_or_default().to_owned();
-    // Its handler is synchronous: it is there as soon as the publisher has the answer.
+    // The handler is synchronous: the message is there as soon as the publisher has the answer.
     let messages = messages(&demo, "deals").await;
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0]["message"], "Deal #123 closed for $5,000!");
@@ -131,7 +131,7 @@ async fn a_member_posts_a_message_that_is_announced(engine: Engine) {
     app.finish().await;
 }
 
-async fn channels_and_messages_are_paged_and_tenants_are_walls(engine: Engine) {
+async fn channels_and_messages_are_paged_within_their_workspace(engine: Engine) {
     let app = TestApp::start(engine).await;
     let (acme, globex) = (app.workspace("acme").await, app.workspace("globex").await);
     install_chat(&acme).await;

@@ -9,7 +9,7 @@ on_both_engines! {
     what_a_kill_interrupts_before_its_commit_is_done_once,
     an_effect_that_is_done_is_not_repeated_where_the_cursor_could_not_pass_it,
     effects_are_done_once_whenever_the_server_is_killed,
-    a_handler_that_computes_delays_nobody_else,
+    a_handler_that_computes_delays_no_others,
     every_attempt_that_panics_somewhere_ends,
 }
 
@@ -63,7 +63,8 @@ async fn what_a_kill_interrupts_before_its_commit_is_done_once(engine: Engine) {
     let (mut app, gate) = host(engine).await;
     let workspace = app.workspace("acme").await;
     install(&workspace, "ledger").await;
-    // The effect is held twice before the kill: where others share its transaction, which it has to leave, and by itself.
+    // The effect is held twice before the kill: first where others share its transaction, which it has to leave, then
+    // by itself.
     for (place, held) in [("handler", 1), ("effect", 4)] {
         let payload = json!({"entry": place, "hold": place});
         workspace.publish("ledger.entry", payload).await;
@@ -119,7 +120,7 @@ async fn effects_are_done_once_whenever_the_server_is_killed(engine: Engine) {
     install(&workspace, "ledger").await;
     let mut published = Vec::new();
     for round in 0..4 {
-        // In the last rounds the effects are slow, and go another way.
+        // In the last rounds the effects are slow, and are run in the way of slow effects.
         let hold = (round >= 2).then_some("a while");
         for number in 0..20 {
             let entry = format!("{round}-{number:02}");
@@ -145,7 +146,7 @@ async fn effects_are_done_once_whenever_the_server_is_killed(engine: Engine) {
     app.finish().await;
 }
 
-async fn a_handler_that_computes_delays_nobody_else(engine: Engine) {
+async fn a_handler_that_computes_delays_no_others(engine: Engine) {
     let (app, gate) = host(engine).await;
     let (acme, globex) = (app.workspace("acme").await, app.workspace("globex").await);
     let service = Service::start().await;

@@ -167,7 +167,7 @@ async fn an_installation_without_a_cursor_goes_on(engine: Engine) {
     let sql = format!("DELETE FROM ext_delivery_cursor WHERE installation_id IN {ours}");
     damage(&mut app, &sql).await;
 
-    // Where it was is forgotten: what was delivered may be delivered again, and what comes is.
+    // The position of the cursor is lost: what was delivered may be delivered again, and new events are delivered.
     let next = workspace.publish("crm.deal.closed", json!({})).await;
     workspace.becomes(&next, &crm, "DELIVERED").await;
     is_logged(&app, &crm.id);

@@ -1,5 +1,5 @@
-//! The master key: a server with another one than its database was used with does not start, and there is a way on
-//! for whoever has lost it.
+//! The master key: a server with another one than its database was used with does not start, and `accept-key` is the
+//! way on where the former key is lost.
 
 use std::{
     fs,
@@ -90,7 +90,7 @@ async fn another_key_ends_the_start_with_what_to_do(engine: Engine) {
     let mut app = TestApp::start(engine).await;
     let key = key_file(&app, engine);
     assert!(app.stop().await.success());
-    // Also where nothing is sealed but the sessions.
+    // The start is refused also where only sessions are sealed.
     let kept = lose(&key);
     refused(&serve(&app).await, &key);
     refused(&serve(&app).await, &key);

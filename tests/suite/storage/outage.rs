@@ -1,5 +1,5 @@
-//! The database goes away and comes back: publishers are told, nothing acknowledged is lost, and nobody has
-//! to do anything.
+//! The database goes away and comes back: publishers are told, nothing acknowledged is lost, and the server
+//! recovers by itself.
 
 mod cluster;
 mod cut;
@@ -63,7 +63,7 @@ async fn nothing_was_lost(app: &TestApp, workspace: &Workspace, service: &Servic
     assert_eq!(service.sorted_event_ids(ids.len() as u64).await, ids);
 }
 
-/// Whoever was not acknowledged was refused in time; the order of the log has no gaps; what was acknowledged
+/// Every publish that was not acknowledged was refused in time; the order of the log has no gaps; what was acknowledged
 /// is in it, once. Returns the ids of all that is in it, sorted.
 async fn recorded_in_order(app: &TestApp, workspace: &Workspace, ledger: &Ledger) -> Vec<String> {
     assert!(ledger.others.is_empty(), "{:#?}", ledger.others);

@@ -1,4 +1,4 @@
-//! SQLite's write-ahead log stays within its bound, and nobody waits for that.
+//! SQLite's write-ahead log stays within its bound, and no publisher waits for that.
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Who may do what, for every route there is.
+//! The rights of every kind of caller, for every route.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +15,7 @@ on_both_engines! {
     a_wrong_password_and_an_unknown_user_are_one_answer,
 }
 
-/// Who is let in.
+/// The callers that a route lets in.
 #[derive(Clone, Copy, Debug)]
 enum Who {
     Anyone,
@@ -196,7 +196,7 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
         404,
     ),
     ("GET", "/api/dead-letters", "", GlobalAdmin, 200),
-    // The last one: whoever has called it is gone.
+    // The last one: its caller has no session afterwards.
     ("POST", "/api/auth/logout", "", SignedIn, 200),
 ];
 
@@ -273,7 +273,7 @@ fn path_of(template: &str, workspace: &str) -> String {
         .join("/")
 }
 
-/// Reads the routes where they are made: a route that nobody put into the table fails here.
+/// Reads the routes from the source: a route that is not in the table fails here.
 #[test]
 fn the_table_has_every_route() {
     let mut found = BTreeSet::new();
@@ -375,7 +375,7 @@ async fn a_session_ends_with_its_logout(engine: Engine) {
     app.finish().await;
 }
 
-/// Its cookie is remembered from one publish to the next; whether the session is good is not.
+/// The session that a cookie names is remembered from one publish to the next; whether the session is valid is not.
 async fn a_publisher_who_has_logged_out_publishes_no_more(engine: Engine) {
     let app = TestApp::start(engine).await;
     let workspace = app.workspace("acme").await;

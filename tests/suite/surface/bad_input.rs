@@ -205,7 +205,8 @@ async fn a_body_that_breaks_off_is_not_recorded(engine: Engine) {
 
 fn request_head(caller: &Caller, path: &str, length: usize) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nCookie: {}\r\nContent-Length: {length}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nCookie: {}\r\n\
+         Content-Length: {length}\r\n\r\n",
         caller.cookie()
     )
 }

@@ -1,4 +1,4 @@
-//! What whoever runs the server reads in its log, and how often.
+//! What an operator reads in the log, and how often.
 
 use pointsman_receive::Behavior;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! More than the server takes, and clients that are slow: the excess is told so at once, the slow are cut
-//! off, everybody else is served, and all is normal again afterwards.
+//! Overload and slow clients: what is too much is refused at once, slow clients are cut off, all others are served, and
+//! all is normal again afterwards.
 
 mod raw;
 
@@ -56,7 +56,7 @@ async fn a_connection_too_many_is_told_so_and_has_room_when_another_closes() {
         settings.set("server.max_connections", 8)
     })
     .await;
-    // Those of the kit's own client go first.
+    // The kit's own client may hold some of the eight connections, so that the limit is found by trying.
     let mut held = Vec::new();
     let refused = loop {
         assert!(held.len() <= 8, "the ninth is refused");
@@ -72,7 +72,7 @@ async fn a_connection_too_many_is_told_so_and_has_room_when_another_closes() {
     for header in ["retry-after: ", "x-request-id: ", "connection: close"] {
         assert!(refused.head.contains(header), "{header} in {}", refused.head);
     }
-    // Those that are open are served as before.
+    // Connections that are open are served as before.
     for connection in &mut held {
         connection.send(GET).await;
         assert_eq!(connection.answer().await.status(), 200);
@@ -216,7 +216,7 @@ async fn bodies_are_bounded_in_all() {
     assert_eq!(held.len(), 2);
     assert_eq!((refused.status(), refused.code().as_str()), (503, "OVERLOADED"));
     assert!(refused.head.contains("retry-after: "), "{}", refused.head);
-    // Those that were there first are not disturbed.
+    // Connections that were open before are not affected.
     for mut connection in held {
         connection.send(&format!("{:>24}", BODY)).await;
         assert_eq!(connection.answer().await.status(), 200);
@@ -262,7 +262,7 @@ async fn a_publish_too_many_is_refused_at_once_and_before_its_body() {
 }
 
 #[actix_web::test]
-async fn whoever_hangs_up_in_the_middle_of_a_publish_leaves_a_whole_event_or_none() {
+async fn a_publish_that_is_cut_off_leaves_a_whole_event_or_none() {
     let app = TestApp::with(Engine::Sqlite, |settings| {
         settings.set("publish.max_in_flight", 32)
     })

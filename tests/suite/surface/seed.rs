@@ -82,7 +82,8 @@ async fn an_event_arrives_byte_for_byte_and_signed(engine: Engine) {
     let payload = "{ \"z\" : 1 ,\n\t\"amount\":\"5000.00\", \"raw\":5000.00,\"big\":123456789012345678901234567890, \
                    \"e\":1E+2,\"a\":[ ],\"twice\":1,\"twice\":2,\"text\":\"\\u00e9é\\/\\ud83d\\ude80\" }";
     let body = format!(
-        "{{\"payload\": {payload} , \"eventKey\":\"crm.deal.closed\",\"actor\":\"Ann \\\"A\\\" é\",\"schemaVersion\":\"1.0\"}}"
+        "{{\"payload\": {payload} , \"eventKey\":\"crm.deal.closed\",\"actor\":\"Ann \\\"A\\\" é\",\
+         \"schemaVersion\":\"1.0\"}}"
     );
     let headers = [("content-type", "application/json"), ("traceparent", TRACEPARENT)];
     let path = workspace.path("/events/publish");

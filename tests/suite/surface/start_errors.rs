@@ -14,7 +14,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use pointsman_test_kit::{PATIENCE, server_program};
 
-/// A folder of the test's own, in which anybody may do anything. A failed test leaves it.
+/// A folder of the test's own, with all permissions for all accounts. A failed test leaves it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -43,7 +43,7 @@ impl Folder {
             .expect("the owner may change the mode");
     }
 
-    /// Starts a server on this database as somebody whom permissions bind, to its end.
+    /// Starts a server on this database under an account that is bound by permissions, to its end.
     async fn start_on(&self, database: &str) -> Output {
         let url = format!("sqlite://{}", self.path(database).display());
         self.run(&[("POINTSMAN__DATABASE__URL", &url)], &["serve"]).await
@@ -63,7 +63,7 @@ impl Folder {
             .expect("a child can be waited for")
     }
 
-    /// The binary, run by nobody in particular where the tests are run by root.
+    /// The binary, run by an unprivileged account where the tests are run by root.
     fn command(&self) -> Command {
         let binary = &*server_program();
         let is_root = fs::metadata(&self.0).expect("the folder is there").uid() == 0;
@@ -162,7 +162,7 @@ async fn what_may_not_be_read_or_written_is_named() {
         &folder.start_on("claimless/x.db").await,
         &["/claimless/x.db.lock:", denied],
     );
-    // Somebody else's files.
+    // A file that the server may not read, and one that it may not write.
     for (name, mode) in [("unreadable.db", 0o000), ("read-only.db", 0o444)] {
         folder.write(name, b"");
         folder.set_mode(name, mode);
@@ -200,7 +200,7 @@ async fn a_port_that_is_taken_or_an_address_that_is_not_ours_is_named() {
         .run(&[("POINTSMAN__SERVER__PORT", &port)], &["serve"])
         .await;
     refused(&ended, &[&format!("127.0.0.1:{port}"), "Address already in use"]);
-    // TEST-NET-1: nobody's.
+    // TEST-NET-1, which no machine has.
     let ended = folder
         .run(&[("POINTSMAN__SERVER__HOST", "192.0.2.1")], &["serve"])
         .await;

@@ -96,7 +96,7 @@ impl Quick {
     }
 }
 
-/// Does what the payload says, and that is wrong.
+/// Misbehaves in the way that the payload names.
 struct Traps;
 
 #[derive(Deserialize)]

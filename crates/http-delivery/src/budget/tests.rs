@@ -1,4 +1,4 @@
-//! Who gets a connection when there are not enough.
+//! Which installation gets a connection when there are not enough.
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ fn budget() -> ConnectionBudget {
 }
 
 #[test]
-fn nobody_gets_more_than_a_quarter() {
+fn no_installation_gets_more_than_a_quarter() {
     let budget = budget();
     let permits = take(&budget, 1, usize::MAX);
     assert_eq!(permits.len(), 20);
@@ -30,7 +30,7 @@ fn nobody_gets_more_than_a_quarter() {
 }
 
 #[test]
-fn those_who_hang_leave_something_for_everybody() {
+fn services_that_hang_leave_permits_for_all_others() {
     let budget = budget();
     let hanging: Vec<_> = (0..10).map(|number| take(&budget, number, 64)).collect();
     let held: Vec<_> = hanging.iter().map(Vec::len).collect();
@@ -43,7 +43,7 @@ fn those_who_hang_leave_something_for_everybody() {
 }
 
 #[test]
-fn shares_are_equal_once_it_gets_tight() {
+fn shares_are_equal_once_half_are_in_use() {
     let budget = budget();
     // Half of all are in use, by ten.
     let permits: Vec<_> = (0..10).map(|number| take(&budget, number, 4)).collect();
@@ -52,7 +52,7 @@ fn shares_are_equal_once_it_gets_tight() {
 }
 
 #[test]
-fn whoever_has_the_fewest_is_next_and_then_whoever_came_first() {
+fn the_one_with_the_fewest_permits_is_next_and_then_the_one_that_came_first() {
     let budget = ConnectionBudget::new(3);
     let mut permits = take(&budget, 1, usize::MAX);
     assert_eq!(permits.len(), 2);
@@ -73,7 +73,7 @@ fn whoever_has_the_fewest_is_next_and_then_whoever_came_first() {
 }
 
 #[test]
-fn who_gives_up_waiting_takes_nothing_along() {
+fn a_waiter_that_gives_up_keeps_no_permit() {
     let budget = ConnectionBudget::new(3);
     let permits = take(&budget, 1, usize::MAX);
     for number in 2..1000 {
@@ -96,7 +96,7 @@ fn who_gives_up_waiting_takes_nothing_along() {
 }
 
 #[test]
-fn turns_and_sockets_take_no_slots() {
+fn permits_and_sockets_take_no_idle_slots() {
     let budget = budget();
     let permits = (take(&budget, 1, 20), take(&budget, 2, 20));
     let sockets: Vec<_> = (0..80).map(|_| budget.socket()).collect();

@@ -13,9 +13,9 @@ use pointsman_clock::Clock;
 
 /// Look-ups at once of names that were found the last time.
 const FOUND: usize = 32;
-/// Of names that nobody asked for before.
+/// Look-ups at once of names that were not looked up before.
 const NEW: usize = 16;
-/// Of names that were not found the last time.
+/// Look-ups at once of names that were not found the last time.
 const MISSED: usize = 16;
 const KEEP_ADDRESSES: Duration = Duration::from_secs(10);
 const KEEP_FAILURE: Duration = Duration::from_secs(1);
@@ -67,8 +67,8 @@ impl Default for LookUpLimits {
 }
 
 impl LookUpLimits {
-    /// Looks the host up, whether somebody waits for that or not: a look-up that nobody polls would keep the
-    /// permit that it is given in the end.
+    /// Looks the host up in a task of its own: a future that is no longer polled would keep the permit that it is
+    /// given.
     pub(super) fn look_up(
         &self,
         host: Box<str>,

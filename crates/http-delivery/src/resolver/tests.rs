@@ -141,7 +141,7 @@ async fn addresses_that_are_too_old_are_not_used() {
 }
 
 #[actix_web::test]
-async fn look_ups_that_nobody_waits_for_hold_nobody_up() {
+async fn abandoned_look_ups_hold_up_no_others() {
     let (resolver, release) = partly_hanging();
     for number in 0..100 {
         let waiting = resolver.resolve(&format!("hang-{number}")).now_or_never();

@@ -248,7 +248,7 @@ async fn installations_of_one_service_share_connections() {
     assert_eq!((receiver.requests(), receiver.connections()), (3, 1));
     drop(first);
     assert_delivered(&second.attempt(&receiver.url()).await);
-    assert_eq!(receiver.connections(), 1, "whoever is left has it");
+    assert_eq!(receiver.connections(), 1, "the remaining installation has it");
 }
 
 #[actix_web::test]

@@ -1,4 +1,4 @@
-//! An installation, its client, and what the tests say of results.
+//! An installation, its client, and assertions about results.
 
 pub(super) use std::{
     io,

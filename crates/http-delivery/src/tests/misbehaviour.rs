@@ -138,7 +138,7 @@ async fn a_body_that_trickles_is_a_delivery_after_a_second() {
 }
 
 #[actix_web::test]
-async fn an_attempt_that_nobody_waits_for_leaves_nothing_behind() {
+async fn an_abandoned_attempt_leaves_nothing_behind() {
     let receiver = answering([RawAnswer::Hang]).await;
     let delivery = Delivery::to_loopback();
     let url = receiver.url();

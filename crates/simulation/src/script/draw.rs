@@ -1,6 +1,6 @@
 //! What an admin or a publisher of a simulated world may ask for.
 
-use crate::dice::Dice;
+use crate::seeded_rng::SeededRng;
 use pointsman_domain::{
     event_pattern::EventPattern,
     id::SubscriptionId,
@@ -12,23 +12,23 @@ use pointsman_simulated_clock::Clock;
 const PATTERNS: [&str; 4] = ["**", "crm.**", "shop.order.paid", "crm.deal.opened"];
 
 /// A key, now and then one that was used before, with the same body or another one.
-pub(super) fn key(dice: &mut Dice) -> Option<Idempotency> {
-    dice.chance(150).then(|| Idempotency {
-        key: format!("key {}", dice.number(0..8)).into(),
-        body_sha256: [u8::from(dice.chance(200)); 32],
+pub(super) fn key(rng: &mut SeededRng) -> Option<Idempotency> {
+    rng.chance(150).then(|| Idempotency {
+        key: format!("key {}", rng.number(0..8)).into(),
+        body_sha256: [u8::from(rng.chance(200)); 32],
     })
 }
 
-pub(super) fn subscribe(dice: &mut Dice) -> Option<InstallationChange> {
-    let pattern = dice.pick(&PATTERNS)?;
+pub(super) fn subscribe(rng: &mut SeededRng) -> Option<InstallationChange> {
+    let pattern = rng.pick(&PATTERNS)?;
     Some(InstallationChange::Subscribe {
         subscription_id: SubscriptionId::new(Clock.new_uuid()),
         pattern: EventPattern::parse(pattern).ok()?,
     })
 }
 
-pub(super) fn hold(dice: &mut Dice) -> InstallationChange {
-    let pause = dice.chance(500);
+pub(super) fn hold(rng: &mut SeededRng) -> InstallationChange {
+    let pause = rng.chance(500);
     InstallationChange::Update(InstallationUpdate {
         paused: pause.then_some(true),
         enabled: (!pause).then_some(false),
@@ -44,11 +44,11 @@ pub(super) fn release() -> InstallationChange {
     })
 }
 
-pub(super) fn limit(dice: &mut Dice) -> InstallationChange {
+pub(super) fn limit(rng: &mut SeededRng) -> InstallationChange {
     InstallationChange::Update(InstallationUpdate {
-        concurrency: dice.pick(&[None, Some(1), Some(3), Some(100)]).flatten(),
-        ordered: dice.pick(&[None, Some(true), Some(false)]).flatten(),
-        rate_limit: dice
+        concurrency: rng.pick(&[None, Some(1), Some(3), Some(100)]).flatten(),
+        ordered: rng.pick(&[None, Some(true), Some(false)]).flatten(),
+        rate_limit: rng
             .pick(&[None, Some(None), Some(Some(2)), Some(Some(50))])
             .flatten(),
         ..InstallationUpdate::default()

@@ -1,32 +1,32 @@
-//! Trouble for a simulated world, and its end.
+//! The faults of a simulated world, and their end.
 
 use std::time::Duration;
 
 use super::{Scene, draw};
 use crate::{
     panics::{panic_of_dead_letters, panic_of_delivery, panic_of_supervisor, panic_of_workspace},
-    shape::Faults,
-    temper::Temper,
+    service_mode::ServiceMode,
     world::State,
+    world_settings::Faults,
 };
 use pointsman_domain::id::{InstallationId, WorkspaceId};
 use pointsman_simulated_clock::{self as simulated, Clock};
 
 impl Scene {
-    pub(super) fn change_temper(&self) {
+    pub(super) fn change_mode(&self) {
         self.world.with(|state| {
-            let all: Vec<InstallationId> = state.tempers.keys().copied().collect();
-            if let Some(id) = state.dice.pick(&all) {
-                let temper = Temper::draw(&mut state.dice);
-                state.trace.record(format_args!("{id} is {temper:?}"));
-                state.tempers.insert(id, temper);
+            let all: Vec<InstallationId> = state.modes.keys().copied().collect();
+            if let Some(id) = state.rng.pick(&all) {
+                let mode = ServiceMode::draw(&mut state.rng);
+                state.trace.record(format_args!("{id} is {mode:?}"));
+                state.modes.insert(id, mode);
             }
         });
     }
 
     pub(super) fn lose_the_database(&self) {
         self.world.with(|state| {
-            let lasts = state.dice.millis(100..20_000);
+            let lasts = state.rng.millis(100..20_000);
             state.outage_until = Clock.now() + lasts;
             state.fault(format_args!("no database for {lasts:?}"));
         });
@@ -35,7 +35,7 @@ impl Scene {
     pub(super) fn jump(&self) {
         self.world.with(|state| {
             let millis = state
-                .dice
+                .rng
                 .pick(&[-3_600_000, 3_600_000, -1_000, 60_000])
                 .unwrap_or(0);
             state
@@ -47,7 +47,7 @@ impl Scene {
 
     pub(super) fn panic(&self, workspace: WorkspaceId) {
         let which = self.world.with(|state| {
-            let which = state.dice.weighted(&[4, 6, 2, 1]);
+            let which = state.rng.weighted(&[4, 6, 2, 1]);
             state.fault(format_args!("an actor panics: {which}"));
             which
         });
@@ -74,10 +74,10 @@ impl Scene {
         }
     }
 
-    /// The trouble is over, and most of what was held is released.
+    /// Ends all faults, and releases most of what was held.
     pub(crate) async fn make_peace(&self) {
         self.world.with(State::be_well);
-        // Changes under way come to their end.
+        // Changes under way finish meanwhile.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let all: Vec<(WorkspaceId, InstallationId, bool)> = self.world.with(|state| {
             state
@@ -88,7 +88,7 @@ impl Scene {
                 .collect()
         });
         for (workspace, id, is_held) in all {
-            if is_held && self.world.with(|state| state.dice.chance(700)) {
+            if is_held && self.world.with(|state| state.rng.chance(700)) {
                 self.world.with(|state| state.witness.held(id, false));
                 // Where it was uninstalled meanwhile there is nothing to release.
                 let _ = self
@@ -106,14 +106,14 @@ impl State {
     fn be_well(&mut self) {
         self.faults = Faults::NONE;
         self.outage_until = Clock.now();
-        let ids: Vec<InstallationId> = self.tempers.keys().copied().collect();
+        let ids: Vec<InstallationId> = self.modes.keys().copied().collect();
         for id in ids {
-            let temper = match self.dice.weighted(&[8, 1, 1]) {
-                0 => Temper::Well,
-                1 => Temper::Failing,
-                _ => Temper::Choosy,
+            let mode = match self.rng.weighted(&[8, 1, 1]) {
+                0 => ServiceMode::Well,
+                1 => ServiceMode::Failing,
+                _ => ServiceMode::Choosy,
             };
-            self.tempers.insert(id, temper);
+            self.modes.insert(id, mode);
         }
     }
 }

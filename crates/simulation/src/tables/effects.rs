@@ -22,7 +22,7 @@ use pointsman_journal::{
 };
 use pointsman_simulated_clock::Clock;
 
-/// An event with this in its payload is one that the database cannot store.
+/// The database refuses an event with this in its payload.
 pub(crate) const UNSTORABLE: &str = "unstorable";
 
 /// The part of a batch that is stored.
@@ -41,7 +41,7 @@ pub(crate) struct Settled {
     generation: i64,
     settled: Seq,
     park: Vec<ParkedRetry>,
-    /// The retry rows that go, those of the letters too.
+    /// The retry rows to remove, those of the letters included.
     pub(crate) remove: Vec<DeliveryKey>,
     letters: Vec<LetterEffect>,
 }
@@ -183,7 +183,7 @@ impl Tables {
     /// Why the database would refuse the batch because of its data.
     ///
     /// # Errors
-    /// In the words of a database.
+    /// With the message of a database.
     pub(crate) fn check(&self, effects: &Effects) -> Result<(), DbErr> {
         let refused = |what: &str| Err(DbErr::Type(what.to_owned()));
         let mut heads: BTreeMap<WorkspaceId, Seq> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What a service may expect of the breaker: that it holds nothing without need.
+//! Checks of the breaker: it holds deliveries only while the service fails.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::tables::effects::Effects;
 use pointsman_domain::{attempt::DeadLetterReason, id::InstallationId};
 use pointsman_simulated_clock::Clock;
 
-/// A service is looked at again within this, however short the schedules of the worlds: the longest pause, an
-/// attempt that hangs, and what the storage may take for the letter.
+/// A service is probed again within this, however short the schedules of the worlds: the longest pause, an attempt that
+/// hangs, and the time that the storage may take for the letter.
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(120);
 
 impl Witness {
-    /// An attempt has ended, and the service has shown that it lives, or has not.
+    /// An attempt has ended, with a sign of life or without.
     pub(crate) fn attempt_ended(&mut self, id: InstallationId, lives: bool) {
         let signs = &mut self.lanes.entry(id).or_default().signs;
         if lives {
@@ -24,7 +24,8 @@ impl Witness {
         signs.last_failure = Some(Clock.now());
     }
 
-    /// Only a breaker that can have opened gives up, and only as long as its probes fail.
+    /// Deliveries are given up as `BREAKER_OPEN` only after enough failures to open the breaker, and only while probes
+    /// fail.
     pub(super) fn check_breaker(&mut self, effects: &Effects) {
         let held = effects.letters_as(DeadLetterReason::BreakerOpen);
         for (id, event) in held.collect::<Vec<_>>() {

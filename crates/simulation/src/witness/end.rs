@@ -1,4 +1,4 @@
-//! What holds at the end of a simulated world, when everything is well again and had its time.
+//! Checks at the end of a simulated world, after a long time without faults.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use pointsman_domain::{
 };
 
 impl Witness {
-    /// What still has to come before nothing more is to be expected; none when it is quiet.
+    /// What is still unfinished; none when nothing is.
     pub(crate) fn unfinished(&self, tables: &Tables) -> Option<String> {
         for (id, installed) in &tables.installations {
             if installed.is_held() {
@@ -133,7 +133,7 @@ impl Witness {
     }
 }
 
-/// Whether the replay of the letter, perhaps to another installation than it was of, waits for one that is held.
+/// Whether the replay of the letter waits for a held installation, which need not be the one that failed.
 fn replay_waits(letter: &Letter, tables: &Tables) -> bool {
     tables.retries.iter().any(|((to, _), retry)| {
         retry.dead_letter_id == Some(letter.id)

@@ -7,7 +7,7 @@ use pointsman_domain::timestamp::Timestamp;
 pub(super) struct Signs {
     /// Since its last sign of life.
     pub(super) failures: u32,
-    /// The most that there were.
+    /// The most failures between two signs of life.
     pub(super) most_failures: u32,
     pub(super) last_failure: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Whether an attempt may start: of what, to whom, beside and before what else.
+//! Whether an attempt may start: whether its event is due and not settled, in order, and within the concurrency.
 
 use std::time::Duration;
 
@@ -41,17 +41,17 @@ impl Witness {
         {
             return Err("although it is held".to_owned());
         }
-        let pace = lane
-            .pace
+        let limits = lane
+            .limits
             .filter(|(since, _)| Clock.now() > *since + HOLD_GRACE)
-            .map(|(_, pace)| pace);
-        if pace.is_some_and(|pace| lane.running >= pace.at_most) {
+            .map(|(_, limits)| limits);
+        if limits.is_some_and(|limits| lane.running >= limits.at_most) {
             return Err(format!("beside {} others", lane.running));
         }
         if kind == DeliveryKind::Replay {
             return Ok(());
         }
-        if pace.is_some_and(|pace| pace.ordered_after.is_some_and(|after| after < event.seq))
+        if limits.is_some_and(|limits| limits.ordered_after.is_some_and(|after| after < event.seq))
             && let Some(other) = self.one_before(installed, event, tables)
         {
             return Err(format!("before {other} is done"));
@@ -76,8 +76,8 @@ impl Witness {
         Ok(())
     }
 
-    /// A due event before this one that is neither delivered nor dead. What was parked beyond the cursor when the
-    /// lane began, from a time without an order, is left out.
+    /// A due event before this one that is neither delivered nor dead. Left out is what was parked beyond the cursor
+    /// before the installation was ordered.
     fn one_before(&self, installed: &Installed, event: &PlatformEvent, tables: &Tables) -> Option<EventId> {
         let id = installed.id();
         let mut parked = tables

@@ -1,4 +1,4 @@
-//! What became of every event, held against what its publisher was told.
+//! What became of every event, compared with what its publisher was told.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::{
     campaign::{Ending, Tally, WINDOW},
     post,
     publishers::Outcome,
-    receivers::{Receivers, Repeat, Taken, Temper},
+    receivers::{ReceiverKind, Receivers, Repeat, Taken},
 };
 use crate::workspace::Workspace;
 
@@ -20,12 +20,12 @@ pub(crate) struct Record {
 }
 
 struct WorkspaceRecord {
-    /// By seq.
+    /// The events in the order of their seq.
     log: Vec<platform_event::Model>,
-    /// By the extension's key, the ids of the events.
+    /// The ids of the events that are dead letters, by the extension's key.
     dead: BTreeMap<String, HashSet<Uuid>>,
     letters: Vec<dead_letter_event::Model>,
-    /// By the extension's key and the event's id, the attempts that ended without an answer.
+    /// The attempts that ended without an answer, by the extension's key and the event's id.
     unanswered: HashMap<(String, Uuid), Vec<ext_delivery_attempt::Model>>,
 }
 
@@ -93,10 +93,10 @@ impl WorkspaceRecord {
         }
     }
 
-    /// Whether the delivery was repeated because its attempt had run out of time, as on a machine that stood
-    /// still, although the receiver had taken it. That is no repeat of a crash.
-    fn is_for_want_of_an_answer(&self, temper: Temper, repeat: &Repeat) -> bool {
-        let key = (temper.name().to_owned(), repeat.event_id);
+    /// Whether the delivery was repeated because its attempt timed out although the receiver had taken it, as on a
+    /// machine that stood still. Such a repeat is not caused by a crash.
+    fn is_for_want_of_an_answer(&self, kind: ReceiverKind, repeat: &Repeat) -> bool {
+        let key = (kind.name().to_owned(), repeat.event_id);
         let before = repeat.before.millis();
         self.unanswered.get(&key).is_some_and(|attempts| {
             attempts.iter().any(|attempt| {
@@ -142,19 +142,19 @@ pub(crate) fn audit(
         check_log(workspace, index, outcomes, &mut numbers, &mut violations);
         check_letters(workspace, &numbers, &mut violations);
         tally.dead += workspace.letters.len() as u64;
-        for temper in Temper::ALL {
-            let taken = receivers.taken(index, temper);
+        for kind in ReceiverKind::ALL {
+            let taken = receivers.taken(index, kind);
             tally.delivered += taken.events.len() as u64;
-            tally.lost += check_deliveries(workspace, temper, &taken, outcomes, &mut violations);
+            tally.lost += check_deliveries(workspace, kind, &taken, outcomes, &mut violations);
             check_taken(&taken, &numbers, &mut violations);
             for (life, repeats) in &taken.repeats {
                 let (unanswered, of_ends): (Vec<&Repeat>, Vec<&Repeat>) = repeats
                     .iter()
-                    .partition(|repeat| workspace.is_for_want_of_an_answer(temper, repeat));
+                    .partition(|repeat| workspace.is_for_want_of_an_answer(kind, repeat));
                 tally.timed_out += unanswered.len() as u64;
                 tally.duplicates += of_ends.len() as u64;
                 for repeat in of_ends.iter().filter(|repeat| repeat.at_once) {
-                    violations.add("repeats without an end", || format!("{repeat:?} to {temper:?}"));
+                    violations.add("repeats without an end", || format!("{repeat:?} to {kind:?}"));
                 }
                 let allowed = match ending {
                     Ending::Kill | Ending::KillAtFirstStart => WINDOW,
@@ -163,7 +163,7 @@ pub(crate) fn audit(
                 if of_ends.len() > allowed {
                     violations.add("repeats beyond the window", || {
                         format!(
-                            "{} to {temper:?} of workspace {index} that life {life} had delivered, {allowed} allowed",
+                            "{} to {kind:?} of workspace {index} that life {life} had delivered, {allowed} allowed",
                             of_ends.len()
                         )
                     });
@@ -189,8 +189,8 @@ pub(crate) fn audit(
         }
     }
     if ending == Ending::Kill {
-        let sites = record.workspaces.len() * Temper::ALL.len();
-        tally.duplicates_allowed = kills * (WINDOW * sites) as u64;
+        let receivers = record.workspaces.len() * ReceiverKind::ALL.len();
+        tally.duplicates_allowed = kills * (WINDOW * receivers) as u64;
     }
     tally.violations = violations.into_words();
     tally
@@ -212,7 +212,7 @@ fn check_log(
         }
         let number = event.actor.as_deref().and_then(post::number_of);
         let Some(number) = number.filter(|number| outcomes.contains_key(number)) else {
-            violations.add("events of nobody", || format!("{event:?}"));
+            violations.add("events of no publisher", || format!("{event:?}"));
             continue;
         };
         let as_sent = event.payload == post::payload(number)
@@ -233,18 +233,14 @@ fn check_log(
 /// deliveries of acknowledged events are lost.
 fn check_deliveries(
     workspace: &WorkspaceRecord,
-    temper: Temper,
+    kind: ReceiverKind,
     taken: &Taken,
     outcomes: &HashMap<u64, Outcome>,
     violations: &mut Violations,
 ) -> u64 {
     let mut lost = 0;
-    let dead = workspace.dead.get(temper.name());
-    for event in workspace
-        .log
-        .iter()
-        .filter(|event| temper.is_due(&event.event_key))
-    {
+    let dead = workspace.dead.get(kind.name());
+    for event in workspace.log.iter().filter(|event| kind.is_due(&event.event_key)) {
         let number = event
             .actor
             .as_deref()
@@ -262,7 +258,7 @@ fn check_deliveries(
             "recorded, not acknowledged, and lost"
         };
         violations.add(kind, || {
-            format!("event {number}, {}, seq {} to {temper:?}", event.id, event.seq)
+            format!("event {number}, {}, seq {} to {kind:?}", event.id, event.seq)
         });
     }
     lost

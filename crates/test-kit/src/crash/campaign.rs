@@ -31,7 +31,7 @@ pub struct Campaign {
 pub struct Tally {
     pub kills: u64,
     pub acknowledged: u64,
-    /// In the log although their publisher was not told so: the answer was lost, not the event.
+    /// Events in the log whose publisher was not told so: the answer was lost, not the event.
     pub recorded_unacknowledged: u64,
     /// Deliveries: one per event and receiver.
     pub delivered: u64,

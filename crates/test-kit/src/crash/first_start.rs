@@ -31,7 +31,7 @@ pub(crate) async fn run(campaign: Campaign) -> Tally {
     tally
 }
 
-/// On this machine, so that the kills are spread over all of it.
+/// How long a start takes on this machine, so that the kills are spread over all of it.
 async fn time_of_a_start(campaign: Campaign) -> Duration {
     let began = Clock.instant();
     let app = TestApp::start(campaign.engine).await;

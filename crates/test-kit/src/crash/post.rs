@@ -1,5 +1,5 @@
-//! What is published. Everything about an event follows from its number, so that whoever gets it can check
-//! it without having been told.
+//! What is published. Everything about an event follows from its number, so that a receiver can
+//! check it without knowing what was published.
 
 use super::campaign::WORKSPACES;
 

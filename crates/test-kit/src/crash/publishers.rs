@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Acknowledged(Uuid),
-    /// Turned away before it was taken.
+    /// Refused before it was recorded.
     Refused,
     /// No answer, or one that leaves it open.
     Unknown,
@@ -46,7 +46,7 @@ impl Publishers {
         }
     }
 
-    /// By the event's number.
+    /// The outcomes by the event's number.
     pub(crate) fn outcomes(&self) -> HashMap<u64, Outcome> {
         self.outcomes.borrow().clone()
     }

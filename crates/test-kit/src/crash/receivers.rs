@@ -1,4 +1,4 @@
-//! The receivers: one of each temper in each workspace, on one port.
+//! The receivers: one of each kind in each workspace, on one port.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +26,7 @@ use super::post;
 
 /// How a receiver takes what it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Temper {
+pub(crate) enum ReceiverKind {
     Good,
     /// Answers after 20 to 100 ms.
     Slow,
@@ -36,7 +36,7 @@ pub(crate) enum Temper {
     Hanging,
 }
 
-impl Temper {
+impl ReceiverKind {
     pub(crate) const ALL: [Self; 4] = [Self::Good, Self::Slow, Self::EveryThird, Self::Hanging];
 
     pub(crate) fn name(self) -> &'static str {
@@ -72,10 +72,10 @@ pub(crate) struct Receivers {
 /// What one receiver has taken: answered with 200, whether the server has read that or not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taken {
-    /// By the event's number.
+    /// The events by their number.
     pub(crate) events: HashMap<u64, LastTaken>,
-    /// Deliveries of events that had been taken before, by the life of the server in which they had been: how often
-    /// it had ended by then. It may be long over: a service that fails puts off the repeat.
+    /// Repeated deliveries, by the life of the server in which their events had been taken. A life is numbered by how
+    /// often the server had ended before. It may be long over: a failing service delays the repeat.
     pub(crate) repeats: BTreeMap<u32, Vec<Repeat>>,
     /// What arrived and should not have.
     pub(crate) wrong: Vec<String>,
@@ -92,33 +92,33 @@ pub(crate) struct LastTaken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeat {
     pub(crate) event_id: Uuid,
-    /// When it had been taken.
+    /// When the event had been taken before.
     pub(crate) before: Timestamp,
-    /// In the same life.
+    /// Whether both were in the same life.
     pub(crate) at_once: bool,
 }
 
 struct State {
-    sites: BTreeMap<(usize, Temper), Site>,
-    /// Of the server.
+    receivers: BTreeMap<(usize, ReceiverKind), ReceiverState>,
+    /// How often the server has ended.
     ends: AtomicU32,
     recovered: AtomicBool,
     took: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Site {
+struct ReceiverState {
     arrivals: AtomicU64,
     taken: Mutex<Taken>,
 }
 
 impl Receivers {
     pub(crate) fn start(workspaces: usize) -> Self {
-        let sites = (0..workspaces)
-            .flat_map(|workspace| Temper::ALL.map(|temper| ((workspace, temper), Site::default())))
+        let receivers = (0..workspaces)
+            .flat_map(|workspace| ReceiverKind::ALL.map(|kind| ((workspace, kind), ReceiverState::default())))
             .collect();
         let state = Arc::new(State {
-            sites,
+            receivers,
             ends: AtomicU32::new(0),
             recovered: AtomicBool::new(false),
             took: watch::Sender::new(0),
@@ -127,7 +127,7 @@ impl Receivers {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
-                .route("/{workspace}/{temper}/events", web::post().to(take))
+                .route("/{workspace}/{kind}/events", web::post().to(take))
                 .route("/arrivals", web::get().to(HttpResponse::Ok))
         })
         .workers(1)
@@ -143,14 +143,14 @@ impl Receivers {
     }
 
     /// The service base URL of one.
-    pub(crate) fn url(&self, workspace: usize, temper: Temper) -> String {
-        format!("{}/{workspace}/{}", self.url, temper.name())
+    pub(crate) fn url(&self, workspace: usize, kind: ReceiverKind) -> String {
+        format!("{}/{workspace}/{}", self.url, kind.name())
     }
 
     /// What is taken from now on is taken in another life of the server.
     pub(crate) async fn server_ended(&self) {
-        // What the server had sent by then lies in sockets, and belongs to the life that has ended. The thread that
-        // answers here meets all of it before the second of two requests.
+        // What the server had sent by then is in socket buffers, and belongs to the life that has ended. The answering
+        // thread handles all of it before the second of these two requests.
         for _ in 0..2 {
             let answer = awc::Client::new()
                 .get(format!("{}/arrivals", self.url))
@@ -161,7 +161,7 @@ impl Receivers {
         self.state.ends.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Who hangs answers from now on.
+    /// Hanging receivers answer from now on.
     pub(crate) fn recover(&self) {
         self.state.recovered.store(true, Ordering::Release);
     }
@@ -174,8 +174,8 @@ impl Receivers {
         let _ = took.wait_for(|took| *took >= wanted).await;
     }
 
-    pub(crate) fn taken(&self, workspace: usize, temper: Temper) -> Taken {
-        lock(&self.state.sites[&(workspace, temper)].taken).clone()
+    pub(crate) fn taken(&self, workspace: usize, kind: ReceiverKind) -> Taken {
+        lock(&self.state.receivers[&(workspace, kind)].taken).clone()
     }
 }
 
@@ -198,24 +198,26 @@ async fn take(
     body: Bytes,
 ) -> HttpResponse {
     let (workspace, name) = path.into_inner();
-    let temper = Temper::ALL.into_iter().find(|temper| temper.name() == name);
-    let place = temper.map(|temper| (workspace, temper));
-    let Some((temper, site)) = place.and_then(|place| Some((place.1, state.sites.get(&place)?))) else {
+    let kind = ReceiverKind::ALL.into_iter().find(|kind| kind.name() == name);
+    let place = kind.map(|kind| (workspace, kind));
+    let Some((kind, receiver)) = place.and_then(|place| Some((place.1, state.receivers.get(&place)?))) else {
         return HttpResponse::NotFound().finish();
     };
-    let arrival = site.arrivals.fetch_add(1, Ordering::AcqRel);
+    let arrival = receiver.arrivals.fetch_add(1, Ordering::AcqRel);
     let ends = state.ends.load(Ordering::Acquire);
-    match temper {
-        Temper::EveryThird if arrival % 3 == 2 => return HttpResponse::InternalServerError().finish(),
-        Temper::Hanging if !state.recovered.load(Ordering::Acquire) => std::future::pending::<()>().await,
-        Temper::Slow => tokio::time::sleep(Duration::from_millis(20 + arrival % 80)).await,
-        Temper::Good | Temper::EveryThird | Temper::Hanging => {}
+    match kind {
+        ReceiverKind::EveryThird if arrival % 3 == 2 => return HttpResponse::InternalServerError().finish(),
+        ReceiverKind::Hanging if !state.recovered.load(Ordering::Acquire) => {
+            std::future::pending::<()>().await
+        }
+        ReceiverKind::Slow => tokio::time::sleep(Duration::from_millis(20 + arrival % 80)).await,
+        ReceiverKind::Good | ReceiverKind::EveryThird | ReceiverKind::Hanging => {}
     }
     let webhook_id = request
         .headers()
         .get("webhook-id")
         .and_then(|id| id.to_str().ok());
-    lock(&site.taken).take(workspace, temper, webhook_id, &body, ends);
+    lock(&receiver.taken).take(workspace, kind, webhook_id, &body, ends);
     state.took.send_modify(|took| *took += 1);
     HttpResponse::Ok().finish()
 }
@@ -232,9 +234,16 @@ struct Delivered<'a> {
 }
 
 impl Taken {
-    fn take(&mut self, workspace: usize, temper: Temper, webhook_id: Option<&str>, body: &[u8], ends: u32) {
+    fn take(
+        &mut self,
+        workspace: usize,
+        kind: ReceiverKind,
+        webhook_id: Option<&str>,
+        body: &[u8],
+        ends: u32,
+    ) {
         let now = Clock.wall();
-        let number = match check(workspace, temper, webhook_id, body) {
+        let number = match check(workspace, kind, webhook_id, body) {
             Ok((number, id)) => match self.events.get_mut(&number) {
                 None => {
                     self.events.insert(number, LastTaken { id, at: now, ends });
@@ -246,7 +255,7 @@ impl Taken {
                         before: last.at,
                         at_once: last.ends == ends,
                     };
-                    // Who is slow may take an older delivery after a newer one.
+                    // A slow receiver may take an older delivery after a newer one.
                     let life = last.ends.min(ends);
                     self.repeats.entry(life).or_default().push(repeat);
                     (last.at, last.ends) = (now, last.ends.max(ends));
@@ -263,12 +272,12 @@ impl Taken {
 /// The number and the id of an event that belongs here and arrived as it was sent.
 fn check(
     workspace: usize,
-    temper: Temper,
+    kind: ReceiverKind,
     webhook_id: Option<&str>,
     body: &[u8],
 ) -> Result<(u64, Uuid), String> {
     let delivered: Delivered<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let number = post::number_of(delivered.actor).ok_or("an actor of nobody")?;
+    let number = post::number_of(delivered.actor).ok_or("an actor that names no event")?;
     let id = delivered.id;
     if webhook_id != Some(id.to_string().as_str()) {
         return Err(format!("webhook-id {webhook_id:?} of event {id}"));
@@ -276,8 +285,8 @@ fn check(
     if post::workspace_of(number) != workspace {
         return Err(format!("event {number} in workspace {workspace}"));
     }
-    if delivered.event_key != post::event_key(number) || !temper.is_due(delivered.event_key) {
-        return Err(format!("event {number} as {} to {temper:?}", delivered.event_key));
+    if delivered.event_key != post::event_key(number) || !kind.is_due(delivered.event_key) {
+        return Err(format!("event {number} as {} to {kind:?}", delivered.event_key));
     }
     if delivered.payload.get() != post::payload(number) {
         return Err(format!(

@@ -214,7 +214,7 @@ proptest! {
 
     #[test]
     fn what_it_calls_malformed_is_what_serde_json_cannot_read(body in r#"[\[\]{}",: a\\u0-9.tn-]{0,24}"#) {
-        // Only a field that comes twice is malformed for us alone, and no key here can come twice.
+        // Only a repeated field is malformed to us and not to serde_json, and no key here can come twice.
         prop_assume!(body.matches(':').count() < 2);
         let readable = serde_json::from_str::<IgnoredAny>(&body).is_ok();
         prop_assert_eq!(is_malformed(body.as_bytes()), !readable);

@@ -1,4 +1,4 @@
-//! Connections that were cut while nobody used them: the first request after it is answered as any other.
+//! Connections that were cut while they were idle: the first request after it is answered as any other.
 
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn the_first_request_after_a_cut_is_answered_as_any_other() {
         app.anonymous().login(ADMIN_EMAIL, ADMIN_PASSWORD).await;
         cut(&app).await;
         workspace.get("/events").await.expect(200);
-        // Somebody may have met that loss and not committed anything yet: a second in a row may be seen.
+        // The server may have noticed that loss and committed nothing since: then this one is a second in a row.
         publish(&workspace, 3 * round + 2).await;
         cut(&app).await;
         let said = json!({"message": round.to_string()});

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait as _, Statement};
 use super::{is_not_ready, is_ready, log, nothing_was_lost, numbers, workspace};
 use pointsman_test_kit::{CommitFate, GatedService, Load, Service, TestApp, Workspace, eventually};
 
-/// So many publishes more show that all is well.
+/// How many further publishes show that the server works.
 const MANY: u64 = 40;
 
 /// Publishes while the script runs, then looks at what became of it.

@@ -51,7 +51,7 @@ impl Connection {
         }
     }
 
-    /// Sends this, unless the server has hung up.
+    /// Sends this, unless the server has closed the connection.
     pub(super) async fn send(&mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes()).await;
     }
@@ -103,7 +103,7 @@ impl Connection {
         Some(RawAnswer { head, body })
     }
 
-    /// What else comes before the server hangs up.
+    /// What else comes before the server closes the connection.
     pub(super) async fn rest(&mut self) -> String {
         let mut rest = std::mem::take(&mut self.read);
         let read = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await;
@@ -112,7 +112,7 @@ impl Connection {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// Sends a request whose head does not end, until the server hangs up; returns how much it took.
+    /// Sends a request whose head does not end, until the server closes the connection; returns how much it took.
     pub(super) async fn send_for_ever(mut self, line: &str) -> usize {
         let sending = async {
             self.send("GET /healthz HTTP/1.1\r\n").await;
@@ -125,7 +125,7 @@ impl Connection {
         timeout(PATIENCE, sending).await.expect("the server hangs up")
     }
 
-    /// Waits until the server has hung up, and reads nothing until then.
+    /// Waits until the server has closed the connection, and reads nothing until then.
     pub(super) async fn cut_off_without_reading(&mut self) {
         let writing = async {
             // Fails once the other side is gone; until then there is room for these few bytes.
@@ -137,7 +137,7 @@ impl Connection {
         timeout(PATIENCE, writing).await.expect("the server hangs up");
     }
 
-    /// Hangs up without a word, whatever is on its way.
+    /// Resets the connection, whatever is on its way.
     pub(super) fn reset(self) {
         let socket = self.stream.into_std().expect("it is open");
         // SO_LINGER of zero: no orderly end, a reset.

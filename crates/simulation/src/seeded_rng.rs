@@ -5,9 +5,9 @@ use std::{ops::Range, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 #[derive(Debug)]
-pub(super) struct Dice(StdRng);
+pub(super) struct SeededRng(StdRng);
 
-impl Dice {
+impl SeededRng {
     pub(super) fn new(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
@@ -26,12 +26,12 @@ impl Dice {
         Duration::from_millis(self.number(range))
     }
 
-    /// One of these, or none where there is none.
+    /// One of these; none where there are none.
     pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
         (!of.is_empty()).then(|| of[self.0.random_range(0..of.len())])
     }
 
-    /// The place of one of these weights, each as likely as it is large. Their sum must not be 0.
+    /// The index of one of these weights, drawn in proportion to them. Their sum must not be 0.
     pub(super) fn weighted(&mut self, weights: &[u32]) -> usize {
         let mut left = self.0.random_range(0..weights.iter().sum());
         for (index, weight) in weights.iter().enumerate() {

@@ -1,22 +1,22 @@
-//! What a simulated world is like: drawn once from the seed.
+//! The settings of a simulated world, drawn once from the seed.
 
 use std::{sync::Arc, time::Duration};
 
-use super::dice::Dice;
+use super::seeded_rng::SeededRng;
 use pointsman_domain::retry_schedule::RetrySchedule;
 use pointsman_http_delivery::Transport;
 use pointsman_router::RouterSettings;
 
-/// How often things go wrong, out of a thousand times.
+/// How many of a thousand operations fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Faults {
-    /// Of an operation on the writer connection.
+    /// Operations on the writer connection.
     pub(super) write: u32,
-    /// Of a read.
+    /// Reads.
     pub(super) read: u32,
-    /// Of an attempt to connect.
+    /// Attempts to connect.
     pub(super) connect: u32,
-    /// Of an attempt.
+    /// Attempts of deliveries.
     pub(super) attempt: u32,
 }
 
@@ -30,11 +30,11 @@ impl Faults {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub(super) struct WorldSettings {
     pub(super) workspaces: usize,
-    /// Processes, one after the other, before the last one.
+    /// Number of processes, one after the other, before the last one.
     pub(super) lives: u64,
-    /// What happens in one of them.
+    /// Number of steps in one of them.
     pub(super) steps: u64,
     pub(super) faults: Faults,
     /// The longest that an operation of the storage takes, where nothing goes wrong, in milliseconds.
@@ -51,37 +51,37 @@ pub(super) struct Shape {
     pub(super) unrest: u32,
 }
 
-impl Shape {
-    pub(super) fn draw(dice: &mut Dice) -> Self {
-        let seconds = |dice: &mut Dice, of: &[u64]| Duration::from_secs(dice.pick(of).unwrap_or(1));
+impl WorldSettings {
+    pub(super) fn draw(rng: &mut SeededRng) -> Self {
+        let seconds = |rng: &mut SeededRng, of: &[u64]| Duration::from_secs(rng.pick(of).unwrap_or(1));
         let schedules: [&[u64]; 5] = [&[], &[1], &[1, 5], &[0, 1, 2], &[2, 10, 40]];
-        let schedule = dice.pick(&schedules).unwrap_or_default();
-        let often = |dice: &mut Dice| dice.pick(&[0, 0, 5, 20, 100]).unwrap_or(0);
+        let schedule = rng.pick(&schedules).unwrap_or_default();
+        let often = |rng: &mut SeededRng| rng.pick(&[0, 0, 5, 20, 100]).unwrap_or(0);
         Self {
-            workspaces: usize::try_from(dice.number(1..4)).unwrap_or(1),
-            lives: dice.number(0..4),
-            steps: dice.number(20..70),
+            workspaces: usize::try_from(rng.number(1..4)).unwrap_or(1),
+            lives: rng.number(0..4),
+            steps: rng.number(20..70),
             faults: Faults {
-                write: often(dice),
-                read: often(dice),
-                connect: dice.pick(&[0, 300]).unwrap_or(0),
-                attempt: dice.pick(&[0, 50, 300, 900]).unwrap_or(0),
+                write: often(rng),
+                read: often(rng),
+                connect: rng.pick(&[0, 300]).unwrap_or(0),
+                attempt: rng.pick(&[0, 50, 300, 900]).unwrap_or(0),
             },
-            storage_millis: dice.pick(&[1, 3, 30, 400]).unwrap_or(1),
-            window: dice.pick(&[1, 2, 4, 16, 256]).unwrap_or(16),
-            concurrency: dice.pick(&[1, 2, 8, 64]).unwrap_or(8),
-            max_in_flight: dice.pick(&[4, 16, 1_000]).unwrap_or(16),
+            storage_millis: rng.pick(&[1, 3, 30, 400]).unwrap_or(1),
+            window: rng.pick(&[1, 2, 4, 16, 256]).unwrap_or(16),
+            concurrency: rng.pick(&[1, 2, 8, 64]).unwrap_or(8),
+            max_in_flight: rng.pick(&[4, 16, 1_000]).unwrap_or(16),
             schedule: schedule.iter().copied().map(Duration::from_secs).collect(),
-            attempt_timeout: seconds(dice, &[1, 3, 15]),
-            breaker_failures: dice.pick(&[2, 5, 20, 1_000_000]).map_or(20, |n| n),
-            max_hold: seconds(dice, &[30, 300, 86_400]),
-            passivate_after: seconds(dice, &[2, 20, 300]),
-            unrest: dice.pick(&[0, 1, 4]).unwrap_or(1),
+            attempt_timeout: seconds(rng, &[1, 3, 15]),
+            breaker_failures: rng.pick(&[2, 5, 20, 1_000_000]).map_or(20, |n| n),
+            max_hold: seconds(rng, &[30, 300, 86_400]),
+            passivate_after: seconds(rng, &[2, 20, 300]),
+            unrest: rng.pick(&[0, 1, 4]).unwrap_or(1),
         }
     }
 
-    /// What the router is told.
-    pub(super) fn settings(&self, transport: Arc<dyn Transport>) -> RouterSettings {
+    /// The settings of the router.
+    pub(super) fn router_settings(&self, transport: Arc<dyn Transport>) -> RouterSettings {
         RouterSettings {
             threads: 0,
             max_in_flight: self.max_in_flight,

@@ -1,17 +1,17 @@
-//! How slow a client may be with many bytes.
+//! The minimum rate of a long transfer.
 
 use std::time::{Duration, Instant};
 
-/// Slower than this over a long time is not a slow line but a client that holds on to the server.
+/// A client that is slower than this over a long time is treated as one that holds on to the connection.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
 
-/// A transfer that has to keep up: it may take a while to begin with, and longer the more has passed.
+/// A transfer with a minimum rate: it starts with an initial time, and each byte that passes adds to it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::http) struct Pace {
+pub(in crate::http) struct MinimumRate {
     deadline: Instant,
 }
 
-impl Pace {
+impl MinimumRate {
     /// A transfer that begins at `now` and may take `patience` even if nothing passes.
     pub(in crate::http) fn begin(now: Instant, patience: Duration) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl Pace {
         self.deadline += Duration::from_secs(bytes.into()) / BYTES_PER_SECOND;
     }
 
-    /// When the client is too slow, unless more passes until then.
+    /// The transfer is too slow if nothing more has passed by then.
     pub(in crate::http) fn deadline(self) -> Instant {
         self.deadline
     }
@@ -38,12 +38,12 @@ mod tests {
     #[test]
     fn every_16_kib_buy_a_second() {
         let now = Clock.instant();
-        let mut pace = Pace::begin(now, Duration::from_secs(10));
-        assert_eq!(pace.deadline() - now, Duration::from_secs(10));
-        pace.passed(16 * 1024);
-        pace.passed(8 * 1024);
-        assert_eq!(pace.deadline() - now, Duration::from_millis(11_500));
-        pace.passed(1);
-        assert!(pace.deadline() - now < Duration::from_millis(11_501));
+        let mut rate = MinimumRate::begin(now, Duration::from_secs(10));
+        assert_eq!(rate.deadline() - now, Duration::from_secs(10));
+        rate.passed(16 * 1024);
+        rate.passed(8 * 1024);
+        assert_eq!(rate.deadline() - now, Duration::from_millis(11_500));
+        rate.passed(1);
+        assert!(rate.deadline() - now < Duration::from_millis(11_501));
     }
 }
