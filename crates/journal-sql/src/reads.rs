@@ -249,8 +249,8 @@ async fn first_retry_after<C: ConnectionTrait>(
 }
 
 /// Workspaces in which a cursor stands before the head, a retry is due by `due_by`, or an uninstalled installation is
-/// not closed. A held installation counts only if it has been held since `held_before` or earlier: then its waiting
-/// deliveries may expire.
+/// not closed. A held installation that is still installed counts only if it has been held since `held_before` or
+/// earlier: then its waiting deliveries may expire.
 pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
     connection: &C,
     due_by: Timestamp,

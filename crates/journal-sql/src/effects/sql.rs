@@ -29,7 +29,8 @@ pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
 /// Why a transaction of effects is not committed.
 #[derive(Debug)]
 pub(crate) enum EffectStepError {
-    /// One of its effects has ended the transaction: all of it is rolled back. The ends of the effects say so.
+    /// One of its effects, or the interruption of one, has rolled back the whole transaction. The ends of the effects
+    /// say so.
     Lost,
     /// The work of one of the effects does not end, and still uses the connection.
     Abandoned,
