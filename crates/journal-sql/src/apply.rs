@@ -1,4 +1,4 @@
-//! The one way to write the changes of a transaction: multi-row statements.
+//! Writes the changes of a transaction with multi-row statements. All changes except plain batches are written here.
 
 mod admin;
 
@@ -20,28 +20,28 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement,
 use crate::sql::{ROWS_PER_STATEMENT, any_of, count, power_of_two_chunks, rows_of};
 
 pub(crate) const EVENT_COLUMNS: usize = 12;
-/// What an event fills, for INSERT INTO.
+/// Table and columns of an event, for INSERT INTO.
 pub(crate) const EVENT_ROW: &str = "platform_event (workspace_id, seq, id, event_key, \
      schema_version, actor, payload, occurred_at, traceparent, causation_id, correlation_id, causation_depth)";
-/// What a cursor fills, for INSERT INTO.
+/// Table and columns of a cursor, for INSERT INTO.
 pub(crate) const CURSOR_ROW: &str = "ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation, \
      last_success_at, last_failure_at)";
 pub(crate) const CURSOR_COLUMNS: usize = 6;
-/// A cursor never moves back; what was not attempted leaves the times of the last outcomes as they are.
+/// A cursor never moves back. A settlement without an attempt does not change the times of the last outcomes.
 pub(crate) const MOVE_CURSORS: &str = "ON CONFLICT (installation_id) DO UPDATE SET \
      settled_seq = CASE WHEN excluded.settled_seq > ext_delivery_cursor.settled_seq \
      THEN excluded.settled_seq ELSE ext_delivery_cursor.settled_seq END, generation = excluded.generation, \
      last_success_at = COALESCE(excluded.last_success_at, ext_delivery_cursor.last_success_at), \
      last_failure_at = COALESCE(excluded.last_failure_at, ext_delivery_cursor.last_failure_at)";
 
-/// One look into the index for each installation, however many marks it has.
+/// Takes one index look-up for each installation, whatever the number of its marks.
 const UNMARKED: (&str, &str) = (
     "SELECT v.column1 AS installation_id FROM (VALUES",
     ") AS v WHERE NOT EXISTS (SELECT 1 FROM ext_delivery_done d WHERE d.installation_id = v.column1)",
 );
 
-/// Writes the changes, in as many trips to the database as there are kinds of rows, and more only where there are more
-/// than [`ROWS_PER_STATEMENT`] of a kind.
+/// Writes the changes, with one round trip for each kind of row, and more only for more than [`ROWS_PER_STATEMENT`]
+/// rows of a kind.
 pub(crate) async fn apply(
     transaction: &DatabaseTransaction,
     changes: &Changes<'_>,
@@ -54,7 +54,7 @@ pub(crate) async fn apply(
     })
 }
 
-/// Of the installations whose marks were swept, those without any mark now.
+/// The installations whose marks were swept and that have no mark left.
 async fn unmarked(
     transaction: &DatabaseTransaction,
     changes: &Changes<'_>,
@@ -85,7 +85,7 @@ pub(crate) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<State
     statements.extend(replayed(&changes.replayed, backend));
     statements.extend(removed(&changes.removed, backend));
     statements.extend(admin::statements(changes, backend));
-    // Last: a mark is kept while its delivery stands in the retry table.
+    // Last, because a mark is kept while its delivery is in the retry table, which the others change.
     statements.extend(swept(&changes.swept, backend));
     statements
 }
@@ -211,7 +211,7 @@ fn swept(rows: &[(InstallationId, Seq)], backend: DbBackend) -> Vec<Statement> {
         let tail = ") AS v WHERE ext_delivery_done.installation_id = v.column1 AND ext_delivery_done.seq <= v.column2";
         return rows_of(rows, backend, head, &format!("{tail} {NOT_PARKED}"), values);
     }
-    // SQLite joins nothing to a DELETE.
+    // SQLite has no DELETE with a join.
     let head = "DELETE FROM ext_delivery_done WHERE";
     power_of_two_chunks(rows, ROWS_PER_STATEMENT)
         .map(|chunk| {
@@ -296,7 +296,7 @@ mod tests {
 
     use super::*;
 
-    /// As many settlements as one transaction takes.
+    /// The most settlements of one transaction.
     const SETTLEMENTS: u128 = 1024;
 
     /// The change of a letter whose replay has failed.

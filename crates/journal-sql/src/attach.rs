@@ -1,5 +1,5 @@
-//! Where a lane stands: read on the writer connection between batches, so that everything that was queued
-//! before is committed.
+//! Reads the state of a lane: its cursor and the deliveries settled beyond it. Runs on the writer connection between
+//! batches, so that every settlement that was queued before is committed.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +18,13 @@ use pointsman_domain::{
 };
 use pointsman_journal::CorruptRows;
 
-/// Settled places beyond the cursor are about as many as the window. There are more only where a cursor was lost
-/// and starts anew; then the attach must end in time all the same, and what is parked beyond may be delivered
-/// twice.
-const MOST_HANDLED: usize = 200_000;
+/// The most settled deliveries that are read from each table. Usually there are about as many as the window. There are
+/// more only after a lost cursor; then the attach must still end in time, and deliveries beyond this number may be
+/// executed twice.
+const MAX_HANDLED: usize = 200_000;
 
-/// Reads where the lane of the installation stands. A cursor that cannot be right is repaired first: one that
-/// is missing starts where the installation began, one beyond the head goes back to it.
+/// Reads the state of the installation's lane. Repairs a wrong cursor first: a missing cursor is set to the place where
+/// the installation began, a cursor beyond the head is set back to the head.
 pub(super) async fn attach(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
@@ -47,8 +47,8 @@ pub(super) async fn attach(
     let settled = settled.min(head);
     note_unknown_kinds(connection, corrupt, workspace, installation).await?;
     let parked = seqs_beyond(connection, PARKED, installation, settled).await?;
-    let dead = seqs_beyond(connection, DEAD, installation, settled).await?;
-    let done = seqs_beyond(connection, DONE, installation, settled).await?;
+    let dead = seqs_beyond(connection, DEAD_LETTERS, installation, settled).await?;
+    let done = seqs_beyond(connection, EFFECTS_DONE, installation, settled).await?;
     Ok(Attachment {
         settled,
         parked_through: parked.last().map(|(seq, _)| *seq),
@@ -64,10 +64,10 @@ async fn cursor(
     installation: InstallationId,
 ) -> Result<Option<(WorkspaceId, Seq)>, DbErr> {
     let sql = "SELECT workspace_id, settled_seq AS seq FROM ext_delivery_cursor WHERE installation_id = ";
-    place(connection, sql, installation).await
+    workspace_and_seq(connection, sql, installation).await
 }
 
-async fn place(
+async fn workspace_and_seq(
     connection: &DatabaseConnection,
     sql: &str,
     installation: InstallationId,
@@ -85,15 +85,15 @@ async fn place(
     )))
 }
 
-/// What was delivered since the installation began is delivered again, unless it is parked or dead; nothing
-/// is lost.
+/// Sets the cursor to the place where the installation began. Every event since then is delivered again, unless its
+/// delivery is parked, dead or marked as done. No event is lost.
 async fn recreate_cursor(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
     installation: InstallationId,
 ) -> Result<(WorkspaceId, Seq), DbErr> {
     let sql = "SELECT workspace_id, installed_seq AS seq FROM ext_installation WHERE id = ";
-    let (workspace, seq) = place(connection, sql, installation)
+    let (workspace, seq) = workspace_and_seq(connection, sql, installation)
         .await?
         .ok_or_else(|| DbErr::RecordNotFound(format!("installation {installation}")))?;
     let what = format!("the installation has no cursor; it starts again after {seq}");
@@ -115,7 +115,7 @@ async fn recreate_cursor(
     Ok((workspace, seq))
 }
 
-/// A cursor behind which there is no event.
+/// A cursor beyond the head of the log.
 struct BeyondHead {
     installation: InstallationId,
     workspace: WorkspaceId,
@@ -126,7 +126,7 @@ struct BeyondHead {
 impl BeyondHead {
     async fn repair(&self, connection: &DatabaseConnection, corrupt: &CorruptRows) -> Result<(), DbErr> {
         let what = format!(
-            "the cursor stands at {}, beyond the log's head {}; it goes back there",
+            "the cursor is at {}, beyond the log's head {}; it is set back to the head",
             self.settled, self.head
         );
         corrupt.note(
@@ -147,8 +147,8 @@ impl BeyondHead {
     }
 }
 
-/// Repairs every cursor beyond the head of its log. To be done before the first event is written: once the log
-/// has grown past such a cursor, nobody can tell it from a right one.
+/// Repairs every cursor beyond the head of its log. Must run before the first event is written: once the log has grown
+/// past such a cursor, the cursor looks right.
 pub(super) async fn repair_cursors(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
@@ -171,7 +171,7 @@ pub(super) async fn repair_cursors(
     Ok(())
 }
 
-/// A newer version may know them, so that they are left alone.
+/// Notes retries of unknown kinds as corrupt, and does not change them: a newer version may know their kind.
 async fn note_unknown_kinds(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
@@ -186,7 +186,7 @@ async fn note_unknown_kinds(
     );
     for row in connection.query_all_raw(statement).await? {
         let kind: String = row.try_get("", "kind")?;
-        let what = format!("this version knows no retry of the kind {kind:?}");
+        let what = format!("this version does not know the retry kind {kind:?}");
         corrupt.note(
             "ext_delivery_retry",
             workspace,
@@ -197,7 +197,7 @@ async fn note_unknown_kinds(
     Ok(())
 }
 
-/// Before, between and after the known kinds, so that a million rows of those are not looked at.
+/// Searches the ranges before, between and after the known kinds, so that no row of a known kind is read.
 fn unknown_kinds_sql(backend: DbBackend) -> String {
     let placeholders: [&str; 3] = numbered(backend);
     let ranges = [
@@ -218,23 +218,22 @@ fn unknown_kinds_sql(backend: DbBackend) -> String {
     parts.join(" UNION ALL ")
 }
 
-/// Places after the cursor that are parked already. Only rows of kind `LIVE` count, in words that leave the planner
-/// the index by place.
+/// Deliveries that are parked. Only those of kind `LIVE`: the CASE keeps the planner on the index by place.
 pub(super) const PARKED: &str =
     "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
-/// Places after the cursor that are dead already.
-pub(super) const DEAD: &str = "SELECT seq, handler FROM dead_letter_event WHERE TRUE";
+/// Deliveries that have become dead letters.
+pub(super) const DEAD_LETTERS: &str = "SELECT seq, handler FROM dead_letter_event WHERE TRUE";
 
-/// Deliveries after the cursor that are done with an effect already.
-pub(super) const DONE: &str =
+/// Deliveries that an effect has marked as done.
+pub(super) const EFFECTS_DONE: &str =
     "SELECT seq, handler FROM ext_delivery_done WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 
 pub(super) fn seqs_beyond_sql(backend: DbBackend, select: &str) -> String {
     let [first, second] = numbered(backend);
-    format!("{select} AND installation_id = {first} AND seq > {second} ORDER BY seq LIMIT {MOST_HANDLED}")
+    format!("{select} AND installation_id = {first} AND seq > {second} ORDER BY seq LIMIT {MAX_HANDLED}")
 }
 
-/// The deliveries beyond `settled` that `select` finds for the installation.
+/// The deliveries of the installation beyond `settled` that `select` finds.
 async fn seqs_beyond(
     connection: &DatabaseConnection,
     select: &str,
@@ -255,7 +254,7 @@ async fn seqs_beyond(
         .collect()
 }
 
-/// Whether a live delivery waits in the retry table.
+/// Whether a live delivery is in the retry table.
 async fn has_parked_live(
     connection: &DatabaseConnection,
     installation: InstallationId,

@@ -1,6 +1,7 @@
-//! The usual: batches of events and cursors, and the history of attempts. They go to the engines' drivers below
-//! SeaORM, whose values would be copies, in as few trips to the database as there can be: each trip is two changes
-//! of threads or processes, for which everybody in the batch waits. What is not usual goes through SeaORM.
+//! Writes the frequent statements: batches of events and cursors, and the history of attempts. They bypass SeaORM,
+//! which would copy each value, and go to the engines' drivers. They take as few round trips to the database as
+//! possible: each is two switches of threads or processes, and every publisher of the batch waits for it. All other
+//! statements go through SeaORM.
 
 mod postgres;
 mod rows;
@@ -15,19 +16,19 @@ use tokio::sync::Mutex;
 pub(crate) use self::rows::Writing;
 use self::{
     rows::{StatementError, wrapped},
-    sqlite::Texts,
+    sqlite::StatementTexts,
 };
 use super::{
     fault::is_fault_of_the_data,
-    write_ahead_log::frames::{Frames, Mode},
+    write_ahead_log::log_size::{CheckpointMode, LogSize},
 };
 use pointsman_journal::{AttemptRecord, changes::Changes, storage::Outcome};
 
-/// The writer connection, taken out of its pool of one as long as there is nothing unusual to do.
+/// The writer connection. It stays checked out of its pool of one until a statement has to go through SeaORM.
 pub(super) struct BatchDriver(Mutex<Option<Driver>>);
 
 enum Driver {
-    Sqlite(PoolConnection<Sqlite>, Texts),
+    Sqlite(PoolConnection<Sqlite>, StatementTexts),
     Postgres(PoolConnection<Postgres>),
 }
 
@@ -36,12 +37,12 @@ impl BatchDriver {
         Self(Mutex::new(None))
     }
 
-    /// Gives the connection back to its pool, for whoever needs it next.
+    /// Returns the connection to its pool, so that SeaORM can use it.
     pub(super) async fn give_back_connection(&self) {
         self.0.lock().await.take();
     }
 
-    /// Writes plain changes in one transaction.
+    /// Writes plain changes (events and cursors only) in one transaction.
     pub(super) async fn write(&self, pool: &DatabaseConnection, changes: &Changes<'_>) -> Outcome<(), DbErr> {
         let (events, cursors) = (&changes.events, &changes.cursors);
         self.run(pool, async |driver| match driver {
@@ -53,7 +54,8 @@ impl BatchDriver {
         .await
     }
 
-    /// Writes rows of the history in a transaction that does not wait for the disk: nothing depends on them.
+    /// Writes rows of the history. The commit does not wait for the disk: a crash of the machine may lose the rows, and
+    /// nothing depends on them.
     pub(super) async fn write_attempts(
         &self,
         pool: &DatabaseConnection,
@@ -70,7 +72,11 @@ impl BatchDriver {
     }
 
     /// Runs a checkpoint of SQLite's write-ahead log in this mode.
-    pub(super) async fn checkpoint(&self, pool: &DatabaseConnection, mode: Mode) -> Result<Frames, DbErr> {
+    pub(super) async fn checkpoint(
+        &self,
+        pool: &DatabaseConnection,
+        mode: CheckpointMode,
+    ) -> Result<LogSize, DbErr> {
         let mut held = self.0.lock().await;
         let driver = match &mut *held {
             Some(driver) => driver,
@@ -78,7 +84,9 @@ impl BatchDriver {
         };
         match driver {
             Driver::Sqlite(connection, _) => sqlite::checkpoint(connection, mode).await,
-            Driver::Postgres(_) => Err(DbErr::Custom("PostgreSQL looks after its own log".to_owned())),
+            Driver::Postgres(_) => Err(DbErr::Custom(
+                "PostgreSQL manages its own write-ahead log".to_owned(),
+            )),
         }
     }
 
@@ -112,7 +120,7 @@ async fn take(pool: &DatabaseConnection) -> Result<Driver, DbErr> {
     Ok(match pool.get_database_backend() {
         DbBackend::Sqlite => {
             let connection = pool.get_sqlite_connection_pool().acquire().await;
-            Driver::Sqlite(connection.map_err(wrapped)?, Texts::default())
+            Driver::Sqlite(connection.map_err(wrapped)?, StatementTexts::default())
         }
         _ => {
             let connection = pool.get_postgres_connection_pool().acquire().await;

@@ -1,4 +1,4 @@
-//! The chain of causes that an event stands in.
+//! The chain of causes of an event.
 
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
@@ -8,11 +8,11 @@ use pointsman_domain::{
     id::{EventId, WorkspaceId},
 };
 
-/// The event, the one that caused it, and so on up to the first of the chain, at most `limit` of them. It ends
-/// early where one is gone from the log.
+/// The event, the event that caused it, and so on up to the first of the chain; at most `limit` events. Ends early
+/// where an event is not in the log any more.
 ///
 /// # Errors
-/// While there is no database.
+/// When the database does not answer, or a row cannot be read.
 pub(crate) async fn causes_of<C: ConnectionTrait>(
     database: &C,
     workspace: WorkspaceId,

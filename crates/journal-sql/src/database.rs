@@ -1,4 +1,4 @@
-//! Connections to the database, on both engines.
+//! The connections to the database, on both engines.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,18 +20,18 @@ use sea_orm::{
 };
 
 use super::{
-    claim::part::Part,
+    claim::advisory_lock::AdvisoryLock,
     reader::{Gate, Reader},
     work_guard::WorkGuard,
-    write_ahead_log::frames::BOUND_BYTES,
+    write_ahead_log::log_size::BOUND_BYTES,
 };
 
-/// Prepared statements of a connection that are kept: the writer has some 50 texts for each table that it fills.
-const STATEMENTS: usize = 256;
-/// How long a connection may take to be made, and a reader to wait for one.
+/// Prepared statements cached per connection: the writer has some 50 texts for each table that it fills.
+const CACHED_STATEMENTS: usize = 256;
+/// The longest time to open a connection, and to wait for one from a pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A session of PostgreSQL notices within seconds that this machine is gone.
+/// With these settings PostgreSQL notices within seconds that this machine is gone, and ends the session.
 const SESSION: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -39,10 +39,10 @@ const SESSION: [(&str, &str); 4] = [
     ("tcp_user_timeout", "10000"),
 ];
 
-/// A reader's statement goes on no longer on the server than anybody waits for it, and is planned for its own
-/// values: a plan for all of them would be chosen while the tables were small. Statistics are older than a
-/// backlog that grows fast: a planner that believes it to be ten rows would collect and sort a million of them
-/// for each page, instead of walking along the index.
+/// Settings of a reader's session. The time-out ends a statement soon after its caller has given up. Each execution is
+/// planned for its own values, because a generic plan might have been chosen while the tables were small. Bitmap scans
+/// are off: with outdated statistics, as in a backlog that grows fast, the planner expects ten rows, and would collect
+/// and sort a million of them for each page instead of following the index.
 const READER_SESSION: [(&str, &str); 4] = [
     ("statement_timeout", "6000"),
     ("default_transaction_read_only", "on"),
@@ -57,13 +57,13 @@ pub enum DatabaseUrl {
     Postgres(Box<PgConnectOptions>),
 }
 
-/// Where the links lead, whether that exists or not. SQLite names the files beside a database after it, so that the
-/// lock and whoever looks at the log must, too.
-fn followed(path: &Path) -> PathBuf {
-    const MOST_LINKS: usize = 40;
+/// Follows symbolic links, also to a file that does not exist yet. SQLite names the write-ahead log after the file that
+/// the link leads to, so the lock file and the check of the log must use that name as well.
+fn follow_links(path: &Path) -> PathBuf {
+    const MAX_LINKS: usize = 40;
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        // An error where it is no link.
+    for _ in 0..MAX_LINKS {
+        // Fails when the path is not a link.
         let Ok(target) = std::fs::read_link(&path) else {
             break;
         };
@@ -74,11 +74,11 @@ fn followed(path: &Path) -> PathBuf {
 
 impl DatabaseUrl {
     /// # Errors
-    /// When the URL cannot be read, in words for a person.
+    /// When the URL is not valid; the text is for people.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-            let file = followed(options.get_filename());
+            let file = follow_links(options.get_filename());
             Ok(Self::Sqlite(Box::new(
                 options
                     .filename(file)
@@ -86,7 +86,7 @@ impl DatabaseUrl {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(5))
-                    .statement_cache_capacity(STATEMENTS)
+                    .statement_cache_capacity(CACHED_STATEMENTS)
                     .disable_statement_logging(),
             )))
         } else {
@@ -94,7 +94,7 @@ impl DatabaseUrl {
             Ok(Self::Postgres(Box::new(
                 options
                     .application_name("pointsman")
-                    .statement_cache_capacity(STATEMENTS)
+                    .statement_cache_capacity(CACHED_STATEMENTS)
                     .disable_statement_logging(),
             )))
         }
@@ -115,7 +115,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The pool for reads, which go through the gate.
+    /// The pool for reads. Every read passes the gate.
     pub(super) fn reader(&self, max_connections: u32, gate: Gate) -> Reader {
         let pool = match self {
             Self::Sqlite(options) => SqlitePoolOptions::new()
@@ -133,8 +133,8 @@ impl DatabaseUrl {
         Reader::over(pool, gate)
     }
 
-    /// The connection that copies SQLite's write-ahead log into the database file.
-    pub(super) fn checkpointer(&self) -> Option<DatabaseConnection> {
+    /// The connection that runs checkpoints of SQLite's write-ahead log. None on PostgreSQL.
+    pub(super) fn checkpoint_connection(&self) -> Option<DatabaseConnection> {
         match self {
             Self::Sqlite(options) => Some(
                 SqlitePoolOptions::new()
@@ -147,10 +147,9 @@ impl DatabaseUrl {
         }
     }
 
-    /// A pool of one connection that is never exchanged behind our back: no lifetime, no idle time-out and
-    /// no test query, and once the connection is lost the pool makes no other (a new one would lack the
-    /// claim and know nothing of the batch whose outcome is unknown). `owner` tells it from the connections
-    /// of other processes.
+    /// A pool of one connection, which the pool never replaces: it has no lifetime, no idle time-out and no test query.
+    /// Once the connection is lost the pool opens no other, because a new one would not hold the claim, and the outcome
+    /// of a batch on the lost one may be unknown. `owner` distinguishes it from the connections of other processes.
     pub(super) async fn writer(&self, owner: &str, guard: &WorkGuard) -> Result<DatabaseConnection, DbErr> {
         match self {
             Self::Sqlite(options) => {
@@ -159,31 +158,32 @@ impl DatabaseUrl {
                     .clone()
                     .pragma("wal_autocheckpoint", "0")
                     .pragma("journal_size_limit", BOUND_BYTES.to_string());
-                let pool = never_exchanged::<Sqlite>()
-                    .after_connect(guarded(guard))
+                let pool = never_replaced::<Sqlite>()
+                    .after_connect(with_hooks_of(guard))
                     .connect_with(options)
                     .await
                     .map_err(no_connection)?;
-                pool.set_connect_options(SqliteConnectOptions::new().filename(NOWHERE));
+                pool.set_connect_options(SqliteConnectOptions::new().filename(MISSING_DATABASE));
                 Ok(pool.into())
             }
             Self::Postgres(options) => one_session(options, owner).await,
         }
     }
 
-    /// A connection of the same kind beside the writer's, where the engine lets more than one write.
-    pub(super) async fn aside(&self, owner: &str) -> Result<Option<DatabaseConnection>, DbErr> {
+    /// The connection for slow effects, in the same kind of pool as the writer's. None on SQLite, which allows one
+    /// writer.
+    pub(super) async fn slow_effects(&self, owner: &str) -> Result<Option<DatabaseConnection>, DbErr> {
         match self {
             Self::Sqlite(_) => Ok(None),
-            Self::Postgres(options) => one_session(options, &Part::Aside.session_of(owner))
+            Self::Postgres(options) => one_session(options, &AdvisoryLock::SlowEffects.session_of(owner))
                 .await
                 .map(Some),
         }
     }
 }
 
-/// A pool of one connection that it neither ends nor replaces by itself.
-fn never_exchanged<DB: Database>() -> PoolOptions<DB> {
+/// A pool of one connection that the pool neither closes nor replaces by itself.
+fn never_replaced<DB: Database>() -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(1)
         .min_connections(0)
@@ -200,19 +200,19 @@ async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseC
         .application_name(name)
         .options(SESSION)
         .options([("synchronous_commit", "on")]);
-    let pool = never_exchanged::<Postgres>()
+    let pool = never_replaced::<Postgres>()
         .connect_with(options.clone())
         .await
         .map_err(no_connection)?;
-    pool.set_connect_options(options.socket(NOWHERE));
+    pool.set_connect_options(options.socket(MISSING_DATABASE));
     Ok(pool.into())
 }
 
-/// How many steps of SQLite's machine lie between two looks at the clock: a fraction of a millisecond.
-const STEPS_PER_LOOK: i32 = 10_000;
+/// Instructions of SQLite's virtual machine between two checks of the clock; they take a fraction of a millisecond.
+const INSTRUCTIONS_PER_CHECK: i32 = 10_000;
 
-/// Has SQLite ask the guard.
-fn guarded(
+/// Registers the guard's hooks on a new connection of SQLite.
+fn with_hooks_of(
     guard: &WorkGuard,
 ) -> impl Fn(&mut SqliteConnection, PoolConnectionMetadata) -> BoxFuture<'_, Result<(), SqlxError>>
 + Send
@@ -224,7 +224,7 @@ fn guarded(
         Box::pin(async move {
             let mut handle = connection.lock_handle().await?;
             let (steps, commits) = (guard.clone(), guard.clone());
-            handle.set_progress_handler(STEPS_PER_LOOK, move || !steps.is_over());
+            handle.set_progress_handler(INSTRUCTIONS_PER_CHECK, move || !steps.is_over());
             handle.set_commit_hook(move || commits.may_commit());
             handle.set_rollback_hook(move || guard.rolled_back());
             Ok(())
@@ -232,12 +232,12 @@ fn guarded(
     }
 }
 
-/// Where a writer's pool finds no database, so that it says at once that its connection is lost.
-const NOWHERE: &str = "/nowhere/the-writer-connection-was-lost";
+/// A path without a database. A pool whose connection is lost tries to open this one, and fails at once.
+const MISSING_DATABASE: &str = "/nowhere/the-writer-connection-was-lost";
 
 fn no_connection(error: SqlxError) -> DbErr {
     match error {
-        // The pool tries again and again when it is refused, and forgets why.
+        // The pool retries a refused connection until the time-out, and does not return the reason.
         SqlxError::PoolTimedOut => DbErr::Custom(format!(
             "refused or without an answer for {} s",
             ACQUIRE_TIMEOUT.as_secs()

@@ -1,5 +1,5 @@
-//! Refuses events while the disk of an embedded database still has room for what must go on: settlements, dead
-//! letters, deletions and the copying of the write-ahead log.
+//! Refuses events when the disk of an embedded database is nearly full. The remaining space is for settlements, dead
+//! letters, deletions and checkpoints of the write-ahead log.
 
 use std::{
     io,
@@ -11,33 +11,33 @@ use std::{
 use super::database::DatabaseUrl;
 use pointsman_journal::{Health, StorageTrouble};
 
-/// How often the room is looked at. A fast disk takes some ten MiB of events in this time.
+/// How often the free space is measured. On a fast disk some ten MiB of events are written in this time.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Looks at the room as long as it lives.
+/// Measures the free space periodically until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct DiskWatch {
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl DiskWatch {
-    /// Starts the watch where the database is a file. Call it on the journal's runtime. What it found first is
-    /// in `health` when this returns.
-    pub(super) async fn keep(url: &DatabaseUrl, min_free_bytes: u64, health: Arc<Health>) -> Self {
+    /// Starts the watch where the database is a file. Call it on the journal's runtime. The first result is in `health`
+    /// when this returns.
+    pub(super) async fn start(url: &DatabaseUrl, min_free_bytes: u64, health: Arc<Health>) -> Self {
         let (Some(file), true) = (url.file(), min_free_bytes > 0) else {
             return Self::default();
         };
-        let mut watch = Watch {
+        let mut check = FreeSpaceCheck {
             folder: folder_of(&file),
             min_free_bytes,
             health,
             short: false,
         };
-        watch.look().await;
+        check.measure().await;
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
-                watch.look().await;
+                check.measure().await;
             }
         });
         Self { task: Some(task) }
@@ -52,28 +52,28 @@ impl Drop for DiskWatch {
     }
 }
 
-struct Watch {
+struct FreeSpaceCheck {
     folder: PathBuf,
     min_free_bytes: u64,
     health: Arc<Health>,
     short: bool,
 }
 
-impl Watch {
-    async fn look(&mut self) {
+impl FreeSpaceCheck {
+    async fn measure(&mut self) {
         let folder = self.folder.clone();
         // A file system that hangs must not hold up the writer's thread.
         let free = tokio::task::spawn_blocking(move || free_bytes(&folder)).await;
         match free {
             Ok(Ok(free)) => self.judge(free),
-            // No reason to refuse events: where the disk is gone the writer notices.
-            Ok(Err(error)) => log::debug!(error:%; "the room on the disk cannot be told"),
-            Err(error) => log::debug!(error:%; "the room on the disk cannot be told"),
+            // Not a reason to refuse events: the writer notices when the disk is gone.
+            Ok(Err(error)) => log::debug!(error:%; "the free space of the disk cannot be measured"),
+            Err(error) => log::debug!(error:%; "the free space of the disk cannot be measured"),
         }
     }
 
     fn judge(&mut self, free: u64) {
-        // What was short must gain an eighth, so that it does not flap.
+        // Events are accepted again only with an eighth more than the minimum, so that the state does not flap.
         let wanted = if self.short {
             self.min_free_bytes + self.min_free_bytes / 8
         } else {
@@ -115,14 +115,14 @@ mod tests {
     #[test]
     fn events_are_refused_below_the_watermark_until_there_is_clearly_room() {
         let health = Arc::<Health>::default();
-        let mut watch = Watch {
+        let mut check = FreeSpaceCheck {
             folder: PathBuf::new(),
             min_free_bytes: 800,
             health: Arc::clone(&health),
             short: false,
         };
         let mut refused_at = |free| {
-            watch.judge(free);
+            check.judge(free);
             assert_eq!(health.state().is_err(), health.is_short_of_space());
             health.is_short_of_space()
         };

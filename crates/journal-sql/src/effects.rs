@@ -1,14 +1,14 @@
-//! Effects: the work of handlers in transactions, and its marks.
+//! Effects: the work of handlers inside transactions, and the marks of effects that are done.
 
-mod aside;
 mod bounds;
+mod slow;
 mod sql;
 mod threads;
 mod work;
 
 pub(crate) use self::{
-    aside::Aside,
     bounds::Bounds,
+    slow::SlowEffectsConnection,
     sql::{EffectStepError, are_done, has_marks, run},
     threads::EffectThread,
 };

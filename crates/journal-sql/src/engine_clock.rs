@@ -1,12 +1,12 @@
-//! When the engine was last seen alive, so that a clock set back while the server was down does not stall what
-//! waits for its time.
+//! Stores when the engine ran last. With it a start notices that the clock was set back while the server was down, so
+//! that stored times do not delay retries.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
 
 use super::sql::numbered;
 use pointsman_domain::timestamp::Timestamp;
 
-/// A clock that is behind by less is left alone.
+/// A clock that is behind by no more than this is ignored.
 const TOLERANCE_MILLIS: i64 = 1000;
 
 /// Remembers that the engine's clock showed `now`.
@@ -24,9 +24,13 @@ pub(super) async fn write<C: ConnectionTrait>(connection: &C, now: Timestamp) ->
         .map(drop)
 }
 
-/// Where the clock stands before the time it showed last, moves every stored time that something waits for
-/// back by as much, in one transaction with the new time. What was overdue is due now.
-pub(super) async fn catch_up(transaction: &DatabaseTransaction, now: Timestamp) -> Result<(), DbErr> {
+/// Where the clock shows a time before the stored one, moves the stored times back, in one transaction with the new
+/// time. A retry that was not due when the engine ran last waits for the same remaining time; an overdue one is due
+/// now.
+pub(super) async fn correct_stored_times(
+    transaction: &DatabaseTransaction,
+    now: Timestamp,
+) -> Result<(), DbErr> {
     if let Some(last_seen) = last_seen(transaction).await?
         && last_seen.millis() > now.millis() + TOLERANCE_MILLIS
     {
@@ -61,7 +65,7 @@ async fn move_back(
     transaction
         .execute_raw(Statement::from_sql_and_values(backend, retries, values))
         .await?;
-    // Ages count from now where they would count from the future.
+    // An age whose start lies in the future starts now.
     for (table, column) in [
         ("publish_idempotency_key", "created_at"),
         ("ext_installation", "held_since"),

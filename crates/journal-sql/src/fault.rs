@@ -1,18 +1,18 @@
-//! What an error of the database says: whose fault it is, and whether the connection is well.
+//! Classifies errors of the database: what is at fault, and whether the connection can be used further.
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
-/// Whose fault an error is.
+/// What is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The statement's data is at fault; the connection is well.
+    /// The data of the statement; the connection can be used further.
     Data,
-    /// The statement was ended by its time-out, on PostgreSQL.
+    /// The statement was ended by its time-out (PostgreSQL only).
     Cancelled,
-    /// Whoever made the statement has gone on after an error, which had ended the transaction, or the savepoint, on
-    /// PostgreSQL. The connection is well once that is rolled back.
-    Ignored,
-    /// Everything else: the connection, the server or the disk is in doubt.
+    /// An earlier statement had failed, and on PostgreSQL had aborted the transaction or savepoint, but its error was
+    /// ignored. The connection can be used further after a rollback.
+    Aborted,
+    /// The connection, the server or the disk may be at fault: every other error.
     Connection,
 }
 
@@ -39,10 +39,10 @@ impl Fault {
         }
     }
 
-    /// Of the data are SQLSTATE classes 21 (cardinality), 22 (data exception), 23 (integrity constraint), 54 (limit
-    /// exceeded) and P0 (raised by a trigger); SQLite's result codes `TOOBIG` (18), `CONSTRAINT` (19) and `MISMATCH`
-    /// (20) with their extended forms. A full or read-only disk, a lock, a server that is stopping or a standby are not
-    /// among them: those pass, and what was to be written is written then.
+    /// The data is at fault for SQLSTATE classes 21 (cardinality), 22 (data exception), 23 (integrity constraint), 54
+    /// (limit exceeded) and P0 (raised by a trigger), and for SQLite's result codes `TOOBIG` (18), `CONSTRAINT` (19)
+    /// and `MISMATCH` (20) with their extended codes. It is not for a full or read-only disk, a lock, a server that is
+    /// stopping or a standby: these conditions pass, and the data is written afterwards.
     fn of_code(code: &str) -> Self {
         match code.parse::<u32>() {
             Ok(number) if code.len() < 5 => match number & 0xff {
@@ -51,7 +51,7 @@ impl Fault {
             },
             _ => match (code, code.get(..2)) {
                 ("57014", _) => Self::Cancelled,
-                ("25P02", _) => Self::Ignored,
+                ("25P02", _) => Self::Aborted,
                 (_, Some("21" | "22" | "23" | "54" | "P0")) => Self::Data,
                 _ => Self::Connection,
             },
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-/// Whether the error says that the statement's data is at fault.
+/// Whether the data of the statement is at fault.
 pub(crate) fn is_fault_of_the_data(error: &DbErr) -> bool {
     Fault::of(error) == Fault::Data
 }
@@ -75,7 +75,7 @@ mod tests {
             ("22P05", Fault::Data),
             ("P0001", Fault::Data),
             ("57014", Fault::Cancelled),
-            ("25P02", Fault::Ignored),
+            ("25P02", Fault::Aborted),
             ("25006", Fault::Connection),
             ("40001", Fault::Connection),
             ("57P01", Fault::Connection),

@@ -1,4 +1,4 @@
-//! Idempotency keys: which are stored, and when they go.
+//! Looks up stored idempotency keys and deletes expired ones.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::sql::{multi_row, numbered, power_of_two_chunks};
 
-/// How long a key is remembered.
+/// How long a key is kept: 24 h.
 const LIFETIME_MILLIS: i64 = 24 * 60 * 60 * 1000;
 const ROWS_PER_STATEMENT: usize = 128;
 /// Expired keys deleted in one transaction.
-pub(crate) const EXPIRED_PER_TURN: u64 = 1000;
+pub(crate) const EXPIRED_PER_TRANSACTION: u64 = 1000;
 
-/// Those of the keys that are stored and have not expired at `now`.
+/// Finds the keys that are stored and have not expired at `now`.
 pub(crate) async fn find<C: ConnectionTrait>(
     connection: &C,
     names: &[KeyName],
@@ -65,7 +65,7 @@ fn ids_of(bytes: &[u8]) -> Vec<EventId> {
         .collect()
 }
 
-/// Deletes some of the keys that have expired at `now`, the oldest first. Returns how many.
+/// Deletes up to [`EXPIRED_PER_TRANSACTION`] keys that have expired at `now`, the oldest first. Returns their number.
 pub(crate) async fn delete_expired<C: ConnectionTrait>(connection: &C, now: Timestamp) -> Result<u64, DbErr> {
     let backend = connection.get_database_backend();
     let [first, second] = numbered(backend);
@@ -75,7 +75,7 @@ pub(crate) async fn delete_expired<C: ConnectionTrait>(connection: &C, now: Time
     );
     let values: [Value; 2] = [
         (now.millis() - LIFETIME_MILLIS).into(),
-        i64::try_from(EXPIRED_PER_TURN).unwrap_or(i64::MAX).into(),
+        i64::try_from(EXPIRED_PER_TRANSACTION).unwrap_or(i64::MAX).into(),
     ];
     let deleted = connection
         .execute_raw(Statement::from_sql_and_values(backend, sql, values))

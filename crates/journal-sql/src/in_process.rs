@@ -1,5 +1,5 @@
-//! What a start does about the in-process extensions of this binary: installations whose code is not here wait,
-//! those whose code is back go on, and handlers that are new get their events from now on.
+//! Adapts installations to the in-process extensions of this binary at a start. Installations without code in this
+//! binary are held, held ones whose code is back go on, and new handlers are subscribed from now on.
 
 use std::collections::BTreeSet;
 
@@ -22,18 +22,17 @@ use pointsman_journal::{
 /// Installations changed in one transaction.
 const PER_TRANSACTION: u64 = 500;
 
-/// An in-process extension of this binary.
+/// An in-process extension of this binary: its key, and the patterns of its handlers.
 #[derive(Clone, Debug)]
 pub struct InProcessExtension {
     pub key: String,
     pub patterns: BTreeSet<EventPattern>,
 }
 
-/// Brings the installations in line with the extensions of this binary. To be called before any actor is
-/// started: nobody is told.
+/// Adapts the installations to the extensions of this binary. Call it before any actor is started: it sends no notice.
 ///
 /// # Errors
-/// While there is no database.
+/// When the database refuses the changes or does not answer.
 pub async fn register_extensions(
     journal: &Journal,
     extensions: Vec<InProcessExtension>,
@@ -67,7 +66,7 @@ pub async fn register_extensions(
     Ok(())
 }
 
-/// Subscribes the installations of the extension that never were subscribed to the pattern.
+/// Subscribes each installation of the extension that has never been subscribed to the pattern.
 async fn subscribe_all(
     journal: &Journal,
     key: &str,
@@ -91,7 +90,7 @@ async fn subscribe_all(
 }
 
 fn in_process() -> Condition {
-    // As the index has it.
+    // In the same words as the partial index, so that it is used.
     Condition::all()
         .add(Expr::cust("delivery_type = 'IN_PROCESS'"))
         .add(ext_installation::Column::UninstalledAt.is_null())
@@ -137,7 +136,7 @@ fn next_revision() -> Expr {
     Expr::col(ext_installation::Column::Revision).add(1)
 }
 
-/// Installations of the extension without any span of the pattern. One that an admin has ended is a span, too.
+/// Installations of the extension without any span of the pattern. A span that an admin has closed counts as one.
 fn unsubscribed(key: &str, pattern: &EventPattern) -> Select<ext_installation::Entity> {
     let span = Query::select()
         .expr(Expr::value(1))

@@ -1,5 +1,5 @@
-//! Changes of installations and subscriptions. Each runs between two batches, so that the places at which
-//! spans open and close never race with events.
+//! Changes of installations and subscriptions. Each is executed between two batches, so that no event is written while
+//! the place at which a span opens or closes is read.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
@@ -27,7 +27,8 @@ use pointsman_journal::{
 /// Installs within the caller's transaction. No notice is sent.
 ///
 /// # Errors
-/// [`ChangeError::Conflict`] where the key is installed already.
+/// [`ChangeError::Conflict`] when an extension with this key is installed already; [`ChangeError::Database`] when the
+/// database fails.
 pub async fn install_within(
     transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
@@ -85,7 +86,7 @@ pub(super) async fn change(
     view(transaction, changes.installation).await
 }
 
-/// Now, at the end of the workspace's log.
+/// The current time, and the end of the workspace's log.
 async fn place(
     transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
@@ -104,7 +105,7 @@ fn stored_span(row: ext_event_subscription::Model) -> StoredSpan {
     }
 }
 
-/// The installation as caches need it.
+/// The installation with its spans, cursor and retries, as caches keep it.
 pub(super) async fn view<C: ConnectionTrait>(
     connection: &C,
     installation: Installation,
@@ -150,14 +151,14 @@ fn span_of(row: ext_event_subscription::Model) -> Span {
     }
 }
 
-/// Every installation of the workspace that may still have something to do.
+/// Every installation of the workspace that is not closed.
 pub(super) async fn views<C: ConnectionTrait>(
     connection: &C,
     workspace: WorkspaceId,
 ) -> Result<Vec<InstallationView>, ChangeError> {
     let installations = ext_installation::Entity::find()
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
-        // As the index of those that are not closed has it.
+        // In the same words as the partial index, so that it is used.
         .filter(Expr::cust("NOT closed"))
         .all(connection)
         .await?;

@@ -1,4 +1,4 @@
-//! Whether a start has the master key that the database was used with.
+//! Checks at a start that the master key is the one that the database was used with.
 
 use std::collections::HashSet;
 
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::OpenError;
 
-/// The master key, as far as the journal has to know it.
+/// The master key, as the journal needs it.
 pub trait MasterKey: std::fmt::Debug + Send + Sync {
     /// The setting or the file that it comes from.
     fn origin(&self) -> &str;
-    /// What is stored to know it again; tells nothing about the key.
+    /// The value that is stored to recognise the key. Does not reveal the key.
     fn check_value(&self) -> Vec<u8>;
-    /// Whether this is its check value. Takes the same time whatever differs.
+    /// Whether this is the key's check value. Compares in constant time.
     fn is_check_value(&self, value: &[u8]) -> bool;
-    /// Whether it opens what was sealed.
+    /// Whether the key opens the sealed text.
     fn opens(&self, sealed: &str) -> bool;
 }
 
@@ -30,51 +30,54 @@ pub struct Unreadable {
     pub workspaces: usize,
 }
 
-/// The id of the one row.
+/// The id of the only row.
 const ID: i32 = 1;
-/// Installations that are held in memory at a time.
+/// Installations that are read at a time.
 const PAGE: u64 = 500;
 
-/// What the tables of a database, perhaps of an earlier version, tell of a key that is not refused.
+/// What the database, perhaps of an earlier version, says about a key that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The stored check value is its own.
+    /// The stored check value is the key's.
     Stored,
-    /// None is stored; it opens what is sealed, if anything is.
-    Fitting,
-    /// There are no such tables.
-    Nothing,
+    /// No check value is stored. The key opens a sealed text, or nothing is sealed.
+    NotStored,
+    /// The tables do not exist yet.
+    NoTables,
 }
 
-/// Looks before the migrations. Refuses another key than that of the stored check value; where none is stored, as in
-/// a database of an earlier version, the key must open one of the sealed texts, if there are any.
-pub(super) async fn look(connection: &DatabaseConnection, key: &dyn MasterKey) -> Result<Found, OpenError> {
-    // An error is a table that is not there yet, or will be told by the migrations.
+/// Checks the key before the migrations. Refuses a key that does not match the stored check value. Where none is
+/// stored, as in a database of an earlier version, the key must open one of the sealed texts, if there are any.
+pub(super) async fn check_before_migrations(
+    connection: &DatabaseConnection,
+    key: &dyn MasterKey,
+) -> Result<Found, OpenError> {
+    // An error means that the table does not exist yet. Any other error is reported by the migrations.
     if let Ok(Some(value)) = stored(connection).await {
-        known(key.is_check_value(&value), key)?;
+        accept_if(key.is_check_value(&value), key)?;
         return Ok(Found::Stored);
     }
     match opens_any(connection, key).await {
-        Ok(is_right) => known(is_right, key).map(|()| Found::Fitting),
-        Err(_) => Ok(Found::Nothing),
+        Ok(is_right) => accept_if(is_right, key).map(|()| Found::NotStored),
+        Err(_) => Ok(Found::NoTables),
     }
 }
 
-/// Ends after the migrations what [`look`] has begun: a value that is not stored yet is.
-pub(super) async fn check(
+/// Completes the check after the migrations: checks a key that could not be checked before, and stores its check value.
+pub(super) async fn check_after_migrations(
     connection: &DatabaseConnection,
     key: &dyn MasterKey,
     found: Found,
 ) -> Result<(), OpenError> {
     match found {
         Found::Stored => return Ok(()),
-        Found::Fitting => {}
-        Found::Nothing => known(opens_any(connection, key).await?, key)?,
+        Found::NotStored => {}
+        Found::NoTables => accept_if(opens_any(connection, key).await?, key)?,
     }
     Ok(store(connection, key).await?)
 }
 
-fn known(is_right: bool, key: &dyn MasterKey) -> Result<(), OpenError> {
+fn accept_if(is_right: bool, key: &dyn MasterKey) -> Result<(), OpenError> {
     if is_right {
         Ok(())
     } else {
@@ -82,7 +85,7 @@ fn known(is_right: bool, key: &dyn MasterKey) -> Result<(), OpenError> {
     }
 }
 
-/// Stores the check value of this key in the place of the former, and counts what it does not open.
+/// Replaces the stored check value by that of this key. Counts the installed extensions that the key does not open.
 pub(super) async fn accept(
     connection: &DatabaseConnection,
     key: &dyn MasterKey,
@@ -125,7 +128,7 @@ async fn store<C: ConnectionTrait>(connection: &C, key: &dyn MasterKey) -> Resul
         .map(drop)
 }
 
-/// Whether the key opens one of the sealed texts, or there are none.
+/// Whether the key opens one of the sealed texts, or nothing is sealed.
 async fn opens_any(connection: &DatabaseConnection, key: &dyn MasterKey) -> Result<bool, DbErr> {
     let mut any_sealed = false;
     let mut pages = Pages::default();
@@ -140,7 +143,7 @@ async fn opens_any(connection: &DatabaseConnection, key: &dyn MasterKey) -> Resu
     Ok(!any_sealed)
 }
 
-/// What is sealed of an installed extension. A former secret does not count: it ends by itself.
+/// The sealed texts of an installed extension. The previous secret is not checked: it expires by itself.
 #[derive(Debug)]
 struct Sealed {
     id: Uuid,
@@ -150,7 +153,7 @@ struct Sealed {
 }
 
 impl FromQueryResult for Sealed {
-    /// A text that cannot be read at all says nothing about the key.
+    /// A text that cannot be read counts as empty: it says nothing about the key.
     fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
         Ok(Self {
             id: row.try_get(prefix, "id")?,
@@ -162,7 +165,7 @@ impl FromQueryResult for Sealed {
 }
 
 impl Sealed {
-    /// In-process extensions have neither.
+    /// The texts that are not empty; in-process extensions have none.
     fn sealed(&self) -> impl Iterator<Item = &str> {
         [self.signing_secret.as_str(), self.headers.as_str()]
             .into_iter()
@@ -170,7 +173,7 @@ impl Sealed {
     }
 }
 
-/// All that is sealed of the installed extensions, the newest first: it is the likeliest to be of the current key.
+/// Pages of the sealed texts, the newest installation first: it is the most likely to be sealed with the current key.
 #[derive(Default)]
 struct Pages {
     before: Option<Uuid>,

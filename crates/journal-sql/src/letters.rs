@@ -1,4 +1,4 @@
-//! The router's own changes: of dead letters, and of installations that are done with.
+//! Changes that the router requests: start a replay, discard a dead letter, close an uninstalled installation.
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter};
@@ -19,7 +19,7 @@ use pointsman_journal::{
     changes::Changes,
 };
 
-/// Makes the change, and says what the router is to be told of it.
+/// Makes the change. Returns the notice for the router, if there is one.
 pub(super) async fn make(
     transaction: &DatabaseTransaction,
     change: Change,

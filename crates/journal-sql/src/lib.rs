@@ -1,5 +1,5 @@
-//! The journal over SQL, on SQLite and PostgreSQL: the ports of [`pointsman_journal::storage`], the claim, the
-//! migrations at start and the pool for reads.
+//! The journal over SQL, on SQLite and PostgreSQL. Implements the ports of [`pointsman_journal::storage`], takes the
+//! claim, runs the migrations at start and has the pool for reads.
 
 mod apply;
 mod attach;
@@ -10,6 +10,7 @@ mod database;
 mod disk_watch;
 mod effects;
 mod engine_clock;
+mod event_row;
 mod fault;
 mod idempotency;
 mod in_process;
@@ -19,7 +20,6 @@ mod letters;
 mod open;
 mod open_error;
 mod reader;
-mod reading;
 mod reads;
 mod recovery;
 mod session;

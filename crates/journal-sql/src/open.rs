@@ -11,37 +11,39 @@ use super::{
     claim::{self, FileClaim},
     database::DatabaseUrl,
     disk_watch::DiskWatch,
-    effects::Aside,
+    effects::SlowEffectsConnection,
     engine_clock,
     key_check::{self, MasterKey, Unreadable},
     open_error::OpenError,
     reader::{Gate, Reader},
     recovery,
-    session::guard,
-    sql_storage::{Parts, SqlReader, SqlStorage},
+    session::set_timeouts,
+    sql_storage::{SqlReader, SqlStorage, WriterParts},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
 use pointsman_clock::Clock;
 use pointsman_journal::{Health, Journal, JournalParts, NoticeSink, StorageTrouble, Writer};
 
+/// The database, and the limits of the journal.
 #[derive(Clone, Debug)]
 pub struct JournalSettings {
     pub url: DatabaseUrl,
     /// Connections for reads; the writer has its own.
     pub max_connections: u32,
-    /// The room on the disk of an embedded database below which events are refused; 0 for no bound.
+    /// Free bytes on the disk of an embedded database below which events are refused; 0 for no bound.
     pub min_free_bytes: u64,
-    /// How long deliveries wait for an installation that is held; before that nobody looks for them.
+    /// How long deliveries wait for an installation that is held. Before that time the installation does not count as
+    /// work.
     pub max_hold: Duration,
-    /// Longest time of the writes of an effect.
+    /// Longest time that the writes of an effect may take.
     pub effect_timeout: Duration,
-    /// The key must be the one that the database was used with. None: nothing is sealed or opened, as in the commands
-    /// that only write what is not sealed.
+    /// Must be the key that the database was used with. None for commands that neither seal nor open secrets: then
+    /// the key is not checked.
     pub master_key: Option<Arc<dyn MasterKey>>,
 }
 
-/// A database that is open.
+/// An open database.
 #[derive(Debug)]
 pub struct Opened {
     pub journal: Journal,
@@ -52,7 +54,7 @@ pub struct Opened {
 /// Takes the claim, migrates, and starts the writer on a thread of its own.
 ///
 /// # Errors
-/// See [`OpenError`]; each says what to do.
+/// See [`OpenError`]; each text says what to do.
 pub async fn open(settings: JournalSettings, notices: NoticeSink, clock: Clock) -> Result<Opened, OpenError> {
     let claim = FileClaim::take(&settings.url)?;
     let (opened, answer) = oneshot::channel();
@@ -65,7 +67,7 @@ pub async fn open(settings: JournalSettings, notices: NoticeSink, clock: Clock) 
                 health,
                 _watch,
             }) => {
-                let _ended = Ended(health);
+                let _ended = WriterEnded(health);
                 if opened.send(Ok(journal)).is_ok() {
                     writer.run().await;
                 }
@@ -100,11 +102,17 @@ async fn start(
     clock: Clock,
 ) -> Result<Started, OpenError> {
     let owner: Arc<str> = format!("pointsman {}", clock.new_uuid()).into();
-    let aside = (settings.url.backend() == DbBackend::Postgres)
-        .then(|| Arc::new(Aside::new(&settings.url, &owner, settings.effect_timeout, clock)));
-    let parts = Parts {
+    let slow_effects = (settings.url.backend() == DbBackend::Postgres).then(|| {
+        Arc::new(SlowEffectsConnection::new(
+            &settings.url,
+            &owner,
+            settings.effect_timeout,
+            clock,
+        ))
+    });
+    let parts = WriterParts {
         owner,
-        aside,
+        slow_effects,
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
@@ -113,12 +121,12 @@ async fn start(
         url: settings.url,
     };
     let (connection, work_guard) = prepare(&parts, settings.master_key.as_deref()).await?;
-    let last_generation = catch_up(&connection, &parts).await?;
-    // Only now: a start that is refused says why in one line.
+    let last_generation = repair_times_and_cursors(&connection, &parts).await?;
+    // Not earlier: a start that is refused logs only why it is refused.
     claim.iter().for_each(FileClaim::warn_if_shared);
     let gate = Gate::default();
-    let parts = Parts {
-        write_ahead_log: Arc::new(WriteAheadLog::keep(&parts.url, gate.clone(), parts.clock)),
+    let parts = WriterParts {
+        write_ahead_log: Arc::new(WriteAheadLog::start(&parts.url, gate.clone(), parts.clock)),
         ..parts
     };
     let reader = parts.url.reader(settings.max_connections, gate);
@@ -140,7 +148,7 @@ async fn start(
         corrupt,
         clock,
     });
-    let watch = DiskWatch::keep(&url, settings.min_free_bytes, Arc::clone(&health)).await;
+    let watch = DiskWatch::start(&url, settings.min_free_bytes, Arc::clone(&health)).await;
     Ok(Started {
         opened: Opened { journal, reader },
         writer,
@@ -149,10 +157,10 @@ async fn start(
     })
 }
 
-/// Says that there is no storage once the writer has ended, however it ended.
-struct Ended(Arc<Health>);
+/// Reports the storage as ended when the writer has ended, also after a panic.
+struct WriterEnded(Arc<Health>);
 
-impl Drop for Ended {
+impl Drop for WriterEnded {
     fn drop(&mut self) {
         self.0.set_writer(Some(StorageTrouble::Ended));
         if std::thread::panicking() {
@@ -166,33 +174,33 @@ impl Drop for Ended {
 /// # Errors
 /// See [`OpenError`].
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), OpenError> {
-    alone(url, "pointsman migrate", async |_| Ok(())).await
+    with_claim(url, "pointsman migrate", async |_| Ok(())).await
 }
 
-/// Goes on with this key where the former is lost: `pointsman accept-key`. Nothing that was sealed is thrown away.
+/// Accepts this master key in place of a lost one: `pointsman accept-key`. Keeps every sealed text.
 ///
 /// # Errors
 /// See [`OpenError`].
 pub async fn accept_key(url: &DatabaseUrl, key: &dyn MasterKey) -> Result<Unreadable, OpenError> {
     let accept = async |connection: &DatabaseConnection| key_check::accept(connection, key).await;
-    alone(url, "pointsman accept-key", accept).await
+    with_claim(url, "pointsman accept-key", accept).await
 }
 
-/// Does something with a database of this version while nobody else uses it.
-async fn alone<T>(
+/// Takes the claim, migrates, runs `work` and gives the claim back.
+async fn with_claim<T>(
     url: &DatabaseUrl,
     owner: &str,
     work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     let _claim = FileClaim::take(url)?;
-    let parts = Parts {
+    let parts = WriterParts {
         url: url.clone(),
         owner: owner.into(),
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
         effect_timeout: Duration::ZERO,
-        aside: None,
+        slow_effects: None,
         clock: Clock,
     };
     let (connection, _) = prepare(&parts, None).await?;
@@ -202,27 +210,27 @@ async fn alone<T>(
     Ok(done)
 }
 
-/// A connection that holds the claim, to a database of this version that is used with this key.
+/// Connects, takes the claim, checks the key and migrates. Returns the writer connection.
 async fn prepare(
-    parts: &Parts,
+    parts: &WriterParts,
     key: Option<&dyn MasterKey>,
 ) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     refuse_encoding(&connection).await?;
-    claim::take_on(&connection).await?;
+    claim::take_at_start(&connection).await?;
     if let Err(refused) = migrate_on(&connection, key).await {
-        // So that SQLite leaves no log behind; why it is refused is worth more than what fails now.
+        // Closing lets SQLite delete its write-ahead log. An error of that is dropped: the refusal says more.
         let _ = connection.close().await;
         return Err(refused);
     }
     Ok((connection, work_guard))
 }
 
-/// Each migration is a transaction of its own, with its row in `seaql_migrations`: a process that is killed leaves
-/// all of one or nothing of it, and the next start goes on from there.
+/// Each migration is one transaction, with its row in `seaql_migrations`. A process that is killed leaves each
+/// migration either complete or absent, and the next start continues from there.
 ///
-/// Where the database is used with another key nothing is migrated: the version that was there before can go on.
+/// Migrates nothing where the database was used with another key, so that the earlier version can still use it.
 pub(super) async fn migrate_on(
     connection: &DatabaseConnection,
     key: Option<&dyn MasterKey>,
@@ -231,27 +239,30 @@ pub(super) async fn migrate_on(
     let Some(key) = key else {
         return Ok(Migrator::up(connection, None).await?);
     };
-    let found = key_check::look(connection, key).await?;
+    let found = key_check::check_before_migrations(connection, key).await?;
     Migrator::up(connection, None).await?;
-    key_check::check(connection, key, found).await
+    key_check::check_after_migrations(connection, key, found).await
 }
 
-/// Puts right what a clock or a damaged file has left behind, before anything is written. Returns the highest
-/// generation.
-async fn catch_up(connection: &DatabaseConnection, parts: &Parts) -> Result<i64, OpenError> {
+/// Repairs stored times after the clock was set back, and cursors of a damaged file, before anything is written.
+/// Returns the highest generation.
+async fn repair_times_and_cursors(
+    connection: &DatabaseConnection,
+    parts: &WriterParts,
+) -> Result<i64, OpenError> {
     let now = parts.clock.now();
     let transaction = connection.begin().await?;
-    engine_clock::catch_up(&transaction, now).await?;
+    engine_clock::correct_stored_times(&transaction, now).await?;
     transaction.commit().await?;
     attach::repair_cursors(connection, &parts.corrupt).await?;
     let last_generation = recovery::last_generation(connection).await?;
-    guard(connection).await?;
+    set_timeouts(connection).await?;
     Ok(last_generation)
 }
 
-/// A database of PostgreSQL keeps all of its texts in one encoding. What has no place in that is refused by a
-/// statement that comes much later; `SQL_ASCII` keeps bytes, and knows no characters. The driver's side is UTF-8
-/// always, and SQLite's encodings hold the same characters.
+/// Refuses a PostgreSQL database whose encoding is not UTF-8. In another encoding the INSERT of an event fails where
+/// its text has a character that the encoding lacks; `SQL_ASCII` stores bytes without checking them. The driver always
+/// speaks UTF-8. Each of SQLite's encodings holds every Unicode character.
 async fn refuse_encoding(connection: &DatabaseConnection) -> Result<(), OpenError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
@@ -264,6 +275,7 @@ async fn refuse_encoding(connection: &DatabaseConnection) -> Result<(), OpenErro
     }
 }
 
+/// Refuses a database with a migration that this version does not have.
 async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> {
     Migrator::install(connection).await?;
     let backend = connection.get_database_backend();

@@ -1,11 +1,11 @@
-//! Why a database cannot be used.
+//! Why a database cannot be opened.
 
 use std::{io, path::PathBuf};
 
 use pointsman_journal::ChangeError;
 use sea_orm::DbErr;
 
-/// Why the database cannot be used.
+/// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("another process is using this database; stop it first, or give this one a database of its own")]

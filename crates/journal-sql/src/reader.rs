@@ -1,4 +1,4 @@
-//! The pool for reads, with a bound on every read: a server that has stopped answering leaves nobody waiting.
+//! The pool for reads, with a time-out on every read, so that no caller waits for a server that does not answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The longest that a read takes, the wait for a connection included.
+/// The longest time of a read, including the wait for a connection.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that only read. Every statement ends within 5 s, with [`DbErr::ConnectionAcquire`] where the
@@ -22,7 +22,7 @@ pub struct Reader {
     gate: Gate,
 }
 
-/// What every read goes through. Closed for a moment, it keeps new reads waiting until those under way have ended.
+/// Every read passes it. Closing it makes new reads wait until the running reads have ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<RwLock<()>>);
 
@@ -31,8 +31,8 @@ impl Gate {
         self.0.read().await
     }
 
-    /// Waits until nobody reads, and keeps new reads waiting as long as what it returns lives. None where reads under
-    /// way take longer than `patience`; then all go on.
+    /// Waits until no read runs. New reads wait until the returned guard is dropped. None where running reads take
+    /// longer than `patience`; then new reads go on as well.
     pub(super) async fn close(&self, patience: Duration) -> Option<RwLockWriteGuard<'_, ()>> {
         timeout(patience, self.0.write()).await.ok()
     }
@@ -91,7 +91,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_millis(200);
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_to_a_closed_gate_waits_until_it_is_open() {
+    async fn a_read_waits_at_a_closed_gate_until_it_is_open() {
         let gate = Gate::default();
         let closed = gate.close(PATIENCE).await.unwrap();
         let mut read = std::pin::pin!(gate.pass());

@@ -1,4 +1,4 @@
-//! Reads of the log and of the retry table, on the pool for reads.
+//! Queries of the log and of the retry table, for the pool for reads and the writer connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{
-    reading,
+    event_row,
     sql::{numbered, rows_of},
 };
 use pointsman_domain::{
@@ -38,7 +38,7 @@ pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: Workspac
     Ok(Seq::new(head.unwrap_or(0)))
 }
 
-/// The highest places in the logs of the workspaces. One look into the index for each.
+/// The highest places in the logs of the workspaces, with one index look-up each.
 pub(super) async fn heads<C: ConnectionTrait>(
     connection: &C,
     workspaces: BTreeSet<WorkspaceId>,
@@ -64,7 +64,7 @@ pub(super) async fn heads<C: ConnectionTrait>(
     Ok(heads)
 }
 
-/// Up to `limit` events in `(after, through]`, in order. What cannot be read of one is its defect.
+/// Up to `limit` events in `(after, through]`, in order. An event with a column that cannot be read has a defect.
 pub(super) async fn page<C: ConnectionTrait>(
     connection: &C,
     corrupt: &CorruptRows,
@@ -91,7 +91,7 @@ pub(super) async fn page<C: ConnectionTrait>(
         .await?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
-        let event = reading::logged_event(row, workspace, Seq::new(row.try_get("", "seq")?));
+        let event = event_row::logged_event(row, workspace, Seq::new(row.try_get("", "seq")?));
         note_defect(corrupt, "platform_event", &event);
         events.push(Arc::new(event));
     }
@@ -104,9 +104,9 @@ fn note_defect(corrupt: &CorruptRows, table: &'static str, event: &PlatformEvent
     }
 }
 
-/// Retries of the installation that are due by `due_by`, the earliest first, and the time of the first that
-/// was not returned. A retry of kind `REPLAY` brings the letter's copy of the event. One whose event is gone
-/// brings a stand-in with a defect.
+/// Retries of the installation that are due by `due_by`, the earliest first, and the time of the first that was not
+/// returned. A retry of kind `REPLAY` has the dead letter's copy of the event. A retry whose event is gone has a
+/// stand-in with a defect.
 pub(super) async fn due_retries<C: ConnectionTrait>(
     connection: &C,
     corrupt: &CorruptRows,
@@ -134,7 +134,7 @@ pub(super) async fn due_retries<C: ConnectionTrait>(
         .filter_map(|row| retry(row, corrupt, workspace, installation))
         .collect();
     let next = match found.get(limit) {
-        // A page of nothing but unreadable rows must not be asked for again at once.
+        // Where no row of the page could be read, the same page must not be read again at once.
         Some(row) if !rows.is_empty() => row
             .try_get("", "next_attempt_at")
             .ok()
@@ -144,12 +144,12 @@ pub(super) async fn due_retries<C: ConnectionTrait>(
     Ok((rows, next))
 }
 
-/// Holds for the kinds that this version knows. A row of another kind is left alone: a newer version may have
-/// written it. In words that no planner takes for a reason to leave the index in whose order rows are read.
+/// True for the kinds that this version knows. Rows of other kinds are ignored: a newer version may have written them.
+/// Written as a CASE, because planners do not use it to choose an index: they keep the one that gives the order.
 pub(super) const IS_KNOWN_KIND: &str =
     "CASE r.kind WHEN 'LIVE' THEN TRUE WHEN 'REPLAY' THEN TRUE ELSE FALSE END";
 
-/// The page is cut before the events are looked up, one by one.
+/// The inner query limits the page first; then the event of each row is looked up.
 pub(super) fn due_retries_sql(backend: DbBackend) -> String {
     let [first, second, third] = numbered(backend);
     format!(
@@ -170,7 +170,7 @@ pub(super) fn due_retries_sql(backend: DbBackend) -> String {
     )
 }
 
-/// The row with its event. None where not even its name can be read: then nobody could remove it.
+/// The retry with its event. None where its key cannot be read: such a row could not be removed by its key.
 fn retry(
     row: &QueryResult,
     corrupt: &CorruptRows,
@@ -204,7 +204,7 @@ fn retry(
         .ok()
         .flatten();
     let event = match (read("found"), letter) {
-        (Ok(_), _) => reading::event(row, workspace, seq, EventId::new(event_id)),
+        (Ok(_), _) => event_row::event(row, workspace, seq, EventId::new(event_id)),
         (Err(_), None) => lost(workspace, seq, event_id, "the event is gone from the log"),
         (Err(_), Some(_)) => lost(workspace, seq, event_id, "the dead letter to be replayed is gone"),
     };
@@ -226,7 +226,7 @@ fn retry(
 }
 
 fn lost(workspace: WorkspaceId, seq: Seq, event_id: uuid::Uuid, defect: &str) -> PlatformEvent {
-    reading::lost_event(workspace, seq, EventId::new(event_id), defect)
+    event_row::lost_event(workspace, seq, EventId::new(event_id), defect)
 }
 
 async fn first_retry_after<C: ConnectionTrait>(
@@ -248,9 +248,9 @@ async fn first_retry_after<C: ConnectionTrait>(
     Ok(next.map(Timestamp::from_millis))
 }
 
-/// Workspaces in which a cursor stands before the head, a retry is due by `due_by`, or an uninstalled
-/// installation is not done with. Installations that are paused or disabled count only where they have been
-/// since `held_before`: then what waits for them may expire.
+/// Workspaces in which a cursor stands before the head, a retry is due by `due_by`, or an uninstalled installation is
+/// not closed. A held installation that is still installed counts only if it has been held since `held_before` or
+/// earlier: then its waiting deliveries may expire.
 pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
     connection: &C,
     due_by: Timestamp,
@@ -270,8 +270,8 @@ pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
         .collect()
 }
 
-/// A few look-ups for each installation that is not closed, however long its backlog is. A cursor that is
-/// missing stands where the installation began.
+/// Takes a few index look-ups for each installation that is not closed, whatever the length of its backlog. A missing
+/// cursor counts as standing at the installation's first place.
 pub(super) fn workspaces_with_work_sql(backend: DbBackend) -> String {
     let [first, second] = numbered(backend);
     let settled = "COALESCE(c.settled_seq, i.installed_seq)";

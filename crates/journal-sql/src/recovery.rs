@@ -1,4 +1,4 @@
-//! What is read on the writer connection after a loss: what became of a batch.
+//! Queries of the recovery: the last generation at a start, and after a lost connection the outcome of its batch.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use super::sql::{in_list, power_of_two_chunks};
 use pointsman_domain::{id::EventId, seq::Seq};
 
-/// The highest generation that any lane has settled under.
+/// The highest generation of all stored settlements; 0 if there are none.
 pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i64, DbErr> {
     let sql = "SELECT MAX(generation) AS generation FROM ext_delivery_cursor";
     let statement = Statement::from_string(connection.get_database_backend(), sql);
@@ -19,7 +19,7 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
     Ok(generation.unwrap_or(0))
 }
 
-/// The places of those of the events that are in the log.
+/// The places of the given events. Events that are not in the log are missing from the map.
 pub(super) async fn places_of(
     connection: &DatabaseConnection,
     ids: &[EventId],

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sea_orm::{DbBackend, Statement, Value};
 
-/// Rows of one INSERT. SQLite compiles the statement per size, so that smaller is not slower there.
+/// Most rows of one statement. SQLite compiles a statement for each number of rows, so that larger ones are not faster
+/// there.
 pub(crate) const ROWS_PER_STATEMENT: usize = 128;
 
 /// Splits `rows` into chunks whose lengths are powers of two, at most `max` (itself one), so that only a
@@ -83,7 +84,7 @@ pub(super) fn any_of(head: &str, [first, second]: [&str; 2], tail: &str, values:
     Statement::from_sql_and_values(DbBackend::Sqlite, format!("{head} ({conditions}) {tail}"), values)
 }
 
-/// The first `N` placeholders in the spelling of the engine.
+/// The first `N` placeholders as the engine writes them: `$1`, `$2`, … or `?`.
 pub(crate) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] {
     const NUMBERED: [&str; 8] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8"];
     std::array::from_fn(|index| {
@@ -95,7 +96,8 @@ pub(crate) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] 
     })
 }
 
-/// Attempts fit the column: their number is bounded by the retry schedule.
+/// Converts a count for an INTEGER column. Counts fit: the retry schedule bounds attempts. A larger one is stored as
+/// `i32::MAX`.
 pub(crate) fn count(attempts: u32) -> i32 {
     i32::try_from(attempts).unwrap_or(i32::MAX)
 }
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_numbered_where_the_engine_wants_it() {
+    fn placeholders_are_numbered_on_postgresql_only() {
         let values = || vec![Value::from(1), Value::from(2), Value::from(3), Value::from(4)];
         let sqlite = multi_row(DbBackend::Sqlite, "INSERT INTO t VALUES", 2, 2, "", values());
         assert_eq!(sqlite.sql, "INSERT INTO t VALUES (?,?),(?,?) ");

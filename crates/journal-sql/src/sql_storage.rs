@@ -1,4 +1,4 @@
-//! The journal over an SQL database.
+//! The ports of the journal, implemented over an SQL database.
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use super::{
     causes,
     claim::{self, FileClaim},
     database::DatabaseUrl,
-    effects::{self, Aside, EffectThread},
+    effects::{self, EffectThread, SlowEffectsConnection},
     engine_clock,
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Reader,
     reads, recovery,
-    session::guard,
+    session::set_timeouts,
     transaction::in_transaction,
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
@@ -44,24 +44,24 @@ use pointsman_journal::{
 };
 use pointsman_panics::discard;
 
-/// The database, for the writer.
+/// The storage of the writer: opens writer connections and holds the claim.
 pub(super) struct SqlStorage {
-    pub(super) parts: Parts,
-    /// Held until the last write.
+    pub(super) parts: WriterParts,
+    /// Held until the last connection is closed.
     pub(super) claim: Option<FileClaim>,
 }
 
 /// What every writer connection needs.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct WriterParts {
     pub(super) url: DatabaseUrl,
-    /// Tells a connection of this process from those of others.
+    /// Distinguishes the connections of this process from those of others.
     pub(super) owner: Arc<str>,
     pub(super) write_ahead_log: Arc<WriteAheadLog>,
     pub(super) corrupt: Arc<CorruptRows>,
     pub(super) effect_thread: Arc<EffectThread>,
     pub(super) effect_timeout: Duration,
-    pub(super) aside: Option<Arc<Aside>>,
+    pub(super) slow_effects: Option<Arc<SlowEffectsConnection>>,
     pub(super) clock: Clock,
 }
 
@@ -84,7 +84,7 @@ impl Storage for SqlStorage {
             let work_guard = WorkGuard::new(parts.clock);
             let connection = parts.url.writer(&parts.owner, &work_guard).await?;
             claim::take_over(&connection, &parts.owner).await?;
-            guard(&connection).await?;
+            set_timeouts(&connection).await?;
             wait_for_predecessor(&connection).await?;
             Ok(Arc::new(SqlConnection {
                 connection,
@@ -108,13 +108,13 @@ impl Storage for SqlStorage {
     }
 }
 
-/// Waits until a lost connection of this process cannot be committing any more. On PostgreSQL the claim has
-/// waited for the end of its session.
+/// Waits until a lost connection of this process can no longer commit. On PostgreSQL taking the claim has waited for
+/// the end of its session.
 async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbErr> {
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    // It would still hold the lock that this takes.
+    // A transaction of the lost connection would hold the write lock that this one takes.
     match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
         Outcome::Committed(()) => Ok(()),
         _ => Err(DbErr::Custom("the database is locked".to_owned())),
@@ -122,15 +122,15 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
 }
 
 struct SqlConnection {
-    /// A pool of one, which `batch_driver` has taken it out of; see [`SqlConnection::connection`].
+    /// A pool of one connection. `batch_driver` may have checked it out; see [`SqlConnection::connection`].
     connection: DatabaseConnection,
     batch_driver: BatchDriver,
     work_guard: WorkGuard,
-    parts: Parts,
+    parts: WriterParts,
 }
 
 impl SqlConnection {
-    /// The writer connection, for everything that is not usual.
+    /// The writer connection for statements that go through SeaORM.
     async fn connection(&self) -> &DatabaseConnection {
         self.batch_driver.give_back_connection().await;
         &self.connection
@@ -173,7 +173,7 @@ impl Connection for SqlConnection {
             in_transaction(self.connection().await, async move |transaction| {
                 engine_clock::write(transaction, now).await?;
                 let deleted = idempotency::delete_expired(transaction, now).await?;
-                Ok(if deleted < idempotency::EXPIRED_PER_TURN {
+                Ok(if deleted < idempotency::EXPIRED_PER_TRANSACTION {
                     HouseKept::Done
                 } else {
                     HouseKept::Partly
@@ -213,7 +213,7 @@ impl Connection for SqlConnection {
     }
 
     fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
-        let aside = Arc::clone(self.parts.aside.as_ref()?);
+        let aside = Arc::clone(self.parts.slow_effects.as_ref()?);
         Some(aside)
     }
 
@@ -312,18 +312,18 @@ impl Connection for SqlConnection {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
-            if let Some(aside) = &self.parts.aside {
+            if let Some(aside) = &self.parts.slow_effects {
                 aside.close().await;
             }
             claim::release(self.connection().await).await;
-            // Nobody can act on a failure to close.
+            // A failure to close has no consequence.
             let _ = self.connection.clone().close().await;
         }
         .boxed()
     }
 }
 
-/// The pool for reads, as the engine uses it.
+/// The reads of the engine, on the pool for reads.
 pub(super) struct SqlReader {
     pub(super) database: Reader,
     pub(super) corrupt: Arc<CorruptRows>,

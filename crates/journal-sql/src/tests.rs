@@ -1,4 +1,4 @@
-//! The journal's promises, on both engines.
+//! The guarantees of the journal, on both engines.
 
 mod apply;
 mod causes;
@@ -124,7 +124,7 @@ on_both_engines!(
     async fn only_the_culprit_of_a_batch_is_refused(scratch: Scratch) {
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
-        // The same event in one append twice: its id is unique in the log, so that the database refuses it.
+        // One append with the same event twice: ids are unique in the log, so that the database refuses it.
         let poison = new_event();
         let mut answers = Vec::new();
         for number in 0..101 {
@@ -285,7 +285,7 @@ on_both_engines!(
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
         let elsewhere = scratch.workspace();
-        // Publishers that keep on as a router does: an unanswered or refused event is sent again with its id.
+        // Publishers that behave as a router: an unanswered or refused event is sent again with its id.
         let publishers = (0..8).map(|_| {
             let journal = journal.clone();
             async move {

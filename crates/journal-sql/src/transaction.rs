@@ -11,13 +11,13 @@ use pointsman_journal::{
     storage::{JobError, Outcome},
 };
 
-/// The reason in an error of a transaction's work that lies in the work itself; none where the connection
-/// is in doubt.
+/// An error of the work that runs in a transaction.
 pub(super) trait WorkError: Sized + From<DbErr> {
+    /// The error, where the work itself is at fault. None where the connection is in doubt.
     fn in_the_work(self) -> Option<Self>;
 
-    /// Whether somebody else still uses the connection, so that nothing can be done on it any more.
-    fn has_the_connection(&self) -> bool;
+    /// Whether the work still uses the connection, so that nothing else can be executed on it.
+    fn uses_the_connection(&self) -> bool;
 }
 
 impl WorkError for DbErr {
@@ -25,7 +25,7 @@ impl WorkError for DbErr {
         is_fault_of_the_data(&self).then_some(self)
     }
 
-    fn has_the_connection(&self) -> bool {
+    fn uses_the_connection(&self) -> bool {
         false
     }
 }
@@ -38,7 +38,7 @@ impl WorkError for JobError {
         }
     }
 
-    fn has_the_connection(&self) -> bool {
+    fn uses_the_connection(&self) -> bool {
         false
     }
 }
@@ -51,7 +51,7 @@ impl WorkError for ChangeError {
         }
     }
 
-    fn has_the_connection(&self) -> bool {
+    fn uses_the_connection(&self) -> bool {
         false
     }
 }
@@ -76,13 +76,13 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     match work(&transaction).await {
         Ok(value) => match transaction.commit().await {
             Ok(()) => Outcome::Committed(value),
-            // A constraint that is checked only now: both engines have committed nothing then.
+            // A deferred constraint failed at the commit: both engines have committed nothing.
             Err(error) if is_fault_of_the_data(&error) => Outcome::RolledBack(error.into()),
             Err(error) => unknown("commit", &error),
         },
-        Err(error) if error.has_the_connection() => {
+        Err(error) if error.uses_the_connection() => {
             log::error!("the work of an effect does not come back: its connection is thrown away");
-            tokio::spawn(leave(transaction));
+            tokio::spawn(roll_back_later(transaction));
             Outcome::Unknown
         }
         Err(error) => match (error.in_the_work(), transaction.rollback().await) {
@@ -93,11 +93,12 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     }
 }
 
-/// Gives back the locks, where the connection can be had: nobody waits for it, and it may be dropped only where it
-/// is not in use, or else panics.
-pub(super) async fn leave(transaction: DatabaseTransaction) {
+/// Rolls a transaction back whose work still uses its connection, once the work lets go of it, so that its locks are
+/// released. Run it in a task: it may wait for ever. The transaction must not be dropped before, because dropping one
+/// whose connection is in use panics.
+pub(super) async fn roll_back_later(transaction: DatabaseTransaction) {
     if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
-        log::warn!(error:%; "a transaction that was left behind cannot be rolled back");
+        log::warn!(error:%; "the transaction of abandoned work cannot be rolled back");
     }
 }
 

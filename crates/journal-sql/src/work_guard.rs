@@ -1,4 +1,4 @@
-//! What holds the work of an effect within its bounds, on the engine that has no bounds of its own.
+//! Enforces the limits on the work of an effect on SQLite, which has no statement time-out.
 
 use std::{
     sync::{
@@ -10,8 +10,8 @@ use std::{
 
 use pointsman_clock::Clock;
 
-/// Of one writer connection. SQLite asks it while a statement runs, and interrupts the statement once the time of the
-/// work is over; and it asks before every commit, of which work may make none.
+/// The guard of one writer connection. SQLite asks it periodically while a statement runs, and interrupts the statement
+/// once the time of the work is over. SQLite also asks it before every commit, and work may not commit.
 #[derive(Clone, Debug)]
 pub(super) struct WorkGuard(Arc<State>);
 
@@ -19,11 +19,11 @@ pub(super) struct WorkGuard(Arc<State>);
 struct State {
     clock: Clock,
     base: Instant,
-    /// Until when the work may run, in nanoseconds after `base`; 0 while there is none.
+    /// Until when the work may run, in nanoseconds after `base`; 0 while no work runs.
     until: AtomicU64,
-    /// The transaction was ended while there was work.
+    /// The transaction was ended while work ran.
     ended: AtomicBool,
-    /// Nothing is written on this connection any more.
+    /// Every statement and commit on this connection is refused.
     condemned: AtomicBool,
 }
 
@@ -38,7 +38,8 @@ impl WorkGuard {
         }))
     }
 
-    /// There is work until this is dropped; its statements run no longer than `until`.
+    /// Marks the start of work, which lasts until the returned value is dropped. Its statements are interrupted at
+    /// `until`.
     pub(super) fn work(&self, until: Instant) -> Working<'_> {
         let nanos = until.saturating_duration_since(self.0.base).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
@@ -56,13 +57,13 @@ impl WorkGuard {
         }
     }
 
-    /// Whether a commit is ours. One that is refused rolls the transaction back.
+    /// Whether a commit is allowed: not while work runs. SQLite rolls the transaction back where it is refused.
     pub(super) fn may_commit(&self) -> bool {
         let is_ours = self.0.until.load(Ordering::Acquire) == 0;
         is_ours && !self.0.condemned.load(Ordering::Acquire)
     }
 
-    /// The transaction was rolled back.
+    /// To be called when the transaction was rolled back.
     pub(super) fn rolled_back(&self) {
         if self.0.until.load(Ordering::Acquire) != 0 {
             self.0.ended.store(true, Ordering::Release);
@@ -74,7 +75,8 @@ impl WorkGuard {
         self.0.ended.load(Ordering::Acquire)
     }
 
-    /// Work that does not end may still use the connection, which is about to be thrown away: it writes nothing.
+    /// Refuses every further statement and commit: work that does not end may still use the connection, which is about
+    /// to be dropped.
     pub(super) fn condemn(&self) {
         self.0.condemned.store(true, Ordering::Release);
     }

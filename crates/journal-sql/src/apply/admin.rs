@@ -1,4 +1,4 @@
-//! What admins change: installations with their spans, and the status of dead letters.
+//! Statements for the changes of admins: installations with their spans, and the status of dead letters.
 
 use entity::ext_installation;
 use pointsman_domain::{
@@ -55,7 +55,7 @@ fn changed(rows: &[&Installation], backend: DbBackend) -> Vec<Statement> {
     })
 }
 
-/// Its id, and everything that may change.
+/// The id, and the columns that may change.
 fn changeable(row: ext_installation::Model) -> Vec<Value> {
     vec![
         row.id.into(),

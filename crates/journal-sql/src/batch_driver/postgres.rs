@@ -1,5 +1,5 @@
-//! On PostgreSQL, where a trip is a message to the server and back. One statement is one transaction; columns are
-//! arrays, so that there is one text whatever the number of rows.
+//! The batch driver on PostgreSQL. A round trip is a message to the server and back. Each statement is a transaction.
+//! Columns are bound as arrays, so that the text of a statement does not depend on the number of rows.
 
 use sea_orm::sqlx::{self, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
@@ -8,7 +8,7 @@ use crate::sql::count;
 use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 use pointsman_journal::{AttemptRecord, storage::Cursor};
 
-/// The texts are those of [`crate::apply`], with arrays in the place of values.
+/// The same statements as in [`crate::apply`], with arrays instead of values.
 macro_rules! events {
     () => {
         "INSERT INTO platform_event (workspace_id, seq, id, event_key, schema_version, actor, payload, occurred_at, \
@@ -89,7 +89,7 @@ pub(super) async fn write_attempts(
 }
 
 async fn execute(query: Bound, connection: &mut PgConnection) -> Result<(), StatementError> {
-    // A statement that fails has written nothing, if the connection is well.
+    // A failed statement has written nothing, provided that the connection works. The caller decides that by the error.
     match query.execute(connection).await {
         Ok(_) => Ok(()),
         Err(error) => Err(StatementError::RolledBack(wrapped(error))),

@@ -1,17 +1,17 @@
-//! What goes to the drivers, and why it is not known to be written.
+//! The rows that the drivers write, and the errors of writing them.
 
 use pointsman_domain::event::PlatformEvent;
 use pointsman_journal::{AttemptRecord, storage::Cursor};
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
-/// What an attempt fills, for INSERT INTO.
+/// Table and columns of an attempt, for INSERT INTO.
 pub(crate) const ATTEMPT_ROW: &str = "ext_delivery_attempt (id, workspace_id, installation_id, event_id, \
      handler, kind, number, outcome, http_status, duration_ms, error, response, attempted_at)";
 pub(crate) const ATTEMPT_COLUMNS: usize = 13;
-/// For what was lost with its connection and is written again: it may have been recorded.
-pub(crate) const ONCE: &str = "ON CONFLICT (event_id, installation_id, id) DO NOTHING";
+/// For rows that are written again after their connection was lost: they may have been recorded already.
+pub(crate) const SKIP_RECORDED: &str = "ON CONFLICT (event_id, installation_id, id) DO NOTHING";
 
-/// What is written at once.
+/// The rows of one statement.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
     Events(&'a [&'a PlatformEvent]),
@@ -34,15 +34,16 @@ impl Writing {
     pub(crate) fn conflict(self) -> &'static str {
         match self {
             Self::First => "",
-            Self::Again => ONCE,
+            Self::Again => SKIP_RECORDED,
         }
     }
 }
 
-/// Why nothing is known to be written.
+/// Why the rows are not known to be written.
 pub(crate) enum StatementError {
-    /// Nothing is; the connection is well where the fault is the data's.
+    /// Nothing is written, where the data is at fault. Otherwise the connection and the outcome are in doubt.
     RolledBack(DbErr),
+    /// The connection and the outcome are in doubt.
     Unknown(DbErr),
 }
 

@@ -1,4 +1,4 @@
-//! On SQLite, where a trip is a message to the driver's thread and back.
+//! The batch driver on SQLite. A round trip is a message to the driver's thread and back.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
@@ -11,30 +11,31 @@ use super::rows::{ATTEMPT_COLUMNS, ATTEMPT_ROW, Rows, StatementError, Writing, w
 use crate::{
     apply::{CURSOR_COLUMNS, CURSOR_ROW, EVENT_COLUMNS, EVENT_ROW, MOVE_CURSORS},
     sql::count,
-    write_ahead_log::frames::{Frames, FramesRow, Mode},
+    write_ahead_log::log_size::{CheckpointMode, CheckpointRow, LogSize},
 };
 use pointsman_domain::{event::PlatformEvent, timestamp::Timestamp};
 use pointsman_journal::{AttemptRecord, storage::Cursor};
 
-/// A statement has so many rows at most, and beyond `FINE` a multiple of it: a batch is two statements where it is
-/// not huge, and there are few texts, which are prepared once each.
-const MOST_ROWS: usize = 128;
-const FINE: usize = 16;
+/// Most rows of one statement.
+const MAX_ROWS: usize = 128;
+/// A statement of more rows than this has a multiple of this number. So most batches take two statements for each kind
+/// of row, and there are few different texts, each prepared once.
+const ROW_STEP: usize = 16;
 
 type Bound = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
-/// The texts of the statements that were needed so far.
+/// The texts of the statements that were executed so far.
 #[derive(Default)]
-pub(super) struct Texts(HashMap<Shape, Arc<str>>);
+pub(super) struct StatementTexts(HashMap<Shape, Arc<str>>);
 
-/// What a text depends on.
+/// Everything that the text of a statement depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Shape {
     kind: Kind,
     rows: usize,
-    /// How it inserts.
+    /// The INSERT clause.
     insert: &'static str,
-    /// What goes before and after that, so that it needs no trip of its own.
+    /// What begins and ends the transaction, in the same text to save a round trip; may be empty.
     before: &'static str,
     after: &'static str,
 }
@@ -46,28 +47,28 @@ enum Kind {
     Attempts(Writing),
 }
 
-const ALONE: &str = "INSERT INTO";
-/// In a transaction that is rolled back as a whole where a row is refused. Otherwise SQLite copies each page that a
-/// statement changes, to be able to undo that statement alone, and beyond 64 KiB of them into a temporary file
-/// (sqlite.org/tempfiles.html, "Statement Journal Files").
-const FRAMED: &str = "INSERT OR FAIL INTO";
+const INSERT: &str = "INSERT INTO";
+/// For a transaction that is rolled back as a whole where a row is refused. A plain INSERT makes SQLite copy each page
+/// that the statement changes, to be able to undo that statement alone; more than 64 KiB of copies go into a temporary
+/// file (sqlite.org/tempfiles.html, "Statement Journal Files").
+const INSERT_OR_FAIL: &str = "INSERT OR FAIL INTO";
 
-/// How a transaction begins and ends, where it has more than one statement.
-struct Frame {
+/// The text that begins a transaction of several statements, and the text that ends it.
+struct TransactionText {
     begin: &'static str,
     commit: &'static str,
-    /// Whether a single statement needs them, too.
+    /// Whether a single statement needs them as well.
     always: bool,
 }
 
-const DURABLE: Frame = Frame {
+const DURABLE: TransactionText = TransactionText {
     begin: "BEGIN IMMEDIATE; ",
     commit: "; COMMIT",
     always: false,
 };
 
 /// The commit does not wait for the disk.
-const RELAXED: Frame = Frame {
+const RELAXED: TransactionText = TransactionText {
     begin: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; ",
     commit: "; COMMIT; PRAGMA synchronous = FULL",
     always: true,
@@ -76,7 +77,7 @@ const RESTORE: &str = "PRAGMA synchronous = FULL";
 
 pub(super) async fn write_batch(
     connection: &mut SqliteConnection,
-    texts: &mut Texts,
+    texts: &mut StatementTexts,
     events: &[&PlatformEvent],
     cursors: &[Cursor],
 ) -> Result<(), StatementError> {
@@ -89,65 +90,80 @@ pub(super) async fn write_batch(
 
 pub(super) async fn write_attempts(
     connection: &mut SqliteConnection,
-    texts: &mut Texts,
+    texts: &mut StatementTexts,
     rows: &[AttemptRecord],
     writing: Writing,
 ) -> Result<(), StatementError> {
     let statements: Vec<Rows<'_>> = pieces(rows).map(|rows| Rows::Attempts(rows, writing)).collect();
     let written = write(connection, texts, &statements, &RELAXED).await;
     if written.is_err() {
-        // Never commit an event on a connection that may not wait for the disk.
+        // Without this, a later commit of events on this connection might not wait for the disk.
         let restored = sqlx::query(RESTORE).execute(connection).await;
         restored.map_err(|error| StatementError::Unknown(wrapped(error)))?;
     }
     written
 }
 
-pub(super) async fn checkpoint(connection: &mut SqliteConnection, mode: Mode) -> Result<Frames, DbErr> {
+pub(super) async fn checkpoint(
+    connection: &mut SqliteConnection,
+    mode: CheckpointMode,
+) -> Result<LogSize, DbErr> {
     let query = sqlx::query_as(mode.sql());
-    let row: Option<FramesRow> = query.fetch_optional(connection).await.map_err(wrapped)?;
-    row.map(Frames::of)
+    let row: Option<CheckpointRow> = query.fetch_optional(connection).await.map_err(wrapped)?;
+    row.map(LogSize::of)
         .ok_or_else(|| DbErr::Custom("SQLite has no write-ahead log".to_owned()))
 }
 
 async fn write(
     connection: &mut SqliteConnection,
-    texts: &mut Texts,
+    texts: &mut StatementTexts,
     statements: &[Rows<'_>],
-    frame: &Frame,
+    transaction: &TransactionText,
 ) -> Result<(), StatementError> {
-    let is_framed = statements.len() > 1 || frame.always;
+    let has_transaction = statements.len() > 1 || transaction.always;
     for (index, rows) in statements.iter().enumerate() {
         let (is_first, is_last) = (index == 0, index + 1 == statements.len());
         let text = texts.of(
             *rows,
-            if is_framed { FRAMED } else { ALONE },
-            if is_framed && is_first { frame.begin } else { "" },
-            if is_framed && is_last { frame.commit } else { "" },
+            if has_transaction { INSERT_OR_FAIL } else { INSERT },
+            if has_transaction && is_first {
+                transaction.begin
+            } else {
+                ""
+            },
+            if has_transaction && is_last {
+                transaction.commit
+            } else {
+                ""
+            },
         );
         let bound = rows.bind(sqlx::query(AssertSqlSafe(text)));
         if let Err(error) = bound.execute(&mut *connection).await {
-            return Err(roll_back(connection, error, is_framed).await);
+            return Err(roll_back(connection, error, has_transaction).await);
         }
     }
     Ok(())
 }
 
-async fn roll_back(connection: &mut SqliteConnection, error: SqlxError, is_framed: bool) -> StatementError {
-    if is_framed && let Err(worse) = sqlx::query("ROLLBACK").execute(connection).await {
+async fn roll_back(
+    connection: &mut SqliteConnection,
+    error: SqlxError,
+    has_transaction: bool,
+) -> StatementError {
+    if has_transaction && let Err(worse) = sqlx::query("ROLLBACK").execute(connection).await {
         log::error!(error:% = worse; "a transaction cannot be rolled back");
         return StatementError::Unknown(wrapped(error));
     }
     StatementError::RolledBack(wrapped(error))
 }
 
-/// As many rows as one statement takes, one after the other.
+/// Splits the rows into the slices that one statement takes each, see [`ROW_STEP`].
 fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let rounded = match rows.len() {
             0 => return None,
-            few @ 1..=FINE => few,
-            many => (many / FINE * FINE).min(MOST_ROWS),
+            few @ 1..=ROW_STEP => few,
+            many => (many / ROW_STEP * ROW_STEP).min(MAX_ROWS),
         };
         let (piece, rest) = rows.split_at(rounded);
         rows = rest;
@@ -155,7 +171,7 @@ fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-impl Texts {
+impl StatementTexts {
     fn of(
         &mut self,
         rows: Rows<'_>,
@@ -263,11 +279,11 @@ mod tests {
             let rows: Vec<usize> = (0..count).collect();
             let pieces: Vec<&[usize]> = pieces(&rows).collect();
             assert_eq!(pieces.concat(), rows);
-            assert!(pieces.len() <= count / MOST_ROWS + 2, "{count}");
+            assert!(pieces.len() <= count / MAX_ROWS + 2, "{count}");
             assert!(
                 pieces
                     .iter()
-                    .all(|piece| piece.len() <= FINE || piece.len() % FINE == 0)
+                    .all(|piece| piece.len() <= ROW_STEP || piece.len() % ROW_STEP == 0)
             );
         }
     }

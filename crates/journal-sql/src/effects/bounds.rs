@@ -1,4 +1,4 @@
-//! What bounds the work of an effect.
+//! The time limits of the work of an effect.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use pointsman_journal::effects::{SLOW, StagedEffect};
 use super::threads::EffectThread;
 use crate::work_guard::WorkGuard;
 
-/// What bounds the work of an effect.
+/// The time limits of the work of an effect, and what enforces them.
 pub(crate) struct Bounds<'a> {
     /// The longest that any effect may take.
     pub(crate) limit: Duration,
@@ -18,8 +18,9 @@ pub(crate) struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    /// How long the work may take where others wait for it, too. Work that ends no delivery is nobody's, so that
-    /// it cannot be told from others the next time.
+    /// How long the work may take in a transaction that it shares: [`SLOW`] at most, unless the installation is known
+    /// to be slow. Work that ends no delivery gets the whole limit, because it belongs to no installation that could be
+    /// remembered as slow.
     pub(super) fn patience(&self, effect: &StagedEffect) -> Duration {
         match effect.is_slow || effect.command.settles.is_none() {
             true => self.limit,

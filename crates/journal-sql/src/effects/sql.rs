@@ -1,4 +1,4 @@
-//! One transaction of effects.
+//! A transaction that runs several effects.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,17 +21,18 @@ use pointsman_journal::{
     effects::{EffectCommand, EffectEnd, EffectOf, StagedEffect},
 };
 
-/// After so much work a transaction takes no other effect.
-const ENOUGH: Duration = Duration::from_millis(25);
-/// The writer's own bound, to be restored before the commit.
+/// A transaction that has run for this long starts no further effect.
+const TRANSACTION_BUDGET: Duration = Duration::from_millis(25);
+/// Restores the writer's own `statement_timeout` before the commit.
 pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
 
 /// Why a transaction of effects is not committed.
 #[derive(Debug)]
 pub(crate) enum EffectStepError {
-    /// It was lost to one of its effects, and nothing of it is left; their ends say so.
+    /// One of its effects, or the interruption of one, has rolled back the whole transaction. The ends of the effects
+    /// say so.
     Lost,
-    /// The work of one of them does not come back, and has the connection.
+    /// The work of one of the effects does not end, and still uses the connection.
     Abandoned,
     Database(DbErr),
 }
@@ -51,13 +52,13 @@ impl WorkError for EffectStepError {
         }
     }
 
-    fn has_the_connection(&self) -> bool {
+    fn uses_the_connection(&self) -> bool {
         matches!(self, Self::Abandoned)
     }
 }
 
-/// Runs the effects one after the other, until there was enough work; those left have no end. Gives their events
-/// places after `heads`.
+/// Runs the effects one after the other until the transaction has taken [`TRANSACTION_BUDGET`]; the others get no end.
+/// Gives the events places after `heads`.
 pub(crate) async fn run(
     transaction: &DatabaseTransaction,
     effects: &mut [StagedEffect],
@@ -71,7 +72,7 @@ pub(crate) async fn run(
         limit_statements(transaction, patience.unwrap_or(bounds.limit)).await?;
     }
     for index in 0..effects.len() {
-        if bounds.clock.elapsed(start) > ENOUGH {
+        if bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
             break;
         }
         let run = run_one(transaction, &mut effects[index], heads, bounds).await;
@@ -88,12 +89,12 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Bounds every statement to come, on PostgreSQL.
+/// Sets the time-out of all later statements of the transaction, on PostgreSQL.
 pub(super) async fn limit_statements(
     transaction: &DatabaseTransaction,
     limit: Duration,
 ) -> Result<(), DbErr> {
-    // None means no bound there.
+    // 0 would mean no time-out.
     let sql = format!("SET LOCAL statement_timeout = {}", limit.as_millis().max(1));
     transaction.execute_unprepared(&sql).await.map(drop)
 }
@@ -111,20 +112,20 @@ async fn run_one(
     effect.took = bounds.clock.elapsed(start);
     let savepoint = Arc::try_unwrap(savepoint);
     match (attempted, savepoint) {
-        // The work is still at it.
+        // The work still runs, and uses the connection.
         (_, Err(_)) => {
             effect.end = Some(EffectEnd::TimedOut);
-            bounds.thread.leave();
+            bounds.thread.abandon();
             bounds.guard.condemn();
             Err(EffectStepError::Abandoned)
         }
         (Ok(()), Ok(savepoint)) => {
             match savepoint.commit().await {
                 Ok(()) => {}
-                // It is rolled back to where it began; the effects beside it do not notice.
-                Err(error) if Fault::of(&error) == Fault::Ignored => {
+                // The effect is rolled back to its savepoint; the other effects are not affected.
+                Err(error) if Fault::of(&error) == Fault::Aborted => {
                     effect.events.clear();
-                    effect.end = Some(ignored(
+                    effect.end = Some(end_after_ignored_error(
                         &error,
                         effect.took >= patience && patience < bounds.limit,
                     ));
@@ -148,9 +149,9 @@ async fn run_one(
     }
 }
 
-/// How an effect ends that has gone on after an error. Where the error may be that a statement had no time in a
-/// transaction that others share, the effect is run again, with the time it needs.
-pub(super) fn ignored(error: &DbErr, had_no_time: bool) -> EffectEnd {
+/// The end of an effect whose work has continued after a failed statement. Where the statement may have failed only by
+/// the short time-out of a shared transaction, the effect is run again with its full time.
+pub(super) fn end_after_ignored_error(error: &DbErr, had_no_time: bool) -> EffectEnd {
     if had_no_time {
         return EffectEnd::Again;
     }
@@ -166,8 +167,8 @@ pub(super) enum Stop {
 }
 
 impl From<DbErr> for Stop {
-    /// An event or a mark that the database refuses is the effect's own fault. One that has to wait for longer than
-    /// the work may take is the fault of nobody.
+    /// An event or a mark that the database refuses is the fault of the effect. A time-out while writing one is not:
+    /// the effect is run again.
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
             Fault::Cancelled => Self::Ended(EffectEnd::Again),
@@ -175,13 +176,13 @@ impl From<DbErr> for Stop {
                 log::error!(error:%; "the database refuses an effect");
                 Self::Ended(EffectEnd::Refused)
             }
-            Fault::Ignored | Fault::Connection => Self::Database(error),
+            Fault::Aborted | Fault::Connection => Self::Database(error),
         }
     }
 }
 
-/// The end of the delivery and the events first, the author's work last: should it commit in spite of all, then
-/// everything that belongs together; should it roll back, then everything, too.
+/// Writes the end of the delivery and the events first, and runs the author's work last. Work that commits or rolls
+/// back the transaction itself, which it must not, then commits or rolls back all of it together.
 async fn attempt(
     savepoint: &Arc<DatabaseTransaction>,
     effect: &mut StagedEffect,
@@ -197,8 +198,8 @@ async fn attempt(
     )
     .await?;
     let patience = bounds.patience(effect);
-    if let Some(theirs) = effect.command.work.take() {
-        match work(savepoint, theirs, patience, bounds).await {
+    if let Some(effect_work) = effect.command.work.take() {
+        match work(savepoint, effect_work, patience, bounds).await {
             Worked::Done => {}
             Worked::Ended(end) => return Err(Stop::Ended(end)),
         }
@@ -246,9 +247,9 @@ async fn undo(
     if transaction.get_database_backend() == DbBackend::Postgres {
         return Ok(savepoint.rollback().await?);
     }
-    // SQLite has rolled back everything where it interrupted a write
-    // (sqlite.org/c3ref/interrupt.html), or the work did: then there is no savepoint any more. The driver believes
-    // in both, so it is given both, to be rolled back.
+    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and the
+    // work may have done so: then the savepoint does not exist any more. The driver still counts a transaction and a
+    // savepoint, so both are begun anew for it to roll back.
     if savepoint.execute_unprepared(TO_SAVEPOINT).await.is_ok() {
         return Ok(savepoint.rollback().await?);
     }
@@ -259,7 +260,7 @@ async fn undo(
     Err(EffectStepError::Lost)
 }
 
-/// As the driver names it; the statement fails where there is none.
+/// The savepoint has the name that the driver gives it. Fails when it does not exist.
 const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT _sqlx_savepoint_1";
 
 /// Marks the delivery as done; false where it is marked already.

@@ -1,4 +1,4 @@
-//! The thread that the work of effects runs on: code of authors, which must not be able to stop the writer.
+//! The thread that the work of effects runs on. The work is code of extension authors, which must not block the writer.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,21 +7,21 @@ use tokio::sync::mpsc;
 
 type Task = BoxFuture<'static, ()>;
 
-/// One thread at a time. One that does not come back from its work is left behind, and the next takes over.
+/// One thread at a time. A thread whose work does not end is abandoned, and a new one replaces it.
 #[derive(Debug, Default)]
 pub(crate) struct EffectThread {
     tasks: Mutex<Option<mpsc::UnboundedSender<Task>>>,
 }
 
 impl EffectThread {
-    /// Starts the task, on a thread of its own where the last was left behind. There is one at a time.
+    /// Starts the task, on a new thread where the last one was abandoned. One task runs at a time.
     ///
     /// # Errors
-    /// Where the system has no thread for it.
+    /// When the system cannot start a thread.
     pub(super) fn start(&self, task: Task) -> std::io::Result<()> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let task = match &*tasks {
-            // It fails where the task before it took its thread along.
+            // It fails when the task before it ended its thread.
             Some(thread) => match thread.send(task) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::error::SendError(task)) => task,
@@ -32,14 +32,14 @@ impl EffectThread {
         std::thread::Builder::new()
             .name("effects".to_owned())
             .spawn(move || run(queue))?;
-        // It has just been started.
+        // Cannot fail: the thread has just been started.
         let _ = thread.send(task);
         *tasks = Some(thread);
         Ok(())
     }
 
-    /// Lets go of a thread that does not come back. It ends when it does.
-    pub(super) fn leave(&self) {
+    /// Abandons a thread whose work does not end. It ends when the work does.
+    pub(super) fn abandon(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

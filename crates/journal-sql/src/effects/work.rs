@@ -1,4 +1,4 @@
-//! The author's part of an effect, which has a limited time.
+//! Runs the author's work of an effect within its time limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,19 +10,19 @@ use super::bounds::Bounds;
 use pointsman_journal::effects::{EffectEnd, EffectWork};
 use pointsman_panics::Caught;
 
-/// Until work is given up that its statements' time-out has not ended: it waits for something else. And then once
-/// more until it has given its thread back.
+/// Work that runs for longer than its limit by this time is aborted: its statements have timed out, so that it waits
+/// for something else. Work that is aborted then gets this time once more to release its thread.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// How the work went.
+/// How the work has ended.
 pub(super) enum Worked {
     Done,
     Ended(EffectEnd),
 }
 
-/// Runs it on the thread of effects for up to `limit`, which may be less than an effect may take in all: then what
-/// takes longer is to be run again. Only what does not come back within its whole time is left behind, and
-/// `savepoint` has another owner afterwards.
+/// Runs the work on the thread of effects for up to `limit`. Work that takes longer ends as [`EffectEnd::Again`] where
+/// `limit` is less than the whole limit of an effect, otherwise as [`EffectEnd::TimedOut`]. Work that does not end
+/// within the whole limit keeps running, and keeps a reference to `savepoint`.
 pub(super) async fn work(
     savepoint: &Arc<DatabaseTransaction>,
     work: EffectWork,
@@ -33,12 +33,12 @@ pub(super) async fn work(
     let working = bounds.guard.work(start + limit);
     let (abort, registration) = AbortHandle::new_pair();
     let (done, ended) = oneshot::channel();
-    let theirs = Arc::clone(savepoint);
+    let shared = Arc::clone(savepoint);
     let task = async move {
-        let run = Caught::new(work.run(&theirs));
+        let run = Caught::new(work.run(&shared));
         let end = Abortable::new(run, registration).await;
-        drop(theirs);
-        // The writer may have given up.
+        drop(shared);
+        // Fails when the caller has given up.
         let _ = done.send(end);
     };
     if let Err(error) = bounds.thread.start(task.boxed()) {
@@ -65,9 +65,9 @@ pub(super) async fn work(
         return Worked::Ended(EffectEnd::EndedTransaction);
     }
     match end {
-        // Late, and done: the commit need not wait for anything any more.
+        // Done, even if late: the commit waits for nothing more.
         Some(Ok(Ok(Ok(Ok(()))))) if !bounds.guard.has_ended() => Worked::Done,
-        // A statement that was ended by its time-out is an error of the work.
+        // The work may have failed because a statement timed out.
         Some(Ok(Ok(_))) if is_late => too_long(),
         Some(Ok(Ok(Ok(Err(failure))))) => Worked::Ended(EffectEnd::Failed(failure)),
         Some(Ok(Ok(Err(panic)))) => {

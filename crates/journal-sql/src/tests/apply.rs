@@ -1,4 +1,4 @@
-//! Statements of several rows are executed on both engines, with and without values.
+//! Multi-row statements work on both engines, with and without NULLs.
 
 use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _};
 
@@ -24,7 +24,7 @@ async fn write(journal: &OpenJournal, changes: Changes<'static>) {
     written.await.unwrap();
 }
 
-/// The letter as one whose replay has failed.
+/// The change of a letter whose replay has failed.
 fn returned(given_up: &GivenUp, letter: DeadLetterId, error: Option<&str>) -> &'static LetterCommand {
     let given_up = GivenUp {
         dead_letter_id: Some(letter),
@@ -62,7 +62,7 @@ on_both_engines!(
             .unwrap()
             .unwrap();
         for (seq, letter) in (1..).zip(&ids) {
-            kit::bury(&journal, workspace, installation, Seq::new(seq), *letter).await;
+            kit::give_up(&journal, workspace, installation, Seq::new(seq), *letter).await;
         }
         let replaying = ids[..6].iter().map(|id| (*id, LetterStatus::Replaying));
         let discarded = ids[6..].iter().map(|id| (*id, LetterStatus::Discarded));
@@ -134,7 +134,7 @@ on_both_engines!(
                 _ => format!("'{id}'"),
             };
             let (installation, id) = (literal(installation.uuid()), literal(id));
-            kit::vandalise(
+            kit::execute_directly(
                 &journal,
                 &format!(
                     "INSERT INTO ext_delivery_done (installation_id, kind, event_id, handler, seq) \
@@ -193,7 +193,7 @@ on_both_engines!(
                 held_since: is_first.then_some(Timestamp::from_millis(3)),
                 enabled: !is_first,
                 revision: 9,
-                // Never changed by a change.
+                // A column that a change never writes.
                 delivery_type: DeliveryType::InProcess,
                 ..view.installation
             })));

@@ -1,4 +1,4 @@
-//! What led to an event goes where the event goes.
+//! The causes of an event are stored and delivered with it.
 
 use super::*;
 use pointsman_domain::{event::Cause, id::EventId};
@@ -47,9 +47,9 @@ on_both_engines!(
             .unwrap()
             .unwrap();
         let letter = DeadLetterId::new(Clock.new_uuid());
-        kit::bury(&journal, workspace, installation, Seq::new(1), letter).await;
-        // The letter outlives the log's retention.
-        kit::vandalise(&journal, "DELETE FROM platform_event").await;
+        kit::give_up(&journal, workspace, installation, Seq::new(1), letter).await;
+        // The event is deleted from the log; the dead letter keeps its copy.
+        kit::execute_directly(&journal, "DELETE FROM platform_event").await;
         journal.start_replay(workspace, letter, None).await.unwrap();
         let due = Timestamp::from_millis(i64::MAX);
         let (rows, _) = journal

@@ -1,11 +1,11 @@
-//! Rows that nobody wrote as they are never stop what is behind them.
+//! Corrupt rows never block the rows behind them.
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::{kit::vandalise, *};
+use super::{kit::execute_directly, *};
 use pointsman_domain::id::EventId;
 
-/// An id as the engine spells it in SQL.
+/// The id as a literal in the engine's SQL.
 fn literal(journal: &OpenJournal, id: uuid::Uuid) -> String {
     match journal.reader().get_database_backend() {
         DbBackend::Sqlite => format!("x'{}'", id.simple()),
@@ -64,12 +64,12 @@ on_both_engines!(
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
         publish(&journal, workspace, 4).await;
-        vandalise(
+        execute_directly(
             &journal,
             "UPDATE platform_event SET payload = '{\"a\":' WHERE seq = 2",
         )
         .await;
-        vandalise(
+        execute_directly(
             &journal,
             "UPDATE platform_event SET event_key = 'no key!' WHERE seq = 3",
         )
@@ -91,12 +91,12 @@ async fn on_sqlite_a_column_of_the_wrong_type_is_a_defect() {
     let journal = scratch.open().await;
     let workspace = scratch.workspace();
     publish(&journal, workspace, 3).await;
-    vandalise(
+    execute_directly(
         &journal,
         "UPDATE platform_event SET payload = x'ff' WHERE seq = 1",
     )
     .await;
-    vandalise(
+    execute_directly(
         &journal,
         "UPDATE platform_event SET occurred_at = 'noon', id = x'01' WHERE seq = 2",
     )
@@ -119,14 +119,14 @@ on_both_engines!(
             &[(ids[0], 1), (ids[1], 2), (ids[2], 3)],
         )
         .await;
-        vandalise(&journal, "DELETE FROM platform_event WHERE seq = 1").await;
+        execute_directly(&journal, "DELETE FROM platform_event WHERE seq = 1").await;
         let letter = literal(&journal, Clock.new_uuid());
-        vandalise(
+        execute_directly(
             &journal,
             format!("UPDATE ext_delivery_retry SET kind = 'REPLAY', dead_letter_id = {letter} WHERE seq = 2"),
         )
         .await;
-        vandalise(
+        execute_directly(
             &journal,
             "UPDATE ext_delivery_retry SET attempts = -7 WHERE seq = 3",
         )
@@ -158,7 +158,7 @@ on_both_engines!(
         assert_eq!(rows[2].attempts, 0);
         assert_eq!(journal.corrupt_rows(), 3);
 
-        // The lane ends the replay of a letter that is gone as it ends any other.
+        // The lane ends the replay of a missing letter as it ends any other replay.
         let generation = journal.attach(installation).await.unwrap().generation;
         let ended = kit::settle(
             &journal,
@@ -198,7 +198,7 @@ on_both_engines!(
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
         let ids = publish(&journal, workspace, 2).await;
         park(&journal, (workspace, installation), &[(ids[0], 1), (ids[1], 2)]).await;
-        vandalise(
+        execute_directly(
             &journal,
             "UPDATE ext_delivery_retry SET kind = 'JOB' WHERE seq = 1",
         )
@@ -222,14 +222,14 @@ on_both_engines!(
         let journal = scratch.open().await;
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
         publish(&journal, workspace, 3).await;
-        vandalise(&journal, "UPDATE ext_delivery_cursor SET settled_seq = 1000").await;
+        execute_directly(&journal, "UPDATE ext_delivery_cursor SET settled_seq = 1000").await;
         journal.stop().await;
         let journal = scratch.open().await;
         assert_eq!(journal.corrupt_rows(), 1);
         publish(&journal, workspace, 1).await;
         let attachment = journal.attach(installation).await.unwrap().attachment;
         assert_eq!((attachment.settled, attachment.head), (Seq::new(3), Seq::new(4)));
-        vandalise(&journal, "UPDATE ext_delivery_cursor SET settled_seq = 1000").await;
+        execute_directly(&journal, "UPDATE ext_delivery_cursor SET settled_seq = 1000").await;
         let attachment = journal.attach(installation).await.unwrap().attachment;
         assert_eq!(attachment.settled, Seq::new(4), "also while it runs");
         journal.stop().await;
@@ -247,7 +247,7 @@ on_both_engines!(
             .unwrap()
             .id();
         publish(&journal, workspace, 2).await;
-        vandalise(&journal, "DELETE FROM ext_delivery_cursor").await;
+        execute_directly(&journal, "DELETE FROM ext_delivery_cursor").await;
         let attached = journal.attach(installation).await.unwrap();
         assert_eq!(attached.attachment.settled, Seq::new(2));
         let moved = kit::settle(
@@ -292,7 +292,7 @@ on_both_engines!(
         assert!(journal.workspaces_with_work(due_by).await.unwrap().is_empty());
         publish(&journal, workspace, 1).await;
         assert_eq!(journal.workspaces_with_work(due_by).await.unwrap(), [workspace]);
-        vandalise(&journal, "DELETE FROM ext_delivery_cursor").await;
+        execute_directly(&journal, "DELETE FROM ext_delivery_cursor").await;
         assert_eq!(journal.workspaces_with_work(due_by).await.unwrap(), [workspace]);
         journal.stop().await;
     }

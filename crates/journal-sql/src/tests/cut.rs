@@ -1,4 +1,4 @@
-//! A connection that was cut while nobody used it: the first command after it is done as any other.
+//! The connection was cut while it was idle: the next command succeeds as any other.
 
 use super::*;
 use pointsman_domain::{event::derived_id, idempotency::Recorded};
@@ -68,7 +68,7 @@ on_both_engines!(
             .unwrap()
             .unwrap();
         let letter = DeadLetterId::new(Clock.new_uuid());
-        kit::bury(&journal, workspace, installation, Seq::new(1), letter).await;
+        kit::give_up(&journal, workspace, installation, Seq::new(1), letter).await;
         scratch.cut_connections(&journal).await;
         let installed = journal.install(workspace, kit::new_installation("erp")).await;
         assert!(installed.is_ok(), "{installed:?}");
@@ -82,7 +82,7 @@ on_both_engines!(
             .await;
         assert!(subscribed.is_ok(), "{subscribed:?}");
         scratch.cut_connections(&journal).await;
-        kit::vandalise(&journal, "CREATE TABLE mine (id INTEGER)").await;
+        kit::execute_directly(&journal, "CREATE TABLE mine (id INTEGER)").await;
         scratch.cut_connections(&journal).await;
         let discarded = journal.discard(workspace, letter).await;
         assert!(discarded.is_ok(), "{discarded:?}");
@@ -99,7 +99,7 @@ on_both_engines!(
             let journal = scratch.open().await;
             scratch.cut_connections(&journal).await;
             let event = new_event();
-            // Both are there when the writer wakes up.
+            // Both commands are queued before the writer takes the first.
             let answer = kit::append(&journal, workspace, vec![event.clone()]);
             journal.stop().await;
             assert_eq!(answer.await.unwrap(), recorded(&event), "round {round}");

@@ -1,4 +1,4 @@
-//! What a handler publishes is recorded once, however often the handler is run.
+//! An event that a handler publishes is recorded once, however often the handler is executed.
 
 use super::*;
 use pointsman_domain::{event::derived_id, id::EventId, idempotency::Recorded};

@@ -1,7 +1,7 @@
-//! The writes of a handler, its events and the end of its delivery are one.
+//! The writes of a handler, its events and the end of its delivery are one transaction.
 
-mod aside;
 mod misuse;
+mod slow;
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use sea_orm::ConnectionTrait;
 use super::*;
 use pointsman_domain::{handler_name::HandlerName, id::EventId};
 
-/// The longest that an effect may take where a test is about that.
+/// The time limit of effects in tests of that limit.
 const SHORT: Duration = Duration::from_millis(250);
-/// Patience enough that no test depends on its time.
+/// So long that no test depends on the speed of its machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An effect of a delivery of the installation.
-struct Given {
+/// A journal's installation, whose deliveries have effects.
+struct EffectsOf {
     workspace: WorkspaceId,
     installation: InstallationId,
     generation: i64,
 }
 
-impl Given {
+impl EffectsOf {
     async fn new(scratch: &Scratch, journal: &OpenJournal) -> Self {
-        kit::vandalise(
+        kit::execute_directly(
             journal,
             "CREATE TABLE IF NOT EXISTS ledger (entry TEXT PRIMARY KEY)",
         )
@@ -71,8 +71,8 @@ impl Given {
         answer
     }
 
-    /// How it ends in the end: what is to be run again is run again, as by a lane. On a busy machine every effect
-    /// may take too long for a transaction that others share.
+    /// The final end of the effect: it is run again, as by a lane, where it ends as [`EffectEnd::Again`]. On a busy
+    /// machine any effect may take too long for a shared transaction.
     async fn end_of(
         &self,
         journal: &OpenJournal,
@@ -100,7 +100,7 @@ impl Given {
     }
 }
 
-/// Runs the statements.
+/// Work that executes the statements.
 fn sql(statements: impl Into<String>) -> Option<EffectWork> {
     let statements = statements.into();
     Some(EffectWork::new(move |transaction| {
@@ -117,7 +117,7 @@ fn enter(entry: &str) -> Option<EffectWork> {
     sql(format!("INSERT INTO ledger (entry) VALUES ('{entry}')"))
 }
 
-/// Never ends by itself.
+/// Work that does not end by itself.
 fn slowly(journal: &OpenJournal, entry: &str) -> Option<EffectWork> {
     sql(match journal.reader().get_database_backend() {
         sea_orm::DbBackend::Sqlite => format!(
@@ -164,7 +164,7 @@ fn event_id() -> EventId {
 on_both_engines!(
     async fn an_effect_is_durable_with_its_events_and_the_end_of_its_delivery(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         kit::append(&journal, given.workspace, vec![new_event()])
             .await
             .unwrap()
@@ -197,7 +197,7 @@ on_both_engines!(
 on_both_engines!(
     async fn an_effect_that_fails_leaves_nothing_and_no_gap(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let gate = kit::hold(&journal).await;
         let run = |seq, work: fn() -> Option<EffectWork>| {
             given.end_of(&journal, (event_id(), seq), work, vec![new_event()])
@@ -232,7 +232,7 @@ on_both_engines!(
             ..scratch.settings()
         };
         let journal = scratch.open_with(settings).await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let slow = given.run(
             &journal,
             (event_id(), 1),
@@ -244,12 +244,12 @@ on_both_engines!(
             .await
             .unwrap()
             .unwrap();
-        // It has no time in a transaction that others share, and all of its time in its own.
+        // It exceeds the short limit in a shared transaction, and gets the whole limit when it is run alone.
         assert!(matches!(slow.await, Ok(EffectEnd::Again)));
         let slow = || slowly(&journal, "slow");
         let slow = given.end_of(&journal, (event_id(), 1), slow, vec![new_event()]);
         assert!(matches!(slow.await, EffectEnd::TimedOut));
-        // Either it was after the slow one, or that took it along.
+        // It was either run after the slow one or rolled back with it.
         misuse::finished(&journal, &given, (event_id(), 2), "beside", beside.await.unwrap()).await;
         assert_eq!(entries(&journal).await, ["beside"]);
         assert!(journal.storage_state().is_ok(), "the connection is well");
@@ -260,13 +260,13 @@ on_both_engines!(
 on_both_engines!(
     async fn what_a_slow_effect_takes_along_is_run_again(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let gate = kit::hold(&journal).await;
         let first = given.run(&journal, (event_id(), 1), enter("a"), vec![new_event()]);
         let slow = given.run(&journal, (event_id(), 2), slowly(&journal, "slow"), Vec::new());
         drop(gate);
         assert!(matches!(slow.await, Ok(EffectEnd::Again)));
-        // SQLite rolls the whole transaction back where it interrupts a write; PostgreSQL does not.
+        // SQLite rolls the whole transaction back when it interrupts a write; PostgreSQL does not.
         let taken_along = match first.await.unwrap() {
             EffectEnd::Committed { .. } => false,
             EffectEnd::Again => true,
@@ -289,7 +289,7 @@ on_both_engines!(
 on_both_engines!(
     async fn once_the_marks_of_an_installation_are_gone_nobody_looks_for_them(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         for seq in 1..=2 {
             let end = given
                 .end_of(&journal, (event_id(), seq), || None, Vec::new())
@@ -300,13 +300,13 @@ on_both_engines!(
         assert_eq!(marks(&journal).await, 1);
         given.settle(&journal, 2).await;
         assert_eq!(marks(&journal).await, 0);
-        // Whoever looks finds no table, and takes that for a lost connection.
-        kit::vandalise(&journal, "ALTER TABLE ext_delivery_done RENAME TO elsewhere").await;
+        // A look-up would fail on the missing table, and count as a lost connection.
+        kit::execute_directly(&journal, "ALTER TABLE ext_delivery_done RENAME TO elsewhere").await;
         tokio::time::timeout(PATIENCE, given.settle(&journal, 3))
             .await
             .unwrap();
         assert_eq!(scratch.reconnected(), 0);
-        kit::vandalise(&journal, "ALTER TABLE elsewhere RENAME TO ext_delivery_done").await;
+        kit::execute_directly(&journal, "ALTER TABLE elsewhere RENAME TO ext_delivery_done").await;
         journal.stop().await;
     }
 );
@@ -314,7 +314,7 @@ on_both_engines!(
 on_both_engines!(
     async fn an_effect_of_a_former_lane_is_fenced(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         journal.attach(given.installation).await.unwrap();
         let end = given
             .run(&journal, (event_id(), 1), enter("a"), vec![new_event()])
@@ -328,7 +328,7 @@ on_both_engines!(
 on_both_engines!(
     async fn marks_are_forgotten_once_the_cursor_has_passed_them(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         for seq in 1..=3 {
             kit::append(&journal, given.workspace, vec![new_event()])
                 .await
@@ -345,7 +345,7 @@ on_both_engines!(
 
         let journal = scratch.open().await;
         let generation = journal.attach(given.installation).await.unwrap().generation;
-        Given { generation, ..given }.settle(&journal, 3).await;
+        EffectsOf { generation, ..given }.settle(&journal, 3).await;
         assert_eq!(marks(&journal).await, 0, "also after a restart");
         journal.stop().await;
     }
@@ -354,7 +354,7 @@ on_both_engines!(
 on_both_engines!(
     async fn work_may_be_done_with_events_and_no_delivery(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let (reply, answer) = oneshot::channel();
         journal.run_effect(EffectCommand {
             workspace_id: given.workspace,
@@ -373,7 +373,7 @@ on_both_engines!(
 on_both_engines!(
     async fn an_effect_does_not_see_that_the_connection_was_cut_before_it(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         for (seq, entry) in [(1, "a"), (2, "b")] {
             scratch.cut_connections(&journal).await;
             let end = given.end_of(&journal, (event_id(), seq), || enter(entry), vec![new_event()]);

@@ -1,4 +1,4 @@
-//! How the database keeps texts.
+//! The encoding of texts in the database.
 
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection,

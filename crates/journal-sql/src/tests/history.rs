@@ -1,4 +1,4 @@
-//! The history of attempts: what the database refuses of it costs nothing else of it.
+//! The history of attempts: rows that the database refuses do not affect other rows.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -39,7 +39,7 @@ fn is_postgres(journal: &OpenJournal) -> bool {
     journal.reader().get_database_backend() == DbBackend::Postgres
 }
 
-/// Has the database raise this error, with this code where it has codes, for an attempt of which `when` is so.
+/// Adds a trigger that refuses attempts for which `when` is true. The error has this code on PostgreSQL.
 async fn refuse(journal: &OpenJournal, when: &str, code: &str) {
     let statements = match is_postgres(journal) {
         true => format!(
@@ -53,7 +53,7 @@ async fn refuse(journal: &OpenJournal, when: &str, code: &str) {
              BEGIN SELECT RAISE(ABORT, 'no'); END"
         ),
     };
-    kit::vandalise(journal, statements).await;
+    kit::execute_directly(journal, statements).await;
 }
 
 on_both_engines!(
@@ -62,7 +62,7 @@ on_both_engines!(
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
         let generation = journal.attach(installation).await.unwrap().generation;
         refuse(&journal, "NEW.error LIKE 'refused%'", "22021").await;
-        // More than one piece.
+        // More rows than one statement takes.
         let errors: Vec<String> = (0..600)
             .map(|number| match number {
                 7 | 500 => format!("refused {number}"),
@@ -96,7 +96,7 @@ on_both_engines!(
         let (workspace, installation) = scratch.installed(&journal, "crm").await;
         let generation = journal.attach(installation).await.unwrap().generation;
         if is_postgres(&journal) {
-            // A full disk, once.
+            // The error of a full disk, once.
             refuse(&journal, "nextval('times') = 1", "53100").await;
         }
         let gate = kit::hold(&journal).await;
@@ -113,8 +113,8 @@ on_both_engines!(
         );
         let broken = async {
             if !is_postgres(&journal) {
-                // After the settlement and before its history. The next connection is sound.
-                kit::vandalise(&journal, "PRAGMA query_only = on").await;
+                // After the settlement and before its history. The next connection works.
+                kit::execute_directly(&journal, "PRAGMA query_only = on").await;
             }
         };
         let opened = async { drop(gate) };

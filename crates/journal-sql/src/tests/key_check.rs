@@ -1,4 +1,4 @@
-//! Which master key a start accepts.
+//! The master keys that a start accepts.
 
 use std::sync::Mutex;
 
@@ -12,22 +12,22 @@ use super::{
 };
 use crate::{MasterKey, Unreadable, accept_key};
 
-/// Opens what begins with its name.
+/// A key that opens every text that begins with its name.
 #[derive(Debug)]
-struct Named(&'static str, Mutex<usize>);
+struct NamedKey(&'static str, Mutex<usize>);
 
-impl Named {
+impl NamedKey {
     fn new(name: &'static str) -> Arc<Self> {
         Arc::new(Self(name, Mutex::default()))
     }
 
-    /// How many texts it was asked to open.
+    /// The number of texts that it was asked to open.
     fn asked(&self) -> usize {
         *self.1.lock().unwrap()
     }
 }
 
-impl MasterKey for Named {
+impl MasterKey for NamedKey {
     fn origin(&self) -> &str {
         "keys/of.test"
     }
@@ -46,15 +46,15 @@ impl MasterKey for Named {
     }
 }
 
-async fn open(scratch: &Scratch, key: &Arc<Named>) -> Result<OpenJournal, OpenError> {
+async fn open(scratch: &Scratch, key: &Arc<NamedKey>) -> Result<OpenJournal, OpenError> {
     let settings = JournalSettings {
-        master_key: Some(Arc::<Named>::clone(key)),
+        master_key: Some(Arc::<NamedKey>::clone(key)),
         ..scratch.settings()
     };
     scratch.try_open(settings).await
 }
 
-/// Installs one after the other, sealed with these keys, in a workspace each.
+/// Installs one extension for each of these keys, sealed with it, each in its own workspace.
 async fn installed_with(scratch: &Scratch, keys: &[&str]) {
     let client = scratch.client().await;
     client.execute_unprepared("BEGIN").await.unwrap();
@@ -80,14 +80,14 @@ async fn stored(scratch: &Scratch) -> usize {
 
 on_both_engines!(
     async fn the_first_key_is_stored_and_another_is_refused(scratch: Scratch) {
-        let (ours, other) = (Named::new("ours"), Named::new("other"));
+        let (ours, other) = (NamedKey::new("ours"), NamedKey::new("other"));
         open(&scratch, &ours).await.unwrap().stop().await;
         assert_eq!(stored(&scratch).await, 1);
         let refused = open(&scratch, &other).await.unwrap_err();
         assert!(matches!(&refused, OpenError::AnotherKey(origin) if origin == "keys/of.test"));
         assert!(refused.to_string().contains("pointsman accept-key"), "{refused}");
         open(&scratch, &ours).await.unwrap().stop().await;
-        // What needs no key is not asked for one.
+        // Commands without a key are not refused.
         scratch.open().await.stop().await;
     }
 );
@@ -98,13 +98,13 @@ on_both_engines!(
         let mut keys = vec!["other"; 1201];
         keys[0] = "ours";
         installed_with(&scratch, &keys).await;
-        let third = Named::new("third");
+        let third = NamedKey::new("third");
         assert!(matches!(
             open(&scratch, &third).await,
             Err(OpenError::AnotherKey(_))
         ));
         assert_eq!((stored(&scratch).await, third.asked()), (0, 2 * 1201));
-        let ours = Named::new("ours");
+        let ours = NamedKey::new("ours");
         open(&scratch, &ours).await.unwrap().stop().await;
         assert_eq!((stored(&scratch).await, ours.asked()), (1, 2 * 1201 - 1));
         open(&scratch, &ours).await.unwrap().stop().await;
@@ -120,13 +120,13 @@ on_both_engines!(
             let connection = database(&scratch, migrations - left).await;
             connection.close().await.unwrap();
             installed_with(&scratch, &["ours"]).await;
-            let refused = open(&scratch, &Named::new("other")).await;
+            let refused = open(&scratch, &NamedKey::new("other")).await;
             assert!(matches!(refused, Err(OpenError::AnotherKey(_))), "{refused:?}");
             let client = scratch.client().await;
             let done = read(&client, "SELECT version AS it FROM seaql_migrations").await;
             assert_eq!(done.len(), (migrations - left) as usize);
             client.close().await.unwrap();
-            open(&scratch, &Named::new("ours")).await.unwrap().stop().await;
+            open(&scratch, &NamedKey::new("ours")).await.unwrap().stop().await;
             assert_eq!(stored(&scratch).await, 1);
         }
     }
@@ -134,7 +134,7 @@ on_both_engines!(
 
 on_both_engines!(
     async fn accepting_a_key_counts_what_it_does_not_open(scratch: Scratch) {
-        let (ours, other) = (Named::new("ours"), Named::new("other"));
+        let (ours, other) = (NamedKey::new("ours"), NamedKey::new("other"));
         open(&scratch, &ours).await.unwrap().stop().await;
         installed_with(&scratch, &["ours", "other", "ours"]).await;
         let left = accept_key(&scratch.settings().url, &*other).await.unwrap();
@@ -151,7 +151,7 @@ on_both_engines!(
     }
 );
 
-/// A row that cannot be read is set aside where it is used; it does not keep the server from starting.
+/// A secret that cannot be read does not prevent the start; the row is reported as corrupt where it is used.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_secret_says_nothing_about_the_key() {
     let scratch = Scratch::sqlite();
@@ -162,7 +162,7 @@ async fn a_damaged_secret_says_nothing_about_the_key() {
                   WHERE id = (SELECT MAX(id) FROM ext_installation)";
     execute(&client, damage, &[] as &[Uuid]).await;
     client.close().await.unwrap();
-    let ours = Named::new("ours");
+    let ours = NamedKey::new("ours");
     open(&scratch, &ours).await.unwrap().stop().await;
     assert_eq!(ours.asked(), 1);
 }

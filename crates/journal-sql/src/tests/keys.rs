@@ -1,10 +1,10 @@
-//! Never two events under one idempotency key.
+//! An idempotency key has one event at most.
 
 use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{
-    kit::{append_under, hold, key, vandalise},
+    kit::{append_under, execute_directly, hold, key},
     *,
 };
 use pointsman_domain::idempotency::Recorded;
@@ -123,7 +123,7 @@ on_both_engines!(
             publish(name, 1).await.unwrap().unwrap();
         }
         let day = 24 * 60 * 60 * 1000;
-        vandalise(
+        execute_directly(
             &journal,
             format!("UPDATE publish_idempotency_key SET created_at = created_at - {day}"),
         )
@@ -131,7 +131,7 @@ on_both_engines!(
         assert!(!publish("replaced", 2).await.unwrap().unwrap().replayed);
         assert!(publish("replaced", 2).await.unwrap().unwrap().replayed);
         assert_eq!(stored_keys(&journal).await, 2);
-        // The end of the journal keeps house, as an hour of idling does.
+        // The stop of the journal deletes expired keys, as the housekeeping of an idle hour does.
         journal.stop().await;
         let journal = scratch.open().await;
         assert_eq!(stored_keys(&journal).await, 1);
@@ -143,7 +143,7 @@ on_both_engines!(
     async fn no_loss_of_the_connection_makes_two_events_under_one_key(scratch: Scratch) {
         let journal = scratch.open().await;
         let workspace = scratch.workspace();
-        // Publishers that repeat their publish under its key as people do: with a new event.
+        // Publishers repeat a publish under its key with a new event, as clients do.
         let publishers = (0..8).map(|publisher| {
             let journal = journal.clone();
             async move {

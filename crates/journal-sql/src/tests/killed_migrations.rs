@@ -1,7 +1,7 @@
-//! A process that is killed while it migrates an SQLite database, and one that an earlier version left so.
+//! A process is killed while it migrates an SQLite database, with this version or with an earlier one.
 //!
-//! A kill leaves the files as they are at that moment. SQLite calls back after every step of its machine, of which a
-//! statement has dozens, and the files are copied whenever they have changed.
+//! A kill leaves the files as they are at that moment. To get these states, SQLite calls back after every instruction
+//! of its virtual machine (a statement has dozens), and the files are copied whenever they have changed.
 
 use std::{
     fs,
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::open;
 
-/// The migrations that earlier versions ran statement by statement on SQLite. The others had a transaction each, with
-/// their row of `seaql_migrations` in it, so that a kill left no part of them. Each with the number of its statements,
-/// those that install the chat in a demo included.
+/// The migrations that earlier versions ran statement by statement on SQLite, with the number of their statements,
+/// including those that install the chat in a demo. The other migrations had one transaction each, with the row of
+/// `seaql_migrations` in it, so that a kill left no part of them.
 const WITHOUT_TRANSACTION: [(&str, usize); 4] = [
     ("m20261123_000001_schema", 29),
     ("m20261124_000002_under_fire", 14),
@@ -30,7 +30,7 @@ const WITHOUT_TRANSACTION: [(&str, usize); 4] = [
     ("m20261124_000005_chat", 6),
 ];
 
-/// How many transactions an earlier version made of the migration; all but the one of a whole migration left a part.
+/// The number of transactions in which an earlier version ran the migration. A kill between two of them left a part.
 fn transactions_before(migration: &dyn MigrationTrait) -> usize {
     let known = WITHOUT_TRANSACTION
         .iter()
@@ -48,12 +48,12 @@ struct Kills {
 #[derive(Default)]
 struct States {
     copies: Vec<PathBuf>,
-    /// Of the files when they were copied last.
+    /// The sizes of the files at the last copy.
     sizes: Option<[u64; 2]>,
 }
 
 impl Kills {
-    /// From here on, until [`Kills::states`].
+    /// Starts to copy states, until [`Kills::states`].
     async fn watch(connection: &DatabaseConnection, scratch: &Scratch) -> Self {
         let kills = Self {
             database: scratch.settings().url.file().unwrap(),
@@ -69,7 +69,7 @@ impl Kills {
         kills
     }
 
-    /// Copies the files where they have grown: the log is not copied into the database meanwhile.
+    /// Copies the files if they have grown. Their sizes are enough, because no checkpoint runs meanwhile.
     fn copy(&self) {
         let sizes = [&self.database, &wal(&self.database)]
             .map(|file| fs::metadata(file).map_or(0, |data| data.len()));
@@ -106,7 +106,7 @@ fn wal(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// Starts on it as a server does, stops, and gives a connection to what that has left.
+/// Opens the journal on the database as a server does, stops it, and returns a connection to the result.
 async fn started(scratch: &Scratch, url: &DatabaseUrl) -> Result<DatabaseConnection, OpenError> {
     let settings = JournalSettings {
         url: url.clone(),
@@ -149,7 +149,7 @@ async fn a_kill_between_any_two_statements_of_the_first_start_leaves_a_database_
     let kills = Kills::watch(&connection, &scratch).await;
     open::migrate_on(&connection, None).await.unwrap();
     let states = kills.states(connection).await;
-    // Nothing yet, the table of the migrations, and each migration on its own.
+    // The states: nothing yet, the table of the migrations, and one for each migration.
     assert!(
         states.len() >= 2 + Migrator::migrations().len(),
         "{}",
@@ -205,7 +205,7 @@ async fn what_an_earlier_version_has_left_half_migrated_is_completed_and_nothing
                 .unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(schema(&connection).await, expected, "{what}");
             if steps > 0 {
-                // The demo was there before the chat, which is installed once.
+                // The demo was there before the chat: the migration installs the chat once.
                 let chats = usize::from(steps <= 4);
                 assert_eq!(
                     kept(&connection).await,
@@ -244,7 +244,7 @@ async fn database_of_nothing(scratch: &Scratch) -> DatabaseConnection {
     url.writer("test", &WorkGuard::new(Clock)).await.unwrap()
 }
 
-/// As the versions did whose kills are to be mended.
+/// Runs the migration as the earlier versions did whose parts are to be repaired.
 async fn run_as_before(migration: &dyn MigrationTrait, connection: &DatabaseConnection) {
     if transactions_before(migration) > 1 {
         migration.up(&SchemaManager::new(connection)).await.unwrap();
@@ -261,7 +261,7 @@ async fn run_as_before(migration: &dyn MigrationTrait, connection: &DatabaseConn
     transaction.commit().await.unwrap();
 }
 
-/// What must be there afterwards.
+/// Inserts the rows that must be there after the migrations.
 async fn fill(connection: &DatabaseConnection) {
     let ids: Vec<Uuid> = (0..3).map(|_| Clock.new_uuid()).collect();
     let [demo, crm, event] = ids[..] else {
@@ -280,7 +280,7 @@ async fn fill(connection: &DatabaseConnection) {
     execute(connection, retry, &[crm, event, demo]).await;
 }
 
-/// How many there are of what [`fill`] has made, and of what makes the chat an installation.
+/// Counts the rows that [`fill`] has inserted, and those of the chat's installation.
 async fn kept(connection: &DatabaseConnection) -> [usize; 7] {
     let chat = "installation_id IN (SELECT id FROM ext_installation WHERE key = 'chat')";
     let counted = [

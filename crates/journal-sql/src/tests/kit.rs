@@ -1,4 +1,4 @@
-//! A database of its own for each test, and short ways to ask the journal.
+//! A separate database for each test, and shorthands for commands to the journal.
 
 use std::{
     ops::Deref,
@@ -53,7 +53,7 @@ pub(crate) use on_both_engines;
 /// So long that no test depends on the speed of its machine.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A database that nobody else uses, and what its journal told the router.
+/// A database of one test, and the notices that its journal has sent.
 pub(crate) struct Scratch {
     database: ScratchDatabase,
     notices: Arc<Mutex<Vec<Notice>>>,
@@ -61,7 +61,7 @@ pub(crate) struct Scratch {
     pub(crate) effect_timeout: Duration,
 }
 
-/// A journal that is open, and the pool for reads.
+/// An open journal, and the pool for reads.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenJournal {
     journal: Journal,
@@ -133,7 +133,7 @@ impl Scratch {
         })
     }
 
-    /// Another connection to the database, as a person with a client has it.
+    /// Another connection to the database, as from a client program.
     pub(crate) async fn client(&self) -> DatabaseConnection {
         self.database.client().await
     }
@@ -154,8 +154,8 @@ impl Scratch {
         self.notices.lock().unwrap().iter().filter(is_reconnected).count()
     }
 
-    /// The events of each notice of a commit that was answered before. An answer comes before its notice; what is
-    /// asked of the journal afterwards, after both.
+    /// The events of each notice of a commit that was answered before this call. The journal answers before it sends
+    /// the notice, and handles a later command after both; the empty change here is such a command.
     pub(crate) async fn committed(&self, journal: &Journal) -> Vec<Vec<Arc<PlatformEvent>>> {
         journal
             .write(|_| Box::pin(async { Ok(((), Vec::new())) }))
@@ -168,8 +168,8 @@ impl Scratch {
         self.notices.lock().unwrap().iter().filter_map(events).collect()
     }
 
-    /// Cuts the writer's connection: on PostgreSQL by ending its backend, on SQLite by a job that fails as a
-    /// broken disk does.
+    /// Cuts the writer's connection: on PostgreSQL by terminating its backend, on SQLite by a job that fails with the
+    /// error of a broken disk.
     pub(crate) async fn cut_connections(&self, journal: &OpenJournal) {
         if self.database.is_sqlite() {
             let broken: Result<(), _> = journal
@@ -183,7 +183,7 @@ impl Scratch {
         end_sessions(journal, "").await;
     }
 
-    /// Cuts the writer's connection on PostgreSQL, and leaves the one for slow effects.
+    /// Cuts the writer's connection on PostgreSQL, but not the connection for slow effects.
     pub(crate) async fn cut_writer(&self, journal: &OpenJournal) {
         end_sessions(
             journal,
@@ -193,13 +193,13 @@ impl Scratch {
     }
 }
 
-/// Ends the sessions that hold a part of the claim.
+/// Terminates the sessions that hold a lock of the claim.
 async fn end_sessions(journal: &OpenJournal, which: &str) {
     let sql = format!(
         "SELECT pg_terminate_backend(pid, 30000) FROM pg_locks WHERE locktype = 'advisory' AND \
          database = (SELECT oid FROM pg_database WHERE datname = current_database()) {which}"
     );
-    // The connections of readers are spared, so that this one works.
+    // Readers hold no such lock, so that the connection of this statement survives.
     let ended = journal
         .reader()
         .query_all_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
@@ -241,7 +241,7 @@ fn permit() -> Permit {
         .unwrap()
 }
 
-/// Sends an append; the answer tells what became of it.
+/// Sends an append. The receiver gets its answer.
 pub(crate) fn append(
     journal: &Journal,
     workspace_id: WorkspaceId,
@@ -250,7 +250,7 @@ pub(crate) fn append(
     append_under(journal, workspace_id, events, None)
 }
 
-/// Appends an event, once there is a database again.
+/// Appends events until one is accepted: the database is back.
 pub(crate) async fn append_when_it_is_back(journal: &Journal, workspace: WorkspaceId) {
     let recovered = async {
         while append(journal, workspace, vec![new_event()])
@@ -312,8 +312,8 @@ pub(crate) fn key(key: &str, body: u8) -> Option<Idempotency> {
     })
 }
 
-/// Changes the database behind the journal's back.
-pub(crate) async fn vandalise(journal: &Journal, sql: impl Into<String>) {
+/// Changes rows directly, without the journal's rules.
+pub(crate) async fn execute_directly(journal: &Journal, sql: impl Into<String>) {
     let sql = sql.into();
     journal
         .write(move |transaction| {
@@ -351,7 +351,7 @@ pub(crate) async fn settle(
     answer.await.unwrap()
 }
 
-/// Holds the writer until the sender is dropped, so that what is sent meanwhile is gathered together.
+/// Blocks the writer until the sender is dropped, so that commands that are sent meanwhile form one batch.
 pub(crate) async fn hold(journal: &Journal) -> oneshot::Sender<()> {
     let (gate, opened) = oneshot::channel::<()>();
     let (started, has_started) = oneshot::channel();
@@ -382,8 +382,8 @@ pub(crate) fn letter_of(id: DeadLetterId, given_up: GivenUp, at: Timestamp) -> L
     }
 }
 
-/// Gives up the live delivery of the event at `seq`, whose letter is to be called `letter`.
-pub(crate) async fn bury(
+/// Gives up the live delivery of the event at `seq`; its dead letter gets the id `letter`.
+pub(crate) async fn give_up(
     journal: &Journal,
     workspace: WorkspaceId,
     installation: InstallationId,
@@ -413,7 +413,7 @@ pub(crate) async fn bury(
     .unwrap();
 }
 
-/// The column `entry` of what the query finds.
+/// The column `entry` of the rows that the query finds.
 pub(crate) async fn texts(journal: &OpenJournal, sql: &str) -> Vec<String> {
     let backend = journal.reader().get_database_backend();
     let rows = journal

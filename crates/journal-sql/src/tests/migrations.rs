@@ -1,4 +1,4 @@
-//! What a database of an earlier version becomes.
+//! The migrations keep the data of an earlier version.
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
@@ -17,7 +17,7 @@ pub(super) async fn database(scratch: &Scratch, steps: u32) -> DatabaseConnectio
     connection
 }
 
-/// Runs the statement with ids in the place of `{1}`, `{2}`, … as they come.
+/// Executes the statement with the ids in place of `{1}`, `{2}`, …, in this order.
 pub(super) async fn execute(connection: &DatabaseConnection, sql: &str, ids: &[Uuid]) {
     let backend = connection.get_database_backend();
     let sql = (1..=ids.len()).fold(sql.to_owned(), |sql, number| {
@@ -170,7 +170,7 @@ on_both_engines!(
         let chat = &views[0];
         assert_eq!(chat.installation.key, "chat");
         assert!(chat.is_in_process() && !chat.is_held());
-        assert_eq!(chat.settled, Seq::new(1), "it begins where the log is");
+        assert_eq!(chat.settled, Seq::new(1), "it begins at the head of the log");
         assert_eq!(chat.spans.len(), 1);
         assert_eq!(chat.spans[0].pattern.as_str(), "platform.notification");
         assert_eq!(chat.spans[0].from_seq, Seq::new(1));

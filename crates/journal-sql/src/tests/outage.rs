@@ -1,18 +1,18 @@
-//! The storage fails: everybody hears of it in a bounded time, and nothing that was settled is lost.
+//! The storage fails: every caller gets an error within a bounded time, and no settlement is lost.
 
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use tokio::time::timeout;
 
-use super::{kit::vandalise, *};
+use super::{kit::execute_directly, *};
 use crate::claim;
 
 fn is_sqlite(journal: &OpenJournal) -> bool {
     journal.reader().get_database_backend() == DbBackend::Sqlite
 }
 
-/// Takes a lock that stops every write, until it is let go.
+/// Takes a lock that blocks every write until the transaction ends.
 async fn lock(scratch: &Scratch, journal: &OpenJournal) -> DatabaseConnection {
     let client = scratch.client().await;
     let sql = if is_sqlite(journal) {
@@ -72,8 +72,8 @@ async fn break_the_disk(scratch: &Scratch, journal: &OpenJournal, read_only: boo
         } else {
             "PRAGMA max_page_count = 1"
         };
-        // On the writer's own connection; the one that replaces it is sound.
-        return vandalise(journal, sql).await;
+        // Only on the writer's connection; the one that replaces it works.
+        return execute_directly(journal, sql).await;
     }
     let code = if read_only { "25006" } else { "53100" };
     let client = scratch.client().await;
@@ -110,7 +110,7 @@ async fn events_are_refused_and_settlements_are_kept(scratch: Scratch, read_only
     let answer = refused.await.unwrap();
     let mut expected = vec![1, 2];
     if is_sqlite(&journal) {
-        // It is written once more, on the connection that is sound.
+        // It is written again, on the new connection.
         assert!(answer.is_ok(), "{answer:?}");
         expected.push(3);
     } else {
@@ -165,7 +165,7 @@ async fn below_the_watermark_events_are_refused_and_the_rest_goes_on() {
 async fn a_lost_connection_that_lives_on_at_the_server_loses_the_claim_there() {
     let url = Scratch::postgres().await.settings().url;
     let lost = url.writer("ours", &WorkGuard::new(Clock)).await.unwrap();
-    claim::take_on(&lost).await.unwrap();
+    claim::take_at_start(&lost).await.unwrap();
     lost.execute_unprepared("CREATE TABLE doubt (id INTEGER); BEGIN; INSERT INTO doubt VALUES (1)")
         .await
         .unwrap();
@@ -194,7 +194,7 @@ async fn who_waits_for_the_end_of_a_journal_that_panics_hears_of_it() {
         .journal;
     let answer = kit::append(&journal, scratch.workspace(), vec![new_event()]);
     timeout(Duration::from_secs(9), journal.ended()).await.unwrap();
-    // The event was durable before the notice; its publisher hears nothing, or that.
+    // The event was durable before the notice. Its publisher may get the answer or none.
     let _ = answer.await;
     let later = kit::append(&journal, scratch.workspace(), vec![new_event()]);
     assert!(later.await.is_err(), "the reply is dropped");

@@ -1,12 +1,12 @@
-//! What a start and a lane read must be found through indexes, however long the backlog is.
+//! The queries of a start and of a lane use indexes, whatever the length of the backlog.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::*;
 use crate::{attach, reads, sql::numbered};
 
-/// The plan of the statement, one line a step. PostgreSQL is told not to scan, so that it scans only what it
-/// has no index for, and not to sort.
+/// The plan of the statement, one step per line. Sequential scans and sorts are disabled on PostgreSQL, so that a plan
+/// has one only where no index can replace it.
 async fn plan(journal: &OpenJournal, sql: &str, values: Vec<Value>) -> String {
     let sqlite = journal.reader().get_database_backend() == DbBackend::Sqlite;
     let statement =
@@ -50,8 +50,7 @@ fn assert_seeks(plan: &str, indexes: &[&str]) {
     }
     assert!(!plan.contains("Seq Scan"), "{plan}");
     for line in plan.lines() {
-        // The page itself, once it is cut, is read as a whole.
-        // What the rows of a statement are compared with is its own VALUES.
+        // Two scans are right: of the page that the inner query has limited, and of the statement's own VALUES.
         let is_page = ["SCAN CONSTANT ROW", "SCAN v"].contains(&line)
             || (line == "SCAN r" && plan.contains("CO-ROUTINE r"));
         assert!(
@@ -79,8 +78,8 @@ on_both_engines!(
         let journal = scratch.open().await;
         for (select, index) in [
             (attach::PARKED, "ext_delivery_retry_place"),
-            (attach::DEAD, "dead_letter_event_place"),
-            (attach::DONE, "ext_delivery_done_place"),
+            (attach::DEAD_LETTERS, "dead_letter_event_place"),
+            (attach::EFFECTS_DONE, "ext_delivery_done_place"),
         ] {
             let sql = attach::seqs_beyond_sql(journal.reader().get_database_backend(), select);
             let values = vec![Clock.new_uuid().into(), 5_i64.into()];

@@ -1,4 +1,4 @@
-//! Settlements: whose they are, and what they move.
+//! Settlements: which lane may send them, and what they change.
 
 use super::*;
 
@@ -187,7 +187,7 @@ on_both_engines!(
                 |command| {
                     let record = |(outcome, at): &_| attempt(workspace, crm, *outcome, *at);
                     command.attempts = attempts.iter().map(record).collect();
-                    // Whatever there is to remove goes through SeaORM, and the cursor with it.
+                    // A settlement that removes a retry is not plain, so that its cursor is written through SeaORM.
                     let none = DeliveryKey {
                         kind: DeliveryKind::Live,
                         event_id: EventId::new(Clock.new_uuid()),
@@ -218,7 +218,7 @@ on_both_engines!(
             settle(1, &both, is_unusual).await;
             settle(1, &[], is_unusual).await;
             assert_eq!(last().await, (Some(at + 3), Some(at + 2)));
-            // As a replay is settled.
+            // The settlement of a replay.
             settle(0, &[(AttemptOutcome::Delivered, at + 4)], is_unusual).await;
             assert_eq!(last().await, (Some(at + 4), Some(at + 2)));
         }

@@ -16,7 +16,7 @@ on_both_engines!(
             .unwrap();
         let events = journal.page(workspace, Seq::ZERO, Seq::new(3), 3).await.unwrap();
         let generation = journal.attach(installation).await.unwrap().generation;
-        // As a server wrote it whose clock was an hour ahead.
+        // The times that a server with a clock one hour ahead has stored.
         let last_seen = Clock.now().millis() + HOUR;
         let due = [last_seen - HOUR, last_seen + 1000, last_seen + HOUR];
         let parked = kit::settle(

@@ -1,12 +1,13 @@
-//! Work that does what it must not do, and what becomes of everybody else.
+//! Work that breaks the rules for effects, and what happens to other effects and to publishers.
 
 use super::*;
 
-/// What two others and a publisher see of an effect: it is run between them, in one transaction if that may be.
-async fn beside(
+/// Runs the effect between two others and a publish, in one transaction where the journal allows it, and checks that
+/// these succeed. Returns the end of the effect.
+async fn run_between_others(
     scratch: &Scratch,
     journal: &OpenJournal,
-    given: &Given,
+    given: &EffectsOf,
     misuse: Option<EffectWork>,
 ) -> EffectEnd {
     let gate = kit::hold(journal).await;
@@ -19,22 +20,22 @@ async fn beside(
     let end = bad.await.unwrap();
     finished(journal, given, (before, 1), "before", first.await.unwrap()).await;
     finished(journal, given, (after, 3), "after", last.await.unwrap()).await;
-    // Nobody else is refused, and every event has a place of its own.
+    // No other effect is refused, and every event has its own place.
     let next = kit::append(journal, given.workspace, publish());
     next.await.unwrap().unwrap();
     let places = kit::places(journal, given.workspace).await;
     let count = i64::try_from(places.len()).unwrap();
     assert_eq!(places, (1..=count).collect::<Vec<_>>());
     let told: usize = scratch.committed(journal).await.iter().map(Vec::len).sum();
-    assert_eq!(told, places.len(), "who watches the log is told of each");
+    assert_eq!(told, places.len(), "a notice tells of each event");
     end
 }
 
-/// An effect that another took along, or that had no time on a busy machine, is run again, once the handler was
-/// called again.
+/// Runs an effect again, as after another call of the handler, where it was rolled back with another one, or where the
+/// machine was too busy for the short time-out.
 pub(super) async fn finished(
     journal: &OpenJournal,
-    given: &Given,
+    given: &EffectsOf,
     delivery: (EventId, i64),
     entry: &str,
     mut end: EffectEnd,
@@ -52,25 +53,25 @@ pub(super) async fn finished(
     assert!(matches!(end, EffectEnd::Committed { .. }), "{entry}: {end:?}");
 }
 
-/// A row that refers to none, which is looked at only when the transaction is committed.
-async fn with_promises(journal: &OpenJournal) {
+/// Creates a table with a deferred foreign key, which is checked only at the commit.
+async fn create_deferred_key(journal: &OpenJournal) {
     for sql in [
         "CREATE TABLE payer (id INTEGER PRIMARY KEY)",
         "CREATE TABLE promise (payer INTEGER REFERENCES payer (id) DEFERRABLE INITIALLY DEFERRED)",
     ] {
-        kit::vandalise(journal, sql).await;
+        kit::execute_directly(journal, sql).await;
     }
 }
 
 on_both_engines!(
     async fn what_the_database_refuses_at_the_commit_is_the_failure_of_its_effect(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
-        with_promises(&journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
+        create_deferred_key(&journal).await;
         let promise = || sql("INSERT INTO promise VALUES (7)");
-        let mut end = beside(&scratch, &journal, &given, promise()).await;
+        let mut end = run_between_others(&scratch, &journal, &given, promise()).await;
         if matches!(end, EffectEnd::Again) {
-            // It is found by itself.
+            // Each effect that violates the constraint is found individually.
             let bad = (event_id(), 2);
             end = given.end_of(&journal, bad, promise, vec![new_event()]).await;
         }
@@ -84,7 +85,7 @@ on_both_engines!(
 on_both_engines!(
     async fn an_effect_that_rolls_everything_back_leaves_nothing(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let gate = kit::hold(&journal).await;
         let work = || sql("INSERT INTO ledger VALUES ('lost'); ROLLBACK");
         let end = given.end_of(&journal, (event_id(), 1), work, vec![new_event()]);
@@ -103,12 +104,12 @@ on_both_engines!(
 on_both_engines!(
     async fn an_effect_that_commits_is_done_once_or_not_at_all(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let work = || sql("INSERT INTO ledger VALUES ('early'); COMMIT");
         let end = given
             .end_of(&journal, (event_id(), 1), work, vec![new_event()])
             .await;
-        // SQLite lets us refuse the commit. On PostgreSQL it has been made, with everything that belongs to it.
+        // On SQLite the commit hook refuses the commit. On PostgreSQL the work has committed all of the effect.
         let done = match end {
             EffectEnd::Committed { .. } | EffectEnd::AlreadyDone => 1,
             EffectEnd::EndedTransaction => 0,
@@ -130,11 +131,11 @@ on_both_engines!(
             ..scratch.settings()
         };
         let journal = scratch.open_with(settings).await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let (release, blocked) = std::sync::mpsc::channel::<()>();
         let blocking = EffectWork::new(move |_| {
             async move {
-                // Until the test is over: the sender is dropped then.
+                // Blocks until the test ends and drops the sender.
                 let _ = blocked.recv();
                 Ok(())
             }
@@ -153,11 +154,11 @@ on_both_engines!(
     }
 );
 
-/// Goes on after an error of the database.
+/// Work that ignores the error of this statement and continues.
 fn ignoring(statement: &'static str) -> Option<EffectWork> {
     Some(EffectWork::new(move |transaction| {
         async move {
-            // What is ignored here has ended the savepoint on PostgreSQL.
+            // On PostgreSQL the ignored error has aborted the savepoint.
             let _ = transaction.execute_unprepared(statement).await;
             Ok(())
         }
@@ -168,13 +169,13 @@ fn ignoring(statement: &'static str) -> Option<EffectWork> {
 on_both_engines!(
     async fn an_effect_that_ignores_an_error_takes_nobody_along(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let taken = || enter("taken");
         let first = given.end_of(&journal, (event_id(), 1), taken, Vec::new()).await;
         assert!(matches!(first, EffectEnd::Committed { .. }), "{first:?}");
         let twice = ignoring("INSERT INTO ledger (entry) VALUES ('taken')");
-        let end = beside(&scratch, &journal, &given, twice).await;
-        // Another may have taken it along, or the machine had no time for it.
+        let end = run_between_others(&scratch, &journal, &given, twice).await;
+        // It may have been rolled back with another effect, or the machine was too busy for the short time-out.
         let end = match end {
             EffectEnd::Again => {
                 let twice = || ignoring("INSERT INTO ledger (entry) VALUES ('taken')");
@@ -188,7 +189,7 @@ on_both_engines!(
     }
 );
 
-/// SQLite undoes the statement alone; PostgreSQL lets nothing be done after it.
+/// SQLite undoes only the failed statement. PostgreSQL refuses every later statement of the transaction.
 fn assert_ignored(journal: &OpenJournal, end: &EffectEnd) {
     match journal.reader().get_database_backend() {
         sea_orm::DbBackend::Sqlite => assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}"),
@@ -196,13 +197,13 @@ fn assert_ignored(journal: &OpenJournal, end: &EffectEnd) {
     }
 }
 
-/// Takes longer than a transaction that others share has for it. SQLite has no such function, and is done at once.
+/// Takes longer than the time-out in a shared transaction. Fails at once on SQLite, which has no such function.
 const SLOW: &str = "SELECT pg_sleep(0.1)";
 
 on_both_engines!(
     async fn a_slow_statement_that_is_cut_short_and_ignored_gets_the_time_it_needs(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let slow = || ignoring(SLOW);
         let end = given.end_of(&journal, (event_id(), 1), slow, Vec::new()).await;
         assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
@@ -214,7 +215,7 @@ on_both_engines!(
 on_both_engines!(
     async fn a_slow_effect_that_ignores_an_error_is_refused_beside_the_writer(scratch: Scratch) {
         let journal = scratch.open().await;
-        let given = Given::new(&scratch, &journal).await;
+        let given = EffectsOf::new(&scratch, &journal).await;
         let taken = || enter("taken");
         let first = given.end_of(&journal, (event_id(), 1), taken, Vec::new()).await;
         assert!(matches!(first, EffectEnd::Committed { .. }), "{first:?}");
@@ -243,7 +244,7 @@ on_both_engines!(
 on_both_engines!(
     async fn a_change_that_ignores_an_error_is_not_told_to_be_made(scratch: Scratch) {
         let journal = scratch.open().await;
-        kit::vandalise(&journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
+        kit::execute_directly(&journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
         let made = journal
             .write(|transaction| {
                 Box::pin(async move {

@@ -1,5 +1,5 @@
-//! Events as they come out of the database: what cannot be read becomes a defect of the event, not an error
-//! of the page, so that one bad row never stands before the good ones behind it.
+//! Reads events from rows. A column that cannot be read becomes a defect of its event, not an error of the whole page,
+//! so that a corrupt row does not block the rows behind it.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// Stands for a key that is gone. It matches `lost.*`, `*.event` and `**` only.
+/// The event key of an event whose key is lost. Only the patterns `lost.*`, `*.event` and `**` match it.
 const LOST_KEY: &str = "lost.event";
 const LOST_PAYLOAD: &str = "{}";
 
-/// The columns of a row, read one by one; the first that cannot be read is remembered.
-struct Reading<'a> {
+/// A row whose columns are read one by one. Keeps the first defect that is found.
+struct EventRow<'a> {
     row: &'a QueryResult,
     defect: Option<String>,
 }
 
-impl Reading<'_> {
+impl EventRow<'_> {
     fn column<T: TryGetable>(&mut self, name: &str) -> Option<T> {
         match self.row.try_get("", name) {
             Ok(value) => Some(value),
@@ -45,12 +45,12 @@ impl Reading<'_> {
             return EventKey::from_stored(LOST_KEY.to_owned());
         };
         if EventKey::parse(&text).is_err() {
-            self.fail(|| "its event_key is not one".to_owned());
+            self.fail(|| "its event_key is not a valid event key".to_owned());
         }
         EventKey::from_stored(text)
     }
 
-    /// An event has both ids or, where it comes from outside, none.
+    /// None unless both ids are stored; an event that was published from outside has neither.
     fn cause(&mut self) -> Option<Cause> {
         let causation: Option<Uuid> = self.column("causation_id").flatten();
         let correlation: Option<Uuid> = self.column("correlation_id").flatten();
@@ -77,8 +77,8 @@ impl Reading<'_> {
     }
 }
 
-/// The event in columns named as in `platform_event`. Where its id cannot be read it gets one made of its
-/// place, so that two lost ids stay two.
+/// The event in columns named as in `platform_event`. An id that cannot be read is replaced by one computed from the
+/// event's place, so that two such events have different ids.
 pub(super) fn logged_event(row: &QueryResult, workspace: WorkspaceId, seq: Seq) -> PlatformEvent {
     if let Ok(id) = row.try_get("", "id") {
         return event(row, workspace, seq, EventId::new(id));
@@ -92,23 +92,23 @@ pub(super) fn logged_event(row: &QueryResult, workspace: WorkspaceId, seq: Seq) 
 
 /// The event in columns named as in `platform_event` and `dead_letter_event`.
 pub(super) fn event(row: &QueryResult, workspace: WorkspaceId, seq: Seq, id: EventId) -> PlatformEvent {
-    let mut reading = Reading { row, defect: None };
+    let mut columns = EventRow { row, defect: None };
     let event = NewEvent {
         id,
-        event_key: reading.event_key(),
-        schema_version: reading.text("schema_version"),
-        actor: reading.text("actor"),
-        payload: reading.payload(),
-        occurred_at: Timestamp::from_millis(reading.column("occurred_at").unwrap_or(0)),
-        traceparent: reading.column("traceparent").flatten(),
-        cause: reading.cause(),
+        event_key: columns.event_key(),
+        schema_version: columns.text("schema_version"),
+        actor: columns.text("actor"),
+        payload: columns.payload(),
+        occurred_at: Timestamp::from_millis(columns.column("occurred_at").unwrap_or(0)),
+        traceparent: columns.column("traceparent").flatten(),
+        cause: columns.cause(),
     };
     let mut event = PlatformEvent::record(workspace, seq, event);
-    event.defect = reading.defect.map(String::into_boxed_str);
+    event.defect = columns.defect.map(String::into_boxed_str);
     event
 }
 
-/// Stands for an event that the log does not have any more.
+/// A stand-in for an event that is not in the log any more.
 pub(super) fn lost_event(workspace: WorkspaceId, seq: Seq, id: EventId, defect: &str) -> PlatformEvent {
     let event = NewEvent {
         id,

@@ -1,19 +1,19 @@
-//! Slow effects beside the writer.
+//! Slow effects on the second connection, beside the writer.
 
 use super::*;
 
-/// With an installation that is known to have slow effects.
-async fn slowed(scratch: &Scratch) -> (OpenJournal, Given) {
+/// Opens a journal in which the effects of the installation are known to be slow.
+async fn open_with_slow_effects(scratch: &Scratch) -> (OpenJournal, EffectsOf) {
     let journal = scratch.open().await;
-    let given = Given::new(scratch, &journal).await;
-    let (work, _entered, _release) = held("never");
+    let given = EffectsOf::new(scratch, &journal).await;
+    let (work, _entered, _release) = waiting("never");
     let end = given.run(&journal, (event_id(), 1), work, Vec::new());
     assert!(matches!(end.await, Ok(EffectEnd::Again)));
     (journal, given)
 }
 
-/// Enters, and then waits to be let go on.
-fn held(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sender<()>) {
+/// Work that writes the entry, and then waits for the returned sender.
+fn waiting(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sender<()>) {
     let (entered, has_entered) = oneshot::channel();
     let (release, released) = oneshot::channel::<()>();
     let sql = format!("INSERT INTO ledger (entry) VALUES ('{entry}')");
@@ -21,7 +21,7 @@ fn held(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::Sen
         async move {
             let done = transaction.execute_unprepared(&sql).await;
             done.map_err(EffectFailure::new)?;
-            // The test may have seen enough.
+            // Fails when the test has dropped the receiver.
             let _ = entered.send(());
             let _ = released.await;
             Ok(())
@@ -39,15 +39,15 @@ async fn publish(journal: &OpenJournal, workspace: WorkspaceId) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_goes_on_beside_a_slow_effect() {
     let scratch = Scratch::postgres().await;
-    let (journal, given) = slowed(&scratch).await;
-    let (work, entered, release) = held("slow");
+    let (journal, given) = open_with_slow_effects(&scratch).await;
+    let (work, entered, release) = waiting("slow");
     let (delivered, published) = (event_id(), new_event());
     let slow = given.run(&journal, (delivered, 1), work, vec![published.clone()]);
     entered.await.unwrap();
 
-    // Publishers, effects of others, and lanes.
+    // Publishers, effects of other installations, and lanes.
     publish(&journal, given.workspace).await;
-    let other = Given::new(&scratch, &journal).await;
+    let other = EffectsOf::new(&scratch, &journal).await;
     let beside = other.end_of(&journal, (event_id(), 1), || enter("beside"), vec![new_event()]);
     assert!(matches!(beside.await, EffectEnd::Committed { .. }));
     given.settle(&journal, 0).await;
@@ -73,9 +73,9 @@ async fn everybody_goes_on_beside_a_slow_effect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
     let scratch = Scratch::postgres().await;
-    let (journal, given) = slowed(&scratch).await;
+    let (journal, given) = open_with_slow_effects(&scratch).await;
     let delivered = event_id();
-    let (work, entered, release) = held("slow");
+    let (work, entered, release) = waiting("slow");
     let slow = given.run(&journal, (delivered, 1), work, vec![new_event()]);
     entered.await.unwrap();
     scratch.cut_connections(&journal).await;
@@ -99,17 +99,17 @@ async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
     let scratch = Scratch::postgres().await;
-    let (journal, given) = slowed(&scratch).await;
-    let (work, entered, release) = held("slow");
+    let (journal, given) = open_with_slow_effects(&scratch).await;
+    let (work, entered, release) = waiting("slow");
     let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     entered.await.unwrap();
     scratch.cut_writer(&journal).await;
-    // It finds that its connection is lost.
+    // The writer notices that its connection is lost.
     kit::append_when_it_is_back(&journal, given.workspace).await;
     assert!(matches!(slow.await, Ok(EffectEnd::Unavailable)));
-    // Nobody may wait for it any more.
+    // Fails when the slow effect has been given up.
     let _ = release.send(());
-    let (work, entered, release) = held("next");
+    let (work, entered, release) = waiting("next");
     let next = given.run(&journal, (event_id(), 2), work, vec![new_event()]);
     entered.await.unwrap();
     release.send(()).unwrap();
@@ -122,8 +122,8 @@ async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
     let scratch = Scratch::postgres().await;
-    let (journal, given) = slowed(&scratch).await;
-    let (work, entered, release) = held("slow");
+    let (journal, given) = open_with_slow_effects(&scratch).await;
+    let (work, entered, release) = waiting("slow");
     let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     entered.await.unwrap();
     journal.attach(given.installation).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_effect_that_commits_is_told_so() {
     let scratch = Scratch::postgres().await;
-    let (journal, given) = slowed(&scratch).await;
+    let (journal, given) = open_with_slow_effects(&scratch).await;
     let work = sql("INSERT INTO ledger VALUES ('early'); COMMIT");
     let end = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     assert!(matches!(end.await, Ok(EffectEnd::EndedTransaction)));
@@ -151,7 +151,7 @@ async fn a_slow_effect_that_commits_is_told_so() {
 
 on_both_engines!(
     async fn the_journal_stops_without_the_slow_effects_that_wait(scratch: Scratch) {
-        let (journal, given) = slowed(&scratch).await;
+        let (journal, given) = open_with_slow_effects(&scratch).await;
         let gate = kit::hold(&journal).await;
         let waits = given.run(&journal, (event_id(), 1), enter("a"), Vec::new());
         let stop = tokio::spawn({
@@ -160,7 +160,7 @@ on_both_engines!(
         });
         drop(gate);
         stop.await.unwrap();
-        // It may have had its turn.
+        // It may have been run before the stop.
         match waits.await.unwrap() {
             EffectEnd::Committed { .. } | EffectEnd::Unavailable => {}
             end => panic!("{end:?}"),

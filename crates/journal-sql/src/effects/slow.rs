@@ -1,9 +1,9 @@
-//! Slow effects beside the writer, on PostgreSQL: their work is done on a connection of its own, and the writer is
-//! asked for the end alone, which takes it a commit.
+//! Slow effects beside the writer, on PostgreSQL: the work runs on a second connection. Only the finish of the effect
+//! takes the writer's time, about one commit.
 //!
-//! The end of the delivery and the events are written by the writer because places in the log are given one after
-//! the other. They go behind the work here, and not before it: work that commits itself has nothing to take along,
-//! and is told that it has ended its transaction.
+//! The writer orders the finish, that is, the end of the delivery and the events, because it assigns the places in the
+//! log one after the other. Here the finish is written after the work, not before it: work that commits the
+//! transaction itself commits nothing of the finish, and ends as [`EffectEnd::EndedTransaction`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
-    sql::{RESTORE_TIMEOUT, Stop, ignored, limit_statements, settle},
+    sql::{RESTORE_TIMEOUT, Stop, end_after_ignored_error, limit_statements, settle},
     threads::EffectThread,
     work::{Worked, work},
 };
@@ -22,8 +22,8 @@ use crate::{
     database::DatabaseUrl,
     fault::{Fault, is_fault_of_the_data},
     open_error::OpenError,
-    session::guard,
-    transaction::leave,
+    session::set_timeouts,
+    transaction::roll_back_later,
     work_guard::WorkGuard,
 };
 use pointsman_clock::Clock;
@@ -33,36 +33,36 @@ use pointsman_journal::{
     storage::{FinishedEffect, PreparedEffect, SlowEffects},
 };
 
-/// How long a server may take to say that a transaction has begun or is rolled back.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the server may take to begin a transaction, to roll it back or to close the connection.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The other connection, made when it is needed first. One effect at a time.
-pub(crate) struct Aside {
+/// The second connection, opened at its first use. It runs one effect at a time.
+pub(crate) struct SlowEffectsConnection {
     url: DatabaseUrl,
     owner: Arc<str>,
     limit: Duration,
     clock: Clock,
     thread: EffectThread,
-    /// PostgreSQL asks nobody; its own time-out ends statements.
+    /// Has no effect on PostgreSQL, where `statement_timeout` ends statements.
     guard: WorkGuard,
-    /// Locked by the effect whose work is under way.
+    /// Locked while the work of an effect runs.
     connection: Mutex<Option<DatabaseConnection>>,
 }
 
-/// Work that is done and may be committed. Rolled back when dropped.
+/// The transaction of work that is done. Rolled back when dropped.
 pub(crate) struct Prepared(DatabaseTransaction);
 
-impl SlowEffects for Aside {
+impl SlowEffects for SlowEffectsConnection {
     fn prepare(&self, work: EffectWork) -> BoxFuture<'_, Result<Box<dyn PreparedEffect>, EffectEnd>> {
         async move {
-            let prepared = self.prepared(work).await?;
+            let prepared = self.run_work(work).await?;
             Ok(Box::new(prepared) as Box<dyn PreparedEffect>)
         }
         .boxed()
     }
 }
 
-impl Aside {
+impl SlowEffectsConnection {
     pub(crate) fn new(url: &DatabaseUrl, owner: &Arc<str>, limit: Duration, clock: Clock) -> Self {
         Self {
             url: url.clone(),
@@ -75,9 +75,9 @@ impl Aside {
         }
     }
 
-    async fn prepared(&self, theirs: EffectWork) -> Result<Prepared, EffectEnd> {
+    async fn run_work(&self, effect_work: EffectWork) -> Result<Prepared, EffectEnd> {
         let mut slot = self.connection.lock().await;
-        let Ok(begun) = timeout(PATIENCE, self.begin(&mut slot)).await else {
+        let Ok(begun) = timeout(TIMEOUT, self.begin(&mut slot)).await else {
             log::error!("the connection for slow effects does not answer");
             *slot = None;
             return Err(EffectEnd::Unavailable);
@@ -90,29 +90,29 @@ impl Aside {
                 return Err(EffectEnd::Unavailable);
             }
         };
-        match self.work(transaction, theirs).await {
+        match self.work(transaction, effect_work).await {
             Ok(worked) => worked.map(Prepared),
-            Err(Broken(end)) => {
+            Err(BrokenConnection(end)) => {
                 *slot = None;
                 Err(end)
             }
         }
     }
 
-    /// Gives the connection back.
+    /// Closes the connection.
     pub(crate) async fn close(&self) {
         let close = async {
             if let Some(connection) = self.connection.lock().await.take() {
-                // Nobody can act on a failure to close.
+                // A failure to close has no consequence.
                 let _ = connection.close().await;
             }
         };
-        if timeout(PATIENCE, close).await.is_err() {
+        if timeout(TIMEOUT, close).await.is_err() {
             log::warn!("the connection for slow effects does not end in time; it ends with the process");
         }
     }
 
-    /// On the connection there is, or on a new one where that was lost meanwhile.
+    /// Begins a transaction on the open connection, or on a new one where there is none or it is lost.
     async fn begin(&self, slot: &mut Option<DatabaseConnection>) -> Result<DatabaseTransaction, OpenError> {
         if let Some(connection) = &slot {
             match self.begin_on(connection).await {
@@ -121,11 +121,11 @@ impl Aside {
             }
         }
         *slot = None;
-        let Some(connection) = self.url.aside(&self.owner).await? else {
-            return Err(DbErr::Custom("the engine has one writer".to_owned()).into());
+        let Some(connection) = self.url.slow_effects(&self.owner).await? else {
+            return Err(DbErr::Custom("SQLite allows only one writer".to_owned()).into());
         };
-        claim::take_aside(&connection, &self.owner).await?;
-        guard(&connection).await?;
+        claim::take_for_slow_effects(&connection, &self.owner).await?;
+        set_timeouts(&connection).await?;
         let transaction = self.begin_on(&connection).await?;
         *slot = Some(connection);
         Ok(transaction)
@@ -140,42 +140,42 @@ impl Aside {
     async fn work(
         &self,
         transaction: DatabaseTransaction,
-        theirs: EffectWork,
-    ) -> Result<Result<DatabaseTransaction, EffectEnd>, Broken> {
-        let broken = |_| Broken(EffectEnd::Unavailable);
-        let silent = |_| Broken(EffectEnd::Unavailable);
-        let begun = timeout(PATIENCE, transaction.begin()).await.map_err(silent)?;
-        let savepoint = Arc::new(begun.map_err(broken)?);
+        effect_work: EffectWork,
+    ) -> Result<Result<DatabaseTransaction, EffectEnd>, BrokenConnection> {
+        let failed = |_| BrokenConnection(EffectEnd::Unavailable);
+        let timed_out = |_| BrokenConnection(EffectEnd::Unavailable);
+        let begun = timeout(TIMEOUT, transaction.begin()).await.map_err(timed_out)?;
+        let savepoint = Arc::new(begun.map_err(failed)?);
         let bounds = Bounds {
             limit: self.limit,
             guard: &self.guard,
             thread: &self.thread,
             clock: self.clock,
         };
-        let worked = work(&savepoint, theirs, self.limit, &bounds).await;
+        let worked = work(&savepoint, effect_work, self.limit, &bounds).await;
         let Ok(savepoint) = Arc::try_unwrap(savepoint) else {
-            // The work is still at it, and has the connection.
-            self.thread.leave();
-            tokio::spawn(leave(transaction));
-            return Err(Broken(EffectEnd::TimedOut));
+            // The work still runs, and uses the connection.
+            self.thread.abandon();
+            tokio::spawn(roll_back_later(transaction));
+            return Err(BrokenConnection(EffectEnd::TimedOut));
         };
         match worked {
             Worked::Done => {
-                match timeout(PATIENCE, savepoint.commit()).await.map_err(silent)? {
+                match timeout(TIMEOUT, savepoint.commit()).await.map_err(timed_out)? {
                     Ok(()) => {}
-                    Err(error) if Fault::of(&error) == Fault::Ignored => {
-                        let end = ignored(&error, false);
-                        let undone = timeout(PATIENCE, transaction.rollback()).await;
+                    Err(error) if Fault::of(&error) == Fault::Aborted => {
+                        let end = end_after_ignored_error(&error, false);
+                        let undone = timeout(TIMEOUT, transaction.rollback()).await;
                         return match undone {
                             Ok(Ok(())) => Ok(Err(end)),
-                            Ok(Err(_)) | Err(_) => Err(Broken(end)),
+                            Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
                         };
                     }
-                    // It fails where there is no savepoint any more.
-                    Err(_) => return Err(Broken(EffectEnd::EndedTransaction)),
+                    // It fails when the savepoint does not exist any more: the work has ended the transaction.
+                    Err(_) => return Err(BrokenConnection(EffectEnd::EndedTransaction)),
                 }
-                let restore = timeout(PATIENCE, transaction.execute_unprepared(RESTORE_TIMEOUT));
-                restore.await.map_err(silent)?.map_err(broken)?;
+                let restore = timeout(TIMEOUT, transaction.execute_unprepared(RESTORE_TIMEOUT));
+                restore.await.map_err(timed_out)?.map_err(failed)?;
                 Ok(Ok(transaction))
             }
             Worked::Ended(end) => {
@@ -183,18 +183,18 @@ impl Aside {
                     savepoint.rollback().await?;
                     transaction.rollback().await
                 };
-                match timeout(PATIENCE, undo).await {
+                match timeout(TIMEOUT, undo).await {
                     Ok(Ok(())) => Ok(Err(end)),
-                    // Gone with the connection.
-                    Ok(Err(_)) | Err(_) => Err(Broken(end)),
+                    // The server rolls back when the connection is closed.
+                    Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
                 }
             }
         }
     }
 }
 
-/// The effect has ended so, and the connection is to be thrown away.
-struct Broken(EffectEnd);
+/// The end of an effect after which the connection must be closed.
+struct BrokenConnection(EffectEnd);
 
 impl PreparedEffect for Prepared {
     fn finish<'a>(
@@ -224,7 +224,7 @@ async fn finish(
                     EffectEnd::Unavailable
                 }
             };
-            // Where it cannot be rolled back its connection is gone, and the next effect finds it so.
+            // A rollback fails when the connection is lost; the next effect then opens a new one.
             let _ = transaction.rollback().await;
             return FinishedEffect::Ended(end);
         }
@@ -235,7 +235,7 @@ async fn finish(
             effect.events = events;
             FinishedEffect::Ended(EffectEnd::Committed { event_ids })
         }
-        // A constraint that is checked only now.
+        // A deferred constraint failed at the commit.
         Err(error) if is_fault_of_the_data(&error) => {
             log::error!(error:%; "the database refuses an effect");
             FinishedEffect::Ended(EffectEnd::Refused)
