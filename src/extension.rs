@@ -82,3 +82,8 @@ pub use self::{
     registry::{Extensions, Registered, RegistrationError},
     results::{Effect, HandlerError, HandlerOutcome},
 };
+pub use pointsman_domain::{
+    event_key::EventKey,
+    id::{EventId, InstallationId, WorkspaceId},
+    timestamp::Timestamp,
+};

@@ -1,7 +1,7 @@
 //! A server: from a configuration to one that runs, and its ordered stop.
 //!
 //! [`Server::builder`] begins a server with extensions. [`RouterBuilder`] begins a router without the HTTP interface.
-//! [`admin`] changes a database that no server uses.
+//! [`mod@router`] has what a host needs that publishes without HTTP. [`admin`] changes a database that no server uses.
 //!
 //! ```
 //! use pointsman::{Server, config::Config};
@@ -28,6 +28,7 @@ mod limits;
 mod listener;
 pub mod logging;
 mod preflight;
+pub mod router;
 mod settings;
 mod start_error;
 mod stop_signals;

@@ -130,8 +130,8 @@ impl Problem {
 
     pub fn storage_unavailable() -> Self {
         Self::StorageUnavailable(
-            "the database cannot be reached; try again later, as what was asked may or may not have been \
-             recorded"
+            "the database cannot be reached, or its disk is nearly full; try again later. What was asked may have \
+             been recorded"
                 .into(),
         )
     }

@@ -1,9 +1,10 @@
 //! Changes of a database that no server uses: what the commands of `pointsman` do.
 //!
 //! ```
-//! use pointsman::{config::Config, server::admin};
-//! use pointsman_clock::Clock;
-//! use pointsman_domain::role::GlobalRole;
+//! use pointsman::{
+//!     config::Config,
+//!     server::admin::{self, Clock, GlobalRole},
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = std::env::temp_dir().join(format!("pointsman-doc-admin-{}", std::process::id()));
@@ -34,9 +35,9 @@ use pointsman_auth::{
     email::{Email, EmailError},
     passwords::{PasswordError, Passwords},
 };
-use pointsman_clock::Clock;
+pub use pointsman_clock::Clock;
 use pointsman_config::Config;
-use pointsman_domain::{
+pub use pointsman_domain::{
     id::{UserId, WorkspaceId},
     role::GlobalRole,
 };
@@ -196,9 +197,10 @@ pub struct AcceptedKey {
 /// e-mail address is taken, [`AdminError::Start`] and [`AdminError::Open`].
 ///
 /// ```
-/// use pointsman::{config::Config, server::admin};
-/// use pointsman_clock::Clock;
-/// use pointsman_domain::role::GlobalRole;
+/// use pointsman::{
+///     config::Config,
+///     server::admin::{self, Clock, GlobalRole},
+/// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("pointsman-doc-add-user-{}", std::process::id()));
@@ -260,8 +262,10 @@ pub async fn add_user(
 /// [`AdminError::Change`].
 ///
 /// ```
-/// use pointsman::{config::Config, server::admin};
-/// use pointsman_clock::Clock;
+/// use pointsman::{
+///     config::Config,
+///     server::admin::{self, Clock},
+/// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("pointsman-doc-add-workspace-{}", std::process::id()));

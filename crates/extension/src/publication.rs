@@ -113,11 +113,11 @@ pub enum PublishError {
         /// The ids and keys, from the handled event back to the first one that is still in the log.
         chain: Vec<(EventId, EventKey)>,
     },
-    /// The database cannot be reached, or has not answered in time. The event may be recorded nevertheless: a repeated
-    /// attempt does not publish it twice.
-    #[error("the database cannot be reached")]
+    /// The database cannot be reached, its disk is nearly full, it has not answered in time, or the journal has ended
+    /// by a defect. The event may be recorded nevertheless: a repeated attempt does not publish it twice.
+    #[error("the database cannot be reached, or its disk is nearly full")]
     StorageUnavailable,
-    /// The server is stopping.
+    /// The server was told to stop.
     #[error("the server is shutting down")]
     ShuttingDown,
     /// The database has refused the event. Holds the reason.

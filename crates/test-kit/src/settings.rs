@@ -91,7 +91,7 @@ fn checked_program() -> PathBuf {
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// What the server is made of.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "config",
     "src",
     "entity/src",
@@ -107,6 +107,7 @@ const LAYERS: [&str; 18] = [
     "crates/journal/src",
     "crates/journal-sql/src",
     "crates/panics/src",
+    "crates/private-files/src",
     "crates/receive/src",
     "crates/router/src",
     "crates/store/src",
