@@ -6,8 +6,8 @@
 //! - [`ActorExtension`], where the handlers are actix actors that exist already.
 //! - An `impl` of the trait [`Extension`], where the handlers are known only at run time.
 //!
-//! An extension is registered with [`ServerBuilder::extension`](crate::server::ServerBuilder::extension), and runs in a workspace
-//! only where an admin has installed it. [`TestRouter`](crate::testing::TestRouter) tests it.
+//! An extension is registered with [`ServerBuilder::extension`](crate::server::ServerBuilder::extension), and runs in a
+//! workspace only where an admin has installed it. [`TestRouter`](crate::testing::TestRouter) tests it.
 //!
 //! ```
 //! use pointsman::{
@@ -53,8 +53,8 @@
 //! ```
 //!
 //! # Guarantees
-//! - A handler gets every event that is due to it at least once. It gets an event again only after a failure, a crash or
-//!   a time-out, and [`EventContext::deduplication_id`] is the same every time.
+//! - A handler gets every event that is due to it at least once. It gets an event again only after a failure, a crash
+//!   or a time-out, and [`EventContext::deduplication_id`] is the same every time.
 //! - Handlers fail independently. Each has deliveries of its own, so that the failure, the panic or the slowness of one
 //!   does not repeat or delay the deliveries of the others.
 //! - What a handler publishes with [`EventContext::publish`] is not published again by a retry. The writes and events

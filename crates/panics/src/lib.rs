@@ -89,7 +89,7 @@ pub fn discard(thrown: Box<dyn Any + Send>) {
     }
 }
 
-/// The text of a value of an extension, at most [`MAX_TEXT_BYTES`] of it.
+/// The text of a value of an extension, at most 2,048 bytes of it.
 pub fn text_of(value: &dyn fmt::Display) -> String {
     let mut short = Short::default();
     // An error means that the text is longer than what is kept.

@@ -12,8 +12,8 @@ pub enum PublishError {
     /// The event was not recorded.
     #[error("too many publishes are in flight")]
     Overloaded,
-    /// The database cannot be reached, its disk is nearly full, it did not answer in time, or the journal has ended by a defect. The
-    /// event may have been recorded all the same.
+    /// The database cannot be reached, its disk is nearly full, it did not answer in time, or the journal has ended by
+    /// a defect. The event may have been recorded all the same.
     #[error("the database cannot be reached, or its disk is nearly full")]
     StorageUnavailable,
     /// The router was told to stop, see [`EventRouter::stop_accepting`](crate::EventRouter::stop_accepting). An event

@@ -114,6 +114,22 @@ impl Workspace {
         .await
     }
 
+    /// Waits until the history has so many attempts of the event for the extension, and returns them. They are written
+    /// after the delivery is settled.
+    pub async fn attempts_become(&self, count: usize, event: &str, extension: &Extension) -> Vec<Value> {
+        eventually(
+            &format!("{count} attempts of event {event} in the history"),
+            async || {
+                let delivery = self.delivery(event, extension).await;
+                match delivery["attempts"].as_array() {
+                    Some(attempts) if attempts.len() == count => Ok(attempts.clone()),
+                    _ => Err(delivery),
+                }
+            },
+        )
+        .await
+    }
+
     /// The dead letters that the filter lets through, newest first.
     pub async fn dead_letters(&self, filter: &str) -> Vec<Value> {
         self.get(&format!("/events/dead-letters?limit=200&{filter}"))

@@ -59,16 +59,7 @@ async fn the_history_tells_every_attempt(engine: Engine) {
     let event = workspace.publish("crm.deal.closed", json!({})).await;
     service.received(2).await;
 
-    let attempts = pointsman_test_kit::eventually("both attempts are in the history", async || {
-        let delivery = workspace.delivery(&event, &crm).await;
-        let attempts = delivery["attempts"].as_array().cloned().unwrap_or_default();
-        if attempts.len() == 2 {
-            Ok(attempts)
-        } else {
-            Err(delivery)
-        }
-    })
-    .await;
+    let attempts = workspace.attempts_become(2, &event, &crm).await;
     let told = |attempt: &Value| {
         ["number", "kind", "outcome", "httpStatus", "response"].map(|member| attempt[member].clone())
     };

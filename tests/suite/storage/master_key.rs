@@ -204,9 +204,9 @@ async fn who_has_lost_the_key_accepts_another_and_mends_each_extension(engine: E
     assert_eq!(renamed.data()["unreadable"], json!(["signingSecret", "headers"]));
 
     let lost = workspace.publish("crm.deal.closed", json!({})).await;
-    let delivery = workspace.becomes(&lost, &crm, "DEAD").await;
-    let attempt = &delivery["attempts"][0];
-    assert_eq!(attempt["outcome"], "MISCONFIGURED", "{delivery}");
+    workspace.becomes(&lost, &crm, "DEAD").await;
+    let attempt = workspace.attempts_become(1, &lost, &crm).await.remove(0);
+    assert_eq!(attempt["outcome"], "MISCONFIGURED", "{attempt}");
     let error = attempt["error"].as_str().unwrap_or_default();
     assert!(
         error.contains("signing secret") && error.contains("rotate-secret"),

@@ -75,6 +75,7 @@ async fn head_is_answered_as_get_is_without_the_body(engine: Engine) {
     let event = workspace.publish("crm.deal.closed", json!({})).await;
     let letter = workspace.dead_letters_become(1, "").await.remove(0);
     let letter = letter["id"].as_str().expect("a letter has an id").to_owned();
+    workspace.attempts_become(1, &event, &crm).await;
     let stranger = app.user("bob").await;
     let paths = [
         "/healthz".to_owned(),
