@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use pointsman::{
     config::Config,
     extension::{EventContext, HandlerError, event_handler, extension},
-    server::Server,
+    server::{
+        Server,
+        router::{ChangeError, Clock, NewInstallation, WorkspaceId, workspaces},
+    },
 };
-use pointsman_clock::Clock;
-use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
-use pointsman_router::ChangeError;
-use pointsman_store::workspaces;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

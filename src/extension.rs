@@ -85,5 +85,6 @@ pub use self::{
 pub use pointsman_domain::{
     event_key::EventKey,
     id::{EventId, InstallationId, WorkspaceId},
+    seq::Seq,
     timestamp::Timestamp,
 };

@@ -119,11 +119,6 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A builder of a server with this configuration.
-    pub fn builder(config: Config) -> ServerBuilder {
-        ServerBuilder::new(config)
-    }
-
     /// Opens the database, fills an empty one, starts the actors and listens.
     async fn start(config: &Config, extensions: Extensions, clock: Clock) -> Result<Self, StartError> {
         // First, because from here on a signal does not end the process at once, but is kept for `run`.

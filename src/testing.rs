@@ -55,6 +55,7 @@ mod folder;
 mod router;
 
 pub use self::{builder::TestRouterBuilder, calls::Handled, router::TestRouter};
+pub use pointsman_domain::{attempt::DeadLetterReason, id::DeadLetterId};
 pub use pointsman_store::dead_letters::{DeadLetter, DeadLetterStatus};
 
 #[cfg(test)]

@@ -100,6 +100,13 @@ pub struct ServerBuilder {
     welcomes: bool,
 }
 
+impl Server {
+    /// A builder of a server with this configuration.
+    pub fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder::new(config)
+    }
+}
+
 impl ServerBuilder {
     pub(super) fn new(config: Config) -> Self {
         Self {

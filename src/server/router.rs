@@ -1,7 +1,8 @@
 //! The router behind a server, for a host that publishes without HTTP.
 //!
 //! [`EventRouter`] is what [`Server::router`](super::Server::router) and
-//! [`RouterBuilder::start`](super::RouterBuilder::start) give. The other items are what its methods take and return.
+//! [`RouterBuilder::start`](super::RouterBuilder::start) give. The other items are what its methods take and return, and what those hold; [`workspaces`] finds a
+//! workspace.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,14 +43,17 @@
 
 pub use pointsman_clock::Clock;
 pub use pointsman_domain::{
-    attempt::AttemptResult,
+    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
     event::{Cause, NewEvent},
     event_key::EventKey,
     event_pattern::EventPattern,
     id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
     idempotency::{Idempotency, Recorded},
     installation::{DeliveryType, Installation, InstallationChange, InstallationUpdate, NewInstallation},
+    lane::{BreakerCause, BreakerState},
+    seq::Seq,
     timestamp::Timestamp,
 };
 pub use pointsman_engine::EventRouter;
 pub use pointsman_router::{ChangeError, LaneHealth, NotReady, PublishError};
+pub use pointsman_store::workspaces;

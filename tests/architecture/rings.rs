@@ -1,7 +1,10 @@
 //! No two modules of a crate name each other, directly or in a ring.
 //!
-//! A module names another where one of its `use` declarations or paths leads to what is defined there, whatever
-//! re-exports lie between. That a module re-exports its own children is no naming, and tests name what they please.
+//! A module names another where one of its `use` declarations or paths, those within macros included, leads to what is
+//! defined there, whatever re-exports and globs lie between. A module that re-exports what its children define, and does
+//! not use it itself, does not name them. Tests name what they please.
+//!
+//! What this does not see: a method that one module defines for a type of another, where it is called.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +33,11 @@ struct Module {
     names: BTreeMap<String, Source>,
     /// What it imports; whether for others, too.
     uses: Vec<(bool, Name)>,
+    /// Whose names it imports all, and may show again.
+    globs: Vec<Name>,
     paths: BTreeSet<Name>,
+    /// The children that are compiled for tests only.
+    tests: BTreeSet<String>,
 }
 
 enum Source {
@@ -86,6 +93,17 @@ impl Graph {
         edges
     }
 
+    /// Which module names which crate whose name begins so, tests excepted.
+    pub(crate) fn crates(&self, prefix: &str) -> BTreeSet<(Name, String)> {
+        let mut named = BTreeSet::new();
+        for (from, module) in self.modules.iter().filter(|(name, _)| !self.is_test(name)) {
+            let paths = module.uses.iter().map(|(_, path)| path).chain(&module.paths);
+            let crates = paths.filter_map(|path| path.first()).filter(|first| first.starts_with(prefix));
+            named.extend(crates.map(|first| (from.clone(), first.clone())));
+        }
+        named
+    }
+
     /// The module in which the path ends, with what it imports followed to where that is defined.
     fn resolve(&self, from: &Name, path: &Name, depth: usize) -> Option<Name> {
         const DEEPEST: usize = 12;
@@ -98,7 +116,7 @@ impl Graph {
                 let child = [from.as_slice(), &[first.to_owned()]].concat();
                 return match self.modules.get(from)?.names.get(first) {
                     _ if self.modules.contains_key(&child) => self.descend(child, &rest[1..], depth),
-                    Some(Source::Imported(source)) if depth > 0 && depth < DEEPEST => {
+                    Some(Source::Imported(source)) if depth < DEEPEST => {
                         self.resolve(from, &[source.as_slice(), &rest[1..]].concat(), depth + 1)
                     }
                     _ => None,
@@ -124,24 +142,46 @@ impl Graph {
             }
             rest = &rest[1..];
         }
-        let imported = rest
-            .first()
-            .and_then(|part| self.modules.get(&at)?.names.get(part));
-        match imported {
+        let Some(part) = rest.first() else {
+            return Some(at);
+        };
+        let module = self.modules.get(&at)?;
+        match module.names.get(part) {
             Some(Source::Imported(source)) => {
                 self.resolve(&at, &[source.as_slice(), &rest[1..]].concat(), depth + 1)
             }
-            _ => Some(at),
+            Some(Source::Defined) => Some(at),
+            None => self.behind_globs(&at, module, part, depth).or(Some(at)),
         }
+    }
+
+    /// The module that defines the name which this one has by a glob.
+    fn behind_globs(&self, at: &Name, module: &Module, part: &String, depth: usize) -> Option<Name> {
+        module.globs.iter().find_map(|glob| {
+            let shown = self.resolve(at, glob, depth + 1).filter(|shown| shown != at)?;
+            let names = &self.modules.get(&shown)?.names;
+            let named = [glob.as_slice(), &[part.clone()]].concat();
+            names
+                .contains_key(part)
+                .then(|| self.resolve(at, &named, depth + 1))
+                .flatten()
+        })
+    }
+
+    /// Whether the module, or one that it is part of, is compiled for tests only.
+    pub(crate) fn is_test(&self, name: &Name) -> bool {
+        (0..name.len()).any(|length| {
+            let parent = self.modules.get(&name[..length]);
+            parent.is_some_and(|parent| parent.tests.contains(&name[length]))
+        })
     }
 
     /// The rings, each as its pairs.
     fn rings(&self) -> Vec<Vec<(Name, Name)>> {
-        let is_test = |name: &Name| name.iter().any(|part| part == "tests");
         let edges: BTreeSet<(Name, Name)> = self
             .edges()
             .into_iter()
-            .filter(|(from, to)| !is_test(from) && !is_test(to))
+            .filter(|(from, to)| !self.is_test(from) && !self.is_test(to))
             .collect();
         let reached: BTreeMap<&Name, BTreeSet<&Name>> = self
             .modules
@@ -193,7 +233,9 @@ fn read(root: &Path, folder: &Path, modules: &mut BTreeMap<Name, Module>) {
                 .iter()
                 .map(|part| part.to_string_lossy().into_owned())
                 .collect();
-            name.retain(|part| part != "lib" && part != "main");
+            // A program beside a library is a crate of its own.
+            let is_program = root.join("lib.rs").exists();
+            name.retain(|part| part != "lib" && (is_program || part != "main"));
             let source = fs::read_to_string(&path).expect("a source file is readable");
             modules.insert(name, Module::parse(&source));
         }
@@ -220,6 +262,10 @@ impl Module {
             Item::Struct(item) => &item.ident,
             Item::Trait(item) => &item.ident,
             Item::Type(item) => &item.ident,
+            Item::Mod(item) if is_test(&item.attrs) => {
+                self.tests.insert(item.ident.to_string());
+                return;
+            }
             _ => return,
         };
         self.names.insert(name.to_string(), Source::Defined);
@@ -235,7 +281,10 @@ impl Module {
                     .iter()
                     .for_each(|tree| self.import(is_public, tree, before));
             }
-            UseTree::Glob(_) => return self.uses.push((is_public, before.clone())),
+            UseTree::Glob(_) => {
+                self.globs.push(before.clone());
+                return self.uses.push((is_public, before.clone()));
+            }
             UseTree::Name(name) if name.ident == "self" => {
                 (before.clone(), before.last().cloned().unwrap_or_default())
             }
@@ -270,18 +319,55 @@ impl<'ast> Visit<'ast> for Module {
         }
     }
 
+    /// `pub(super)` names nothing.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         let is_public = !matches!(item.vis, syn::Visibility::Inherited);
         self.import(is_public, &item.tree, &Name::new());
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        if path.segments.len() > 1 {
-            self.paths
-                .insert(path.segments.iter().map(|part| part.ident.to_string()).collect());
-        }
+        self.paths
+            .insert(path.segments.iter().map(|part| part.ident.to_string()).collect());
         visit::visit_path(self, path);
     }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.paths.extend(paths_in(&called.tokens.to_string()));
+        visit::visit_macro(self, called);
+    }
+}
+
+/// The paths in the tokens of a macro, texts aside.
+fn paths_in(tokens: &str) -> BTreeSet<Name> {
+    let code: String = tokens.split('"').step_by(2).collect::<Vec<_>>().join(" ; ");
+    let words: String = code
+        .replace("::", "\u{1}")
+        .chars()
+        .map(|c| match c {
+            '\u{1}' => " :: ".to_owned(),
+            c if c.is_alphanumeric() || c == '_' || c.is_whitespace() => c.to_string(),
+            _ => " ; ".to_owned(),
+        })
+        .collect();
+    let (mut paths, mut path, mut goes_on) = (BTreeSet::new(), Name::new(), false);
+    for word in words.split_whitespace() {
+        if word == "::" {
+            goes_on = true;
+            continue;
+        }
+        if !goes_on {
+            paths.insert(std::mem::take(&mut path));
+        }
+        goes_on = false;
+        if word != ";" {
+            path.push(word.to_owned());
+        }
+    }
+    paths.insert(path);
+    paths.remove(&Name::new());
+    paths
 }
 
 #[test]
@@ -338,4 +424,45 @@ fn a_ring_is_found_behind_what_is_shown_again() {
             .edges()
             .contains(&(vec!["c".to_owned()], vec!["a".to_owned(), "inner".to_owned()]))
     );
+}
+
+/// Whether these sources have a ring.
+fn has_ring(sources: &[(&str, &str)]) -> bool {
+    !Graph::of_sources(sources).rings().is_empty()
+}
+
+#[test]
+fn a_ring_is_found_where_a_module_uses_what_it_shows_again() {
+    let parent = "mod b; pub use self::b::B; pub fn f() -> B { todo!() }";
+    assert!(has_ring(&[("", "mod a;"), ("a", parent), ("a::b", "pub struct B; use super::f;")]));
+    let shows_only = "mod b; pub use self::b::B; pub fn f() {}";
+    assert!(!has_ring(&[("", "mod a;"), ("a", shows_only), ("a::b", "pub struct B; use super::f;")]));
+}
+
+#[test]
+fn a_ring_is_found_within_a_macro() {
+    let a = "pub fn f() { vec![\"crate::c::g\", crate::b::g(1)]; }";
+    assert!(has_ring(&[("", "mod a; mod b; mod c;"), ("a", a), ("b", "use crate::a::f;"), ("c", "")]));
+    let only_in_a_text = "pub fn f() { vec![\"crate::b::g()\"]; }";
+    assert!(!has_ring(&[("", "mod a; mod b;"), ("a", only_in_a_text), ("b", "use crate::a::f;")]));
+}
+
+#[test]
+fn a_ring_is_found_behind_a_glob() {
+    let sources = [
+        ("", "mod a; mod b;"),
+        ("a", "mod inner; pub use self::inner::*;"),
+        ("a::inner", "pub struct Thing; use crate::b::g;"),
+        ("b", "use crate::a::Thing; pub fn g() {}"),
+    ];
+    assert!(has_ring(&sources));
+}
+
+#[test]
+fn only_what_is_compiled_for_tests_may_stand_in_a_ring() {
+    let ring = [("a::tests", "use crate::a::f; pub fn g() {}")];
+    let called_tests = [("", "mod a;"), ("a", "pub mod tests; pub fn f() { tests::g() }"), ring[0]];
+    assert!(has_ring(&called_tests));
+    let are_tests = [("", "mod a;"), ("a", "#[cfg(test)] mod tests; pub fn f() {}"), ring[0]];
+    assert!(!has_ring(&are_tests));
 }

@@ -20,7 +20,7 @@ use pointsman_domain::{
 };
 use pointsman_journal::{
     ChangeError,
-    admin::installation::{self, Place},
+    admin::installation::{self, ChangePoint},
     changes::StoredSpan,
 };
 
@@ -56,8 +56,8 @@ pub(super) async fn install(
             new.key
         )));
     }
-    let at = place(transaction, workspace, clock).await?;
-    let changes = installation::install(workspace, new, at, &mut || clock.new_uuid());
+    let at = change_point(transaction, workspace, clock).await?;
+    let changes = installation::install(workspace, new, at, &mut || clock.new_uuid())?;
     apply(transaction, &changes.changes()).await?;
     view(transaction, changes.installation).await
 }
@@ -80,19 +80,19 @@ pub(super) async fn change(
         .all(transaction)
         .await?;
     let spans: Vec<StoredSpan> = spans.into_iter().map(stored_span).collect();
-    let at = place(transaction, workspace, clock).await?;
+    let at = change_point(transaction, workspace, clock).await?;
     let changes = installation::change(row.into(), &spans, change, at, &mut || clock.new_uuid())?;
     apply(transaction, &changes.changes()).await?;
     view(transaction, changes.installation).await
 }
 
 /// The current time, and the end of the workspace's log.
-async fn place(
+async fn change_point(
     transaction: &DatabaseTransaction,
     workspace: WorkspaceId,
     clock: Clock,
-) -> Result<Place, DbErr> {
-    Ok(Place {
+) -> Result<ChangePoint, DbErr> {
+    Ok(ChangePoint {
         head: reads::head(transaction, workspace).await?,
         now: clock.now(),
     })

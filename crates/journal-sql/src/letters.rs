@@ -57,6 +57,7 @@ async fn start_replay(
     now: Timestamp,
 ) -> Result<Notice, ChangeError> {
     let letter = find(transaction, workspace, letter).await?;
+    letter.check_dead()?;
     let target = to.unwrap_or(letter.installation_id);
     let target: Installation = ext_installation::Entity::find_by_id(target.uuid())
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))

@@ -30,12 +30,12 @@ pub struct InstallationChanges {
     cursor: Option<Cursor>,
     opened: Vec<StoredSpan>,
     closed: Vec<ClosedSpan>,
-    at: Place,
+    at: ChangePoint,
 }
 
 /// When and where in the log a change takes place.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct ChangePoint {
     /// The head of the workspace's log.
     pub head: Seq,
     pub now: Timestamp,
@@ -74,7 +74,7 @@ impl InstallationChanges {
         &self.closed
     }
 
-    fn of(installation: Installation, at: Place) -> Self {
+    fn of(installation: Installation, at: ChangePoint) -> Self {
         Self {
             installation,
             cursor: None,
@@ -82,6 +82,20 @@ impl InstallationChanges {
             closed: Vec::new(),
             at,
         }
+    }
+
+    /// Opens the first span of a subscription of an installation that is new.
+    fn subscribe(
+        &mut self,
+        id: Uuid,
+        subscription_id: SubscriptionId,
+        pattern: EventPattern,
+    ) -> Result<(), ChangeError> {
+        if has_pattern(self.opened.iter(), &pattern) {
+            return Err(subscribed_already(&pattern));
+        }
+        self.open(id, subscription_id, pattern);
+        Ok(())
     }
 
     /// While the installation is disabled the span is empty, and enabling opens the next one.
@@ -151,12 +165,15 @@ impl InstallationChanges {
 }
 
 /// Installs the extension. Its cursor stands at the head: what was published before is not due to it.
+///
+/// # Errors
+/// [`ChangeError::Conflict`] where it subscribes to a pattern twice.
 pub fn install(
     workspace: WorkspaceId,
     new: NewInstallation,
-    at: Place,
+    at: ChangePoint,
     new_id: &mut dyn FnMut() -> Uuid,
-) -> InstallationChanges {
+) -> Result<InstallationChanges, ChangeError> {
     let installation = Installation {
         id: new.id,
         workspace_id: workspace,
@@ -191,9 +208,9 @@ pub fn install(
         last_failure_at: None,
     });
     for (subscription, pattern) in new.subscriptions {
-        changes.open(new_id(), subscription, pattern);
+        changes.subscribe(new_id(), subscription, pattern)?;
     }
-    changes
+    Ok(changes)
 }
 
 /// Changes an installation that is not uninstalled. `spans` are all of its spans.
@@ -205,7 +222,7 @@ pub fn change(
     installation: Installation,
     spans: &[StoredSpan],
     change: InstallationChange,
-    at: Place,
+    at: ChangePoint,
     new_id: &mut dyn FnMut() -> Uuid,
 ) -> Result<InstallationChanges, ChangeError> {
     let mut changes = InstallationChanges::of(installation, at);
@@ -222,11 +239,8 @@ pub fn change(
             subscription_id,
             pattern,
         } => {
-            if current(spans).any(|stored| stored.span.pattern.as_str() == pattern.as_str()) {
-                return Err(ChangeError::Conflict(format!(
-                    "the extension is subscribed to {} already",
-                    pattern.as_str()
-                )));
+            if has_pattern(current(spans), &pattern) {
+                return Err(subscribed_already(&pattern));
             }
             changes.open(new_id(), subscription_id, pattern);
         }
@@ -251,12 +265,23 @@ pub fn change(
 pub fn subscribe_at_start(
     installation: Installation,
     (subscription_id, pattern): (SubscriptionId, EventPattern),
-    at: Place,
+    at: ChangePoint,
     id: Uuid,
 ) -> InstallationChanges {
     let mut changes = InstallationChanges::of(installation, at);
     changes.open(id, subscription_id, pattern);
     changes
+}
+
+fn has_pattern<'a>(mut spans: impl Iterator<Item = &'a StoredSpan>, pattern: &EventPattern) -> bool {
+    spans.any(|stored| stored.span.pattern.as_str() == pattern.as_str())
+}
+
+fn subscribed_already(pattern: &EventPattern) -> ChangeError {
+    ChangeError::Conflict(format!(
+        "the extension is subscribed to {} already",
+        pattern.as_str()
+    ))
 }
 
 /// The latest span of each subscription that is open, or would be if the installation were enabled.
@@ -277,8 +302,8 @@ mod tests {
 
     use super::*;
 
-    fn place(head: i64) -> Place {
-        Place {
+    fn place(head: i64) -> ChangePoint {
+        ChangePoint {
             head: Seq::new(head),
             now: Timestamp::from_millis(head * 1000),
         }
@@ -310,7 +335,8 @@ mod tests {
             };
             let installed = install(WorkspaceId::new(Uuid::nil()), new, place(5), &mut || {
                 Uuid::from_u128(1)
-            });
+            })
+            .unwrap();
             Self {
                 installation: installed.installation.clone(),
                 spans: installed.opened,
@@ -414,6 +440,25 @@ mod tests {
         installed.change(subscribe(2, "a.*"), 6).unwrap();
         installed.enable(true, 8);
         assert_eq!(installed.stretches(), [(5, Some(5)), (6, Some(6)), (8, None)]);
+    }
+
+    #[test]
+    fn an_installation_that_names_a_pattern_twice_is_refused() {
+        let installed = Installed::new(true).installation;
+        let pattern = || EventPattern::parse("a.*").unwrap();
+        let new = NewInstallation {
+            id: installed.id,
+            key: installed.key,
+            name: installed.name,
+            delivery_type: installed.delivery_type,
+            service_base_url: None,
+            signing_secret: String::new(),
+            headers: String::new(),
+            enabled: true,
+            subscriptions: vec![(subscription(1), pattern()), (subscription(2), pattern())],
+        };
+        let refused = install(installed.workspace_id, new, place(5), &mut Uuid::nil);
+        assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
     }
 
     #[test]

@@ -76,9 +76,11 @@ impl StoredLetter {
         }
     }
 
+    /// Whether it may be replayed or discarded at all.
+    ///
     /// # Errors
     /// [`ChangeError::Conflict`] where it is not `DEAD`.
-    fn check_dead(&self) -> Result<(), ChangeError> {
+    pub fn check_dead(&self) -> Result<(), ChangeError> {
         if self.status == "DEAD" {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use pointsman_domain::{
 use pointsman_journal::{
     ChangeError, Notice,
     admin::{
-        installation::{self, InstallationChanges, Place},
+        installation::{self, InstallationChanges, ChangePoint},
         letter::{self, StoredLetter},
     },
     change::{Change, InstallationWork},
@@ -24,7 +24,7 @@ impl Tables {
         workspace: WorkspaceId,
         work: &InstallationWork,
     ) -> Result<InstallationView, ChangeError> {
-        let at = Place {
+        let at = ChangePoint {
             head: self.head(workspace),
             now: Clock.now(),
         };
@@ -39,7 +39,7 @@ impl Tables {
                 if taken {
                     return Err(ChangeError::Conflict("the key is installed already".to_owned()));
                 }
-                let changes = installation::install(workspace, new.clone(), at, &mut new_id);
+                let changes = installation::install(workspace, new.clone(), at, &mut new_id)?;
                 let installed = Installed {
                     spans: changes.opened().to_vec(),
                     row: changes.installation,
@@ -114,6 +114,7 @@ impl Tables {
         now: Timestamp,
     ) -> Result<Notice, ChangeError> {
         let letter = self.stored_letter(workspace, id)?;
+        letter.check_dead()?;
         let target = to.unwrap_or(letter.installation_id);
         let installed = self
             .installations
