@@ -212,9 +212,9 @@ impl Connection for SqlConnection {
         .boxed()
     }
 
-    fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
-        let aside = Arc::clone(self.parts.slow_effects.as_ref()?);
-        Some(aside)
+    fn slow_effects(&self) -> Option<Arc<dyn SlowEffects>> {
+        let connection = Arc::clone(self.parts.slow_effects.as_ref()?);
+        Some(connection)
     }
 
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>> {
@@ -312,8 +312,8 @@ impl Connection for SqlConnection {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
-            if let Some(aside) = &self.parts.slow_effects {
-                aside.close().await;
+            if let Some(connection) = &self.parts.slow_effects {
+                connection.close().await;
             }
             claim::release(self.connection().await).await;
             // A failure to close has no consequence.

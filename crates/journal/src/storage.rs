@@ -113,7 +113,7 @@ pub trait Connection: Send + Sync {
     ) -> BoxFuture<'a, Outcome<(), DbErr>>;
 
     /// A connection for slow effects beside this one; none where the engine lets one connection write at a time.
-    fn aside(&self) -> Option<Arc<dyn SlowEffects>>;
+    fn slow_effects(&self) -> Option<Arc<dyn SlowEffects>>;
 
     /// Whether each of the deliveries is marked as done with an effect.
     fn are_done(&self, deliveries: Vec<EffectOf>) -> BoxFuture<'_, Result<Vec<bool>, DbErr>>;

@@ -136,7 +136,7 @@ impl Writer {
         let dues = [
             Some(self.housekeeping.wait(now)),
             self.history.wait(now),
-            self.effects.wait(now, self.connection.beside()),
+            self.effects.wait(now, self.connection.slow_session()),
         ];
         let pause = dues.into_iter().flatten().min().unwrap_or_default();
         tokio::select! {

@@ -250,7 +250,7 @@ impl Connection for SimulatedConnection {
         async { Outcome::Unknown }.boxed()
     }
 
-    fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
+    fn slow_effects(&self) -> Option<Arc<dyn SlowEffects>> {
         None
     }
 

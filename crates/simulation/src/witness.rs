@@ -107,7 +107,7 @@ struct LaneRecord {
     /// Since when an admin has been told that nothing is delivered.
     held_since: Option<Timestamp>,
     /// The settings that an admin was told are in force; none while they are being changed.
-    limits: Option<(Timestamp, LaneLimits)>,
+    limits: Option<(Timestamp, LaneBounds)>,
     /// The place of the last event that was started for the first time.
     last_first: Seq,
     /// What the service has shown.
@@ -117,7 +117,7 @@ struct LaneRecord {
 
 /// What an installation is set to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LaneLimits {
+pub(super) struct LaneBounds {
     /// Attempts at the same time.
     pub(super) at_most: usize,
     /// The events after this place go one after the other, in the order of the log. What was tried before follows
@@ -350,7 +350,7 @@ impl Witness {
     }
 
     /// An admin was told that these settings are in force, or asks to change them.
-    pub(super) fn limits_told(&mut self, id: InstallationId, limits: Option<LaneLimits>) {
+    pub(super) fn limits_told(&mut self, id: InstallationId, limits: Option<LaneBounds>) {
         self.lanes.entry(id).or_default().limits = limits.map(|limits| (Clock.now(), limits));
     }
 

@@ -24,7 +24,7 @@ const ALONE_FOR: Duration = Duration::from_secs(60);
 
 /// Whether slow effects run on a connection of their own, while the writer goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beside {
+pub(crate) enum SlowSession {
     /// They do not: the engine lets one connection write at a time.
     Never,
     /// They do, and none is running.
@@ -99,21 +99,21 @@ impl EffectQueue {
     }
 
     /// When the first of those that wait may be run. None where none waits, or only for the end of a running one.
-    pub(crate) fn next_at(&self, now: Instant, beside: Beside) -> Option<Instant> {
+    pub(crate) fn next_at(&self, now: Instant, session: SlowSession) -> Option<Instant> {
         self.waiting
             .iter()
-            .filter_map(|command| match (self.slow_of(command), beside) {
-                (None, _) | (Some(_), Beside::Free) => Some(now),
-                (Some(slow), Beside::Never) => Some(slow.not_before(self.others_wrote).max(now)),
+            .filter_map(|command| match (self.slow_of(command), session) {
+                (None, _) | (Some(_), SlowSession::Free) => Some(now),
+                (Some(slow), SlowSession::Never) => Some(slow.not_before(self.others_wrote).max(now)),
                 // It waits for the end of the one that is running.
-                (Some(_), Beside::Busy) => None,
+                (Some(_), SlowSession::Busy) => None,
             })
             .min()
     }
 
     /// The effects of the next transaction, in the order of their arrival. Effects whose caller has gone are dropped:
     /// their lane attempts them again.
-    pub(crate) fn next(&mut self, now: Instant, beside: Beside) -> Vec<StagedEffect> {
+    pub(crate) fn next(&mut self, now: Instant, session: SlowSession) -> Vec<StagedEffect> {
         self.slow
             .retain(|_, slow| slow.alone_until.max(slow.not_before(None)) > now);
         self.waiting.retain(|command| !command.reply.is_closed());
@@ -123,7 +123,7 @@ impl EffectQueue {
         for command in std::mem::take(&mut self.waiting) {
             let slow = self.slow_of(&command).copied();
             let may_run = slow.is_none_or(|slow| {
-                beside == Beside::Never && taken.is_empty() && slow.not_before(self.others_wrote) <= now
+                session == SlowSession::Never && taken.is_empty() && slow.not_before(self.others_wrote) <= now
             });
             if alone || !may_run || taken.len() >= AT_ONCE {
                 left.push_back(command);
@@ -137,7 +137,7 @@ impl EffectQueue {
     }
 
     /// The next effect that is to be run beside the writer.
-    pub(crate) fn next_beside(&mut self) -> Option<StagedEffect> {
+    pub(crate) fn next_slow(&mut self) -> Option<StagedEffect> {
         self.waiting.retain(|command| !command.reply.is_closed());
         let index = self
             .waiting
@@ -206,7 +206,7 @@ mod tests {
         seq::Seq,
     };
 
-    const NEVER: Beside = Beside::Never;
+    const NEVER: SlowSession = SlowSession::Never;
 
     fn effect(installation: u128) -> (EffectCommand, oneshot::Receiver<EffectEnd>) {
         let (reply, answer) = oneshot::channel();
@@ -327,11 +327,11 @@ mod tests {
             queue.push(command);
             answers.push(answer);
         }
-        assert_eq!(of(&queue.next(now, Beside::Free)), [2]);
-        assert_eq!(queue.next_at(now, Beside::Free), Some(now));
-        assert_eq!(queue.next_at(now, Beside::Busy), None);
-        let beside = queue.next_beside().unwrap();
-        assert!(of(std::slice::from_ref(&beside)) == [1] && beside.is_slow);
+        assert_eq!(of(&queue.next(now, SlowSession::Free)), [2]);
+        assert_eq!(queue.next_at(now, SlowSession::Free), Some(now));
+        assert_eq!(queue.next_at(now, SlowSession::Busy), None);
+        let slow = queue.next_slow().unwrap();
+        assert!(of(std::slice::from_ref(&slow)) == [1] && slow.is_slow);
         assert_eq!(queue.take_slow().len(), 1);
         assert!(queue.is_empty());
     }

@@ -14,7 +14,7 @@ use super::{
     running_effect::{RunningEffect, Worked},
 };
 use crate::{
-    effects::{Beside, EffectWork, StagedEffect},
+    effects::{SlowSession, EffectWork, StagedEffect},
     health::{Health, StorageTrouble},
     storage::{ConnectError, Connection, SlowEffects, Storage},
 };
@@ -141,18 +141,18 @@ impl WriterConnection {
     }
 
     /// Whether slow effects can be run beside this connection.
-    pub(super) fn beside(&self) -> Beside {
-        match self.current.as_ref().and_then(|connection| connection.aside()) {
-            None => Beside::Never,
-            Some(_) if self.slow.is_some() => Beside::Busy,
-            Some(_) => Beside::Free,
+    pub(super) fn slow_session(&self) -> SlowSession {
+        match self.current.as_ref().and_then(|connection| connection.slow_effects()) {
+            None => SlowSession::Never,
+            Some(_) if self.slow.is_some() => SlowSession::Busy,
+            Some(_) => SlowSession::Free,
         }
     }
 
     /// Where the next slow effect can be started now; none while one is running.
     pub(super) fn free_slow_session(&self) -> Option<Arc<dyn SlowEffects>> {
         let connection = self.current.as_ref().filter(|_| self.slow.is_none());
-        connection.and_then(|connection| connection.aside())
+        connection.and_then(|connection| connection.slow_effects())
     }
 
     /// Starts the work of a slow effect. None may be running.

@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 pub(super) use self::in_doubt::EffectTraces;
 use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes, workspace_logs::WorkspaceLogs};
 use crate::{
-    effects::{Beside, EffectCommand, EffectEnd, EffectQueue, EffectWork, StagedEffect},
+    effects::{SlowSession, EffectCommand, EffectEnd, EffectQueue, EffectWork, StagedEffect},
     storage::Outcome,
 };
 use pointsman_clock::Clock;
@@ -43,8 +43,8 @@ impl Effects {
     }
 
     /// How long until the first of those that wait may be run; none where none waits for a time.
-    pub(super) fn wait(&self, now: Instant, beside: Beside) -> Option<Duration> {
-        let at = self.queue.next_at(now, beside)?;
+    pub(super) fn wait(&self, now: Instant, session: SlowSession) -> Option<Duration> {
+        let at = self.queue.next_at(now, session)?;
         Some(at.saturating_duration_since(now))
     }
 
@@ -60,7 +60,7 @@ impl Effects {
         logs: &mut WorkspaceLogs,
         lanes: &mut Lanes,
     ) {
-        let mut effects = self.queue.next(self.clock.instant(), connection.beside());
+        let mut effects = self.queue.next(self.clock.instant(), connection.slow_session());
         for index in (0..effects.len()).rev() {
             if lanes.is_fenced(&effects[index]) {
                 effects.remove(index).answer(EffectEnd::Fenced);
@@ -178,7 +178,7 @@ impl Effects {
 
     /// The next slow effect, with its work taken out of it. Answers those of replaced lanes.
     pub(super) fn next_slow(&mut self, lanes: &Lanes) -> Option<(StagedEffect, EffectWork)> {
-        while let Some(mut effect) = self.queue.next_beside() {
+        while let Some(mut effect) = self.queue.next_slow() {
             let Some(work) = effect.command.work.take() else {
                 continue;
             };

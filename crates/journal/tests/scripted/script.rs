@@ -186,7 +186,7 @@ impl Connection for Script {
         .boxed()
     }
 
-    fn aside(&self) -> Option<Arc<dyn SlowEffects>> {
+    fn slow_effects(&self) -> Option<Arc<dyn SlowEffects>> {
         let slow = self.with(|state| state.slow_work)?;
         Some(Arc::new(Slow(slow)))
     }
