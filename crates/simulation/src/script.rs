@@ -10,7 +10,7 @@ use super::{
     service::base_url,
     service_mode::ServiceMode,
     tables::{LetterStatus, effects::UNSTORABLE},
-    witness::LaneLimits,
+    witness::LaneBounds,
     world::{State, World},
 };
 use pointsman_domain::{
@@ -387,7 +387,7 @@ impl State {
         let ordered_after = ordered.then(|| self.tables.head(installed.workspace()));
         self.witness.limits_told(
             id,
-            Some(LaneLimits {
+            Some(LaneBounds {
                 at_most,
                 ordered_after,
             }),
