@@ -205,7 +205,7 @@ async fn who_has_lost_the_key_accepts_another_and_mends_each_extension(engine: E
 
     let lost = workspace.publish("crm.deal.closed", json!({})).await;
     workspace.becomes(&lost, &crm, "DEAD").await;
-    let attempt = workspace.attempts_become(1, &lost, &crm).await.remove(0);
+    let attempt = workspace.attempts_become(3, &lost, &crm).await.remove(0);
     assert_eq!(attempt["outcome"], "MISCONFIGURED", "{attempt}");
     let error = attempt["error"].as_str().unwrap_or_default();
     assert!(
