@@ -64,7 +64,15 @@ const ARROWS: &[Arrows] = &[
     Arrows {
         module: "testing",
         modules: &["extension", "server"],
-        crates: &["clock", "config", "domain", "engine", "extension", "router", "store"],
+        crates: &[
+            "clock",
+            "config",
+            "domain",
+            "engine",
+            "extension",
+            "router",
+            "store",
+        ],
     },
 ];
 

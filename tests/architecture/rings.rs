@@ -98,7 +98,9 @@ impl Graph {
         let mut named = BTreeSet::new();
         for (from, module) in self.modules.iter().filter(|(name, _)| !self.is_test(name)) {
             let paths = module.uses.iter().map(|(_, path)| path).chain(&module.paths);
-            let crates = paths.filter_map(|path| path.first()).filter(|first| first.starts_with(prefix));
+            let crates = paths
+                .filter_map(|path| path.first())
+                .filter(|first| first.starts_with(prefix));
             named.extend(crates.map(|first| (from.clone(), first.clone())));
         }
         named
@@ -434,17 +436,34 @@ fn has_ring(sources: &[(&str, &str)]) -> bool {
 #[test]
 fn a_ring_is_found_where_a_module_uses_what_it_shows_again() {
     let parent = "mod b; pub use self::b::B; pub fn f() -> B { todo!() }";
-    assert!(has_ring(&[("", "mod a;"), ("a", parent), ("a::b", "pub struct B; use super::f;")]));
+    assert!(has_ring(&[
+        ("", "mod a;"),
+        ("a", parent),
+        ("a::b", "pub struct B; use super::f;")
+    ]));
     let shows_only = "mod b; pub use self::b::B; pub fn f() {}";
-    assert!(!has_ring(&[("", "mod a;"), ("a", shows_only), ("a::b", "pub struct B; use super::f;")]));
+    assert!(!has_ring(&[
+        ("", "mod a;"),
+        ("a", shows_only),
+        ("a::b", "pub struct B; use super::f;")
+    ]));
 }
 
 #[test]
 fn a_ring_is_found_within_a_macro() {
     let a = "pub fn f() { vec![\"crate::c::g\", crate::b::g(1)]; }";
-    assert!(has_ring(&[("", "mod a; mod b; mod c;"), ("a", a), ("b", "use crate::a::f;"), ("c", "")]));
+    assert!(has_ring(&[
+        ("", "mod a; mod b; mod c;"),
+        ("a", a),
+        ("b", "use crate::a::f;"),
+        ("c", "")
+    ]));
     let only_in_a_text = "pub fn f() { vec![\"crate::b::g()\"]; }";
-    assert!(!has_ring(&[("", "mod a; mod b;"), ("a", only_in_a_text), ("b", "use crate::a::f;")]));
+    assert!(!has_ring(&[
+        ("", "mod a; mod b;"),
+        ("a", only_in_a_text),
+        ("b", "use crate::a::f;")
+    ]));
 }
 
 #[test]
@@ -461,8 +480,16 @@ fn a_ring_is_found_behind_a_glob() {
 #[test]
 fn only_what_is_compiled_for_tests_may_stand_in_a_ring() {
     let ring = [("a::tests", "use crate::a::f; pub fn g() {}")];
-    let called_tests = [("", "mod a;"), ("a", "pub mod tests; pub fn f() { tests::g() }"), ring[0]];
+    let called_tests = [
+        ("", "mod a;"),
+        ("a", "pub mod tests; pub fn f() { tests::g() }"),
+        ring[0],
+    ];
     assert!(has_ring(&called_tests));
-    let are_tests = [("", "mod a;"), ("a", "#[cfg(test)] mod tests; pub fn f() {}"), ring[0]];
+    let are_tests = [
+        ("", "mod a;"),
+        ("a", "#[cfg(test)] mod tests; pub fn f() {}"),
+        ring[0],
+    ];
     assert!(!has_ring(&are_tests));
 }

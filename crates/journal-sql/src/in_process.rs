@@ -15,7 +15,7 @@ use pointsman_clock::Clock;
 use pointsman_domain::{event_pattern::EventPattern, id::SubscriptionId, installation::Installation};
 use pointsman_journal::{
     ChangeError, Journal,
-    admin::installation::{InstallationChanges, ChangePoint, subscribe_at_start},
+    admin::installation::{ChangePoint, InstallationChanges, subscribe_at_start},
     changes::Changes,
 };
 
@@ -173,7 +173,12 @@ async fn subscribe_some(
         .map(|installation| {
             let head = heads.get(&installation.workspace_id).copied().unwrap_or_default();
             let subscription = (SubscriptionId::new(clock.new_uuid()), pattern.clone());
-            subscribe_at_start(installation, subscription, ChangePoint { head, now }, clock.new_uuid())
+            subscribe_at_start(
+                installation,
+                subscription,
+                ChangePoint { head, now },
+                clock.new_uuid(),
+            )
         })
         .collect();
     let mut changes = Changes::default();

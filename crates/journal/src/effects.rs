@@ -15,7 +15,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::sync::oneshot;
 
 pub use self::queue::SLOW;
-pub(crate) use self::queue::{SlowSession, EffectQueue};
+pub(crate) use self::queue::{EffectQueue, SlowSession};
 use pointsman_domain::{
     event::{NewEvent, PlatformEvent},
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},

@@ -14,7 +14,7 @@ use super::{
     running_effect::{RunningEffect, Worked},
 };
 use crate::{
-    effects::{SlowSession, EffectWork, StagedEffect},
+    effects::{EffectWork, SlowSession, StagedEffect},
     health::{Health, StorageTrouble},
     storage::{ConnectError, Connection, SlowEffects, Storage},
 };
@@ -142,7 +142,11 @@ impl WriterConnection {
 
     /// Whether slow effects can be run beside this connection.
     pub(super) fn slow_session(&self) -> SlowSession {
-        match self.current.as_ref().and_then(|connection| connection.slow_effects()) {
+        match self
+            .current
+            .as_ref()
+            .and_then(|connection| connection.slow_effects())
+        {
             None => SlowSession::Never,
             Some(_) if self.slow.is_some() => SlowSession::Busy,
             Some(_) => SlowSession::Free,

@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 pub(super) use self::in_doubt::EffectTraces;
 use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes, workspace_logs::WorkspaceLogs};
 use crate::{
-    effects::{SlowSession, EffectCommand, EffectEnd, EffectQueue, EffectWork, StagedEffect},
+    effects::{EffectCommand, EffectEnd, EffectQueue, EffectWork, SlowSession, StagedEffect},
     storage::Outcome,
 };
 use pointsman_clock::Clock;

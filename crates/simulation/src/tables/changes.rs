@@ -10,7 +10,7 @@ use pointsman_domain::{
 use pointsman_journal::{
     ChangeError, Notice,
     admin::{
-        installation::{self, InstallationChanges, ChangePoint},
+        installation::{self, ChangePoint, InstallationChanges},
         letter::{self, StoredLetter},
     },
     change::{Change, InstallationWork},
