@@ -16,7 +16,7 @@ pub(crate) fn key(text: &str) -> EventKey {
     EventKey::parse(text).expect("the keys of benchmarks are well-formed")
 }
 
-/// The event at this place of the log, with a payload of so many bytes. The same place has the same id each time.
+/// The event at this position of the log, with a payload of so many bytes. The same position has the same id each time.
 pub(crate) fn event(seq: Seq, payload_bytes: usize) -> PlatformEvent {
     let number = seq.get().unsigned_abs();
     let new = NewEvent {

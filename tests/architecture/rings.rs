@@ -1,8 +1,8 @@
 //! No two modules of a crate name each other, directly or in a ring.
 //!
 //! A module names another where one of its `use` declarations or paths, those within macros included, leads to what is
-//! defined there, whatever re-exports and globs lie between. A module that re-exports what its children define, and does
-//! not use it itself, does not name them. Tests name what they please.
+//! defined there, whatever re-exports and globs lie between. A module that re-exports what its children define, and
+//! does not use it itself, does not name them. Tests name what they please.
 //!
 //! What this does not see: a method that one module defines for a type of another, where it is called.
 

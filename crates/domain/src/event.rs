@@ -15,7 +15,7 @@ use super::{
     timestamp::Timestamp,
 };
 
-/// An accepted event that has no place in the log yet. Its id is assigned when it is accepted, so that
+/// An accepted event that has no position in the log yet. Its id is assigned when it is accepted, so that
 /// sending it to the journal twice cannot record it twice. Cheap to clone: its texts are shared.
 #[derive(Clone, Debug)]
 pub struct NewEvent {

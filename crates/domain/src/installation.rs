@@ -203,7 +203,7 @@ pub struct InstallationUpdate {
     pub headers: Option<String>,
     pub concurrency: Option<u32>,
     pub ordered: Option<bool>,
-    /// Deliveries per second; the inner `None` takes the limit away.
+    /// Attempts per second; the inner `None` removes the limit.
     pub rate_limit: Option<Option<u32>>,
 }
 

@@ -1,10 +1,10 @@
-//! The place of an event in its workspace's log.
+//! The position of an event in its workspace's log.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A place in a workspace's log: gapless, increasing, the first event has 1. [`Seq::ZERO`] is before it.
+/// A position in a workspace's log: gapless, increasing, the first event has 1. [`Seq::ZERO`] is before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(i64);
@@ -21,12 +21,12 @@ impl Seq {
         self.0
     }
 
-    /// The place after this one.
+    /// The position after this one.
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// The place before this one.
+    /// The position before this one.
     pub const fn prev(self) -> Self {
         Self(self.0 - 1)
     }

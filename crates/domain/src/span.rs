@@ -36,12 +36,12 @@ pub enum NotDue {
 }
 
 impl Span {
-    /// Whether the place lies within the span.
+    /// Whether the position lies within the span.
     pub fn covers(&self, seq: Seq) -> bool {
         self.from_seq < seq && self.until_seq.is_none_or(|until| seq <= until)
     }
 
-    /// The end of the span, if a disabling closed it before this place.
+    /// The end of the span, if a disabling closed it before this position.
     fn disabled_before(&self, seq: Seq) -> Option<Seq> {
         self.until_seq
             .filter(|until| *until < seq && self.closed_by == Some(SpanCloseReason::Disabled))
@@ -76,8 +76,8 @@ pub fn why_not_due(
     }
 }
 
-/// Whether the span ended before the place because of a disabling that had not been undone by then. A later
-/// span of the same subscription undoes it, unless a disabling ended that one before the place as well.
+/// Whether the span ended before the position because of a disabling that had not been undone by then. A later
+/// span of the same subscription undoes it, unless a disabling ended that one before the position as well.
 fn was_disabled_at(span: &Span, spans: &[Span], seq: Seq) -> bool {
     let Some(until) = span.disabled_before(seq) else {
         return false;

@@ -4,9 +4,9 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use pointsman_domain::event;
 
-/// A recorded event. It dereferences to the record in the log: `id`, `workspace_id`, `seq` (the place in the log of the
-/// workspace, from 1), `event_key`, `schema_version`, `actor`, `payload` (the text of a JSON object, as it was sent),
-/// `occurred_at`, `traceparent` and `cause`. Cheap to clone. Its `Debug` form leaves out the payload.
+/// A recorded event. It dereferences to the record in the log: `id`, `workspace_id`, `seq` (the position in the log of
+/// the workspace, from 1), `event_key`, `schema_version`, `actor`, `payload` (the text of a JSON object, as it was
+/// sent), `occurred_at`, `traceparent` and `cause`. Cheap to clone. Its `Debug` form leaves out the payload.
 ///
 /// A handler that takes it instead of a payload type of its own gets every event that its pattern matches, whatever the
 /// payload is.

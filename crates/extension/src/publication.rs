@@ -88,7 +88,7 @@ pub enum PublishError {
     /// The text is not an event key.
     #[error("the event key {event_key:?} {error}")]
     EventKey {
-        /// The text.
+        /// The text that was refused.
         event_key: String,
         /// The rule that it breaks.
         error: EventKeyError,

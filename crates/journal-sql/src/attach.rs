@@ -23,8 +23,8 @@ use pointsman_journal::CorruptRows;
 /// executed twice.
 const MAX_HANDLED: usize = 200_000;
 
-/// Reads the state of the installation's lane. Repairs a wrong cursor first: a missing cursor is set to the place where
-/// the installation began, a cursor beyond the head is set back to the head.
+/// Reads the state of the installation's lane. Repairs a wrong cursor first: a missing cursor is set to the position
+/// where the installation began, a cursor beyond the head is set back to the head.
 pub(super) async fn attach(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
@@ -85,7 +85,7 @@ async fn workspace_and_seq(
     )))
 }
 
-/// Sets the cursor to the place where the installation began. Every event since then is delivered again, unless its
+/// Sets the cursor to the position where the installation began. Every event since then is delivered again, unless its
 /// delivery is parked, dead or marked as done. No event is lost.
 async fn recreate_cursor(
     connection: &DatabaseConnection,
@@ -218,7 +218,7 @@ fn unknown_kinds_sql(backend: DbBackend) -> String {
     parts.join(" UNION ALL ")
 }
 
-/// Deliveries that are parked. Only those of kind `LIVE`: the CASE keeps the planner on the index by place.
+/// Deliveries that are parked. Only those of kind `LIVE`: the CASE keeps the planner on the index by position.
 pub(super) const PARKED: &str =
     "SELECT seq, handler FROM ext_delivery_retry WHERE CASE kind WHEN 'LIVE' THEN TRUE ELSE FALSE END";
 /// Deliveries that have become dead letters.

@@ -78,13 +78,13 @@ impl EventRow<'_> {
 }
 
 /// The event in columns named as in `platform_event`. An id that cannot be read is replaced by one computed from the
-/// event's place, so that two such events have different ids.
+/// event's position, so that two such events have different ids.
 pub(super) fn logged_event(row: &QueryResult, workspace: WorkspaceId, seq: Seq) -> PlatformEvent {
     if let Ok(id) = row.try_get("", "id") {
         return event(row, workspace, seq, EventId::new(id));
     }
-    let place = u128::from(seq.get().unsigned_abs());
-    let id = EventId::new(Uuid::from_u128(workspace.uuid().as_u128() ^ place));
+    let position = u128::from(seq.get().unsigned_abs());
+    let id = EventId::new(Uuid::from_u128(workspace.uuid().as_u128() ^ position));
     let mut event = event(row, workspace, seq, id);
     event.defect = Some("its id cannot be read".into());
     event

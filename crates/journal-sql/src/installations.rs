@@ -1,5 +1,5 @@
 //! Changes of installations and subscriptions. Each is executed between two batches, so that no event is written while
-//! the place at which a span opens or closes is read.
+//! the position at which a span opens or closes is read.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,

@@ -22,7 +22,7 @@ use pointsman_domain::{
 };
 use pointsman_journal::CorruptRows;
 
-/// The highest place in the workspace's log.
+/// The highest position in the workspace's log.
 pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: WorkspaceId) -> Result<Seq, DbErr> {
     let backend = connection.get_database_backend();
     let [first] = numbered(backend);
@@ -38,7 +38,7 @@ pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: Workspac
     Ok(Seq::new(head.unwrap_or(0)))
 }
 
-/// The highest places in the logs of the workspaces, with one index look-up each.
+/// The highest positions in the logs of the workspaces, with one index look-up each.
 pub(super) async fn heads<C: ConnectionTrait>(
     connection: &C,
     workspaces: BTreeSet<WorkspaceId>,
@@ -271,7 +271,7 @@ pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
 }
 
 /// Takes a few index look-ups for each installation that is not closed, whatever the length of its backlog. A missing
-/// cursor counts as standing at the installation's first place.
+/// cursor counts as standing at the installation's first position.
 pub(super) fn workspaces_with_work_sql(backend: DbBackend) -> String {
     let [first, second] = numbered(backend);
     let settled = "COALESCE(c.settled_seq, i.installed_seq)";

@@ -19,8 +19,8 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
     Ok(generation.unwrap_or(0))
 }
 
-/// The places of the given events. Events that are not in the log are missing from the map.
-pub(super) async fn places_of(
+/// The positions of the given events. Events that are not in the log are missing from the map.
+pub(super) async fn positions_of(
     connection: &DatabaseConnection,
     ids: &[EventId],
 ) -> Result<HashMap<EventId, Seq>, DbErr> {

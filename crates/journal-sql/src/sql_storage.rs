@@ -284,8 +284,8 @@ impl Connection for SqlConnection {
         .boxed()
     }
 
-    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
-        async move { recovery::places_of(self.connection().await, &ids).await }.boxed()
+    fn positions_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
+        async move { recovery::positions_of(self.connection().await, &ids).await }.boxed()
     }
 
     fn write_attempts<'a>(

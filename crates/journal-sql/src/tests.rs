@@ -57,7 +57,7 @@ on_both_engines!(
         }
         for workspace in workspaces {
             assert_eq!(
-                kit::places(&journal, workspace).await,
+                kit::positions(&journal, workspace).await,
                 (1..=350).collect::<Vec<i64>>()
             );
         }
@@ -75,7 +75,7 @@ on_both_engines!(
         for answer in answers {
             assert_eq!(answer.await.unwrap().map(drop), Ok(()));
         }
-        assert_eq!(kit::places(&journal, workspace).await.len(), 60);
+        assert_eq!(kit::positions(&journal, workspace).await.len(), 60);
         for committed in scratch.committed(&journal).await {
             assert_eq!(
                 committed.len() % 3,
@@ -144,7 +144,7 @@ on_both_engines!(
             assert_eq!(answer.await.unwrap().map(drop), expected, "append {number}");
         }
         assert_eq!(
-            kit::places(&journal, workspace).await,
+            kit::positions(&journal, workspace).await,
             (1..=100).collect::<Vec<i64>>()
         );
         journal.stop().await;
@@ -170,7 +170,7 @@ on_both_engines!(
                 .map(drop),
             Ok(())
         );
-        assert_eq!(kit::places(&journal, workspace).await, [1]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1]);
         journal.stop().await;
     }
 );
@@ -185,7 +185,7 @@ on_both_engines!(
                 .unwrap()
                 .unwrap();
             assert_eq!(
-                kit::places(&journal, workspace).await,
+                kit::positions(&journal, workspace).await,
                 (1..=expected).collect::<Vec<i64>>()
             );
             journal.stop().await;
@@ -316,7 +316,7 @@ on_both_engines!(
         };
         futures_util::future::join(futures_util::future::join_all(publishers), cutter).await;
         assert_eq!(
-            kit::places(&journal, workspace).await,
+            kit::positions(&journal, workspace).await,
             (1..=400).collect::<Vec<i64>>()
         );
         journal.stop().await;
@@ -338,9 +338,9 @@ on_both_engines!(
             .await
             .unwrap()
             .unwrap();
-        let found = recovery::places_of(&connection, &[recorded.id, missing.id]).await;
-        let places: Vec<_> = found.unwrap().into_iter().collect();
-        assert_eq!(places, [(recorded.id, Seq::new(1))]);
+        let found = recovery::positions_of(&connection, &[recorded.id, missing.id]).await;
+        let positions: Vec<_> = found.unwrap().into_iter().collect();
+        assert_eq!(positions, [(recorded.id, Seq::new(1))]);
         connection.close().await.unwrap();
         journal.stop().await;
     }

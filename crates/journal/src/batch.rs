@@ -37,7 +37,7 @@ pub struct Cursor {
     pub last_failure_at: Option<Timestamp>,
 }
 
-/// An append, and its events at the places that they get if the batch commits.
+/// An append, and its events at the positions that they get if the batch commits.
 #[derive(Debug)]
 pub struct StagedAppend {
     pub append: Append,
@@ -53,8 +53,8 @@ impl Batch {
         self.appends.len() + self.settlements.len()
     }
 
-    /// Gives the events their places after `heads`, which do not change: they move at commit. Returns the heads after
-    /// the commit.
+    /// Gives the events their positions after `heads`, which do not change: they move at commit. Returns the heads
+    /// after the commit.
     pub fn stage(&mut self, heads: &HashMap<WorkspaceId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut staged: HashMap<WorkspaceId, Seq> = HashMap::new();
         for StagedAppend { append, events } in &mut self.appends {
@@ -132,11 +132,11 @@ impl Batch {
             .collect()
     }
 
-    /// The heads after this batch, whose events were found at `places`.
-    pub fn heads_of(&self, places: &HashMap<EventId, Seq>) -> HashMap<WorkspaceId, Seq> {
+    /// The heads after this batch, whose events were found at `positions`.
+    pub fn heads_of(&self, positions: &HashMap<EventId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut heads: HashMap<WorkspaceId, Seq> = HashMap::new();
         for StagedAppend { append, .. } in &self.appends {
-            for seq in append.events.iter().filter_map(|event| places.get(&event.id)) {
+            for seq in append.events.iter().filter_map(|event| positions.get(&event.id)) {
                 let head = heads.entry(append.workspace_id).or_default();
                 *head = (*head).max(*seq);
             }
@@ -144,13 +144,13 @@ impl Batch {
         heads
     }
 
-    /// The batch with its events at `places`, where they were found.
-    pub fn with_events(mut self, places: &HashMap<EventId, Seq>) -> Self {
+    /// The batch with its events at `positions`, where they were found.
+    pub fn with_events(mut self, positions: &HashMap<EventId, Seq>) -> Self {
         for StagedAppend { append, events } in &mut self.appends {
             *events = append
                 .events
                 .iter()
-                .filter_map(|event| places.get(&event.id).map(|seq| (event, *seq)))
+                .filter_map(|event| positions.get(&event.id).map(|seq| (event, *seq)))
                 .map(|(event, seq)| append.place(event, seq))
                 .collect();
         }

@@ -22,7 +22,7 @@ use super::{
 /// The changes of one transaction. Rows of a kind are written together.
 #[derive(Debug, Default)]
 pub struct Changes<'a> {
-    /// Events at their places.
+    /// Events at their positions.
     pub events: Vec<&'a PlatformEvent>,
     /// Idempotency keys, with the events recorded under them. One that is stored already is replaced.
     pub keys: Vec<UsedKey<'a>>,
@@ -38,7 +38,7 @@ pub struct Changes<'a> {
     pub returned: Vec<Dead<'a>>,
     /// Letters that are `REPLAYING` and become `REPLAYED` at this time.
     pub replayed: Vec<(DeadLetterId, Timestamp)>,
-    /// Marks of effects up to these places are deleted, except those of deliveries in the retry table.
+    /// Marks of effects up to these positions are deleted, except those of deliveries in the retry table.
     pub swept: Vec<(InstallationId, Seq)>,
     /// Installations that are new.
     pub installed: Vec<&'a Installation>,

@@ -26,7 +26,7 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// Events of one publisher: contiguous places, all or nothing. The journal answers the publisher.
+/// Events of one publisher: contiguous positions, all or nothing. The journal answers the publisher.
 #[derive(Debug)]
 pub struct Append {
     pub workspace_id: WorkspaceId,
@@ -43,7 +43,7 @@ pub struct Append {
 }
 
 impl Append {
-    /// The event at its place in the log.
+    /// The event at its position in the log.
     pub(crate) fn place(&self, event: &NewEvent, seq: Seq) -> Arc<PlatformEvent> {
         let mut placed = PlatformEvent::record(self.workspace_id, seq, event.clone());
         placed.latch.clone_from(&self.latch);
@@ -52,18 +52,29 @@ impl Append {
 
     /// Tells the publisher that its events are recorded.
     pub(crate) fn recorded(self) {
-        self.answer(false);
+        self.answer_recorded(false);
     }
 
     /// Tells the publisher that its events had been recorded before.
     pub(crate) fn recorded_before(self) {
-        self.answer(true);
+        self.answer_recorded(true);
     }
 
-    fn answer(self, replayed: bool) {
+    /// Tells the publisher why its events are not recorded.
+    pub(crate) fn refuse(self, error: impl Into<AppendError>) {
+        self.answer(Err(error.into()));
+    }
+
+    fn answer_recorded(self, replayed: bool) {
         let event_ids = self.events.iter().map(|event| event.id).collect();
-        // The publisher may have gone; its events are recorded all the same.
-        let _ = self.reply.send(Ok(Recorded { event_ids, replayed }));
+        self.answer(Ok(Recorded { event_ids, replayed }));
+    }
+
+    /// Releases the permit first: a publisher that has its answer may send the next events at once.
+    pub(crate) fn answer(self, result: Result<Recorded, AppendError>) {
+        drop(self.permit);
+        // The publisher may have gone; what is recorded stays recorded.
+        let _ = self.reply.send(result);
     }
 }
 
@@ -189,4 +200,60 @@ pub(crate) enum WriterCommand {
     Job(Job),
     /// Stops the writer once everything that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Context, Wake, Waker},
+    };
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::admission::{Admission, WorkspaceAdmission};
+
+    /// A publisher that sends its next events when it is woken by its answer.
+    struct Publisher {
+        admission: Admission,
+        workspace: WorkspaceAdmission,
+        was_admitted: AtomicBool,
+    }
+
+    impl Wake for Publisher {
+        fn wake(self: Arc<Self>) {
+            let next = self.admission.admit(&self.workspace, 1);
+            self.was_admitted.store(next.is_some(), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_publisher_that_has_its_answer_may_send_the_next_events_at_once() {
+        let answers: [fn(Append); 3] = [Append::recorded, Append::recorded_before, |append| {
+            append.refuse(StorageUnavailable);
+        }];
+        for answer in answers {
+            let publisher = Arc::new(Publisher {
+                admission: Admission::new(1),
+                workspace: WorkspaceAdmission::default(),
+                was_admitted: AtomicBool::new(false),
+            });
+            let (reply, mut answered) = oneshot::channel();
+            let append = Append {
+                workspace_id: WorkspaceId::new(uuid::Uuid::nil()),
+                events: Vec::new(),
+                idempotency: None,
+                reply,
+                derived: false,
+                permit: publisher.admission.admit(&publisher.workspace, 1),
+                latch: None,
+            };
+            assert!(append.permit.is_some());
+            let waker = Waker::from(Arc::clone(&publisher));
+            assert!(answered.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+            answer(append);
+            assert!(publisher.was_admitted.load(Ordering::Relaxed));
+        }
+    }
 }

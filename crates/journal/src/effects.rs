@@ -143,7 +143,7 @@ impl fmt::Debug for EffectEnd {
 #[derive(Debug)]
 pub struct StagedEffect {
     pub command: EffectCommand,
-    /// Its events at the places that they get if the transaction commits.
+    /// Its events at the positions that they get if the transaction commits.
     pub events: Vec<Arc<PlatformEvent>>,
     /// None until it has been run.
     pub end: Option<EffectEnd>,

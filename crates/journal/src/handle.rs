@@ -96,9 +96,7 @@ impl Journal {
     /// journal that has stopped drops the reply.
     pub fn append(&self, append: Append) {
         if self.health.is_short_of_space() {
-            // The publisher may have gone.
-            let _ = append.reply.send(Err(StorageUnavailable.into()));
-            return;
+            return append.refuse(StorageUnavailable);
         }
         self.send(WriterCommand::Append(append));
     }

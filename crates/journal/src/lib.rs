@@ -7,7 +7,7 @@
 //! `writer/effects.rs`; attaches and changes by `writer/jobs.rs`.
 //!
 //! What it guarantees:
-//! - A publisher is answered after its events are durable; places are gapless and in commit order.
+//! - A publisher is answered after its events are durable; positions are gapless and in commit order.
 //! - Settlements of a lane are durable in the order sent, and refused once a successor has attached.
 //! - A lost connection is replaced. A batch whose outcome is unknown is resolved by the ids of its events before
 //!   anything else is written.

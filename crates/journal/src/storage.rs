@@ -84,7 +84,7 @@ pub trait Storage: Send {
 /// The writer connection. There is one at a time, and it does one thing at a time. The writer bounds every call by a
 /// time-out, and throws the connection away after a call that timed out.
 pub trait Connection: Send + Sync {
-    /// The highest place in the workspace's log.
+    /// The highest position in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
     /// Writes events with their idempotency keys, and settlements, in one transaction: the rows of [`Batch::changes`].
@@ -103,9 +103,9 @@ pub trait Connection: Send + Sync {
     /// Stores that the engine's clock showed `now`, and deletes some of the rows that have expired by then.
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
 
-    /// Runs effects in one transaction, until it has done enough work for one. Their events get places after `heads`,
-    /// which move with them. Where one of them ends the transaction of the others, the transaction is rolled back, and
-    /// the ends of the effects say which.
+    /// Runs effects in one transaction, until it has done enough work for one. Their events get positions after
+    /// `heads`, which move with them. Where one of them ends the transaction of the others, the transaction is rolled
+    /// back, and the ends of the effects say which.
     fn run_effects<'a>(
         &'a self,
         effects: &'a mut [StagedEffect],
@@ -138,8 +138,8 @@ pub trait Connection: Send + Sync {
     /// the lane are at fault.
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>>;
 
-    /// The places of the events of `ids` that are in the log.
-    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
+    /// The positions of the events of `ids` that are in the log.
+    fn positions_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
 
     /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again` says that they were
     /// lost with a connection, and may have been recorded.
@@ -188,7 +188,7 @@ pub type DueRetries = (Vec<RetryRow>, Option<Timestamp>);
 
 /// The reads of the engine, beside the writer.
 pub trait LogReader: Send + Sync {
-    /// The highest place in the workspace's log.
+    /// The highest position in the workspace's log.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
     /// Every installation of the workspace that may still have something to do.

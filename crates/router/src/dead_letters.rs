@@ -74,7 +74,7 @@ impl Handler<ChangeLetter> for DeadLetterActor {
         let (workspace_id, installation_id) = (message.workspace_id, message.installation_id);
         let extension_key = message.extension_key;
         let (id, settled, reply) = match &message.change {
-            // A settlement at place zero does not move the cursor.
+            // A settlement at position zero does not move the cursor.
             LetterChange::Replayed { dead_letter_id, .. } => (*dead_letter_id, Seq::ZERO, message.reply),
             LetterChange::GivenUp(given_up) => {
                 let id = given_up

@@ -55,11 +55,11 @@ const SETTLE_AFTER: Duration = Duration::from_millis(50);
 const LAZY_CURSOR_EVERY: Duration = Duration::from_secs(1);
 
 /// Generic over how it makes attempts; everything else is the same for every delivery type.
-pub struct DeliveryActor<M: DeliveryChannel> {
+pub struct DeliveryActor<C: DeliveryChannel> {
     shared: Arc<Shared>,
     origin: Origin,
     view: Arc<InstallationView>,
-    channel: M,
+    channel: C,
     /// None until attached.
     lane: Option<Lane>,
     /// A read of the retry table is on its way.
@@ -83,16 +83,16 @@ pub struct DeliveryActor<M: DeliveryChannel> {
     commands: Vec<LaneCommand>,
 }
 
-impl<M: DeliveryChannel> fmt::Debug for DeliveryActor<M> {
+impl<C: DeliveryChannel> fmt::Debug for DeliveryActor<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeliveryActor").finish_non_exhaustive()
     }
 }
 
-impl<M: DeliveryChannel> DeliveryActor<M> {
+impl<C: DeliveryChannel> DeliveryActor<C> {
     pub(super) fn new(shared: Arc<Shared>, view: Arc<InstallationView>, origin: Origin) -> Self {
         Self {
-            channel: M::new(&shared, &view),
+            channel: C::new(&shared, &view),
             idleness: Idleness::new(shared.clock.now(), shared.settings.passivate_after),
             idle_alarm: Alarm::default(),
             handled: MessagesHandled::default(),
@@ -154,11 +154,11 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
             concurrency,
             initial_concurrency: INITIAL_CONCURRENCY.min(concurrency),
             schedule: settings.schedule.clone(),
-            attempt_timeout: M::attempt_timeout(settings),
+            attempt_timeout: C::attempt_timeout(settings),
             settle_after: SETTLE_AFTER,
             straggler_after: STRAGGLER_AFTER,
             lazy_cursor_every: LAZY_CURSOR_EVERY,
-            breaker_failures: M::breaker_failures(settings),
+            breaker_failures: C::breaker_failures(settings),
             max_hold: settings.max_hold,
             ordered: self.view.installation.ordered,
             rate_limit: self.view.installation.rate_limit,

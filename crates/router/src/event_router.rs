@@ -211,8 +211,7 @@ impl EventRouter {
             match found.map_err(|_| ChangeError::StorageUnavailable)? {
                 Ok(Found::Actor(child)) => return Ok(child),
                 Ok(Found::Failed) => {
-                    let why =
-                        "the extension's deliveries were given up after too many failures; reset it first";
+                    let why = "the extension has failed: its actor died too often; reset it first";
                     return Err(ChangeError::Conflict(why.to_owned()));
                 }
                 Ok(Found::Nothing) => return Err(ChangeError::NotFound("extension")),

@@ -61,7 +61,7 @@ impl Ring {
         self.events.len()
     }
 
-    /// The event at this place, where the ring holds it.
+    /// The event at this position, where the ring holds it.
     pub(super) fn get(&self, seq: Seq) -> Option<&Arc<PlatformEvent>> {
         let first = self.events.front()?.seq;
         let index = usize::try_from(seq.get() - first.get()).ok()?;

@@ -102,7 +102,7 @@ impl WorkspaceActor {
             let _permit = shared.loads.acquire().await;
             shared.journal.load(id).await
         };
-        // Interleaves with messages: notices that arrive meanwhile are merged by revision and place.
+        // Interleaves with messages: notices that arrive meanwhile are merged by revision and position.
         ctx.spawn(
             load.into_actor(self)
                 .map(|loaded, actor, ctx| actor.take_loaded(loaded, ctx)),
@@ -211,7 +211,7 @@ impl Handler<Publish> for WorkspaceActor {
 impl Handler<NoticesWait> for WorkspaceActor {
     type Result = ();
 
-    /// Views first: they say from which place to which they hold, so that a newer view fits older events.
+    /// Views first: they say from which position to which they hold, so that a newer view fits older events.
     fn handle(&mut self, _: NoticesWait, ctx: &mut Self::Context) {
         self.life.touch();
         let notices = self.entry.take_notices();

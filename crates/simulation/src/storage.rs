@@ -278,8 +278,8 @@ impl Connection for SimulatedConnection {
         async move { attached.await.map_or(Outcome::Unknown, Outcome::Committed) }.boxed()
     }
 
-    fn places_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
-        self.ask("places_of", move |state| Ok(state.tables.places_of(&ids)))
+    fn positions_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
+        self.ask("positions_of", move |state| Ok(state.tables.positions_of(&ids)))
             .boxed()
     }
 

@@ -24,9 +24,9 @@ use pointsman_journal::{
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// The event at place n is at index n − 1.
+    /// The event at position n is at index n − 1.
     pub(super) logs: BTreeMap<WorkspaceId, Vec<Arc<PlatformEvent>>>,
-    pub(super) places: BTreeMap<EventId, (WorkspaceId, Seq)>,
+    pub(super) positions: BTreeMap<EventId, (WorkspaceId, Seq)>,
     pub(super) installations: BTreeMap<InstallationId, Installed>,
     pub(super) retries: BTreeMap<(InstallationId, DeliveryKey), Retry>,
     pub(super) letters: BTreeMap<DeadLetterId, Letter>,

@@ -108,7 +108,7 @@ struct LaneRecord {
     held_since: Option<Timestamp>,
     /// The settings that an admin was told are in force; none while they are being changed.
     limits: Option<(Timestamp, LaneBounds)>,
-    /// The place of the last event that was started for the first time.
+    /// The position of the last event that was started for the first time.
     last_first: Seq,
     /// What the service has shown.
     signs: signs::Signs,
@@ -120,7 +120,7 @@ struct LaneRecord {
 pub(super) struct LaneBounds {
     /// Attempts at the same time.
     pub(super) at_most: usize,
-    /// The events after this place go one after the other, in the order of the log. What was tried before follows
+    /// The events after this position go one after the other, in the order of the log. What was tried before follows
     /// its schedule.
     pub(super) ordered_after: Option<Seq>,
 }
@@ -178,7 +178,10 @@ impl Witness {
                 };
                 self.totals.acknowledged += 1;
                 let own = recorded.event_ids == [id];
-                let all = recorded.event_ids.iter().all(|id| tables.places.contains_key(id));
+                let all = recorded
+                    .event_ids
+                    .iter()
+                    .all(|id| tables.positions.contains_key(id));
                 if own == recorded.replayed || !all || recorded.event_ids.is_empty() {
                     self.violated(format!("the publisher of {id} is told of {recorded:?}"));
                 }

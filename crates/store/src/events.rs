@@ -157,7 +157,7 @@ pub async fn headings(
         .collect())
 }
 
-/// The place of the workspace's newest event; [`Seq::ZERO`] where there is none.
+/// The position of the workspace's newest event; [`Seq::ZERO`] where there is none.
 ///
 /// # Errors
 /// When the database fails.
@@ -269,7 +269,7 @@ mod tests {
     async fn every_filter_restricts() {
         let db = Fixture::new().await;
         let ours = db.workspace();
-        // The fixture accepts the event of place n at n seconds, by the actor `actor-n`.
+        // The fixture accepts the event of position n at n seconds, by the actor `actor-n`.
         for (seq, key) in [(1, "a.a"), (2, "a.b"), (3, "a.a"), (4, "a.a")] {
             db.event(ours, seq, key).await;
         }

@@ -83,7 +83,7 @@ fn checked_program() -> PathBuf {
         .max();
     assert!(
         built.is_ok_and(|built| changed.is_none_or(|changed| changed <= built)),
-        "{} is not there or older than its source: run scripts/test, or cargo build --workspace --bin pointsman --examples",
+        "{} is not there or older than its source: cargo build --workspace --bin pointsman --examples",
         program.display()
     );
     program

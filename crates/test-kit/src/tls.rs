@@ -75,7 +75,7 @@ impl TestAuthority {
         self.sign(params(names))
     }
 
-    /// One whose time has passed.
+    /// Issues an expired certificate.
     pub fn issue_expired(&self, names: &[&str]) -> Certificate {
         let mut params = params(names);
         params.not_before = date_time_ymd(2019, 1, 1);

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use crate::http::{access::Caller, json, problem::Problem, state::AppState};
 
 /// Closes the extension's breaker, so that its deliveries go on now and not at the next probe, and starts
-/// its actor again where that had been given up. Where nothing was wrong, nothing changes.
+/// its actor again where the extension has failed. Where nothing was wrong, nothing changes.
 pub(super) async fn reset(
     state: web::Data<AppState>,
     caller: Caller,

@@ -27,7 +27,7 @@ async fn install(workspace: &Workspace, key: &str, service: &Service) -> Extensi
         .await
 }
 
-/// One after the other, so that their places are known.
+/// One after the other, so that their positions are known.
 async fn publish(workspace: &Workspace, count: u32) -> Vec<String> {
     let mut published = Vec::new();
     for number in 1..=count {

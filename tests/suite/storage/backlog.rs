@@ -53,7 +53,9 @@ async fn twenty_thousand_events_wait_on_disk_and_drain_in_the_order_of_the_log(e
     let arrived = crm.received(BACKLOG).await;
     let order = first_arrivals(arrived.iter().map(|received| {
         let body: Value = received.json().expect("a delivery is JSON");
-        body["payload"]["place"].as_u64().expect("an event has a place")
+        body["payload"]["position"]
+            .as_u64()
+            .expect("an event has a position")
     }));
     // Whatever was attempted while it was down comes in turn with the rest; what was not comes in order, as
     // far as so many at once can arrive in order.
@@ -70,14 +72,14 @@ async fn fill_log(app: &TestApp, engine: Engine, workspace: &str) {
     let columns = "workspace_id, seq, id, event_key, payload, occurred_at";
     let sql = match engine {
         Engine::Sqlite => format!(
-            "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < {BACKLOG}) \
+            "WITH RECURSIVE position (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM position WHERE n < {BACKLOG}) \
              INSERT INTO platform_event ({columns}) SELECT x'{}', n, randomblob(16), 'crm.deal.closed', \
-             '{{\"place\":' || n || '}}', {now} FROM place",
+             '{{\"position\":' || n || '}}', {now} FROM position",
             workspace.replace('-', "")
         ),
         Engine::Postgres => format!(
             "INSERT INTO platform_event ({columns}) SELECT '{workspace}', n, gen_random_uuid(), \
-             'crm.deal.closed', '{{\"place\":' || n || '}}', {now} FROM generate_series(1, {BACKLOG}) AS n"
+             'crm.deal.closed', '{{\"position\":' || n || '}}', {now} FROM generate_series(1, {BACKLOG}) AS n"
         ),
     };
     let database = app.database().await;
@@ -90,18 +92,18 @@ async fn fill_log(app: &TestApp, engine: Engine, workspace: &str) {
 }
 
 /// Without repeats.
-fn first_arrivals(places: impl Iterator<Item = u64>) -> Vec<u64> {
+fn first_arrivals(positions: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut seen = HashSet::new();
-    places.filter(|place| seen.insert(*place)).collect()
+    positions.filter(|position| seen.insert(*position)).collect()
 }
 
-/// How many came after one whose place is further on than so many at once can explain.
+/// How many came after one whose position is further on than so many at once can explain.
 fn out_of_order(order: &[u64]) -> u64 {
     let mut furthest = 0;
     let mut stragglers = 0;
-    for place in order {
-        furthest = furthest.max(*place);
-        stragglers += u64::from(place + 4 * CONCURRENCY < furthest);
+    for position in order {
+        furthest = furthest.max(*position);
+        stragglers += u64::from(position + 4 * CONCURRENCY < furthest);
     }
     stragglers
 }

@@ -25,7 +25,7 @@ async fn damage(app: &mut TestApp, sql: &str) {
     app.start_again().await;
 }
 
-/// One after the other, so that their places are known.
+/// One after the other, so that their positions are known.
 async fn publish(workspace: &Workspace, count: u32) -> Vec<String> {
     let mut published = Vec::new();
     for number in 1..=count {

@@ -73,8 +73,8 @@ async fn recorded_in_order(app: &TestApp, workspace: &Workspace, ledger: &Ledger
         ledger.slowest
     );
     let log = log(app, workspace).await;
-    for (event, place) in log.iter().zip(1..) {
-        assert_eq!(event.seq, place, "a gap in the order");
+    for (event, position) in log.iter().zip(1..) {
+        assert_eq!(event.seq, position, "a gap in the order");
     }
     let by_number = numbers(&log);
     for (number, id) in &ledger.acknowledged {

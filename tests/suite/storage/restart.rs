@@ -199,7 +199,7 @@ async fn the_order_of_the_log_goes_on_after_a_restart(engine: Engine) {
     }
     workspace.publish_many("crm.deal.closed", 5).await;
     let events = workspace.events().await;
-    let places: Vec<i64> = events.iter().filter_map(|event| event["seq"].as_i64()).collect();
-    assert_eq!(places, (1..=15).rev().collect::<Vec<_>>());
+    let positions: Vec<i64> = events.iter().filter_map(|event| event["seq"].as_i64()).collect();
+    assert_eq!(positions, (1..=15).rev().collect::<Vec<_>>());
     app.finish().await;
 }

@@ -294,8 +294,8 @@ async fn a_publish_that_is_cut_off_leaves_a_whole_event_or_none() {
     })
     .await;
     let events = workspace.events().await;
-    for (place, event) in events.iter().rev().enumerate() {
-        assert_eq!(event["seq"], json!(place + 1));
+    for (position, event) in events.iter().rev().enumerate() {
+        assert_eq!(event["seq"], json!(position + 1));
         let is_whole = event["eventKey"] == "c.d" || event["payload"] == json!({"whole": true});
         assert!(is_whole, "{event}");
     }

@@ -110,7 +110,7 @@ impl PoisonTracker {
             *panics = panics.saturating_add(1);
         }
         after.through = after.through.max(through.unwrap_or_default());
-        // The row of what has just ended may not have been written.
+        // The retry row of a delivery that has just ended may still be in the table: its settlement may not be durable.
         after.retries.extend(retries.chain(self.ending));
         after
     }

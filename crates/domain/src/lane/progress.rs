@@ -102,7 +102,7 @@ impl Progress {
         }
     }
 
-    /// How far a settlement of everything done may move the cursor. `unstarted` is the place before the first event
+    /// How far a settlement of everything done may move the cursor. `unstarted` is the position before the first event
     /// that was not started.
     pub(super) fn settleable(&self, unstarted: Seq) -> Seq {
         self.window.first_unsettled().map_or(unstarted, Seq::prev)

@@ -127,7 +127,7 @@ pub struct Attachment {
     pub parked_live: bool,
     /// The last event beyond `settled` that has a `LIVE` row.
     pub parked_through: Option<Seq>,
-    /// The last place of the log.
+    /// The last position of the log.
     pub head: Seq,
 }
 
@@ -239,7 +239,7 @@ impl LetterChange {
 /// What happens to a lane.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Answers [`LaneCommand::ReadAfter`]: what is due after the place asked for, up to and including `through`, in
+    /// Answers [`LaneCommand::ReadAfter`]: what is due after the position asked for, up to and including `through`, in
     /// the order of the log, with all handlers of an event in one answer.
     Events {
         through: Seq,
@@ -297,7 +297,7 @@ pub enum LaneCommand {
     Settle(Settlement),
     /// The letter is changed and the retry row removed in one transaction.
     ChangeLetter(LetterChange),
-    /// Send a [`Input::Tick`] at this time; replaces an earlier wish.
+    /// Send a [`Input::Tick`] at this time; replaces an earlier `WakeAt`.
     WakeAt(Timestamp),
     /// Draining is over: nothing is in flight and everything is durable. The last command of the lane.
     Drained,

@@ -145,12 +145,12 @@ impl RetryTable {
     /// Likewise, but takes a `LIVE` row only if no loaded row of an earlier event may be taken.
     pub(super) fn take_loaded_in_order(&mut self, may_take: impl Fn(&RetryRow) -> bool) -> Option<RetryRow> {
         let takeable = || self.loaded.iter().enumerate().filter(|(_, row)| may_take(row));
-        let (mut place, first) = takeable().next()?;
+        let (mut position, first) = takeable().next()?;
         if is_live(&first.key) {
             let live = takeable().filter(|(_, row)| is_live(&row.key));
-            place = live.min_by_key(|(_, row)| row.event.seq)?.0;
+            position = live.min_by_key(|(_, row)| row.event.seq)?.0;
         }
-        self.loaded.remove(place)
+        self.loaded.remove(position)
     }
 
     /// A retry is durably settled and no longer busy.

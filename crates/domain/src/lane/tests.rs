@@ -485,23 +485,3 @@ fn late_and_unasked_for_answers_are_ignored() {
     }
     assert!(commands.is_empty(), "{commands:?}");
 }
-
-#[test]
-fn a_changed_limit_holds_from_the_next_attempt() {
-    let mut world = world(16, 2, 8);
-    assert_eq!(in_flight(&world), [live(1, 1), live(2, 1)]);
-    world.limit(LaneLimits {
-        concurrency: 1,
-        ordered: false,
-        rate_limit: None,
-    });
-    world.finish_seq(1, DELIVERED);
-    assert_eq!(in_flight(&world), [live(2, 1)], "one is enough now");
-    world.limit(LaneLimits {
-        concurrency: 3,
-        ordered: false,
-        rate_limit: None,
-    });
-    world.finish_seq(2, DELIVERED);
-    assert!(in_flight(&world).len() > 1, "it grows again with each success");
-}

@@ -41,7 +41,7 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
-    /// The number of slots at the front that are done, and stay so: they wait for the cursor.
+    /// The number of finished slots at the front. They leave the window once the cursor is durable behind them.
     done: usize,
 }
 

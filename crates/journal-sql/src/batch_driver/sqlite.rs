@@ -18,8 +18,8 @@ use pointsman_journal::{AttemptRecord, storage::Cursor};
 
 /// Most rows of one statement.
 const MAX_ROWS: usize = 128;
-/// A statement of more rows than this has a multiple of this number. So most batches take two statements for each kind
-/// of row, and there are few different texts, each prepared once.
+/// Above this number, the number of rows of a statement is a multiple of it. So most batches take two statements for
+/// each kind of row, and there are few different texts, each prepared once.
 const ROW_STEP: usize = 16;
 
 type Bound = Query<'static, sqlx::Sqlite, SqliteArguments>;
@@ -57,7 +57,7 @@ const INSERT_OR_FAIL: &str = "INSERT OR FAIL INTO";
 struct TransactionText {
     begin: &'static str,
     commit: &'static str,
-    /// Whether a single statement needs them as well.
+    /// Whether BEGIN and COMMIT are sent for a single statement as well.
     always: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Slow effects beside the writer, on PostgreSQL: the work runs on a second connection. Only the finish of the effect
 //! takes the writer's time, about one commit.
 //!
-//! The writer orders the finish, that is, the end of the delivery and the events, because it assigns the places in the
-//! log one after the other. Here the finish is written after the work, not before it: work that commits the
+//! The writer orders the finish, that is, the end of the delivery and the events, because it assigns the positions in
+//! the log one after the other. Here the finish is written after the work, not before it: work that commits the
 //! transaction itself commits nothing of the finish, and ends as [`EffectEnd::EndedTransaction`].
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +13,10 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
-    sql::{RESTORE_TIMEOUT, Stop, end_after_ignored_error, limit_statements, settle},
+    sql::{
+        RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_on_a_lost_connection, limit_statements, settle,
+        undo_on_postgres,
+    },
     threads::EffectThread,
     work::{Worked, work},
 };
@@ -180,13 +183,13 @@ impl SlowEffectsConnection {
             }
             Worked::Ended(end) => {
                 let undo = async {
-                    savepoint.rollback().await?;
+                    undo_on_postgres(savepoint).await?;
                     transaction.rollback().await
                 };
                 match timeout(TIMEOUT, undo).await {
                     Ok(Ok(())) => Ok(Err(end)),
                     // The server rolls back when the connection is closed.
-                    Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
+                    Ok(Err(_)) | Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
                 }
             }
         }

@@ -58,7 +58,7 @@ impl WorkError for EffectStepError {
 }
 
 /// Runs the effects one after the other until the transaction has taken [`TRANSACTION_BUDGET`]; the others get no end.
-/// Gives the events places after `heads`.
+/// Gives the events positions after `heads`.
 pub(crate) async fn run(
     transaction: &DatabaseTransaction,
     effects: &mut [StagedEffect],
@@ -67,13 +67,15 @@ pub(crate) async fn run(
 ) -> Result<(), EffectStepError> {
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
-    if postgres {
-        let patience = effects.iter().map(|effect| bounds.patience(effect)).max();
-        limit_statements(transaction, patience.unwrap_or(bounds.limit)).await?;
-    }
+    let mut limited_to = None;
     for index in 0..effects.len() {
         if bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
             break;
+        }
+        let patience = bounds.patience(&effects[index]);
+        if postgres && limited_to != Some(patience) {
+            limit_statements(transaction, patience).await?;
+            limited_to = Some(patience);
         }
         let run = run_one(transaction, &mut effects[index], heads, bounds).await;
         if matches!(run, Err(EffectStepError::Lost | EffectStepError::Abandoned)) {
@@ -142,8 +144,12 @@ async fn run_one(
         }
         (Err(Stop::Ended(end)), Ok(savepoint)) => {
             effect.events.clear();
-            effect.end = Some(end);
-            undo(transaction, savepoint).await
+            let undone = undo(transaction, savepoint).await;
+            effect.end = Some(match undone {
+                Err(EffectStepError::Database(_)) => end_on_a_lost_connection(end),
+                _ => end,
+            });
+            undone
         }
         (Err(Stop::Database(error)), Ok(_)) => Err(error.into()),
     }
@@ -207,7 +213,7 @@ async fn attempt(
     Ok(())
 }
 
-/// Writes the end of the delivery and the events, whose places come after `head`.
+/// Writes the end of the delivery and the events, whose positions come after `head`.
 pub(super) async fn settle(
     transaction: &DatabaseTransaction,
     command: &mut EffectCommand,
@@ -239,13 +245,31 @@ pub(super) async fn settle(
     Ok(events)
 }
 
+/// The end of an effect that could not be rolled back because its connection is lost. What the work returned as its
+/// failure is probably the loss: nothing of it is left, and it may be run again.
+pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
+    match end {
+        EffectEnd::Failed(_) => EffectEnd::Unavailable,
+        end => end,
+    }
+}
+
+/// Rolls back to the savepoint on PostgreSQL. Work that was aborted may have left a statement behind that still runs,
+/// for example one that waits for a lock. The driver reads its end before the next statement, which then fails with the
+/// error of that one, and the connection can be used further.
+pub(super) async fn undo_on_postgres(savepoint: DatabaseTransaction) -> Result<(), DbErr> {
+    // Where the connection is lost, the second rollback fails as well.
+    let _ = savepoint.execute_unprepared(TO_SAVEPOINT).await;
+    savepoint.rollback().await
+}
+
 /// Rolls back to the savepoint.
 async fn undo(
     transaction: &DatabaseTransaction,
     savepoint: DatabaseTransaction,
 ) -> Result<(), EffectStepError> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        return Ok(savepoint.rollback().await?);
+        return Ok(undo_on_postgres(savepoint).await?);
     }
     // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and the
     // work may have done so: then the savepoint does not exist any more. The driver still counts a transaction and a

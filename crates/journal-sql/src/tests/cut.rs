@@ -42,7 +42,7 @@ on_both_engines!(
             assert_eq!(answer.await.unwrap(), recorded(&event));
         }
         assert_eq!(
-            kit::places(&journal, workspace).await,
+            kit::positions(&journal, workspace).await,
             (1..=15).collect::<Vec<_>>()
         );
         assert_eq!(
@@ -105,7 +105,7 @@ on_both_engines!(
             assert_eq!(answer.await.unwrap(), recorded(&event), "round {round}");
         }
         let journal = scratch.open().await;
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2, 3]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2, 3]);
         journal.stop().await;
     }
 );

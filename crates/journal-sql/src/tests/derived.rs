@@ -38,7 +38,7 @@ on_both_engines!(
         assert_eq!(answer, recorded(&event, true));
         let (event, answer) = publish(1).await;
         assert_eq!(answer, recorded(&event, false));
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2]);
         assert_eq!(scratch.committed(&journal).await.len(), 2, "a repeat is no news");
         journal.stop().await;
     }
@@ -68,7 +68,7 @@ on_both_engines!(
             assert_eq!(answer.await.unwrap(), expected);
         }
         assert!(other.await.unwrap().is_ok());
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2, 3]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2, 3]);
         journal.stop().await;
     }
 );

@@ -176,7 +176,7 @@ on_both_engines!(
             .await;
         assert!(matches!(end, EffectEnd::Committed { event_ids } if event_ids == [published.id]));
         assert_eq!(entries(&journal).await, ["a"]);
-        assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2]);
         assert_eq!(
             scratch.committed(&journal).await.last().unwrap()[0].id,
             published.id
@@ -219,7 +219,7 @@ on_both_engines!(
         assert!(matches!(breaks, EffectEnd::Failed(_)), "{breaks:?}");
         assert!(matches!(last, EffectEnd::Committed { .. }), "{last:?}");
         assert_eq!(entries(&journal).await, ["a", "b"]);
-        assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2]);
         assert_eq!(marks(&journal).await, 2);
         journal.stop().await;
     }
@@ -275,13 +275,16 @@ on_both_engines!(
         assert_eq!(entries(&journal).await.is_empty(), taken_along);
         let next = kit::append(&journal, given.workspace, vec![new_event()]);
         next.await.unwrap().unwrap();
-        let places = kit::places(&journal, given.workspace).await;
+        let positions = kit::positions(&journal, given.workspace).await;
         assert_eq!(
-            places.len(),
+            positions.len(),
             if taken_along { 1 } else { 2 },
-            "no place is left out"
+            "no position is left out"
         );
-        assert_eq!(places.last().copied(), Some(i64::try_from(places.len()).unwrap()));
+        assert_eq!(
+            positions.last().copied(),
+            Some(i64::try_from(positions.len()).unwrap())
+        );
         journal.stop().await;
     }
 );
@@ -365,7 +368,7 @@ on_both_engines!(
         });
         assert!(matches!(answer.await, Ok(EffectEnd::Committed { .. })));
         assert_eq!(entries(&journal).await, ["a"]);
-        assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+        assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
         journal.stop().await;
     }
 );
@@ -381,7 +384,7 @@ on_both_engines!(
             assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
         }
         assert_eq!(entries(&journal).await, ["a", "b"]);
-        assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2]);
         assert_eq!(marks(&journal).await, 2);
         journal.stop().await;
     }

@@ -46,7 +46,7 @@ on_both_engines!(
 
         let journal = scratch.open().await;
         assert_eq!(again(&journal, 1).await.unwrap(), replayed, "after a restart");
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2]);
         journal.stop().await;
     }
 );
@@ -63,7 +63,7 @@ on_both_engines!(
         assert!(!first.await.unwrap().unwrap().replayed);
         assert_eq!(second.await.unwrap(), Err(AppendError::KeyInUse));
         assert!(other.await.unwrap().is_ok());
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2]);
         journal.stop().await;
     }
 );
@@ -80,7 +80,7 @@ on_both_engines!(
         for answer in answers.into_iter().chain([send()]) {
             assert!(!answer.await.unwrap().unwrap().replayed);
         }
-        assert_eq!(kit::places(&journal, workspace).await, [1]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1]);
         journal.stop().await;
     }
 );
@@ -174,7 +174,7 @@ on_both_engines!(
         };
         join(join_all(publishers), cutter).await;
         assert_eq!(
-            kit::places(&journal, workspace).await,
+            kit::positions(&journal, workspace).await,
             (1..=320).collect::<Vec<i64>>()
         );
         journal.stop().await;

@@ -424,8 +424,8 @@ pub(crate) async fn texts(journal: &OpenJournal, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.try_get("", "entry").unwrap()).collect()
 }
 
-/// All places of the workspace's log.
-pub(crate) async fn places(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
+/// All positions of the workspace's log.
+pub(crate) async fn positions(journal: &Journal, workspace: WorkspaceId) -> Vec<i64> {
     let all = journal
         .page(workspace, Seq::ZERO, Seq::new(i64::MAX), 100_000)
         .await

@@ -59,7 +59,7 @@ on_both_engines!(
         assert_eq!(settled, Ok(()));
         kit::append_when_it_is_back(&journal, workspace).await;
         assert_eq!(journal.storage_state(), Ok(()));
-        assert_eq!(kit::places(&journal, workspace).await, [1, 2]);
+        assert_eq!(kit::positions(&journal, workspace).await, [1, 2]);
         journal.stop().await;
     }
 );
@@ -123,7 +123,7 @@ async fn events_are_refused_and_settlements_are_kept(scratch: Scratch, read_only
     mend_the_disk(&scratch, &journal).await;
     assert_eq!(settled.await, Ok(()), "not refused, but written later");
     kit::append_when_it_is_back(&journal, workspace).await;
-    assert_eq!(kit::places(&journal, workspace).await, expected);
+    assert_eq!(kit::positions(&journal, workspace).await, expected);
     journal.stop().await;
 }
 

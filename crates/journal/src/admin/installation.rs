@@ -302,7 +302,7 @@ mod tests {
 
     use super::*;
 
-    fn place(head: i64) -> ChangePoint {
+    fn at(head: i64) -> ChangePoint {
         ChangePoint {
             head: Seq::new(head),
             now: Timestamp::from_millis(head * 1000),
@@ -333,7 +333,7 @@ mod tests {
                 enabled,
                 subscriptions: vec![(subscription(1), EventPattern::parse("a.*").unwrap())],
             };
-            let installed = install(WorkspaceId::new(Uuid::nil()), new, place(5), &mut || {
+            let installed = install(WorkspaceId::new(Uuid::nil()), new, at(5), &mut || {
                 Uuid::from_u128(1)
             })
             .unwrap();
@@ -350,7 +350,7 @@ mod tests {
                 self.installation.clone(),
                 &self.spans,
                 asked,
-                place(head),
+                at(head),
                 &mut || {
                     ids += 1;
                     Uuid::from_u128(ids)
@@ -399,7 +399,7 @@ mod tests {
         let mut installed = Installed::new(true);
         installed.enable(false, 7);
         assert_eq!(installed.stretches(), [(5, Some(7))]);
-        assert_eq!(installed.installation.held_since, Some(place(7).now));
+        assert_eq!(installed.installation.held_since, Some(at(7).now));
         installed.enable(true, 9);
         assert_eq!(installed.stretches(), [(5, Some(7)), (9, None)]);
         assert_eq!(installed.installation.held_since, None);
@@ -457,7 +457,7 @@ mod tests {
             enabled: true,
             subscriptions: vec![(subscription(1), pattern()), (subscription(2), pattern())],
         };
-        let refused = install(installed.workspace_id, new, place(5), &mut Uuid::nil);
+        let refused = install(installed.workspace_id, new, at(5), &mut Uuid::nil);
         assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
     }
 
@@ -471,7 +471,7 @@ mod tests {
         let previous = installed.installation.previous_secret.clone().unwrap();
         assert_eq!(
             (&*previous.sealed, previous.until),
-            ("first", place(6).now + PREVIOUS_SECRET)
+            ("first", at(6).now + PREVIOUS_SECRET)
         );
         assert_eq!(installed.installation.signing_secret, "second");
     }

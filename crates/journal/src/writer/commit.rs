@@ -61,8 +61,7 @@ impl GroupCommit {
         if self.keys.take(&append) {
             self.queue.push_append(append);
         } else {
-            // The publisher may have gone.
-            let _ = append.reply.send(Err(AppendError::KeyInUse));
+            append.refuse(AppendError::KeyInUse);
         }
     }
 
@@ -114,7 +113,7 @@ impl GroupCommit {
                 Outcome::Unknown | Outcome::NotBegun => {
                     self.in_doubt = Some(BatchInDoubt::new(batch));
                     connection.lose("a transaction failed");
-                    // The other halves have not been tried, and their events have no places yet. The last of the
+                    // The other halves have not been tried, and their events have no positions yet. The last of the
                     // vector is the next to be tried, so that it is put back last, before the others.
                     for batch in batches {
                         self.queue.put_back(batch);
@@ -265,8 +264,7 @@ impl GroupCommit {
 
     fn answer(&mut self, append: Append, answer: Result<Recorded, AppendError>) {
         self.keys.release(&append);
-        // The publisher may have gone.
-        let _ = append.reply.send(answer);
+        append.answer(answer);
     }
 
     /// Refuses the appends that wait: there is no connection. Settlements go on waiting for it.
@@ -276,7 +274,7 @@ impl GroupCommit {
         }
     }
 
-    /// The events whose places are to be looked up to resolve the batch in doubt.
+    /// The events whose positions are to be looked up to resolve the batch in doubt.
     pub(super) fn events_in_doubt(&self) -> Vec<EventId> {
         self.in_doubt
             .as_ref()
@@ -296,17 +294,17 @@ impl GroupCommit {
         }
     }
 
-    /// Answers the batch in doubt or queues it for a second write. `places` are those of its events that are in the
+    /// Answers the batch in doubt or queues it for a second write. `positions` are those of its events that are in the
     /// log; its publishers wait until `waits_until`, or have been refused where that is none.
     pub(super) fn resolve(
         &mut self,
-        places: &HashMap<EventId, Seq>,
+        positions: &HashMap<EventId, Seq>,
         waits_until: Option<Instant>,
         logs: &mut WorkspaceLogs,
         history: &mut History,
     ) {
         let Some(batch) = self.in_doubt.take() else { return };
-        match batch.resolve(places, waits_until) {
+        match batch.resolve(positions, waits_until) {
             Resolved::Recorded(batch, heads) => self.committed(batch, heads, logs, history),
             Resolved::NotRecorded { settlements, appends } => {
                 self.queue.put_back(settlements);

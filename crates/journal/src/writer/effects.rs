@@ -211,7 +211,7 @@ impl Effects {
         self.in_doubt.push(effect);
     }
 
-    /// By what the effects in doubt are found again.
+    /// What identifies the effects in doubt in the database.
     pub(super) fn traces_in_doubt(&self) -> EffectTraces {
         EffectTraces::of(&self.in_doubt)
     }

@@ -18,8 +18,8 @@ pub(super) struct Traces {
 /// A connection, and what was found of the work whose outcome was unknown.
 pub(super) struct Restored {
     pub(super) connection: Arc<dyn Connection>,
-    /// The places of those of the events that are in the log.
-    pub(super) places: HashMap<EventId, Seq>,
+    /// The positions of those of the events that are in the log.
+    pub(super) positions: HashMap<EventId, Seq>,
     pub(super) effects_done: Vec<bool>,
 }
 
@@ -37,10 +37,10 @@ pub(super) async fn reconnect(
         .map_err(silence)?
         .map_err(|error| error.to_string())?;
     // Settlements alone are not looked up: they can be written twice without harm.
-    let places = if traces.events.is_empty() {
+    let positions = if traces.events.is_empty() {
         HashMap::new()
     } else {
-        timeout(TRANSACTION_TIMEOUT, connection.places_of(traces.events))
+        timeout(TRANSACTION_TIMEOUT, connection.positions_of(traces.events))
             .await
             .map_err(silence)?
             .map_err(|error| error.to_string())?
@@ -53,7 +53,7 @@ pub(super) async fn reconnect(
         .map_err(|error| error.to_string())?;
     Ok(Restored {
         connection,
-        places,
+        positions,
         effects_done,
     })
 }

@@ -16,9 +16,9 @@ use crate::notice::Notice;
 
 /// How long callers wait for the recovery.
 struct Patience {
-    /// Until then the publishers of the batch in doubt wait for their answer. None once they have been refused.
+    /// The publishers of the batch in doubt wait for their answer until this time. None once they have been refused.
     doubt: Deadline,
-    /// Until then the loss stays hidden, and commands that come are queued. None once they are refused.
+    /// New commands are queued until this time, as if there were a connection. None once they are refused.
     hidden: Deadline,
 }
 
@@ -80,8 +80,12 @@ impl Writer {
     /// There is a connection again: what was in doubt is answered or done again, and everything goes on.
     fn resume(&mut self, restored: Restored, patience: &Patience) {
         let waits_until = patience.doubt.until();
-        self.commits
-            .resolve(&restored.places, waits_until, &mut self.logs, &mut self.history);
+        self.commits.resolve(
+            &restored.positions,
+            waits_until,
+            &mut self.logs,
+            &mut self.history,
+        );
         self.effects.resolve(&restored.effects_done, &mut self.lanes);
         self.logs.forget_heads();
         self.connection.replace(restored.connection);

@@ -69,7 +69,7 @@ impl WorkspaceLogs {
             .collect()
     }
 
-    /// Gives the events of the batch their places after the heads, which move at commit. Returns the heads after the
+    /// Gives the events of the batch their positions after the heads, which move at commit. Returns the heads after the
     /// commit.
     pub(super) fn stage(&self, batch: &mut Batch) -> HashMap<WorkspaceId, Seq> {
         batch.stage(&self.heads)

@@ -238,7 +238,7 @@ impl Connection for Script {
     }
 
     /// No event of a failed write is in the log.
-    fn places_of(&self, _: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
+    fn positions_of(&self, _: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>> {
         async { Ok(HashMap::new()) }.boxed()
     }
 

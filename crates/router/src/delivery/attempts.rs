@@ -29,8 +29,8 @@ use pointsman_panics::discard;
 /// Tells the lane how an attempt has ended. Where the task of the attempt ends without a result, by a panic that was
 /// caught nowhere else or with its thread, the lane is told that the attempt has failed: a lane that does not hear of
 /// an end keeps the slot for ever, and an ordered lane stops.
-struct Reported<M: DeliveryChannel> {
-    own: Addr<DeliveryActor<M>>,
+struct Reported<C: DeliveryChannel> {
+    own: Addr<DeliveryActor<C>>,
     /// None once it is told.
     delivery: Option<Delivery>,
     clock: Clock,
@@ -38,7 +38,7 @@ struct Reported<M: DeliveryChannel> {
     start: Instant,
 }
 
-impl<M: DeliveryChannel> Reported<M> {
+impl<C: DeliveryChannel> Reported<C> {
     fn end(mut self, end: AttemptEnd) {
         self.tell(end);
     }
@@ -50,7 +50,7 @@ impl<M: DeliveryChannel> Reported<M> {
     }
 }
 
-impl<M: DeliveryChannel> Drop for Reported<M> {
+impl<C: DeliveryChannel> Drop for Reported<C> {
     /// Runs while a panic unwinds, too: nothing here can panic. The message is lost where the actor is gone.
     fn drop(&mut self) {
         if self.delivery.is_some() {
@@ -87,7 +87,7 @@ async fn tested(test: impl Future<Output = AttemptResult>) -> AttemptResult {
     })
 }
 
-impl<M: DeliveryChannel> DeliveryActor<M> {
+impl<C: DeliveryChannel> DeliveryActor<C> {
     /// Runs beside the actor as a task of its own. As a future of the actor it would be polled at each wake-up of the
     /// actor, so that each attempt would cost as much as all that are in flight.
     pub(super) fn start_attempt(&mut self, delivery: Delivery, ctx: &mut Context<Self>) {
@@ -147,7 +147,7 @@ impl<M: DeliveryChannel> DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<SendTest> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<SendTest> for DeliveryActor<C> {
     type Result = ResponseFuture<AttemptResult>;
 
     /// Detached on purpose: a test does not wait for the lane, nor the lane for the test. Where its result shows that

@@ -21,7 +21,7 @@ use crate::{
 };
 use pointsman_domain::lane::{Due, Input, Lane, LaneConfig, LaneLimits, LaneMode};
 
-impl<M: DeliveryChannel> Actor for DeliveryActor<M> {
+impl<C: DeliveryChannel> Actor for DeliveryActor<C> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -52,7 +52,7 @@ impl<M: DeliveryChannel> Actor for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<Attached> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<Attached> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, Attached(attached): Attached, ctx: &mut Self::Context) {
@@ -84,7 +84,7 @@ impl<M: DeliveryChannel> Handler<Attached> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<Events> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, events: Events, ctx: &mut Self::Context) {
@@ -118,7 +118,7 @@ impl<M: DeliveryChannel> Handler<Events> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<RetriesRead> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<RetriesRead> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, read: RetriesRead, ctx: &mut Self::Context) {
@@ -136,7 +136,7 @@ impl<M: DeliveryChannel> Handler<RetriesRead> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
@@ -146,7 +146,7 @@ impl<M: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<SettlementWritten> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<SettlementWritten> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, SettlementWritten(result): SettlementWritten, ctx: &mut Self::Context) {
@@ -157,7 +157,7 @@ impl<M: DeliveryChannel> Handler<SettlementWritten> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<LetterWritten> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<LetterWritten> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, letter: LetterWritten, ctx: &mut Self::Context) {
@@ -168,7 +168,7 @@ impl<M: DeliveryChannel> Handler<LetterWritten> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<InstallationClosed> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<InstallationClosed> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, closed: InstallationClosed, ctx: &mut Self::Context) {
@@ -178,7 +178,7 @@ impl<M: DeliveryChannel> Handler<InstallationClosed> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<ViewChanged> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<ViewChanged> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, changed: ViewChanged, ctx: &mut Self::Context) {
@@ -202,7 +202,7 @@ impl<M: DeliveryChannel> Handler<ViewChanged> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<Drain> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<Drain> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
@@ -214,7 +214,7 @@ impl<M: DeliveryChannel> Handler<Drain> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<GetHealth> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<GetHealth> for DeliveryActor<C> {
     type Result = MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
@@ -228,7 +228,7 @@ impl<M: DeliveryChannel> Handler<GetHealth> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<AttemptFinished> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<AttemptFinished> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, finished: AttemptFinished, ctx: &mut Self::Context) {
@@ -237,7 +237,7 @@ impl<M: DeliveryChannel> Handler<AttemptFinished> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<ResetBreaker> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<ResetBreaker> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, _: ResetBreaker, ctx: &mut Self::Context) {
@@ -246,7 +246,7 @@ impl<M: DeliveryChannel> Handler<ResetBreaker> for DeliveryActor<M> {
     }
 }
 
-impl<M: DeliveryChannel> Handler<ServiceLives> for DeliveryActor<M> {
+impl<C: DeliveryChannel> Handler<ServiceLives> for DeliveryActor<C> {
     type Result = ();
 
     fn handle(&mut self, _: ServiceLives, ctx: &mut Self::Context) {

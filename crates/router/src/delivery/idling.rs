@@ -7,7 +7,7 @@ use super::{DeliveryActor, channel::DeliveryChannel};
 use crate::mail::workspace::{ChildEnd, Rest};
 use pointsman_domain::{lane::LaneMode, timestamp::Timestamp};
 
-impl<M: DeliveryChannel> DeliveryActor<M> {
+impl<C: DeliveryChannel> DeliveryActor<C> {
     /// Stops where it has had nothing to do for long enough, and looks again later where not.
     pub(super) fn look_for_rest(&mut self, ctx: &mut Context<Self>) {
         self.idle_alarm.has_rung();

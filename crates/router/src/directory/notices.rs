@@ -10,8 +10,8 @@ use pointsman_journal::Notice;
 /// [`Ring`] are: the oldest are dropped, and read from the database instead. Everything else is bounded by the number
 /// of installations.
 ///
-/// The actor has to take the views before the events. A view says of each span from which place to which it holds, so
-/// that a newer view fits older events.
+/// The actor has to take the views before the events. A view says of each span from which position to which it holds,
+/// so that a newer view fits older events.
 #[derive(Debug, Default)]
 pub(crate) struct PendingNotices {
     pub(crate) head: Seq,

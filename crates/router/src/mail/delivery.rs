@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Accepts;
 use crate::answers::LaneHealth;
 
-/// All events that are due after the place that was asked for, up to `through`.
+/// All events that are due after the position that was asked for, up to `through`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Events {

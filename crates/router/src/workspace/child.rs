@@ -30,7 +30,7 @@ pub(super) struct RunningChild {
     incarnation: Incarnation,
     is_attached: bool,
     sent: MessagesSent,
-    /// How far the log is that it was given.
+    /// The seq up to which it has been given events.
     given_through: Seq,
 }
 

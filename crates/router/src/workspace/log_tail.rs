@@ -21,7 +21,7 @@ const OVERHEAD_BYTES: usize = 256;
 
 /// See the [module](self).
 pub(super) struct LogTail {
-    /// The highest place that is known to be durable.
+    /// The highest position that is known to be durable.
     head: Seq,
     ring: Ring,
     /// Events of the next page from the database, learned from the weight of the last.

@@ -12,7 +12,7 @@ const LONGEST_LAG: i64 = 4096;
 pub(super) struct Progress {
     /// Up to here nothing is left to do but retries.
     done: Seq,
-    /// Where the durable cursor stands, or further back.
+    /// A lower bound of the durable cursor.
     written: Seq,
     /// When to look at the retry table.
     next_retry_at: Option<Timestamp>,

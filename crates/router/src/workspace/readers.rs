@@ -16,7 +16,7 @@ pub(super) struct Readers {
 /// Whom new events concern.
 pub(super) enum Concerned {
     All,
-    /// Of what came after `before`, these and nobody else.
+    /// Only these installations, for the events after `before`.
     Since {
         before: Seq,
         installations: HashSet<InstallationId>,

@@ -18,7 +18,7 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
-/// An event at that place.
+/// An event at that position.
 pub(super) fn event(seq: i64, key: &str) -> Arc<PlatformEvent> {
     let new = NewEvent {
         id: EventId::new(Uuid::from_u128(seq.unsigned_abs().into())),

@@ -27,7 +27,7 @@ impl WorkspaceActor {
         if is_failed {
             self.children.fail(id);
         } else if self.children.forgive(id) {
-            log::info!(workspace:% = self.id, installation:% = id; "changed after it had failed: it is tried again");
+            log::info!(workspace:% = self.id, installation:% = id; "a failed installation was changed: its deliveries start again");
         }
         let is_told = self.children.tell(id, ViewChanged { view: taken.now });
         if !is_told && self.loading.is_loaded() {

@@ -52,8 +52,9 @@ impl fmt::Display for Effects {
             write!(f, "[{} {}] ", event.seq.get(), event.id)?;
         }
         for settled in &self.settlements {
-            let (id, generation, place) = (settled.installation, settled.generation, settled.settled.get());
-            write!(f, "[{id}/{generation} to {place}")?;
+            let (id, generation, position) =
+                (settled.installation, settled.generation, settled.settled.get());
+            write!(f, "[{id}/{generation} to {position}")?;
             for parked in &settled.park {
                 let (key, at) = (parked.key, parked.next_attempt_at.millis());
                 write!(f, " park {:?} {} until {at}", key.kind, key.event_id)?;
@@ -192,7 +193,7 @@ impl Tables {
             if event.payload.contains(UNSTORABLE) {
                 return refused("the payload cannot be stored");
             }
-            if self.places.contains_key(&event.id) || !ids.insert(event.id) {
+            if self.positions.contains_key(&event.id) || !ids.insert(event.id) {
                 return refused("UNIQUE constraint failed: platform_event.id");
             }
             let head = heads
@@ -209,7 +210,7 @@ impl Tables {
     /// Does what the statements of a batch do, in their order.
     pub(crate) fn apply(&mut self, effects: &Effects) {
         for event in &effects.events {
-            self.places.insert(event.id, (event.workspace_id, event.seq));
+            self.positions.insert(event.id, (event.workspace_id, event.seq));
             self.logs
                 .entry(event.workspace_id)
                 .or_default()

@@ -21,9 +21,9 @@ use pointsman_domain::{
 use pointsman_journal::storage::{DueRetries, KeyName, StoredKey};
 
 impl Tables {
-    pub(crate) fn places_of(&self, ids: &[EventId]) -> std::collections::HashMap<EventId, Seq> {
+    pub(crate) fn positions_of(&self, ids: &[EventId]) -> std::collections::HashMap<EventId, Seq> {
         ids.iter()
-            .filter_map(|id| Some((*id, self.places.get(id)?.1)))
+            .filter_map(|id| Some((*id, self.positions.get(id)?.1)))
             .collect()
     }
 
@@ -127,7 +127,7 @@ impl Tables {
         let event = match row.dead_letter_id {
             Some(letter) => &self.letters.get(&letter)?.event,
             None => {
-                let (workspace, seq) = self.places.get(&key.event_id)?;
+                let (workspace, seq) = self.positions.get(&key.event_id)?;
                 self.events(*workspace, seq.prev(), *seq).first()?
             }
         };

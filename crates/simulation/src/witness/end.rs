@@ -51,22 +51,22 @@ impl Witness {
         let mut broken = Vec::new();
         let mut keys = BTreeSet::new();
         for (id, published) in &self.published {
-            let place = tables.places.get(id);
-            if let (Some(key), Some((workspace, _))) = (&published.key, place)
+            let position = tables.positions.get(id);
+            if let (Some(key), Some((workspace, _))) = (&published.key, position)
                 && !keys.insert((*workspace, key))
             {
                 broken.push(format!("{key} has recorded {id} and another event"));
             }
             match published.fate {
-                PublishFate::Acknowledged if place.is_none() => {
+                PublishFate::Acknowledged if position.is_none() => {
                     broken.push(format!("{id} was acknowledged and is not in the log"));
                 }
-                PublishFate::Refused if place.is_some() => {
+                PublishFate::Refused if position.is_some() => {
                     broken.push(format!("{id} was refused and is in the log"));
                 }
                 _ => {}
             }
-            if let Some((workspace, seq)) = place {
+            if let Some((workspace, seq)) = position {
                 let stored = tables.events(*workspace, seq.prev(), *seq).first();
                 if *workspace != published.workspace
                     || stored.is_none_or(|stored| stored.payload != published.payload)

@@ -204,10 +204,10 @@ fn check_log(
     numbers: &mut HashMap<u64, Uuid>,
     violations: &mut Violations,
 ) {
-    for (event, place) in workspace.log.iter().zip(1..) {
-        if event.seq != place {
+    for (event, position) in workspace.log.iter().zip(1..) {
+        if event.seq != position {
             violations.add("gaps in the order", || {
-                format!("seq {} at place {place}", event.seq)
+                format!("seq {} at position {position}", event.seq)
             });
         }
         let number = event.actor.as_deref().and_then(post::number_of);

@@ -92,7 +92,7 @@ pub(crate) struct LastTaken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeat {
     pub(crate) event_id: Uuid,
-    /// When the event had been taken before.
+    /// The time at which the receiver had taken the event before.
     pub(crate) before: Timestamp,
     /// Whether both were in the same life.
     pub(crate) at_once: bool,

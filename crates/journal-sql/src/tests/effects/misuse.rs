@@ -1,5 +1,7 @@
 //! Work that breaks the rules for effects, and what happens to other effects and to publishers.
 
+use sea_orm::TransactionTrait;
+
 use super::*;
 
 /// Runs the effect between two others and a publish, in one transaction where the journal allows it, and checks that
@@ -20,14 +22,14 @@ async fn run_between_others(
     let end = bad.await.unwrap();
     finished(journal, given, (before, 1), "before", first.await.unwrap()).await;
     finished(journal, given, (after, 3), "after", last.await.unwrap()).await;
-    // No other effect is refused, and every event has its own place.
+    // No other effect is refused, and every event has its own position.
     let next = kit::append(journal, given.workspace, publish());
     next.await.unwrap().unwrap();
-    let places = kit::places(journal, given.workspace).await;
-    let count = i64::try_from(places.len()).unwrap();
-    assert_eq!(places, (1..=count).collect::<Vec<_>>());
+    let positions = kit::positions(journal, given.workspace).await;
+    let count = i64::try_from(positions.len()).unwrap();
+    assert_eq!(positions, (1..=count).collect::<Vec<_>>());
     let told: usize = scratch.committed(journal).await.iter().map(Vec::len).sum();
-    assert_eq!(told, places.len(), "a notice tells of each event");
+    assert_eq!(told, positions.len(), "a notice tells of each event");
     end
 }
 
@@ -95,7 +97,7 @@ on_both_engines!(
             "{end:?}"
         );
         assert!(entries(&journal).await.is_empty());
-        assert!(kit::places(&journal, given.workspace).await.is_empty());
+        assert!(kit::positions(&journal, given.workspace).await.is_empty());
         assert_eq!(marks(&journal).await, 0);
         journal.stop().await;
     }
@@ -117,9 +119,9 @@ on_both_engines!(
         };
         assert_eq!(entries(&journal).await.len(), done);
         assert_eq!(marks(&journal).await, done);
-        assert_eq!(kit::places(&journal, given.workspace).await.len(), done);
+        assert_eq!(kit::positions(&journal, given.workspace).await.len(), done);
         kit::append_when_it_is_back(&journal, given.workspace).await;
-        assert_eq!(kit::places(&journal, given.workspace).await.len(), done + 1);
+        assert_eq!(kit::positions(&journal, given.workspace).await.len(), done + 1);
         journal.stop().await;
     }
 );
@@ -148,7 +150,7 @@ on_both_engines!(
         kit::append_when_it_is_back(&journal, given.workspace).await;
         finished(&journal, &given, (event_id(), 2), "beside", beside.await.unwrap()).await;
         assert_eq!(entries(&journal).await, ["beside"]);
-        assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+        assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
         drop(release);
         journal.stop().await;
     }
@@ -263,3 +265,43 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_still_waits_for_a_lock_when_its_effect_is_ended_costs_no_connection() {
+    let scratch = Scratch::postgres().await;
+    let settings = JournalSettings {
+        effect_timeout: SHORT,
+        ..scratch.settings()
+    };
+    let journal = scratch.open_with(settings).await;
+    let given = EffectsOf::new(&scratch, &journal).await;
+    let taken = given
+        .end_of(&journal, (event_id(), 1), || enter("taken"), Vec::new())
+        .await;
+    assert!(matches!(taken, EffectEnd::Committed { .. }), "{taken:?}");
+    let client = scratch.client().await;
+    let lock = client.begin().await.unwrap();
+    lock.execute_unprepared("UPDATE ledger SET entry = entry")
+        .await
+        .unwrap();
+
+    let gate = kit::hold(&journal).await;
+    let (reply, beside) = oneshot::channel();
+    // It ends no delivery, so that it and the transaction that it shares have the whole limit.
+    journal.run_effect(EffectCommand {
+        workspace_id: given.workspace,
+        settles: None,
+        work: enter("beside"),
+        events: vec![new_event()],
+        reply,
+    });
+    let change = sql("UPDATE ledger SET entry = 'changed' WHERE entry = 'taken'");
+    let change = given.run(&journal, (event_id(), 2), change, Vec::new());
+    drop(gate);
+    let (change, beside) = (change.await.unwrap(), beside.await.unwrap());
+    assert!(matches!(change, EffectEnd::Again), "{change:?}");
+    assert!(matches!(beside, EffectEnd::Committed { .. }), "{beside:?}");
+    assert_eq!(scratch.reconnected(), 0, "the connection is well");
+    lock.rollback().await.unwrap();
+    journal.stop().await;
+}

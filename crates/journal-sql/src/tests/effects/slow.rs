@@ -58,7 +58,7 @@ async fn everybody_goes_on_beside_a_slow_effect() {
     let end = slow.await.unwrap();
     assert!(matches!(end, EffectEnd::Committed { event_ids } if event_ids == [published.id]));
     assert_eq!(entries(&journal).await, ["beside", "slow"]);
-    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2, 3]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2, 3]);
     assert_eq!(
         scratch.committed(&journal).await.last().unwrap()[0].id,
         published.id
@@ -66,7 +66,7 @@ async fn everybody_goes_on_beside_a_slow_effect() {
     let again = given.run(&journal, (delivered, 1), enter("twice"), Vec::new());
     assert!(matches!(again.await, Ok(EffectEnd::AlreadyDone)));
     publish(&journal, given.workspace).await;
-    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2, 3, 4]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2, 3, 4]);
     journal.stop().await;
 }
 
@@ -87,12 +87,12 @@ async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
     );
     kit::append_when_it_is_back(&journal, given.workspace).await;
     assert!(entries(&journal).await.is_empty());
-    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
 
     let again = given.run(&journal, (delivered, 1), enter("slow"), vec![new_event()]);
     assert!(matches!(again.await, Ok(EffectEnd::Committed { .. })));
     assert_eq!(entries(&journal).await, ["slow"]);
-    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2]);
     journal.stop().await;
 }
 
@@ -115,7 +115,7 @@ async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
     release.send(()).unwrap();
     assert!(matches!(next.await, Ok(EffectEnd::Committed { .. })));
     assert_eq!(entries(&journal).await, ["next"]);
-    assert_eq!(kit::places(&journal, given.workspace).await, [1, 2]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1, 2]);
     journal.stop().await;
 }
 
@@ -131,7 +131,7 @@ async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
     assert!(matches!(slow.await, Ok(EffectEnd::Fenced)));
     publish(&journal, given.workspace).await;
     assert!(entries(&journal).await.is_empty());
-    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
     journal.stop().await;
 }
 
@@ -145,7 +145,7 @@ async fn a_slow_effect_that_commits_is_told_so() {
     assert_eq!(marks(&journal).await, 0);
     let next = given.run(&journal, (event_id(), 2), enter("next"), vec![new_event()]);
     assert!(matches!(next.await, Ok(EffectEnd::Committed { .. })));
-    assert_eq!(kit::places(&journal, given.workspace).await, [1]);
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
     journal.stop().await;
 }
 

@@ -12,7 +12,7 @@ use pointsman_domain::{
 
 /// What the log says of the batch.
 pub(super) enum Resolved {
-    /// It was committed: the batch with its events at the places where they were found, and the heads after it.
+    /// It was committed: the batch with its events at the positions where they were found, and the heads after it.
     Recorded(Batch, HashMap<WorkspaceId, Seq>),
     /// It was not committed. Settlements can be written twice without harm, so that they only wait for the next batch.
     NotRecorded { settlements: Batch, appends: Appends },
@@ -53,14 +53,14 @@ impl BatchInDoubt {
         }
     }
 
-    /// `places` are those of its events that are in the log. Its publishers wait until `waits_until`; none where they
-    /// have been refused.
-    pub(super) fn resolve(self, places: &HashMap<EventId, Seq>, waits_until: Option<Instant>) -> Resolved {
+    /// `positions` are those of its events that are in the log. Its publishers wait until `waits_until`; none where
+    /// they have been refused.
+    pub(super) fn resolve(self, positions: &HashMap<EventId, Seq>, waits_until: Option<Instant>) -> Resolved {
         let mut batch = self.0;
         let ids = batch.event_ids();
-        if !ids.is_empty() && ids.iter().all(|id| places.contains_key(id)) {
-            let heads = batch.heads_of(places);
-            return Resolved::Recorded(batch.with_events(places), heads);
+        if !ids.is_empty() && ids.iter().all(|id| positions.contains_key(id)) {
+            let heads = batch.heads_of(positions);
+            return Resolved::Recorded(batch.with_events(positions), heads);
         }
         let settlements = Batch {
             settlements: std::mem::take(&mut batch.settlements),
@@ -148,14 +148,14 @@ mod tests {
         })
     }
 
-    fn places(numbers: &[u32]) -> HashMap<EventId, Seq> {
-        let place = |number: &u32| (event((*number).into()), Seq::new((*number).into()));
-        numbers.iter().map(place).collect()
+    fn positions(numbers: &[u32]) -> HashMap<EventId, Seq> {
+        let position = |number: &u32| (event((*number).into()), Seq::new((*number).into()));
+        numbers.iter().map(position).collect()
     }
 
     #[test]
     fn it_is_recorded_where_all_of_its_events_are_in_the_log() {
-        let Resolved::Recorded(batch, heads) = batch(&[3, 4], None).resolve(&places(&[3, 4]), None) else {
+        let Resolved::Recorded(batch, heads) = batch(&[3, 4], None).resolve(&positions(&[3, 4]), None) else {
             panic!("it is recorded");
         };
         assert_eq!(batch.appends[1].events[0].seq, Seq::new(4));
@@ -171,7 +171,7 @@ mod tests {
             (None, None, false),
             (Some(until), Some(until), false),
         ] {
-            let resolved = batch(&[3, 4], before).resolve(&places(&[3]), waits_until);
+            let resolved = batch(&[3, 4], before).resolve(&positions(&[3]), waits_until);
             let Resolved::NotRecorded { settlements, appends } = resolved else {
                 panic!("it is not recorded");
             };
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn settlements_alone_are_written_again_in_any_case() {
-        let resolved = batch(&[], None).resolve(&places(&[]), Some(Clock.instant()));
+        let resolved = batch(&[], None).resolve(&positions(&[]), Some(Clock.instant()));
         let Resolved::NotRecorded { settlements, appends } = resolved else {
             panic!("without events it is unknown");
         };

@@ -50,7 +50,7 @@ pub(super) async fn answer_derived(connection: &dyn Connection, batch: &mut Batc
     if ids.is_empty() {
         return Ok(repeats);
     }
-    let found = timeout(TRANSACTION_TIMEOUT, connection.places_of(ids))
+    let found = timeout(TRANSACTION_TIMEOUT, connection.positions_of(ids))
         .await
         .map_err(too_long)??;
     let mut written = HashSet::new();
@@ -71,7 +71,7 @@ pub(super) async fn answer_derived(connection: &dyn Connection, batch: &mut Batc
 /// Whether all events of the append are in the log. None where the connection does not say.
 pub(super) async fn are_recorded(connection: &dyn Connection, append: &Append) -> Option<bool> {
     let ids = append.events.iter().map(|event| event.id).collect();
-    match timeout(TRANSACTION_TIMEOUT, connection.places_of(ids)).await {
+    match timeout(TRANSACTION_TIMEOUT, connection.positions_of(ids)).await {
         Ok(Ok(found)) => Some(append.events.iter().all(|event| found.contains_key(&event.id))),
         Ok(Err(_)) | Err(_) => None,
     }

@@ -19,9 +19,9 @@ pub(crate) struct EffectTraces(Vec<Trace>);
 /// What an effect leaves behind where it is durable.
 #[derive(Clone, Debug)]
 enum Trace {
-    /// It ends a delivery, which is marked.
+    /// The effect ends a delivery and leaves a mark.
     Mark(EffectOf),
-    /// It ends no delivery, so that only its events can tell. An effect that leaves nothing counts as not done.
+    /// The effect ends no delivery; only its events show that it is durable. One without events counts as not done.
     Events(Vec<EventId>),
 }
 
@@ -41,9 +41,11 @@ impl EffectTraces {
         }
         let marks = connection.are_done(self.marks());
         let marks = timeout(TRANSACTION_TIMEOUT, marks).await.map_err(too_long)??;
-        let places = connection.places_of(self.events());
-        let places = timeout(TRANSACTION_TIMEOUT, places).await.map_err(too_long)??;
-        Ok(self.found(marks, &places))
+        let positions = connection.positions_of(self.events());
+        let positions = timeout(TRANSACTION_TIMEOUT, positions)
+            .await
+            .map_err(too_long)??;
+        Ok(self.found(marks, &positions))
     }
 
     fn marks(&self) -> Vec<EffectOf> {
@@ -62,11 +64,11 @@ impl EffectTraces {
         self.0.iter().flat_map(events).collect()
     }
 
-    fn found(&self, marks: Vec<bool>, places: &HashMap<EventId, Seq>) -> Vec<bool> {
+    fn found(&self, marks: Vec<bool>, positions: &HashMap<EventId, Seq>) -> Vec<bool> {
         let mut marks = marks.into_iter();
         let mut is_found = |trace: &Trace| match trace {
             Trace::Mark(_) => marks.next().unwrap_or(false),
-            Trace::Events(ids) => !ids.is_empty() && ids.iter().all(|id| places.contains_key(id)),
+            Trace::Events(ids) => !ids.is_empty() && ids.iter().all(|id| positions.contains_key(id)),
         };
         self.0.iter().map(&mut is_found).collect()
     }
@@ -114,8 +116,8 @@ mod tests {
         ]);
         assert_eq!(traces.marks().len(), 2);
         assert_eq!(traces.events(), [event(1), event(2), event(1), event(4)]);
-        let places = [1, 2].map(|number| (event(number), Seq::new(1))).into();
-        let found = traces.found(vec![false, true], &places);
+        let positions = [1, 2].map(|number| (event(number), Seq::new(1))).into();
+        let found = traces.found(vec![false, true], &positions);
         assert_eq!(found, [true, false, false, true, false]);
     }
 }
