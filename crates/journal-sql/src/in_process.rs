@@ -52,7 +52,10 @@ pub async fn register_extensions(
                     );
                 }
                 if back > 0 {
-                    log::info!(installations = back; "the code of in-process extensions is back: their deliveries go on");
+                    log::info!(
+                        installations = back;
+                        "the code of in-process extensions is back: their deliveries go on"
+                    );
                 }
                 Ok(((), Vec::new()))
             })

@@ -78,6 +78,29 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    async fn an_actor_whose_settlement_is_refused_as_outdated_is_not_said_to_have_died(running: Running) {
+        log_capture::listen();
+        let (workspace, installation) = running.installed().await;
+        let first = running.publish(workspace, 1).await;
+        running.every_one_arrives(&first).await;
+        // The lane of the actor may not settle any more.
+        running.router.shared.journal.attach(installation).await.unwrap();
+        let sent = running.publish(workspace, 3).await;
+        running.every_one_arrives(&sent).await;
+        let told = || log_capture::lines("a delivery actor", installation);
+        running
+            .eventually("the actor is replaced", async || !told().is_empty())
+            .await;
+        assert!(
+            told()[0].starts_with("WARN a delivery actor was interrupted"),
+            "{:?}",
+            told()
+        );
+        running.stop().await;
+    }
+);
+
+on_both_engines!(
     async fn a_change_by_an_admin_tries_a_failed_installation_again(running: Running) {
         let (workspace, installation) = running.installed().await;
         let neighbour = running.install(workspace, "chat", "chat.**").await;

@@ -27,7 +27,10 @@ impl WorkspaceActor {
         if is_failed {
             self.children.fail(id);
         } else if self.children.forgive(id) {
-            log::info!(workspace:% = self.id, installation:% = id; "a failed installation was changed: its deliveries start again");
+            log::info!(
+                workspace:% = self.id, installation:% = id;
+                "a failed installation was changed: its deliveries start again"
+            );
         }
         let is_told = self.children.tell(id, ViewChanged { view: taken.now });
         if !is_told && self.loading.is_loaded() {
@@ -90,7 +93,7 @@ impl WorkspaceActor {
         }
     }
 
-    /// The actor has died: a successor after a pause, or the mark of a failed installation.
+    /// The actor has died or was interrupted: a successor after a pause, or the mark of a failed installation.
     fn child_died(&mut self, id: InstallationId, fault: Fault, ctx: &mut Context<Self>) {
         let (workspace, now) = (self.id, self.shared.clock.now());
         let Some(death) = self.children.died(id, fault, now) else {
@@ -99,7 +102,21 @@ impl WorkspaceActor {
         match death.next {
             Next::Replace { after } => {
                 let deaths = death.in_a_row;
-                log::error!(workspace:%, installation:% = id, deaths; "a delivery actor has died and is replaced");
+                match fault {
+                    Fault::Own => {
+                        log::error!(
+                            workspace:%, installation:% = id, deaths;
+                            "a delivery actor has died and is replaced"
+                        );
+                    }
+                    // What it could not write is written by its successor.
+                    Fault::Foreign => {
+                        log::warn!(
+                            workspace:%, installation:% = id;
+                            "a delivery actor was interrupted by its storage or by another actor, and is replaced"
+                        );
+                    }
+                }
                 ctx.run_later(after, move |actor, ctx| actor.start_child(id, ctx));
             }
             Next::GiveUp => {

@@ -305,3 +305,37 @@ async fn a_statement_that_still_waits_for_a_lock_when_its_effect_is_ended_costs_
     lock.rollback().await.unwrap();
     journal.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_fails_because_its_connection_is_cut_is_not_blamed() {
+    let scratch = Scratch::postgres().await;
+    let journal = scratch.open().await;
+    let given = EffectsOf::new(&scratch, &journal).await;
+    let (entered, has_entered) = oneshot::channel();
+    let (release, released) = oneshot::channel::<()>();
+    let work = EffectWork::new(move |transaction| {
+        async move {
+            entered.send(()).map_err(EffectFailure::new)?;
+            released.await.map_err(EffectFailure::new)?;
+            let done = transaction.execute_unprepared("SELECT 1").await;
+            done.map(drop).map_err(EffectFailure::new)
+        }
+        .boxed()
+    });
+    let (reply, end) = oneshot::channel();
+    journal.run_effect(EffectCommand {
+        workspace_id: given.workspace,
+        settles: None,
+        work: Some(work),
+        events: vec![new_event()],
+        reply,
+    });
+    has_entered.await.unwrap();
+    scratch.cut_writer(&journal).await;
+    release.send(()).unwrap();
+    let end = end.await.unwrap();
+    assert!(matches!(end, EffectEnd::Unavailable), "{end:?}");
+    kit::append_when_it_is_back(&journal, given.workspace).await;
+    assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
+    journal.stop().await;
+}
