@@ -78,7 +78,8 @@ use pointsman_extension::Extensions;
 /// then on, so that only slow readers need this time.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 
-/// A server that accepts requests. Dropping it does not stop it in order: [`Server::run`] does.
+/// A server that accepts requests. Dropping it does not stop it in order: [`Server::run`] does. Its settings are
+/// [`Config`], of which [`config::Server`](crate::config::Server) is a section.
 ///
 /// ```
 /// use pointsman::{Server, config::Config};

@@ -58,4 +58,9 @@ pub use pointsman_domain::{
     timestamp::Timestamp,
 };
 pub use pointsman_engine::EventRouter;
-pub use pointsman_router::{ChangeError, LaneHealth, NotReady, PublishError};
+pub use pointsman_router::{ChangeError, LaneHealth, NotReady};
+
+/// The error of [`EventRouter::publish`](pointsman_router::EventRouter::publish), for hosts. Handlers get
+/// [`extension::PublishError`](crate::extension::PublishError).
+#[doc(inline)]
+pub use pointsman_router::PublishError;
