@@ -4,14 +4,14 @@
 //! `cargo run --release --example crm_platform` starts the same server as `cargo run --release`, with the CRM installed
 //! in the workspace `demo`.
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use pointsman::{
     config::Config,
     extension::{EventContext, HandlerError, event_handler, extension},
     server::{
-        Server,
-        router::{ChangeError, Clock, NewInstallation, WorkspaceId, workspaces},
+        Server, exit,
+        router::{ChangeError, Clock, NewInstallation, find_workspace},
     },
 };
 use schemars::JsonSchema;
@@ -51,48 +51,33 @@ impl Crm {
     }
 }
 
-fn main() -> ExitCode {
-    let config = match Config::load(None) {
-        Ok(config) => config,
-        Err(error) => return failed(&error),
-    };
-    actix_web::rt::System::new().block_on(async {
-        match run(config).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&*error),
-        }
-    })
+#[actix_web::main]
+async fn main() -> ExitCode {
+    exit::run(start()).await
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::builder(config).extension(Crm).start().await?;
+async fn start() -> Result<Server, Box<dyn Error>> {
+    let server = Server::builder(Config::load(None)?)
+        .extension(Crm)
+        .start()
+        .await?;
     install_in_demo(&server).await?;
-    server.run().await?;
-    Ok(())
+    Ok(server)
 }
 
 /// Installs the CRM. In other workspaces an admin does that, with `POST …/extensions`.
-async fn install_in_demo(server: &Server) -> Result<(), Box<dyn std::error::Error>> {
+async fn install_in_demo(server: &Server) -> Result<(), Box<dyn Error>> {
     let router = server.router();
-    let Some(demo) = workspaces::find_by_name_across_workspaces(router.reader(), "demo").await? else {
+    let Some(demo) = find_workspace(router, "demo").await? else {
         return Ok(());
     };
     let Some(crm) = router.extensions().get("crm") else {
         return Ok(());
     };
     let new = NewInstallation::in_process(&crm.key, &crm.name, crm.patterns(), || Clock.new_uuid());
-    match router.install(WorkspaceId::new(demo.id), new).await {
+    match router.install(demo, new).await {
         // It was installed at an earlier start.
         Ok(_) | Err(ChangeError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the answer of a command is for the person at the terminal"
-)]
-fn failed(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
-    eprintln!("crm_platform: {error}");
-    ExitCode::from(2)
 }

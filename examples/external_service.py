@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""An external service in 30 lines, standard library only: external_service.py whsec_… [PORT]"""
+"""An external service in 35 lines, standard library only: external_service.py whsec_… [PORT]"""
 import base64, hashlib, hmac, json, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-SECRET = base64.b64decode(sys.argv[1].removeprefix("whsec_"))
 SEEN = set()  # an event may come more than once
 
 def is_signed(headers, body):
@@ -25,6 +24,12 @@ class Service(BaseHTTPRequestHandler):
         self.send_response(204 if ok else 401)
         self.end_headers()
 
-server = HTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 9000), Service)
+try:
+    SECRET = base64.b64decode(sys.argv[1].removeprefix("whsec_"), validate=True)
+    PORT = range(65536).index(int(sys.argv[2])) if len(sys.argv) > 2 else 9000
+except (IndexError, ValueError):
+    print("usage: external_service.py whsec_… [PORT]", file=sys.stderr)
+    sys.exit(2)
+server = HTTPServer(("127.0.0.1", PORT), Service)
 print(f"Receiving events at http://127.0.0.1:{server.server_port}/events", flush=True)
 server.serve_forever()

@@ -4,7 +4,7 @@
 //! Install it with `http://127.0.0.1:9000` as its `serviceBaseUrl`, and run
 //! `cargo run --example external_service whsec_… [PORT]` with the secret that the answer shows.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::{collections::HashSet, io, process::ExitCode, sync::Mutex, time::UNIX_EPOCH};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -28,7 +28,7 @@ struct Service {
 }
 
 /// How far the clocks may differ, in seconds. Without a bound, somebody could send an old request again.
-const TOLERANCE: i64 = 300;
+const TOLERANCE: u64 = 300;
 
 impl Service {
     /// Standard Webhooks 1.0: the header has `v1,` and the HMAC-SHA-256 of `id.timestamp.body` for each secret in use.
@@ -41,8 +41,9 @@ impl Service {
         ) else {
             return false;
         };
-        let now = pointsman_clock::Clock.wall().millis() / 1000;
-        let is_late = |sent: i64| (now - sent).abs() > TOLERANCE;
+        // A clock that is before 1970 makes every request late.
+        let now = UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
+        let is_late = |sent: u64| now.abs_diff(sent) > TOLERANCE;
         if timestamp.parse().map_or(true, is_late) {
             return false;
         }
@@ -83,16 +84,40 @@ async fn take(service: web::Data<Service>, request: HttpRequest, body: web::Byte
 }
 
 #[expect(
+    clippy::print_stderr,
+    reason = "one clear line for the person at the terminal"
+)]
+#[actix_web::main]
+async fn main() -> ExitCode {
+    let Some((secret, port)) = arguments() else {
+        eprintln!("usage: external_service whsec_… [PORT]");
+        return ExitCode::from(2);
+    };
+    match serve(secret, port).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("external_service: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The secret and the port; `None` where they are missing or have another form.
+fn arguments() -> Option<(Vec<u8>, u16)> {
+    let mut arguments = std::env::args().skip(1);
+    let secret = arguments.next()?;
+    let secret = BASE64_STANDARD.decode(secret.trim_start_matches("whsec_")).ok()?;
+    let port = arguments.next().map_or(Ok(9000), |port| port.parse()).ok()?;
+    Some((secret, port))
+}
+
+#[expect(
     clippy::print_stdout,
     reason = "where it can be reached is for the person at the terminal"
 )]
-#[actix_web::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let secret = arguments.next().ok_or("usage: external_service whsec_… [PORT]")?;
-    let port = arguments.next().map_or(Ok(9000), |port| port.parse())?;
+async fn serve(secret: Vec<u8>, port: u16) -> io::Result<()> {
     let service = web::Data::new(Service {
-        secret: BASE64_STANDARD.decode(secret.trim_start_matches("whsec_"))?,
+        secret,
         seen: Mutex::default(),
     });
     let server = HttpServer::new(move || {
@@ -104,6 +129,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for address in server.addrs() {
         println!("Receiving events at http://{address}/events");
     }
-    server.run().await?;
-    Ok(())
+    server.run().await
 }

@@ -42,14 +42,18 @@
 //!     }
 //! }
 //!
-//! # actix_web::rt::System::new().block_on(async {
-//! let test = TestRouter::with(Crm).await;
-//! test.publish("crm.deal.closed", json!({ "amount": "5000.00" })).await;
-//! test.settled().await;
-//! assert_eq!(test.handled_by("deal_closed").len(), 1);
-//! assert_eq!(test.handled_by("seen").len(), 2, "the deal, and that it was announced");
-//! test.stop().await;
-//! # });
+//! # /* The example is no test: it calls the function.
+//! #[actix_web::test]
+//! # */
+//! async fn a_deal_is_announced_and_both_events_are_seen() {
+//!     let test = TestRouter::with(Crm).await;
+//!     test.publish("crm.deal.closed", json!({ "amount": "5000.00" })).await;
+//!     test.settled().await;
+//!     assert_eq!(test.handled_by("deal_closed").len(), 1);
+//!     assert_eq!(test.handled_by("seen").len(), 2, "the deal, and that it was announced");
+//!     test.stop().await;
+//! }
+//! # actix_web::rt::System::new().block_on(a_deal_is_announced_and_both_events_are_seen());
 //! ```
 //!
 //! # Guarantees

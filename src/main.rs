@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pointsman::server::{
     Server,
     admin::{self, AcceptedKey},
-    logging,
+    exit, logging,
 };
 use pointsman_clock::Clock;
 use pointsman_config::Config;
@@ -89,18 +89,15 @@ enum WorkspaceCommand {
     },
 }
 
-/// The exit code when a command cannot begin its work, as for a wrong command line.
-const EXIT_CANNOT_START: u8 = 2;
-
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     if let Some(CliCommand::Receive(args)) = command_line.command {
-        return finish(actix_web::rt::System::new().block_on(run_receive(args)));
+        return exit::ended(actix_web::rt::System::new().block_on(run_receive(args)));
     }
     match Config::load(command_line.config.as_deref()) {
         Ok(config) => actix_web::rt::System::new()
             .block_on(run(command_line.command.unwrap_or(CliCommand::Serve), config)),
-        Err(error) => cannot_start(&error),
+        Err(error) => exit::cannot_start(&error),
     }
 }
 
@@ -108,7 +105,7 @@ async fn run(command: CliCommand, config: Config) -> ExitCode {
     logging::init(&config.log);
     let clock = Clock;
     match command {
-        CliCommand::Serve => serve(config).await,
+        CliCommand::Serve => exit::run(async { Ok(Server::builder(config).start().await?) }).await,
         CliCommand::Migrate => done(
             admin::migrate(&config)
                 .await
@@ -128,7 +125,7 @@ async fn run(command: CliCommand, config: Config) -> ExitCode {
             done(added.map(|id| format!("workspace {id} added")))
         }
         // Handled before the configuration is read: it needs none.
-        CliCommand::Receive(args) => finish(run_receive(args).await),
+        CliCommand::Receive(args) => exit::ended(run_receive(args).await),
     }
 }
 
@@ -147,13 +144,6 @@ fn accepted(AcceptedKey { origin, unreadable }: AcceptedKey) -> String {
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
-    match Server::builder(config).start().await {
-        Ok(server) => finish(server.run().await),
-        Err(error) => cannot_start(&error),
-    }
-}
-
 #[expect(
     clippy::print_stdout,
     reason = "the answer of a command is for the person at the terminal"
@@ -164,29 +154,6 @@ fn done(result: Result<String, admin::AdminError>) -> ExitCode {
             println!("{text}");
             ExitCode::SUCCESS
         }
-        Err(error) => cannot_start(&error),
-    }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
-fn cannot_start(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("pointsman: {error}");
-    ExitCode::from(EXIT_CANNOT_START)
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
-fn finish(result: std::io::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pointsman: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => exit::cannot_start(&error),
     }
 }

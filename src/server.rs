@@ -1,7 +1,8 @@
 //! A server: from a configuration to one that runs, and its ordered stop.
 //!
-//! [`Server::builder`] begins a server with extensions. [`RouterBuilder`] begins a router without the HTTP interface.
-//! [`mod@router`] has what a host needs that publishes without HTTP. [`admin`] changes a database that no server uses.
+//! [`Server::builder`] begins a server with extensions, and [`exit::run`] is the `main` of its process.
+//! [`RouterBuilder`] begins a router without the HTTP interface. [`mod@router`] has what a host needs that publishes
+//! without HTTP. [`admin`] changes a database that no server uses.
 //!
 //! ```
 //! use pointsman::{Server, config::Config};
@@ -24,6 +25,7 @@
 
 pub mod admin;
 mod builder;
+pub mod exit;
 mod limits;
 mod listener;
 pub mod logging;
@@ -76,7 +78,8 @@ use pointsman_extension::Extensions;
 /// then on, so that only slow readers need this time.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 
-/// A server that accepts requests. Dropping it does not stop it in order: [`Server::run`] does.
+/// A server that accepts requests. Dropping it does not stop it in order: [`Server::run`] does. Its settings are
+/// [`Config`], of which [`config::Server`](crate::config::Server) is a section.
 ///
 /// ```
 /// use pointsman::{Server, config::Config};

@@ -32,22 +32,29 @@
 //!     }
 //! }
 //!
-//! # actix_web::rt::System::new().block_on(async {
-//! let test = TestRouter::with(Crm).await;
-//! let deal = test.publish("crm.deal.closed", json!({ "amount": "5000.00" })).await;
-//! test.settled().await;
-//! assert!(test.handled().is_empty(), "its first attempt has failed");
+//! # /* The example is no test: it calls the function.
+//! #[actix_web::test]
+//! # */
+//! async fn a_closed_deal_is_announced_at_the_second_attempt() {
+//!     let test = TestRouter::with(Crm).await;
+//!     let deal = test.publish("crm.deal.closed", json!({ "amount": "5000.00" })).await;
+//!     test.settled().await;
+//!     assert!(test.handled().is_empty(), "its first attempt has failed");
 //!
-//! test.turn_clock(std::time::Duration::from_secs(10)).await;
-//! test.settled().await;
-//! assert_eq!(test.handled()[0].event.id, deal);
-//! let published = test.published().await;
-//! assert_eq!(published[0].event_key.as_str(), "crm.announced");
-//! assert_eq!(published[0].correlation_id(), deal);
-//! assert!(test.dead_letters().await.is_empty());
-//! test.stop().await;
-//! # });
+//!     test.turn_clock(std::time::Duration::from_secs(10)).await;
+//!     test.settled().await;
+//!     assert_eq!(test.handled()[0].event.id, deal);
+//!     let published = test.published().await;
+//!     assert_eq!(published[0].event_key.as_str(), "crm.announced");
+//!     assert_eq!(published[0].correlation_id(), deal);
+//!     assert!(test.dead_letters().await.is_empty());
+//!     test.stop().await;
+//! }
+//! # actix_web::rt::System::new().block_on(a_closed_deal_is_announced_at_the_second_attempt());
 //! ```
+//!
+//! `#[actix_web::test]` runs the test within an actix `System`, which the router needs. The test depends on `actix-web`
+//! 4 with the feature `macros`. The examples of the items begin within such a function.
 
 mod builder;
 mod calls;

@@ -36,7 +36,8 @@
 #[doc(inline)]
 pub use pointsman_extension::Publication;
 
-/// Why an event of a handler was not published.
+/// Why an event of a handler was not published. What hosts get from the router is another type of the same name,
+/// [`server::router::PublishError`](crate::server::router::PublishError).
 ///
 /// ```
 /// use pointsman::extension::{EventContext, HandlerError, Publication, PublishError};

@@ -48,8 +48,7 @@ use pointsman_store::{self as store, users::NewUser};
 /// Why the database was not changed.
 ///
 /// ```
-/// use pointsman::{config::Config, server::admin::{self, AdminError}};
-/// use pointsman_clock::Clock;
+/// use pointsman::{config::Config, server::admin::{self, AdminError, Clock}};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("pointsman-doc-admin-error-{}", std::process::id()));

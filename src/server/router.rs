@@ -1,8 +1,8 @@
 //! The router behind a server, for a host that publishes without HTTP.
 //!
 //! [`EventRouter`] is what [`Server::router`](super::Server::router) and
-//! [`RouterBuilder::start`](super::RouterBuilder::start) give. The other items are what its methods take and return, and what those hold; [`workspaces`] finds a
-//! workspace.
+//! [`RouterBuilder::start`](super::RouterBuilder::start) give. [`find_workspace`] finds the id of a workspace. The
+//! other items are what the methods of the router take and return, and what those hold.
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,6 +41,9 @@
 //! # }
 //! ```
 
+mod workspaces;
+
+pub use self::workspaces::{ReadError, find_workspace};
 pub use pointsman_clock::Clock;
 pub use pointsman_domain::{
     attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
@@ -55,5 +58,9 @@ pub use pointsman_domain::{
     timestamp::Timestamp,
 };
 pub use pointsman_engine::EventRouter;
-pub use pointsman_router::{ChangeError, LaneHealth, NotReady, PublishError};
-pub use pointsman_store::workspaces;
+pub use pointsman_router::{ChangeError, LaneHealth, NotReady};
+
+/// The error of [`EventRouter::publish`](pointsman_router::EventRouter::publish), for hosts. Handlers get
+/// [`extension::PublishError`](crate::extension::PublishError).
+#[doc(inline)]
+pub use pointsman_router::PublishError;

@@ -6,9 +6,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use super::router::find_workspace;
 use pointsman_auth::bootstrap::{Bootstrapped, DEMO_WORKSPACE};
 use pointsman_engine::EventRouter;
-use pointsman_store as store;
 
 /// Prints a generated password. It is shown only here, before the admin is created.
 ///
@@ -52,7 +52,8 @@ pub(super) async fn print(door: Door, router: &EventRouter, bootstrapped: Option
         Some(made) => {
             let demo = match made.demo {
                 Some(demo) => Some(demo),
-                None => find_demo(router).await,
+                // Without it, the commands leave out the second one.
+                None => find_workspace(router, DEMO_WORKSPACE).await.ok().flatten(),
             };
             first_steps(door, made, demo)
         }
@@ -106,14 +107,6 @@ const FIRST_EVENT: &str = concat!(
     r#"{"eventKey":"crm.deal.closed","schemaVersion":"1.0","actor":"user-uuid","#,
     r#""payload":{"dealId":"deal-123","amount":"5000.00","currency":"USD"}}"#,
 );
-
-async fn find_demo(router: &EventRouter) -> Option<pointsman_domain::id::WorkspaceId> {
-    let found = store::workspaces::find_by_name_across_workspaces(router.reader(), DEMO_WORKSPACE).await;
-    found
-        .ok()
-        .flatten()
-        .map(|workspace| pointsman_domain::id::WorkspaceId::new(workspace.id))
-}
 
 #[cfg(test)]
 mod tests {

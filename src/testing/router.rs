@@ -11,11 +11,11 @@ use super::{
 };
 use pointsman_clock::{Clock, TurnedClock};
 use pointsman_domain::{
-    event::{NewEvent, PlatformEvent},
+    event::NewEvent,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
 };
 use pointsman_engine::EventRouter;
-use pointsman_extension::{Publication, engine};
+use pointsman_extension::{PlatformEvent, Publication, engine};
 use pointsman_store::{
     backlog, dead_letters,
     dead_letters::{DeadLetter, DeadLetterFilter, Direction},
@@ -174,7 +174,8 @@ impl TestRouter {
         handled
     }
 
-    /// The events that handlers have published, at most 10000, in the order of the log.
+    /// The events that handlers have published, at most 10000, in the order of the log. Each is what a handler of it
+    /// gets, and equals the [`Handled::event`] of that handler.
     ///
     /// # Panics
     /// Where the database cannot be read.
@@ -188,10 +189,9 @@ impl TestRouter {
             MOST,
             usize::MAX,
         );
-        let mut published = read(page.await).events;
-        published.retain(|event| event.cause.is_some());
-        published.reverse();
-        published
+        let newest_first = read(page.await).events.into_iter();
+        let published = newest_first.rev().filter(|event| event.cause.is_some());
+        published.map(|event| engine::shown(Arc::new(event))).collect()
     }
 
     /// The dead letters, at most 10000, the oldest first. Their payloads are left out.

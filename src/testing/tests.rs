@@ -88,6 +88,11 @@ async fn what_was_handled_and_published_is_told() {
     let published = test.published().await;
     assert_eq!(published.len(), 1);
     assert_eq!(published[0].correlation_id(), order);
+    let mut seen = test.handled_by("everything").into_iter();
+    assert!(
+        seen.any(|handled| handled.event == published[0]),
+        "one type for both"
+    );
     test.stop().await;
 }
 

@@ -62,17 +62,22 @@ impl std::fmt::Debug for Bootstrapped {
 }
 
 /// Why nothing was made.
+#[warn(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
+    /// The setting `bootstrap.admin_email` is not acceptable.
     #[error("bootstrap.admin_email: {0}")]
     Email(#[from] email::EmailError),
+    /// The setting `bootstrap.admin_password` is not acceptable, or was not hashed.
     #[error("bootstrap.admin_password: {0}")]
     Password(#[from] PasswordError),
+    /// The generated password cannot be printed, so that nobody could ever sign in.
     #[error(
         "the password of the first admin cannot be printed, so that no admin was made: {0}; set \
          bootstrap.admin_password, or give the server a standard output"
     )]
     Announcement(io::Error),
+    /// The database was not read or changed.
     #[error(transparent)]
     Storage(#[from] ChangeError),
 }

@@ -8,10 +8,13 @@ pub struct Email(String);
 pub const MAX_EMAIL_BYTES: usize = 254;
 
 /// Why a text is no address.
+#[warn(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmailError {
+    /// It has more than [`MAX_EMAIL_BYTES`].
     #[error("must be at most {MAX_EMAIL_BYTES} bytes long")]
     TooLong,
+    /// It has not the form `name@domain`, or has white space or control characters.
     #[error("must be an email address, for example ann@example.com")]
     NoAddress,
 }

@@ -16,16 +16,29 @@ use pointsman_private_files as private_files;
 pub const MASTER_KEY_BYTES: usize = 64;
 
 /// Why there is no master key.
+#[warn(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
+    /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// It is no key file: a key has [`MASTER_KEY_BYTES`].
     #[error(
         "{}: a key file has {MASTER_KEY_BYTES} bytes, this one has {length}; restore it from a backup, or \
          remove it when nothing has been sealed with it yet",
         path.display()
     )]
-    BadLength { path: PathBuf, length: usize },
+    BadLength {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
 }
 
 /// Reads the key, or makes one that only the owner may read (mode 0600). A key that is returned is on disk:

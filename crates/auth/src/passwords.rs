@@ -25,12 +25,16 @@ const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cG9pbnRzbWFuLW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Why a password was not hashed or compared.
+#[warn(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
+    /// Holds the rule that it breaks, see [`check`].
     #[error("{0}")]
     Unacceptable(&'static str),
+    /// 16 passwords per core wait already.
     #[error("too many passwords are being checked")]
     Busy,
+    /// It could not be hashed. Holds the reason.
     #[error("hashing: {0}")]
     Failed(String),
 }

@@ -6,6 +6,8 @@
 //! system reports it (Linux). [`Clock::wall`] is the machine's: people and other machines are shown it, and it may
 //! jump.
 
+#![warn(missing_docs)]
+
 use std::{
     fmt,
     sync::{

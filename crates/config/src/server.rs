@@ -12,7 +12,7 @@ use super::{
 /// The HTTP server panics with more.
 const MAX_WORKERS: usize = 512;
 
-/// Where to listen, and how to stop.
+/// Where to listen, and how to stop: the settings of the server that runs, `pointsman::Server`.
 ///
 /// ```
 /// # mod pointsman { pub use pointsman_config as config; }

@@ -1,5 +1,7 @@
 //! What came of one attempt to deliver one event to one installation.
 
+#![warn(missing_docs)]
+
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ pub enum DeliveryKind {
 }
 
 impl DeliveryKind {
+    /// As the API and the database write it, such as `LIVE`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "LIVE",
@@ -24,6 +27,7 @@ impl DeliveryKind {
         }
     }
 
+    /// The reverse of `as_str`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "LIVE" => Some(Self::Live),
@@ -37,20 +41,28 @@ impl DeliveryKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AttemptOutcome {
+    /// The service answered 2xx, or the handler returned `Ok`.
     Delivered,
     /// The connection could not be made.
     Connect,
     /// The address is in a network that `delivery.allow_networks` does not allow.
     AddressRefused,
+    /// The host name of the service could not be resolved.
     Dns,
+    /// The TLS handshake failed, as for a certificate that is not trusted.
     Tls,
+    /// A service did not send a complete head within `delivery.timeout`, or a handler took longer than
+    /// `in_process.sync_timeout` or `in_process.async_timeout`, or its effect longer than `in_process.effect_timeout`.
     Timeout,
     /// The answer was not HTTP, or ended before its head was complete.
     Protocol,
+    /// The service answered 3xx: redirects are not followed.
     #[serde(rename = "HTTP_3XX")]
     Http3xx,
+    /// The service answered 4xx.
     #[serde(rename = "HTTP_4XX")]
     Http4xx,
+    /// The service answered 5xx.
     #[serde(rename = "HTTP_5XX")]
     Http5xx,
     /// The attempt itself panicked.
@@ -66,6 +78,7 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    /// As the API and the database write it, such as `HTTP_5XX`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "DELIVERED",
@@ -117,6 +130,7 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
+    /// As the API and the database write it, such as `RETRIES_EXHAUSTED`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RetriesExhausted => "RETRIES_EXHAUSTED",
@@ -133,6 +147,7 @@ impl DeadLetterReason {
         }
     }
 
+    /// The reverse of `as_str`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         [
             Self::RetriesExhausted,
@@ -155,9 +170,12 @@ impl DeadLetterReason {
 /// What an attempt's result asks for: how the lane goes on with the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// The delivery has ended well; there is no further attempt.
     Delivered,
     /// Try again by the schedule, but not before `retry_after`.
     Retry {
+        /// How long the service (`Retry-After`, at most 24 h of it) or the handler (`HandlerError::retry_after`) asks
+        /// to wait; `None`: as the schedule says.
         retry_after: Option<Duration>,
     },
     /// Never try again.
@@ -167,9 +185,13 @@ pub enum Verdict {
 /// The result of one attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptResult {
+    /// How it ended, for the history.
     pub outcome: AttemptOutcome,
+    /// What follows for the delivery.
     pub verdict: Verdict,
+    /// The status code of the service's answer; `None` without an answer, and for a handler.
     pub http_status: Option<u16>,
+    /// From the start of the attempt to its end; that of an HTTP request is counted up to the head of the answer.
     pub duration: Duration,
     /// One line for a person; never a secret.
     pub error: Option<String>,

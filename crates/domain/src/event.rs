@@ -1,5 +1,7 @@
 //! Events: what publishers hand in and what the log keeps.
 
+#![warn(missing_docs)]
+
 mod cause;
 
 use std::sync::{Arc, OnceLock};
@@ -19,12 +21,17 @@ use super::{
 /// sending it to the journal twice cannot record it twice. Cheap to clone: its texts are shared.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
+    /// A UUID v7, new for each event, as `Clock::new_uuid` gives it.
     pub id: EventId,
+    /// The kind of the event, which subscriptions match.
     pub event_key: EventKey,
+    /// The version of the payload's schema as the publisher names it: at most 32 bytes without control characters.
     pub schema_version: Option<Arc<str>>,
+    /// Who has published it as the publisher says: at most 255 bytes without control characters.
     pub actor: Option<Arc<str>>,
     /// The JSON text of the payload object exactly as it was sent.
     pub payload: Arc<str>,
+    /// When it was accepted, by the wall clock (`Clock::wall`). Deliveries and the API show it.
     pub occurred_at: Timestamp,
     /// W3C trace context of the publisher, sent on with every delivery.
     pub traceparent: Option<String>,
@@ -45,15 +52,23 @@ impl NewEvent {
 /// An event as the log keeps it.
 #[derive(Debug)]
 pub struct PlatformEvent {
+    /// The workspace to which it was published.
     pub workspace_id: WorkspaceId,
+    /// Its position in the log of the workspace.
     pub seq: Seq,
+    /// The id under which it was accepted. It is the `webhook-id` of its deliveries.
     pub id: EventId,
+    /// The kind of the event, which subscriptions match.
     pub event_key: EventKey,
+    /// The version of the payload's schema as the publisher names it: at most 32 bytes without control characters.
     pub schema_version: Option<Arc<str>>,
+    /// Who has published it as the publisher says: at most 255 bytes without control characters.
     pub actor: Option<Arc<str>>,
     /// The JSON text of the payload object exactly as it was sent.
     pub payload: Arc<str>,
+    /// When it was accepted, by the wall clock.
     pub occurred_at: Timestamp,
+    /// W3C trace context of the publisher, sent on with every delivery.
     pub traceparent: Option<String>,
     /// What led to it, where a handler published it; `None` where it comes from outside.
     pub cause: Option<Cause>,
@@ -65,6 +80,7 @@ pub struct PlatformEvent {
 }
 
 impl PlatformEvent {
+    /// The event at its position in the log of a workspace.
     pub fn record(workspace_id: WorkspaceId, seq: Seq, event: NewEvent) -> Self {
         Self {
             workspace_id,

@@ -1,5 +1,7 @@
 //! Event keys: `crm.deal.closed`.
 
+#![warn(missing_docs)]
+
 use std::{fmt, sync::Arc};
 
 /// A dot-separated event identifier: 2 or more segments of `[A-Za-z0-9_-]+`, at most 255 bytes. Cheap to clone.
@@ -12,15 +14,20 @@ pub const MAX_EVENT_KEY_BYTES: usize = 255;
 /// Why a text is no event key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventKeyError {
+    /// It has more than [`MAX_EVENT_KEY_BYTES`].
     #[error("must be at most {MAX_EVENT_KEY_BYTES} bytes long")]
     TooLong,
+    /// It has no dot.
     #[error("must have 2 or more segments joined by dots, for example crm.deal.closed")]
     TooFewSegments,
+    /// A segment is empty or has a character that is not allowed.
     #[error("must consist of segments of letters, digits, _ and -, joined by single dots")]
     BadSegment,
 }
 
 impl EventKey {
+    /// The key that is written like this. Case matters.
+    ///
     /// # Errors
     /// When the text breaks one of the rules of [`EventKey`].
     pub fn parse(text: &str) -> Result<Self, EventKeyError> {
@@ -41,6 +48,7 @@ impl EventKey {
         Self(text.into())
     }
 
+    /// The whole key, such as `crm.deal.closed`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,7 @@
 //! Subscription patterns: `crm.deal.closed`, `crm.*.closed`, `crm.**`.
 
+#![warn(missing_docs)]
+
 mod index;
 
 use std::fmt;
@@ -15,19 +17,25 @@ pub struct EventPattern(Box<str>);
 /// Why a text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventPatternError {
+    /// It has more than [`MAX_EVENT_KEY_BYTES`].
     #[error("must be at most {MAX_EVENT_KEY_BYTES} bytes long")]
     TooLong,
+    /// It has neither a dot nor a wildcard.
     #[error(
         "must have 2 or more segments joined by dots, or a wildcard, for example crm.deal.closed or crm.**"
     )]
     TooFewSegments,
+    /// A segment is empty, has a character that is not allowed, or has more than a wildcard.
     #[error("must consist of segments joined by single dots: letters, digits, _ and -, or * or ** alone")]
     BadSegment,
+    /// A segment follows `**`.
     #[error("may have ** only as its last segment")]
     DoubleStarNotLast,
 }
 
 impl EventPattern {
+    /// The pattern that is written like this. Case matters.
+    ///
     /// # Errors
     /// When the text breaks one of the rules of [`EventPattern`].
     pub fn parse(text: &str) -> Result<Self, EventPatternError> {
@@ -56,6 +64,7 @@ impl EventPattern {
         Self(text.into_boxed_str())
     }
 
+    /// The whole pattern, such as `crm.**`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,7 @@
 //! Identifiers. Each kind of thing has its own type, so that one cannot stand in for another.
 
+#![warn(missing_docs)]
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +15,12 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
+            /// The id with this UUID. A new one is a UUID v7, as `Clock::new_uuid` gives it.
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
+            /// Its UUID, without the kind.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }

@@ -1,5 +1,7 @@
 //! Publishing under an `Idempotency-Key`.
 
+#![warn(missing_docs)]
+
 use super::id::EventId;
 
 /// Names one publish of a workspace, so that repeating it creates nothing.

@@ -1,5 +1,7 @@
 //! Roles: what a person may do, everywhere and in one workspace.
 
+#![warn(missing_docs)]
+
 use serde::{Deserialize, Serialize};
 
 /// What a user may do everywhere.
@@ -13,6 +15,7 @@ pub enum GlobalRole {
 }
 
 impl GlobalRole {
+    /// As the API and the database write it, such as `ADMIN`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "ADMIN",
@@ -20,6 +23,7 @@ impl GlobalRole {
         }
     }
 
+    /// The reverse of `as_str`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Admin, Self::User]
             .into_iter()
@@ -38,6 +42,7 @@ pub enum WorkspaceRole {
 }
 
 impl WorkspaceRole {
+    /// As the API and the database write it, such as `MEMBER`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "ADMIN",
@@ -45,6 +50,7 @@ impl WorkspaceRole {
         }
     }
 
+    /// The reverse of `as_str`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Admin, Self::Member]
             .into_iter()

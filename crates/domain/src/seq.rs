@@ -1,5 +1,7 @@
 //! The position of an event in its workspace's log.
 
+#![warn(missing_docs)]
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +15,12 @@ impl Seq {
     /// Before the first event.
     pub const ZERO: Self = Self(0);
 
+    /// The place with this number; 1 is the first event.
     pub const fn new(value: i64) -> Self {
         Self(value)
     }
 
+    /// Its number.
     pub const fn get(self) -> i64 {
         self.0
     }

@@ -1,5 +1,7 @@
 //! Points in time.
 
+#![warn(missing_docs)]
+
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -16,10 +18,12 @@ impl Timestamp {
     /// After every other time.
     pub const MAX: Self = Self(i64::MAX);
 
+    /// The time so many milliseconds after the Unix epoch, or before it where negative.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
+    /// Milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }

@@ -1,5 +1,7 @@
 //! The router of this process, with the database behind it.
 
+#![warn(missing_docs)]
+
 use std::ops::Deref;
 
 use pointsman_clock::Clock;
@@ -28,7 +30,7 @@ impl Deref for EventRouter {
 
 impl EventRouter {
     /// Opens the database, brings the installations in line with the extensions of this process, and starts the
-    /// actors. Call it within an actix `System`.
+    /// actors. Hosts do it with `pointsman::server::RouterBuilder`. Call it within an actix `System`.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -56,7 +58,7 @@ impl EventRouter {
         })
     }
 
-    /// The pool for reads.
+    /// The pool for reads, for queries with the crate `sea-orm`. The database refuses to write through it.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -5,14 +5,19 @@ use std::{io, path::Path, sync::Arc};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Why certificates cannot be trusted as configured. The error is for an operator.
+#[warn(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
+    /// The file cannot be read. Holds its path and why.
     #[error("{0}: {1}")]
     Unreadable(String, io::Error),
+    /// The file is not PEM. Holds its path and why.
     #[error("{0}: not a file of PEM certificates: {1}")]
     NotPem(String, String),
+    /// The file has no certificate. Holds its path.
     #[error("{0}: it holds no certificate")]
     Empty(String),
+    /// A certificate cannot be trusted as a root. Holds the path of the file and why.
     #[error("{0}: a certificate in it cannot be used: {1}")]
     Unfit(String, rustls::Error),
 }

@@ -24,9 +24,12 @@ pub trait MasterKey: std::fmt::Debug + Send + Sync {
 }
 
 /// Installed extensions whose secret or headers the key does not open.
+#[warn(missing_docs)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unreadable {
+    /// How many there are, in all workspaces.
     pub extensions: usize,
+    /// How many workspaces have such an extension.
     pub workspaces: usize,
 }
 

@@ -1,5 +1,7 @@
 //! Why something was not written.
 
+#![warn(missing_docs)]
+
 use sea_orm::DbErr;
 
 /// The database could not be reached, or its disk has too little room for events. Where it did not say whether it has
@@ -11,6 +13,7 @@ pub struct StorageUnavailable;
 /// Why an append was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
+    /// Nothing can be written at present.
     #[error(transparent)]
     Storage(#[from] StorageUnavailable),
     /// The database refused this event. The other events of its batch are not affected.
@@ -33,6 +36,7 @@ pub enum SettleError {
     /// The database refused these rows; a new lane starts from what is durable.
     #[error("the settlement cannot be stored")]
     Refused,
+    /// The journal has ended. The lane of the next process starts from what is durable.
     #[error("the journal has stopped")]
     Stopped,
 }
@@ -40,12 +44,16 @@ pub enum SettleError {
 /// Why a change was not made. Nothing was written; after `StorageUnavailable` it may have been.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
+    /// The workspace has no such thing. Holds what is missing: `extension`, `subscription` or `dead letter`.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// It contradicts the present state, as where the key is installed already. Holds the reason, for an admin.
     #[error("{0}")]
     Conflict(String),
+    /// The database cannot be reached, its disk is nearly full, or it did not say whether it has committed.
     #[error("the database cannot be reached")]
     StorageUnavailable,
+    /// The database refuses a statement. Holds its error.
     #[error("storage: {0}")]
     Database(#[from] DbErr),
 }

@@ -1,12 +1,15 @@
 //! What the router answers to publishers and to questions about its health.
 
+#![warn(missing_docs)]
+
 use pointsman_domain::{
     lane::{BreakerCause, BreakerState},
     timestamp::Timestamp,
 };
 use pointsman_journal::AppendError;
 
-/// Why an event was not accepted.
+/// Why an event of a host, or of a publisher over HTTP, was not accepted. Handlers get another type of the same name,
+/// `pointsman::extension::PublishError`.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The event was not recorded.
@@ -20,11 +23,14 @@ pub enum PublishError {
     /// that was on its way by then may have been recorded all the same.
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// With the reason. The event was not recorded.
+    /// The database refuses the event, or the work of its transaction has failed. Holds the reason. The event was not
+    /// recorded.
     #[error("the event could not be stored: {0}")]
     Refused(String),
+    /// Another publish under the same idempotency key has not ended yet. This one was not recorded.
     #[error("a publish under this idempotency key is in progress")]
     KeyInUse,
+    /// Within 24 h, another body was published under the same idempotency key. This one was not recorded.
     #[error("this idempotency key was used with another body")]
     KeyReused,
 }
@@ -43,6 +49,7 @@ impl From<AppendError> for PublishError {
 /// Why the server can neither accept nor deliver now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
+    /// The router was told to stop, see [`EventRouter::stop_accepting`](crate::EventRouter::stop_accepting).
     #[error("the server is shutting down")]
     ShuttingDown,
     /// Why, for an operator.
@@ -53,9 +60,14 @@ pub enum NotReady {
 /// The state of an installation's lane.
 #[derive(Clone, Debug, Default)]
 pub struct LaneHealth {
+    /// The attempts that run right now.
     pub in_flight: usize,
+    /// When the last attempt that delivered began, by the wall clock, since the installation's actor was started;
+    /// `None` without any.
     pub last_success_at: Option<Timestamp>,
+    /// When the last attempt that failed began, by the wall clock, since the actor was started; `None` without any.
     pub last_failure_at: Option<Timestamp>,
+    /// Whether attempts are held back because the service fails again and again.
     pub breaker: BreakerState,
     /// The failure that keeps the breaker open.
     pub breaker_cause: Option<BreakerCause>,

@@ -1,5 +1,7 @@
 //! The handle of the router.
 
+#![warn(missing_docs)]
+
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
@@ -116,8 +118,12 @@ impl EventRouter {
         Self { shared }
     }
 
+    /// Installs an extension. Its subscriptions take every event whose publish starts after this returns. The id, the
+    /// key and the subscriptions are those of `new`.
+    ///
     /// # Errors
-    /// See [`Journal::install`].
+    /// [`ChangeError::Conflict`] where the key is installed in the workspace already, see
+    /// [`Journal::install`].
     pub async fn install(
         &self,
         workspace: WorkspaceId,
@@ -128,7 +134,7 @@ impl EventRouter {
         Ok(view.installation)
     }
 
-    /// Takes effect for every publish that starts after this returns.
+    /// Changes an installation. The change takes effect for every publish that starts after this returns.
     ///
     /// # Errors
     /// See [`Journal::change_installation`].
@@ -227,7 +233,8 @@ impl EventRouter {
         self.shared.directory.existing(workspace)?.active()
     }
 
-    /// Delivers the letter's event once more. Returns when the retry is durable, before it is attempted.
+    /// Delivers the letter's event once more, to `to` or, without it, to the installation that could not take it.
+    /// Returns when the retry is durable, before it is attempted.
     ///
     /// # Errors
     /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD` or the
@@ -251,6 +258,8 @@ impl EventRouter {
         Ok(())
     }
 
+    /// Marks a dead letter as not to be delivered.
+    ///
     /// # Errors
     /// [`ChangeError::NotFound`]; [`ChangeError::Conflict`] where the letter is not `DEAD`.
     pub async fn discard(&self, workspace_id: WorkspaceId, letter: DeadLetterId) -> Result<(), ChangeError> {
@@ -327,7 +336,8 @@ impl EventRouter {
         self.shared.journal.ended().await;
     }
 
-    /// Runs `work` in a transaction of the one writer connection. On error it is rolled back.
+    /// Runs `work` in a transaction of the one writer connection, which is the journal's. On error it is rolled back.
+    /// A host uses it for tables of its own: the actors are not told of what it changes in those of Pointsman.
     ///
     /// # Errors
     /// Those of `work`, and [`ChangeError::StorageUnavailable`].

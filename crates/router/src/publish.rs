@@ -5,6 +5,8 @@
 //! - Handlers hold none: they publish while publishers hold every permit. What bounds them is the number of attempts.
 //! - A transaction with events is an effect that ends no delivery.
 
+#![warn(missing_docs)]
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -48,7 +50,7 @@ pub(crate) enum EffectLost {
 }
 
 impl EventRouter {
-    /// Returns when the event is durable and its synchronous handlers have handled it, but at the latest
+    /// Publishes an event. Returns when it is durable and its synchronous handlers have handled it, but at the latest
     /// `in_process.sync_timeout` after it is durable. A handler whose lane is behind is not waited for.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use pointsman_domain::{
 };
 
 /// Where a dead letter is in its life.
+#[warn(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DeadLetterStatus {
@@ -29,9 +30,12 @@ pub enum DeadLetterStatus {
     Discarded,
 }
 
+#[warn(missing_docs)]
 impl DeadLetterStatus {
+    /// All of them, in the order in which a letter can get them.
     pub const ALL: [Self; 4] = [Self::Dead, Self::Replaying, Self::Replayed, Self::Discarded];
 
+    /// As the API and the database write it, such as `DEAD`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "DEAD",
@@ -41,34 +45,54 @@ impl DeadLetterStatus {
         }
     }
 
+    /// The reverse of `as_str`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
 /// A delivery that was given up, with its own copy of the event.
+#[warn(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// By which it is replayed or discarded.
     pub id: DeadLetterId,
+    /// The workspace of the event.
     pub workspace_id: WorkspaceId,
+    /// The installation that could not take the event.
     pub installation_id: InstallationId,
+    /// The key of the extension that could not take it, kept beyond its uninstallation.
     pub extension_key: String,
+    /// The event. Several letters may be of one event: one for each handler or service.
     pub event_id: EventId,
     /// Empty for an external service.
     pub handler: String,
+    /// The position of the event in the log of the workspace.
     pub seq: Seq,
+    /// The kind of the event.
     pub event_key: EventKey,
+    /// The version of the payload's schema, where the publisher has named one.
     pub schema_version: Option<String>,
+    /// Who has published the event, where the publisher has named somebody.
     pub actor: Option<String>,
-    /// The JSON text as sent.
+    /// The JSON text as sent; empty where letters are listed.
     pub payload: String,
+    /// When the event was accepted.
     pub occurred_at: Timestamp,
+    /// Why the delivery was given up; of a replay that failed, the latest reason.
     pub reason: DeadLetterReason,
+    /// The attempts made, replays included; 0 where it was never tried.
     pub attempts: i32,
+    /// The HTTP status of the last attempt; `None` for a handler, or without an answer. Where the open breaker held the
+    /// delivery before any attempt, that of the failure that kept it open.
     pub last_status: Option<i32>,
+    /// Why the last attempt failed: one line for a person. Where the breaker held the delivery, also why it was open.
     pub last_error: Option<String>,
+    /// When the delivery was given up, for the last time where it was replayed.
     pub failed_at: Timestamp,
+    /// What became of it since.
     pub status: DeadLetterStatus,
+    /// When a replay has delivered it; `None` unless it is `REPLAYED`.
     pub replayed_at: Option<Timestamp>,
 }
 

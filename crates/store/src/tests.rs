@@ -157,7 +157,7 @@ async fn a_member_sees_only_their_workspaces() {
     let found = workspaces::find_by_name_across_workspaces(&db, "two")
         .await
         .unwrap();
-    assert_eq!(found.unwrap().id, two.uuid());
+    assert_eq!(found, Some(two));
 }
 
 #[tokio::test]

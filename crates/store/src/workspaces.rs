@@ -37,12 +37,13 @@ pub async fn find(db: &impl ConnectionTrait, id: WorkspaceId) -> Result<Option<M
 pub async fn find_by_name_across_workspaces(
     db: &impl ConnectionTrait,
     name: &str,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
+) -> Result<Option<WorkspaceId>, DbErr> {
+    let found = Entity::find()
         .filter(Column::Name.eq(name))
         .order_by_asc(Column::Id)
         .one(db)
-        .await
+        .await?;
+    Ok(found.map(|row| WorkspaceId::new(row.id)))
 }
 
 /// Newest first: ids are UUID v7. `after` is the last id of the page before.

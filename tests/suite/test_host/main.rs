@@ -2,8 +2,10 @@
 //! the service at `TEST_GATE`, which answers when the test lets it go on.
 
 use std::{
+    error::Error,
     fmt,
     io::{Read as _, Write as _},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -11,7 +13,7 @@ use futures_util::FutureExt;
 use pointsman::{
     config::Config,
     extension::{Effect, EventContext, HandlerError, PlatformEvent, Publication, event_handler, extension},
-    server::Server,
+    server::{Server, exit},
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Deserialize, Serialize};
@@ -186,17 +188,19 @@ async fn gate() -> std::io::Result<()> {
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::load(None)?;
-    actix_web::rt::System::new().block_on(async {
-        let mut server = Server::builder(config)
-            .extension(Ledger)
-            .extension(Cruncher)
-            .extension(Quick)
-            .extension(Traps);
-        if std::env::var_os("TEST_QUIET").is_some() {
-            server = server.without_logging().without_welcome();
-        }
-        Ok(server.start().await?.run().await?)
-    })
+#[actix_web::main]
+async fn main() -> ExitCode {
+    exit::run(start()).await
+}
+
+async fn start() -> Result<Server, Box<dyn Error>> {
+    let mut server = Server::builder(Config::load(None)?)
+        .extension(Ledger)
+        .extension(Cruncher)
+        .extension(Quick)
+        .extension(Traps);
+    if std::env::var_os("TEST_QUIET").is_some() {
+        server = server.without_logging().without_welcome();
+    }
+    Ok(server.start().await?)
 }

@@ -57,22 +57,28 @@ pub struct LaneLimits {
 }
 
 /// The breaker of a lane, as shown to admins.
+#[warn(missing_docs)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakerState {
+    /// Deliveries are attempted as they come.
     #[default]
     Closed,
     /// One delivery at a time goes through; the next not before `next_probe_at`.
     Open {
+        /// When it opened, by the engine's time (`Clock::now`).
         since: Timestamp,
+        /// When the next attempt may begin, by the engine's time.
         next_probe_at: Timestamp,
     },
 }
 
 /// The failure that keeps a breaker open.
+#[warn(missing_docs)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BreakerCause {
     /// See [`AttemptResult::error`].
     pub error: Option<String>,
+    /// The status code of the service's answer; `None` where there was no answer.
     pub status: Option<u16>,
 }
 
