@@ -96,10 +96,13 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
                 let extension = extension.extension().unwrap_or_default();
                 ["md", "rs", "toml"].iter().any(|known| extension == *known)
             };
+            let is_script = folder
+                .file_name()
+                .is_some_and(|folder| folder == "scripts" || folder == ".ci");
             match &*name {
                 "target" | ".git" | "data" | "commands.rs" | "CHANGELOG.md" => Vec::new(),
                 _ if path.is_dir() => texts(&path),
-                _ if is_text(&path) || folder.ends_with("scripts") || folder.ends_with(".ci") => vec![path],
+                _ if is_script || is_text(&path) => vec![path],
                 _ => Vec::new(),
             }
         })

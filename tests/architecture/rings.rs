@@ -162,7 +162,7 @@ impl Graph {
         module.globs.iter().find_map(|glob| {
             let shown = self.resolve(at, glob, depth + 1).filter(|shown| shown != at)?;
             let names = &self.modules.get(&shown)?.names;
-            let named = [glob.as_slice(), &[part.clone()]].concat();
+            let named = [glob.as_slice(), std::slice::from_ref(part)].concat();
             names
                 .contains_key(part)
                 .then(|| self.resolve(at, &named, depth + 1))
