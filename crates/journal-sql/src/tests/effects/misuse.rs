@@ -430,8 +430,22 @@ async fn a_statement_that_still_waits_for_a_lock_when_its_effect_is_ended_costs_
         events: vec![new_event()],
         reply,
     });
-    let change = sql("UPDATE ledger SET entry = 'changed' WHERE entry = 'taken'");
-    let change = given.run(&journal, (event_id(), 2), change, Vec::new());
+    // The work has taken most of its time before the statement that waits: its own time-out comes after the abort.
+    let change = EffectWork::new(|transaction| {
+        async move {
+            for statement in [
+                "SELECT pg_sleep(0.02)",
+                "SELECT pg_sleep(0.02)",
+                "UPDATE ledger SET entry = 'changed' WHERE entry = 'taken'",
+            ] {
+                let done = transaction.execute_unprepared(statement).await;
+                done.map_err(EffectFailure::new)?;
+            }
+            Ok(())
+        }
+        .boxed()
+    });
+    let change = given.run(&journal, (event_id(), 2), Some(change), Vec::new());
     drop(gate);
     let (change, beside) = (change.await.unwrap(), beside.await.unwrap());
     assert!(matches!(change, EffectEnd::Again), "{change:?}");
