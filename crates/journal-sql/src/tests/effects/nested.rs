@@ -4,7 +4,7 @@
 use sea_orm::TransactionTrait;
 
 use super::{
-    misuse::{SLOW, run_between_others},
+    misuse::{SLOW, change_ledger, run_between_others},
     *,
 };
 
@@ -57,26 +57,16 @@ on_both_engines!(
 on_both_engines!(
     async fn a_change_whose_nested_transaction_is_dropped_is_not_told_to_be_made(scratch: Scratch) {
         let journal = scratch.open().await;
-        kit::execute_directly(&journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
-        let made = journal
-            .write(|transaction| {
-                Box::pin(async move {
-                    transaction
-                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('lost')")
-                        .await?;
-                    drop(transaction.begin().now_or_never());
-                    transaction
-                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('alone')")
-                        .await?;
-                    Ok(((), Vec::new()))
-                })
-            })
-            .await;
-        assert_eq!(
-            made.is_ok(),
-            entries(&journal).await == ["alone", "lost"],
-            "{made:?}"
-        );
+        let made = change_ledger(&journal, |transaction| {
+            async move {
+                drop(transaction.begin().now_or_never());
+                let enter = transaction.execute_unprepared("INSERT INTO ledger (entry) VALUES ('b')");
+                enter.await.map(drop)
+            }
+            .boxed()
+        })
+        .await;
+        assert_eq!(made.is_ok(), entries(&journal).await == ["a", "b"], "{made:?}");
         kit::append_when_it_is_back(&journal, scratch.workspace()).await;
         journal.stop().await;
     }
@@ -116,10 +106,13 @@ on_both_engines!(
     async fn a_nested_transaction_that_is_dropped_while_it_begins_costs_no_event_of_others(scratch: Scratch) {
         let journal = scratch.open().await;
         let given = EffectsOf::new(&scratch, &journal).await;
-        for end in [|| Ok(()), || Err(EffectFailure::new("the author says no"))] {
+        let ends = [|| Ok(()), || Err(EffectFailure::new("the author says no"))];
+        for (times, end) in (1..=3).flat_map(|times| ends.map(|end| (times, end))) {
             let misuse = EffectWork::new(move |transaction| {
                 async move {
-                    drop(transaction.begin().now_or_never());
+                    for _ in 0..times {
+                        drop(transaction.begin().now_or_never());
+                    }
                     end()
                 }
                 .boxed()
