@@ -19,7 +19,7 @@ use super::{
     reader::Reader,
     reads, recovery,
     session::set_timeouts,
-    transaction::in_transaction,
+    transaction::{begin, end, in_transaction, roll_back_later},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
@@ -196,10 +196,20 @@ impl Connection for SqlConnection {
             clock: self.parts.clock,
         };
         async move {
-            let run = async |transaction: &DatabaseTransaction| {
-                effects::run(transaction, effects, heads, &bounds).await
+            let Some(transaction) = begin(self.connection().await).await else {
+                return Outcome::NotBegun;
             };
-            match in_transaction(self.connection().await, run).await {
+            let transaction = Arc::new(transaction);
+            let result = effects::run(&transaction, effects, heads, &bounds).await;
+            let transaction = match Arc::try_unwrap(transaction) {
+                Ok(transaction) => transaction,
+                Err(in_use) => {
+                    log::error!("the work of an effect does not come back: its connection is thrown away");
+                    tokio::spawn(roll_back_later(in_use));
+                    return Outcome::Unknown;
+                }
+            };
+            match end(transaction, result).await {
                 Outcome::Committed(()) => Outcome::Committed(()),
                 Outcome::RolledBack(effects::EffectStepError::Database(error)) => Outcome::RolledBack(error),
                 Outcome::RolledBack(_) => {
@@ -258,14 +268,14 @@ impl Connection for SqlConnection {
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
-                marker::set(transaction).await?;
+                marker::set(transaction, "").await?;
                 let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
                 run.unwrap_or_else(|thrown| {
                     discard(thrown);
                     log::error!("a change has panicked; it is rolled back");
                     Err(JobError::Refused)
                 })?;
-                Ok(marker::check(transaction).await?)
+                Ok(marker::renew(transaction, "").await?)
             })
             .await
         }

@@ -1,5 +1,7 @@
 //! One transaction on the writer connection.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
@@ -15,18 +17,11 @@ use pointsman_journal::{
 pub(super) trait WorkError: Sized + From<DbErr> {
     /// The error, where the work itself is at fault. None where the connection is in doubt.
     fn in_the_work(self) -> Option<Self>;
-
-    /// Whether the work still uses the connection, so that nothing else can be executed on it.
-    fn uses_the_connection(&self) -> bool;
 }
 
 impl WorkError for DbErr {
     fn in_the_work(self) -> Option<Self> {
         is_fault_of_the_data(&self).then_some(self)
-    }
-
-    fn uses_the_connection(&self) -> bool {
-        false
     }
 }
 
@@ -37,10 +32,6 @@ impl WorkError for JobError {
             other => Some(other),
         }
     }
-
-    fn uses_the_connection(&self) -> bool {
-        false
-    }
 }
 
 impl WorkError for ChangeError {
@@ -50,10 +41,6 @@ impl WorkError for ChangeError {
             other => Some(other),
         }
     }
-
-    fn uses_the_connection(&self) -> bool {
-        false
-    }
 }
 
 /// Runs `work` between BEGIN and COMMIT. The caller bounds it by a time-out.
@@ -61,30 +48,38 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     connection: &DatabaseConnection,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
 ) -> Outcome<T, E> {
+    let Some(transaction) = begin(connection).await else {
+        return Outcome::NotBegun;
+    };
+    let result = work(&transaction).await;
+    end(transaction, result).await
+}
+
+/// Begins a transaction that is going to write. None where that fails, which is logged.
+pub(super) async fn begin(connection: &DatabaseConnection) -> Option<DatabaseTransaction> {
     let options = TransactionOptions {
         sqlite_transaction_mode: (connection.get_database_backend() == DbBackend::Sqlite)
             .then_some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let transaction = match connection.begin_with_options(options).await {
-        Ok(transaction) => transaction,
-        Err(error) => {
-            log::error!(step = "begin", error:%; "a transaction failed");
-            return Outcome::NotBegun;
-        }
-    };
-    match work(&transaction).await {
+    let begun = connection.begin_with_options(options).await;
+    begun
+        .inspect_err(|error| log::error!(step = "begin", error:%; "a transaction failed"))
+        .ok()
+}
+
+/// Commits the transaction, or rolls it back where its work has failed.
+pub(super) async fn end<T, E: WorkError>(
+    transaction: DatabaseTransaction,
+    result: Result<T, E>,
+) -> Outcome<T, E> {
+    match result {
         Ok(value) => match transaction.commit().await {
             Ok(()) => Outcome::Committed(value),
             // A deferred constraint failed at the commit: both engines have committed nothing.
             Err(error) if is_fault_of_the_data(&error) => Outcome::RolledBack(error.into()),
             Err(error) => unknown("commit", &error),
         },
-        Err(error) if error.uses_the_connection() => {
-            log::error!("the work of an effect does not come back: its connection is thrown away");
-            tokio::spawn(roll_back_later(transaction));
-            Outcome::Unknown
-        }
         Err(error) => match (error.in_the_work(), transaction.rollback().await) {
             (Some(error), Ok(())) => Outcome::RolledBack(error),
             (_, Err(error)) => unknown("rollback", &error),
@@ -96,7 +91,7 @@ pub(super) async fn in_transaction<T, E: WorkError>(
 /// Rolls a transaction back whose work still uses its connection, once the work lets go of it, so that its locks are
 /// released. Run it in a task: it may wait for ever. The transaction must not be dropped before, because dropping one
 /// whose connection is in use panics.
-pub(super) async fn roll_back_later(transaction: DatabaseTransaction) {
+pub(super) async fn roll_back_later(transaction: Arc<DatabaseTransaction>) {
     if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
         log::warn!(error:%; "the transaction of abandoned work cannot be rolled back");
     }
