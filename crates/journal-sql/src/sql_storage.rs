@@ -3,7 +3,7 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
     apply::apply,
@@ -19,7 +19,7 @@ use super::{
     reader::Reader,
     reads, recovery,
     session::set_timeouts,
-    transaction::{begin, end, in_transaction, roll_back_later},
+    transaction::{begin, end, in_transaction},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
@@ -129,6 +129,13 @@ struct SqlConnection {
     parts: WriterParts,
 }
 
+impl Drop for SqlConnection {
+    /// A connection that is thrown away writes nothing any more, also where work goes on using it.
+    fn drop(&mut self) {
+        self.work_guard.condemn();
+    }
+}
+
 impl SqlConnection {
     /// The writer connection for statements that go through SeaORM.
     async fn connection(&self) -> &DatabaseConnection {
@@ -196,20 +203,19 @@ impl Connection for SqlConnection {
             clock: self.parts.clock,
         };
         async move {
-            let Some(transaction) = begin(self.connection().await).await else {
+            let connection = self.connection().await;
+            let Some(transaction) = begin(connection).await else {
                 return Outcome::NotBegun;
             };
-            let transaction = Arc::new(transaction);
             let result = effects::run(&transaction, effects, heads, &bounds).await;
-            let transaction = match Arc::try_unwrap(transaction) {
-                Ok(transaction) => transaction,
-                Err(in_use) => {
-                    log::error!("the work of an effect does not come back: its connection is thrown away");
-                    tokio::spawn(roll_back_later(in_use));
-                    return Outcome::Unknown;
-                }
-            };
-            match end(transaction, result).await {
+            let is_lost = matches!(result, Err(effects::EffectStepError::Lost));
+            let outcome = end(transaction, result).await;
+            if is_lost {
+                // The driver has rolled back as many levels as it counted, which may be none. It fails where no
+                // transaction is left.
+                let _ = connection.execute_unprepared("ROLLBACK").await;
+            }
+            match outcome {
                 Outcome::Committed(()) => Outcome::Committed(()),
                 Outcome::RolledBack(effects::EffectStepError::Database(error)) => Outcome::RolledBack(error),
                 Outcome::RolledBack(_) => {

@@ -1,6 +1,10 @@
 //! One transaction on the writer connection.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
@@ -12,6 +16,7 @@ use pointsman_journal::{
     ChangeError,
     storage::{JobError, Outcome},
 };
+use pointsman_panics::discard;
 
 /// An error of the work that runs in a transaction.
 pub(super) trait WorkError: Sized + From<DbErr> {
@@ -43,6 +48,29 @@ impl WorkError for ChangeError {
     }
 }
 
+/// A transaction that was begun. It is ended by [`end`]; where its time-out passes, it is dropped.
+pub(super) struct Open(Option<Arc<DatabaseTransaction>>);
+
+impl Deref for Open {
+    type Target = Arc<DatabaseTransaction>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("only its end takes it out")
+    }
+}
+
+impl Drop for Open {
+    /// A transaction panics when it is dropped while its connection is in use. Work can bring that about: it may keep a
+    /// nested transaction, and go on using it in a task of its own.
+    fn drop(&mut self) {
+        let transaction = self.0.take();
+        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(transaction))) {
+            discard(thrown);
+            log::error!("work goes on using a transaction after its time; its connection is thrown away");
+        }
+    }
+}
+
 /// Runs `work` between BEGIN and COMMIT. The caller bounds it by a time-out.
 pub(super) async fn in_transaction<T, E: WorkError>(
     connection: &DatabaseConnection,
@@ -56,7 +84,7 @@ pub(super) async fn in_transaction<T, E: WorkError>(
 }
 
 /// Begins a transaction that is going to write. None where that fails, which is logged.
-pub(super) async fn begin(connection: &DatabaseConnection) -> Option<DatabaseTransaction> {
+pub(super) async fn begin(connection: &DatabaseConnection) -> Option<Open> {
     let options = TransactionOptions {
         sqlite_transaction_mode: (connection.get_database_backend() == DbBackend::Sqlite)
             .then_some(SqliteTransactionMode::Immediate),
@@ -65,14 +93,23 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Option<DatabaseTra
     let begun = connection.begin_with_options(options).await;
     begun
         .inspect_err(|error| log::error!(step = "begin", error:%; "a transaction failed"))
+        .map(|transaction| Open(Some(Arc::new(transaction))))
         .ok()
 }
 
 /// Commits the transaction, or rolls it back where its work has failed.
-pub(super) async fn end<T, E: WorkError>(
-    transaction: DatabaseTransaction,
-    result: Result<T, E>,
-) -> Outcome<T, E> {
+pub(super) async fn end<T, E: WorkError>(mut open: Open, result: Result<T, E>) -> Outcome<T, E> {
+    let Some(transaction) = open.0.take() else {
+        return Outcome::Unknown;
+    };
+    let transaction = match Arc::try_unwrap(transaction) {
+        Ok(transaction) => transaction,
+        Err(in_use) => {
+            log::error!("the work of an effect does not come back: its connection is thrown away");
+            tokio::spawn(roll_back_later(in_use));
+            return Outcome::Unknown;
+        }
+    };
     match result {
         Ok(value) => match transaction.commit().await {
             Ok(()) => Outcome::Committed(value),

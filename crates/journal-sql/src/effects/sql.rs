@@ -119,21 +119,17 @@ async fn run_one(
     match attempted {
         Ok(()) => {
             let had_no_time = effect.took >= patience && patience < bounds.limit;
-            match marker::renew(transaction, "").await {
-                Ok(()) => {}
-                // Only this effect is rolled back; the others are not affected.
-                Err(error) if Fault::of(&error) == Fault::Aborted => {
-                    effect.events.clear();
-                    effect.end = Some(end_after_ignored_error(&error, had_no_time));
-                    return Ok(marker::roll_back(transaction).await?);
-                }
-                Err(error) => {
-                    if marker::is_missing(&error) {
-                        effect.events.clear();
-                        effect.end = Some(end_without_transaction(&error, had_no_time));
-                    }
-                    return Err(error.into());
-                }
+            if let Err(error) = marker::renew(transaction, "").await {
+                effect.events.clear();
+                // An error that the work has ignored, or that of a statement that it has dropped: only this effect is
+                // rolled back.
+                let undone = undo(transaction).await;
+                effect.end = Some(match &undone {
+                    Ok(()) => end_after_ignored_error(&error, had_no_time),
+                    Err(_) if marker::is_missing(&error) => end_without_transaction(&error, had_no_time),
+                    Err(_) => EffectEnd::Unavailable,
+                });
+                return undone;
             }
             if let Some(last) = effect.events.last() {
                 heads.insert(effect.command.workspace_id, last.seq);
@@ -144,8 +140,7 @@ async fn run_one(
         }
         Err(Stop::Ended(end)) => {
             effect.events.clear();
-            let is_late = matches!(end, EffectEnd::Again | EffectEnd::TimedOut);
-            let undone = undo(transaction, is_late).await;
+            let undone = undo(transaction).await;
             effect.end = Some(match &undone {
                 Err(EffectStepError::Database(error)) => end_not_undone(end, error),
                 _ => end,
@@ -274,14 +269,15 @@ pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
 }
 
 /// Undoes the effect. The transaction is open after that, or it fails.
-async fn undo(transaction: &DatabaseTransaction, is_late: bool) -> Result<(), EffectStepError> {
+async fn undo(transaction: &DatabaseTransaction) -> Result<(), EffectStepError> {
     let Err(error) = marker::roll_back(transaction).await else {
         return Ok(());
     };
-    // SQLite rolls back the whole transaction when it interrupts a write of late work (sqlite.org/c3ref/interrupt.html).
-    // The driver still counts a transaction, so one is begun anew for it to roll back.
+    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), where a
+    // statement or a trigger says so (RAISE(ROLLBACK), ON CONFLICT ROLLBACK), and the driver may have done so. Mostly the
+    // driver still counts a transaction, so one is begun anew for it to roll back.
     let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
-    if is_sqlite && is_late && marker::is_missing(&error) {
+    if is_sqlite && marker::is_missing(&error) {
         transaction.execute_unprepared("BEGIN IMMEDIATE").await?;
         return Err(EffectStepError::Lost);
     }

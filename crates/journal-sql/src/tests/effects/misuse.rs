@@ -56,10 +56,7 @@ pub(super) async fn finished(
     mut end: EffectEnd,
 ) {
     let finished = async {
-        while matches!(
-            end,
-            EffectEnd::Again | EffectEnd::TimedOut | EffectEnd::Unavailable
-        ) {
+        while matches!(end, EffectEnd::Again | EffectEnd::TimedOut) {
             end = given
                 .run(journal, delivery, enter(entry), Vec::new())
                 .await
