@@ -15,8 +15,8 @@ pub(super) async fn set(transaction: &DatabaseTransaction, settings: &str) -> Re
     transaction.execute_unprepared(&sql).await.map(drop)
 }
 
-/// Keeps what was done since the marker was set, executes `settings`, and sets the marker anew, in one round trip. Fails
-/// where the transaction that was marked is not open any more. The driver then does not know at which level the
+/// Keeps what was done since the marker was set, executes `settings`, and sets the marker anew, in one round trip.
+/// Fails where the transaction that was marked is not open any more. The driver then does not know at which level the
 /// connection is, so that it must be thrown away.
 pub(super) async fn renew(transaction: &DatabaseTransaction, settings: &str) -> Result<(), DbErr> {
     let sql = format!("RELEASE SAVEPOINT pointsman; {settings} SAVEPOINT pointsman");
@@ -33,7 +33,7 @@ pub(super) async fn roll_back(transaction: &DatabaseTransaction) -> Result<(), D
     transaction.execute_unprepared(ROLL_BACK).await.map(drop)
 }
 
-/// Whether [`renew`] or [`roll_back`] failed because there is no transaction or no marker, over a connection that works.
+/// Whether [`renew`] or [`roll_back`] failed because there is no transaction or no marker. The connection works then.
 pub(super) fn is_missing(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {

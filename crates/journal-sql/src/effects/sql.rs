@@ -1,14 +1,25 @@
 //! A transaction that runs several effects.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use uuid::Uuid;
 
 use super::{
     bounds::Bounds,
     work::{Worked, work},
 };
-use crate::{apply::apply, fault::Fault, marker, sql::numbered, transaction::WorkError};
+use crate::{
+    apply::apply,
+    fault::Fault,
+    marker,
+    sql::{numbered, rows_of},
+    transaction::WorkError,
+};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::DeliveryKind,
@@ -273,9 +284,9 @@ async fn undo(transaction: &DatabaseTransaction) -> Result<(), EffectStepError> 
     let Err(error) = marker::roll_back(transaction).await else {
         return Ok(());
     };
-    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), where a
-    // statement or a trigger says so (RAISE(ROLLBACK), ON CONFLICT ROLLBACK), and the driver may have done so. Mostly the
-    // driver still counts a transaction, so one is begun anew for it to roll back.
+    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and where a
+    // statement or a trigger says so (RAISE(ROLLBACK), ON CONFLICT ROLLBACK). The driver may have done so, too. Mostly
+    // the driver still counts a transaction, so one is begun anew for it to roll back.
     let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
     if is_sqlite && marker::is_missing(&error) {
         transaction.execute_unprepared("BEGIN IMMEDIATE").await?;
@@ -310,24 +321,41 @@ pub(crate) async fn are_done<C: ConnectionTrait>(
     connection: &C,
     deliveries: &[EffectOf],
 ) -> Result<Vec<bool>, DbErr> {
-    let backend = connection.get_database_backend();
-    let [installation, kind, event, handler] = numbered(backend);
-    let sql = format!(
-        "SELECT seq FROM ext_delivery_done WHERE installation_id = {installation} AND kind = {kind} \
-         AND event_id = {event} AND handler = {handler}"
+    let marked = rows_of(
+        deliveries,
+        connection.get_database_backend(),
+        "SELECT installation_id, kind, event_id, handler FROM ext_delivery_done \
+         WHERE (installation_id, kind, event_id, handler) IN (VALUES",
+        ")",
+        |of| {
+            vec![
+                of.installation_id.uuid().into(),
+                of.key.kind.as_str().into(),
+                of.key.event_id.uuid().into(),
+                of.key.handler.as_str().into(),
+            ]
+        },
     );
-    let mut done = Vec::with_capacity(deliveries.len());
-    for of in deliveries {
-        let values: [Value; 4] = [
-            of.installation_id.uuid().into(),
-            of.key.kind.as_str().into(),
-            of.key.event_id.uuid().into(),
-            of.key.handler.as_str().into(),
-        ];
-        let statement = Statement::from_sql_and_values(backend, sql.clone(), values);
-        done.push(connection.query_one_raw(statement).await?.is_some());
+    let mut done: HashSet<(Uuid, String, Uuid, String)> = HashSet::new();
+    for statement in marked {
+        for row in connection.query_all_raw(statement).await? {
+            done.insert((
+                row.try_get("", "installation_id")?,
+                row.try_get("", "kind")?,
+                row.try_get("", "event_id")?,
+                row.try_get("", "handler")?,
+            ));
+        }
     }
-    Ok(done)
+    let key = |of: &EffectOf| {
+        (
+            of.installation_id.uuid(),
+            of.key.kind.as_str().to_owned(),
+            of.key.event_id.uuid(),
+            of.key.handler.as_str().to_owned(),
+        )
+    };
+    Ok(deliveries.iter().map(|of| done.contains(&key(of))).collect())
 }
 
 /// Whether effects of the installation are marked as done.
