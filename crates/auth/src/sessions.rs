@@ -86,7 +86,7 @@ impl DatabaseSessions {
             return Ok(Some(identity));
         }
         let (epoch, now) = (self.access.session_epoch(), self.clock.wall());
-        let db = self.router.reader();
+        let db = self.router.access_reader();
         let Some(session) = store::sessions::find(db, &id, now).await? else {
             return Ok(None);
         };

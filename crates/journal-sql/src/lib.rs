@@ -1,5 +1,5 @@
 //! The journal over SQL, on SQLite and PostgreSQL. Implements the ports of [`pointsman_journal::storage`], takes the
-//! claim, runs the migrations at start and has the pool for reads.
+//! claim, runs the migrations at start and has the pools for reads.
 
 mod apply;
 mod attach;
@@ -36,7 +36,7 @@ pub use self::{
     key_check::{MasterKey, Unreadable},
     open::{JournalSettings, Opened, accept_key, migrate, open},
     open_error::OpenError,
-    reader::Reader,
+    reader::{Reader, Readers, WorkspaceReader},
 };
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod kit;
 mod migrations;
 mod outage;
 mod plans;
+mod readers;
 mod settlements;
 mod time;
 

@@ -43,7 +43,8 @@ pub(super) async fn create(
         .change_installation(workspace, installation.id, change)
         .await?;
     // The subscription is made, even if it cannot be read again.
-    let listed = store::subscriptions::list(state.router.reader(), workspace, installation.id).await;
+    let listed =
+        store::subscriptions::list(&state.router.reader_of(workspace), workspace, installation.id).await;
     let stored = listed
         .inspect_err(|error| log::warn!(error:%; "a subscription that was made cannot be read"))
         .unwrap_or_default()
