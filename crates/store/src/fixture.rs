@@ -112,6 +112,7 @@ impl Fixture {
             from_seq: from,
             until_seq: end.map(|(until, _)| until),
             closed_by: end.map(|(_, reason)| reason.into()),
+            is_current: end.is_none_or(|(_, reason)| reason == "DISABLED"),
             created_at: from,
         };
         let row = ext_event_subscription::ActiveModel::from(row).reset_all();

@@ -9,6 +9,7 @@ use pointsman_domain::{
 };
 use pointsman_journal::changes::{Changes, ClosedSpan, LetterStatus, OpenedSpan};
 use sea_orm::{DbBackend, Statement, Value};
+use uuid::Uuid;
 
 use crate::sql::rows_of;
 
@@ -19,6 +20,8 @@ pub(super) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<State
     statements.extend(changed(&changes.changed, backend));
     statements.extend(closed(&changes.closed, backend));
     statements.extend(closed_spans(&changes.closed_spans, backend));
+    statements.extend(reopened_spans(&changes.reopened_spans, backend));
+    statements.extend(succeeded_spans(&changes.succeeded_spans, backend));
     statements.extend(opened_spans(&changes.opened, backend));
     statements.extend(letters(&changes.letters, backend));
     statements
@@ -86,7 +89,7 @@ fn closed(rows: &[InstallationId], backend: DbBackend) -> Vec<Statement> {
 
 fn opened_spans(rows: &[OpenedSpan<'_>], backend: DbBackend) -> Vec<Statement> {
     let head = "INSERT INTO ext_event_subscription (id, subscription_id, installation_id, workspace_id, event_key, \
-                from_seq, until_seq, closed_by, created_at) VALUES";
+                from_seq, until_seq, closed_by, is_current, created_at) VALUES";
     rows_of(rows, backend, head, "", |opened| {
         let span = &opened.span.span;
         vec![
@@ -98,22 +101,34 @@ fn opened_spans(rows: &[OpenedSpan<'_>], backend: DbBackend) -> Vec<Statement> {
             span.from_seq.get().into(),
             span.until_seq.map(Seq::get).into(),
             span.closed_by.map(SpanCloseReason::as_str).into(),
-            opened.created_at.millis().into(),
+            opened.span.is_current.into(),
+            opened.span.subscribed_at.millis().into(),
         ]
     })
 }
 
 fn closed_spans(rows: &[ClosedSpan], backend: DbBackend) -> Vec<Statement> {
-    let head = "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, v.column2), closed_by = v.column3 \
-                FROM (VALUES";
+    let head = "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, v.column2), closed_by = v.column3, \
+                is_current = v.column4 FROM (VALUES";
     let tail = ") AS v WHERE ext_event_subscription.id = v.column1";
     rows_of(rows, backend, head, tail, |closed| {
         vec![
             closed.id.into(),
             closed.until.get().into(),
             closed.reason.as_str().into(),
+            closed.stays_current().into(),
         ]
     })
+}
+
+fn reopened_spans(rows: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET until_seq = NULL, closed_by = NULL WHERE id IN (VALUES";
+    rows_of(rows, backend, head, ")", |id| vec![(*id).into()])
+}
+
+fn succeeded_spans(rows: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET is_current = FALSE WHERE id IN (VALUES";
+    rows_of(rows, backend, head, ")", |id| vec![(*id).into()])
 }
 
 fn letters(rows: &[(DeadLetterId, LetterStatus)], backend: DbBackend) -> Vec<Statement> {
