@@ -84,14 +84,21 @@ pub(super) async fn beyond<C: ConnectionTrait>(
 }
 
 /// The open ones and those that end beyond the cursor are two stretches of an index. They are read apart, because for a
-/// condition with OR engines read all spans of an installation. The CROSS JOIN keeps SQLite's planner at this order.
+/// condition with OR engines read all spans of an installation. Whatever the statistics say, the engines seek for each
+/// installation: SQLite keeps the order of a CROSS JOIN, and PostgreSQL does not look into a subquery with OFFSET.
 pub(crate) fn beyond_sql(cursors: &[(InstallationId, Seq)], backend: DbBackend) -> Vec<Statement> {
-    let tail = format!(
-        ") SELECT {COLUMNS} FROM v CROSS JOIN ext_event_subscription s \
-         WHERE s.installation_id = v.installation_id AND s.until_seq IS NULL UNION ALL \
-         SELECT {COLUMNS} FROM v CROSS JOIN ext_event_subscription s \
-         WHERE s.installation_id = v.installation_id AND s.until_seq > v.settled"
-    );
+    let stretch = |ends: &str| {
+        let of_installation =
+            format!("ext_event_subscription s WHERE s.installation_id = v.installation_id AND {ends}");
+        match backend {
+            DbBackend::Postgres => format!(
+                "SELECT s.* FROM v CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {of_installation} OFFSET 0) s"
+            ),
+            _ => format!("SELECT {COLUMNS} FROM v CROSS JOIN {of_installation}"),
+        }
+    };
+    let (open, later) = (stretch("s.until_seq IS NULL"), stretch("s.until_seq > v.settled"));
+    let tail = format!(") {open} UNION ALL {later}");
     let head = "WITH v (installation_id, settled) AS (VALUES";
     rows_of(cursors, backend, head, &tail, |(installation, settled)| {
         vec![installation.uuid().into(), settled.get().into()]

@@ -12,10 +12,12 @@ mod key_check;
 mod keys;
 mod killed_migrations;
 pub(crate) mod kit;
+mod merged_spans;
 mod migrations;
 mod outage;
 mod plans;
 mod settlements;
+mod spans;
 mod time;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Statements for the changes of admins: installations with their spans, and the status of dead letters.
 
+use std::collections::BTreeMap;
+
 use entity::ext_installation;
 use pointsman_domain::{
     id::{DeadLetterId, InstallationId},
@@ -11,7 +13,7 @@ use pointsman_journal::changes::{Changes, ClosedSpan, LetterStatus, OpenedSpan};
 use sea_orm::{DbBackend, Statement, Value};
 use uuid::Uuid;
 
-use crate::sql::rows_of;
+use crate::sql::{numbered, rows_of, rows_with_ids};
 
 /// The statements, in the order in which they are to be executed.
 pub(super) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<Statement> {
@@ -107,28 +109,35 @@ fn opened_spans(rows: &[OpenedSpan<'_>], backend: DbBackend) -> Vec<Statement> {
     })
 }
 
+/// Spans that end at the same place for the same reason, as those of one change do, are found by their ids. Joined with
+/// VALUES they were not: with statistics of a long history SQLite walks through all spans.
 fn closed_spans(rows: &[ClosedSpan], backend: DbBackend) -> Vec<Statement> {
-    let head = "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, v.column2), closed_by = v.column3, \
-                is_current = v.column4 FROM (VALUES";
-    let tail = ") AS v WHERE ext_event_subscription.id = v.column1";
-    rows_of(rows, backend, head, tail, |closed| {
-        vec![
-            closed.id.into(),
-            closed.until.get().into(),
-            closed.reason.as_str().into(),
-            closed.stays_current().into(),
-        ]
-    })
+    let mut alike: BTreeMap<(Seq, &str, bool), Vec<Uuid>> = BTreeMap::new();
+    for closed in rows {
+        let end = (closed.until, closed.reason.as_str(), closed.stays_current());
+        alike.entry(end).or_default().push(closed.id);
+    }
+    let [until, reason, stays_current] = numbered(backend);
+    let head = format!(
+        "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, {until}), closed_by = {reason}, \
+         is_current = {stays_current} WHERE id IN"
+    );
+    let mut statements = Vec::new();
+    for (end, ids) in alike {
+        let first = [end.0.get().into(), end.1.into(), end.2.into()];
+        statements.extend(rows_with_ids(backend, &head, &first, &ids));
+    }
+    statements
 }
 
-fn reopened_spans(rows: &[Uuid], backend: DbBackend) -> Vec<Statement> {
-    let head = "UPDATE ext_event_subscription SET until_seq = NULL, closed_by = NULL WHERE id IN (VALUES";
-    rows_of(rows, backend, head, ")", |id| vec![(*id).into()])
+fn reopened_spans(ids: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET until_seq = NULL, closed_by = NULL WHERE id IN";
+    rows_with_ids(backend, head, &[], ids)
 }
 
-fn succeeded_spans(rows: &[Uuid], backend: DbBackend) -> Vec<Statement> {
-    let head = "UPDATE ext_event_subscription SET is_current = FALSE WHERE id IN (VALUES";
-    rows_of(rows, backend, head, ")", |id| vec![(*id).into()])
+fn succeeded_spans(ids: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET is_current = FALSE WHERE id IN";
+    rows_with_ids(backend, head, &[], ids)
 }
 
 fn letters(rows: &[(DeadLetterId, LetterStatus)], backend: DbBackend) -> Vec<Statement> {
