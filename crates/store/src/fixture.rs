@@ -5,7 +5,10 @@ use entity::{
     ext_installation, platform_event,
 };
 use migration::MigratorTrait as _;
-use sea_orm::{ActiveModelTrait as _, ConnectOptions, Database, DatabaseConnection, EntityTrait as _, Set};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectOptions, Database, DatabaseConnection, EntityTrait as _,
+    QueryFilter as _, Set, sea_query::Expr,
+};
 
 use pointsman_clock::Clock;
 use pointsman_domain::id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId};
@@ -115,6 +118,11 @@ impl Fixture {
             is_current: end.is_none_or(|(_, reason)| reason == "DISABLED"),
             created_at: from,
         };
+        // It succeeds the one before.
+        let before = ext_event_subscription::Entity::update_many()
+            .col_expr(ext_event_subscription::Column::IsCurrent, Expr::value(false))
+            .filter(ext_event_subscription::Column::SubscriptionId.eq(subscription.uuid()));
+        before.exec(&self.conn).await.unwrap();
         let row = ext_event_subscription::ActiveModel::from(row).reset_all();
         ext_event_subscription::Entity::insert(row)
             .exec_without_returning(&self.conn)
