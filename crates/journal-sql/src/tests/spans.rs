@@ -158,7 +158,6 @@ impl History {
 
     /// At most this many rows of spans, or as many instructions as they are worth.
     fn assert_cheap(&self, what: &str, cost: &Cost, statements: u64, rows: u64) {
-        println!("{what}: {cost:?}");
         let bound = if self.is_sqlite() {
             2_000 + 150 * rows
         } else {
