@@ -126,9 +126,8 @@ pub(super) async fn views<C: ConnectionTrait>(
     views_of(connection, installations).await
 }
 
-/// The views of these installations, with two queries for each piece of at most [`ROWS_PER_STATEMENT`] of them.
-///
-/// [`ROWS_PER_STATEMENT`]: crate::sql::ROWS_PER_STATEMENT
+/// The views of these installations, with two queries for each piece of them: 51 are read in pieces of 32, 16, 2 and 1,
+/// more than 128 in pieces of at most that many.
 async fn views_of<C: ConnectionTrait>(
     connection: &C,
     installations: Vec<Installation>,
