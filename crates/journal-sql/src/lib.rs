@@ -23,6 +23,7 @@ mod reader;
 mod reads;
 mod recovery;
 mod session;
+mod spans;
 mod sql;
 mod sql_storage;
 mod transaction;

@@ -12,11 +12,13 @@ mod key_check;
 mod keys;
 mod killed_migrations;
 pub(crate) mod kit;
+mod merged_spans;
 mod migrations;
 mod outage;
 mod plans;
 mod readers;
 mod settlements;
+mod spans;
 mod time;
 
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use entity::{
 };
 use migration::MigratorTrait as _;
 use sea_orm::{
-    ActiveModelTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend,
-    EntityTrait as _, Set, Statement,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database,
+    DatabaseConnection, DbBackend, EntityTrait as _, QueryFilter as _, Set, Statement, sea_query::Expr,
 };
 
 use pointsman_clock::Clock;
@@ -115,8 +115,14 @@ impl Fixture {
             from_seq: from,
             until_seq: end.map(|(until, _)| until),
             closed_by: end.map(|(_, reason)| reason.into()),
+            is_current: end.is_none_or(|(_, reason)| reason == "DISABLED"),
             created_at: from,
         };
+        // It succeeds the one before.
+        let before = ext_event_subscription::Entity::update_many()
+            .col_expr(ext_event_subscription::Column::IsCurrent, Expr::value(false))
+            .filter(ext_event_subscription::Column::SubscriptionId.eq(subscription.uuid()));
+        before.exec(&self.conn).await.unwrap();
         let row = ext_event_subscription::ActiveModel::from(row).reset_all();
         ext_event_subscription::Entity::insert(row)
             .exec_without_returning(&self.conn)
