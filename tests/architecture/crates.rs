@@ -1,6 +1,10 @@
 //! Which crate of the workspace may know which.
 
-use std::{collections::BTreeSet, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A crate, and the crates of the workspace that it may name outside of its tests.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -108,6 +112,8 @@ pub(crate) struct Member {
     pub(crate) folder: PathBuf,
     /// The crates of the workspace that it depends on outside of its tests.
     dependencies: BTreeSet<String>,
+    /// The root file of each target whose tests lie beside its code, and whether Cargo builds a program of them.
+    tested: Vec<(PathBuf, bool)>,
 }
 
 /// The crates of the workspace, as Cargo knows them.
@@ -128,6 +134,9 @@ pub(crate) fn members() -> Vec<Member> {
                 .as_array()
                 .expect("a package has a list of them");
             let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap_or_default());
+            let targets = package["targets"]
+                .as_array()
+                .expect("a package has a list of them");
             Member {
                 name: name_of(package),
                 folder: manifest.parent().expect("a manifest has a folder").to_owned(),
@@ -137,9 +146,65 @@ pub(crate) fn members() -> Vec<Member> {
                     .map(name_of)
                     .filter(|name| names.contains(name))
                     .collect(),
+                tested: targets
+                    .iter()
+                    .filter(|target| {
+                        ["lib", "bin", "proc-macro"]
+                            .map(Into::into)
+                            .contains(&target["kind"][0])
+                    })
+                    .map(|target| {
+                        let root = target["src_path"].as_str().unwrap_or_default();
+                        (PathBuf::from(root), target["test"] == true)
+                    })
+                    .collect(),
             }
         })
         .collect()
+}
+
+/// Whether a source file below `folder` has a module of tests.
+fn has_tests(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).expect("folders are readable");
+    entries
+        .map(|entry| entry.expect("entries are readable").path())
+        .any(|path| {
+            if path.is_dir() {
+                return has_tests(&path);
+            }
+            path.extension().is_some_and(|extension| extension == "rs")
+                && std::fs::read_to_string(&path)
+                    .expect("sources are readable")
+                    .lines()
+                    .any(|line| line.trim_start().starts_with("#[cfg(test)]"))
+        })
+}
+
+/// A library without tests would be compiled a second time for nothing; one with tests and `test = false` would
+/// hide them.
+#[test]
+fn a_library_has_a_test_program_if_it_has_tests() {
+    let mut both = [0, 0];
+    for member in members() {
+        for (root, is_tested) in &member.tested {
+            if root.ends_with("main.rs") && member.tested.len() > 1 {
+                continue;
+            }
+            let has_tests = has_tests(&member.folder.join("src"));
+            assert_eq!(
+                *is_tested,
+                has_tests,
+                "`test` of {} ({})",
+                member.name,
+                root.display()
+            );
+            both[usize::from(has_tests)] += 1;
+        }
+    }
+    assert!(
+        both.iter().all(|seen| *seen > 3),
+        "without and with tests: {both:?}"
+    );
 }
 
 /// What of a crate's dependencies is not in [`ARROWS`], as `from -> to`.

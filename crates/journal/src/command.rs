@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     admission::Permit,
@@ -200,6 +200,42 @@ pub(crate) enum WriterCommand {
     Job(Job),
     /// Stops the writer once everything that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),
+}
+
+/// The commands that the writer receives, and the request to stop.
+pub(crate) struct Inbox {
+    commands: mpsc::UnboundedReceiver<WriterCommand>,
+    /// The request to stop. It is answered once everything that came before it is committed.
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Inbox {
+    pub(crate) const fn new(commands: mpsc::UnboundedReceiver<WriterCommand>) -> Self {
+        Self { commands, stop: None }
+    }
+
+    /// Waits for the next command. None when no handle of the journal is left. Cancelling it loses no command.
+    pub(crate) async fn receive(&mut self) -> Option<WriterCommand> {
+        self.commands.recv().await
+    }
+
+    /// The next command that has arrived already.
+    pub(crate) fn received(&mut self) -> Option<WriterCommand> {
+        self.commands.try_recv().ok()
+    }
+
+    pub(crate) fn request_stop(&mut self, reply: oneshot::Sender<()>) {
+        self.stop = Some(reply);
+    }
+
+    /// Whether the journal was told to stop.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    pub(crate) fn take_stop(&mut self) -> Option<oneshot::Sender<()>> {
+        self.stop.take()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! it.
 //!
 //! The way of an event: a publisher gets a permit of `admission`, and `handle` sends the append to the `writer`.
-//! `batch_queue` puts it into the next transaction. `writer/commit.rs` commits the transaction through the ports of
+//! A `batch` takes it into the next transaction. `writer/commit.rs` commits the transaction through the ports of
 //! [`storage`], answers the publisher, and tells the router by a `notice`. Effects of handlers are run by
 //! `writer/effects.rs`; attaches and changes by `writer/jobs.rs`.
 //!
@@ -17,7 +17,6 @@ pub mod admin;
 mod admission;
 mod attempts;
 mod batch;
-mod batch_queue;
 pub mod change;
 pub mod changes;
 pub mod command;

@@ -7,7 +7,6 @@ mod deadline;
 mod effects;
 mod history;
 mod housekeeping;
-mod inbox;
 mod jobs;
 mod lanes;
 mod outage;
@@ -26,10 +25,10 @@ use tokio::{
 
 use self::{
     commit::GroupCommit, connection::WriterConnection, effects::Effects, history::History,
-    housekeeping::Housekeeping, inbox::Inbox, jobs::Jobs, lanes::Lanes, workspace_logs::WorkspaceLogs,
+    housekeeping::Housekeeping, jobs::Jobs, lanes::Lanes, workspace_logs::WorkspaceLogs,
 };
 use crate::{
-    command::WriterCommand,
+    command::{Inbox, WriterCommand},
     health::Health,
     notice::NoticeSink,
     storage::{Connection, Storage},

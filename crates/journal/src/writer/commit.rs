@@ -18,8 +18,7 @@ use super::{
     workspace_logs::WorkspaceLogs,
 };
 use crate::{
-    batch::Batch,
-    batch_queue::BatchQueue,
+    batch::{Batch, BatchQueue},
     command::{Append, SettleCommand},
     errors::{AppendError, SettleError, StorageUnavailable},
     idempotency::KeysInProgress,
