@@ -116,13 +116,7 @@ impl DatabaseSessions {
             expires_at: now + unsigned(ttl),
         };
         self.router
-            .write(move |txn| {
-                Box::pin(async move {
-                    store::sessions::delete_expired(txn, now).await?;
-                    store::sessions::insert(txn, session).await?;
-                    Ok(())
-                })
-            })
+            .write(move |txn| Box::pin(async move { Ok(store::sessions::insert(txn, session).await?) }))
             .await?;
         Ok(key)
     }

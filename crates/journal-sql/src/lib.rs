@@ -11,6 +11,7 @@ mod disk_watch;
 mod effects;
 mod engine_clock;
 mod event_row;
+mod expired;
 mod fault;
 mod idempotency;
 mod in_process;

@@ -13,7 +13,7 @@ use super::{
     claim::{self, FileClaim},
     database::DatabaseUrl,
     effects::{self, EffectThread, SlowEffectsConnection},
-    engine_clock,
+    engine_clock, expired,
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Readers,
@@ -169,15 +169,11 @@ impl Connection for SqlConnection {
     }
 
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        let wall = self.parts.clock.wall();
         async move {
             in_transaction(self.connection().await, async move |transaction| {
                 engine_clock::write(transaction, now).await?;
-                let deleted = idempotency::delete_expired(transaction, now).await?;
-                Ok(if deleted < idempotency::EXPIRED_PER_TRANSACTION {
-                    HouseKept::Done
-                } else {
-                    HouseKept::Partly
-                })
+                expired::delete(transaction, now, wall).await
             })
             .await
         }

@@ -7,6 +7,7 @@ mod cut;
 mod derived;
 mod effects;
 mod encoding;
+mod expired;
 mod history;
 mod key_check;
 mod keys;
