@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 | | was told to stop by SIGTERM or SIGINT, and has stopped in order |
 //! | 1 | `pointsman: ` and the reason | has failed while it ran: a service manager should start it again |
-//! | 2 | `pointsman: ` and the reason | could not start: somebody has to correct something first |
+//! | 2 | `pointsman: ` and the reason | could not start, mostly because somebody has to correct something first |
 //!
 //! `docs/operations.md` has the lines, and what to do. [`run`] is all that the `main` of a host needs.
 
@@ -16,7 +16,9 @@ use super::Server;
 const CANNOT_START: u8 = 2;
 
 /// Runs the server that `start` gives until it ends, as [`Server::run`] does, and returns the exit code of the process.
-/// Where `start` or the server fails, the reason is printed. Call it within an actix `System`.
+/// Where `start` or the server fails, the reason is printed. Where `start` fails after the server has begun to listen,
+/// the process ends as after a kill: what was acknowledged is delivered after its next start. Call it within an actix
+/// `System`.
 ///
 /// ```no_run
 /// use std::{error::Error, process::ExitCode};

@@ -174,7 +174,7 @@ impl TestRouter {
         handled
     }
 
-    /// The events that handlers have published, at most 10000, in the order of the log. Each is what a handler of it
+    /// Those of the newest 10,000 events of the log that handlers have published, in the order of the log. Each is what a handler of it
     /// gets, and equals the [`Handled::event`] of that handler.
     ///
     /// # Panics

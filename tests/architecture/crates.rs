@@ -163,7 +163,14 @@ pub(crate) fn members() -> Vec<Member> {
         .collect()
 }
 
-/// Whether a source file below `folder` has a module of tests.
+/// Whether the line marks a test or code for tests. Macros that make tests have attributes with a path.
+fn is_of_tests(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("#[test]")
+        || (line.starts_with("#[cfg(") && line.contains("test") && !line.contains('"'))
+}
+
+/// Whether a source file below `folder` has tests.
 fn has_tests(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).expect("folders are readable");
     entries
@@ -176,7 +183,7 @@ fn has_tests(folder: &Path) -> bool {
                 && std::fs::read_to_string(&path)
                     .expect("sources are readable")
                     .lines()
-                    .any(|line| line.trim_start().starts_with("#[cfg(test)]"))
+                    .any(is_of_tests)
         })
 }
 

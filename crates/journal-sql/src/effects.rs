@@ -1,6 +1,7 @@
 //! Effects: the work of handlers inside transactions, and the marks of effects that are done.
 
 mod bounds;
+mod marker;
 mod slow;
 mod sql;
 mod threads;

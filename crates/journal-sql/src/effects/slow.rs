@@ -13,9 +13,10 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
+    marker,
     sql::{
-        RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_on_a_lost_connection, limit_statements, settle,
-        undo_on_postgres,
+        RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_not_undone, end_on_a_lost_connection,
+        end_without_transaction, limit_statements, settle, undo_on_postgres,
     },
     threads::EffectThread,
     work::{Worked, work},
@@ -137,6 +138,7 @@ impl SlowEffectsConnection {
     async fn begin_on(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         let transaction = connection.begin().await?;
         limit_statements(&transaction, self.limit).await?;
+        marker::set(&transaction).await?;
         Ok(transaction)
     }
 
@@ -164,7 +166,11 @@ impl SlowEffectsConnection {
         };
         match worked {
             Worked::Done => {
-                match timeout(TIMEOUT, savepoint.commit()).await.map_err(timed_out)? {
+                let commit = async {
+                    savepoint.commit().await?;
+                    marker::check(&transaction).await
+                };
+                match timeout(TIMEOUT, commit).await.map_err(timed_out)? {
                     Ok(()) => {}
                     Err(error) if Fault::of(&error) == Fault::Aborted => {
                         let end = end_after_ignored_error(&error, false);
@@ -174,8 +180,13 @@ impl SlowEffectsConnection {
                             Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
                         };
                     }
-                    // It fails when the savepoint does not exist any more: the work has ended the transaction.
-                    Err(_) => return Err(BrokenConnection(EffectEnd::EndedTransaction)),
+                    Err(error) if marker::is_missing(&error) => {
+                        return Err(BrokenConnection(end_without_transaction(&error, false)));
+                    }
+                    Err(error) => {
+                        log::error!(error:%; "the connection for slow effects is lost");
+                        return Err(BrokenConnection(EffectEnd::Unavailable));
+                    }
                 }
                 let restore = timeout(TIMEOUT, transaction.execute_unprepared(RESTORE_TIMEOUT));
                 restore.await.map_err(timed_out)?.map_err(failed)?;
@@ -189,7 +200,8 @@ impl SlowEffectsConnection {
                 match timeout(TIMEOUT, undo).await {
                     Ok(Ok(())) => Ok(Err(end)),
                     // The server rolls back when the connection is closed.
-                    Ok(Err(_)) | Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
+                    Ok(Err(error)) => Err(BrokenConnection(end_not_undone(end, &error))),
+                    Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
                 }
             }
         }

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement,
 
 use super::{
     bounds::Bounds,
+    marker,
     work::{Worked, work},
 };
 use crate::{apply::apply, fault::Fault, sql::numbered, transaction::WorkError};
@@ -68,6 +69,7 @@ pub(crate) async fn run(
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     let mut limited_to = None;
+    marker::set(transaction).await?;
     for index in 0..effects.len() {
         if bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
             break;
@@ -109,6 +111,7 @@ async fn run_one(
 ) -> Result<(), EffectStepError> {
     let savepoint = Arc::new(transaction.begin().await?);
     let patience = bounds.patience(effect);
+    let has_work = effect.command.work.is_some();
     let start = bounds.clock.instant();
     let attempted = attempt(&savepoint, effect, heads, bounds).await;
     effect.took = bounds.clock.elapsed(start);
@@ -122,18 +125,26 @@ async fn run_one(
             Err(EffectStepError::Abandoned)
         }
         (Ok(()), Ok(savepoint)) => {
-            match savepoint.commit().await {
+            let committed = match savepoint.commit().await {
+                Ok(()) if has_work => marker::check(transaction).await,
+                committed => committed,
+            };
+            let had_no_time = effect.took >= patience && patience < bounds.limit;
+            match committed {
                 Ok(()) => {}
                 // The effect is rolled back to its savepoint; the other effects are not affected.
                 Err(error) if Fault::of(&error) == Fault::Aborted => {
                     effect.events.clear();
-                    effect.end = Some(end_after_ignored_error(
-                        &error,
-                        effect.took >= patience && patience < bounds.limit,
-                    ));
+                    effect.end = Some(end_after_ignored_error(&error, had_no_time));
                     return Ok(());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if marker::is_missing(&error) {
+                        effect.events.clear();
+                        effect.end = Some(end_without_transaction(&error, had_no_time));
+                    }
+                    return Err(error.into());
+                }
             }
             if let Some(last) = effect.events.last() {
                 heads.insert(effect.command.workspace_id, last.seq);
@@ -145,8 +156,8 @@ async fn run_one(
         (Err(Stop::Ended(end)), Ok(savepoint)) => {
             effect.events.clear();
             let undone = undo(transaction, savepoint).await;
-            effect.end = Some(match undone {
-                Err(EffectStepError::Database(_)) => end_on_a_lost_connection(end),
+            effect.end = Some(match &undone {
+                Err(EffectStepError::Database(error)) => end_not_undone(end, error),
                 _ => end,
             });
             undone
@@ -163,6 +174,16 @@ pub(super) fn end_after_ignored_error(error: &DbErr, had_no_time: bool) -> Effec
     }
     log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
     EffectEnd::Refused
+}
+
+/// The end of an effect after which its transaction is not open any more. A short time-out of one of its statements may
+/// have led to it: then the effect is run again with its full time.
+pub(super) fn end_without_transaction(error: &DbErr, had_no_time: bool) -> EffectEnd {
+    if had_no_time {
+        return EffectEnd::Again;
+    }
+    log::error!(error:%; "an effect has ended the transaction that it is part of");
+    EffectEnd::EndedTransaction
 }
 
 /// Why the work of an effect is undone.
@@ -245,8 +266,16 @@ pub(super) async fn settle(
     Ok(events)
 }
 
-/// The end of an effect that could not be rolled back because its connection is lost. What the work returned as its
-/// failure is probably the loss: nothing of it is left, and it may be run again.
+/// The end of an effect that could not be rolled back because of this error.
+pub(super) fn end_not_undone(end: EffectEnd, error: &DbErr) -> EffectEnd {
+    if marker::is_missing(error) {
+        return end;
+    }
+    end_on_a_lost_connection(end)
+}
+
+/// The end of an effect whose connection is lost. What the work returned as its failure is probably the loss: nothing
+/// of it is left, and it may be run again.
 pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
     match end {
         EffectEnd::Failed(_) => EffectEnd::Unavailable,
@@ -258,24 +287,26 @@ pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
 /// for example one that waits for a lock. The driver reads its end before the next statement, which then fails with the
 /// error of that one, and the connection can be used further.
 pub(super) async fn undo_on_postgres(savepoint: DatabaseTransaction) -> Result<(), DbErr> {
-    // Where the connection is lost, the second rollback fails as well.
+    // Where more is wrong, the rollback or the check of the marker fails as well.
     let _ = savepoint.execute_unprepared(TO_SAVEPOINT).await;
     savepoint.rollback().await
 }
 
-/// Rolls back to the savepoint.
+/// Rolls back to the savepoint. The transaction is open after that, or it fails.
 async fn undo(
     transaction: &DatabaseTransaction,
     savepoint: DatabaseTransaction,
 ) -> Result<(), EffectStepError> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        return Ok(undo_on_postgres(savepoint).await?);
+        undo_on_postgres(savepoint).await?;
+        return Ok(marker::check(transaction).await?);
     }
     // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and the
     // work may have done so: then the savepoint does not exist any more. The driver still counts a transaction and a
     // savepoint, so both are begun anew for it to roll back.
     if savepoint.execute_unprepared(TO_SAVEPOINT).await.is_ok() {
-        return Ok(savepoint.rollback().await?);
+        savepoint.rollback().await?;
+        return Ok(marker::check(transaction).await?);
     }
     savepoint
         .execute_unprepared("BEGIN IMMEDIATE; SAVEPOINT _sqlx_savepoint_1")
