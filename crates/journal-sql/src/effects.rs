@@ -1,7 +1,6 @@
 //! Effects: the work of handlers inside transactions, and the marks of effects that are done.
 
 mod bounds;
-mod marker;
 mod slow;
 mod sql;
 mod threads;

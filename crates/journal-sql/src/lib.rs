@@ -18,6 +18,7 @@ mod in_process;
 mod installations;
 mod key_check;
 mod letters;
+mod marker;
 mod open;
 mod open_error;
 mod reader;

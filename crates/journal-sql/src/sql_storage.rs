@@ -15,7 +15,7 @@ use super::{
     effects::{self, EffectThread, SlowEffectsConnection},
     engine_clock, expired,
     fault::is_fault_of_the_data,
-    idempotency, installations, letters,
+    idempotency, installations, letters, marker,
     reader::Readers,
     reads, recovery,
     session::set_timeouts,
@@ -254,12 +254,14 @@ impl Connection for SqlConnection {
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
+                marker::set(transaction).await?;
                 let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
                 run.unwrap_or_else(|thrown| {
                     discard(thrown);
                     log::error!("a change has panicked; it is rolled back");
                     Err(JobError::Refused)
-                })
+                })?;
+                Ok(marker::check(transaction).await?)
             })
             .await
         }

@@ -13,7 +13,6 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
-    marker,
     sql::{
         RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_not_undone, end_on_a_lost_connection,
         end_without_transaction, limit_statements, settle, undo_on_postgres,
@@ -25,6 +24,7 @@ use crate::{
     claim,
     database::DatabaseUrl,
     fault::{Fault, is_fault_of_the_data},
+    marker,
     open_error::OpenError,
     session::set_timeouts,
     transaction::roll_back_later,

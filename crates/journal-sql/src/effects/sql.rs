@@ -6,10 +6,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement,
 
 use super::{
     bounds::Bounds,
-    marker,
     work::{Worked, work},
 };
-use crate::{apply::apply, fault::Fault, sql::numbered, transaction::WorkError};
+use crate::{apply::apply, fault::Fault, marker, sql::numbered, transaction::WorkError};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::DeliveryKind,

@@ -1,15 +1,15 @@
-//! Whether the transaction that effects share is still open.
+//! Whether a transaction in which the work of authors and hosts runs is still open.
 //!
 //! Work may begin transactions within its own. Where such a nested transaction is refused or given up, SeaORM and the
 //! driver roll back levels that were never begun. From then on the driver counts fewer levels than the database has:
-//! the commit of the effect commits the whole transaction, or does nothing and succeeds, and so does its rollback. A
-//! savepoint of our own tells the truth: it exists for as long as the transaction in which it was set.
+//! a commit of a savepoint commits the whole transaction, one of the transaction does nothing and succeeds, and so do
+//! rollbacks. A savepoint of our own tells the truth: it exists for as long as the transaction in which it was set.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr, SqlxError};
 
-const SET: &str = "SAVEPOINT pointsman_effects";
+const SET: &str = "SAVEPOINT pointsman";
 /// One round trip, since every effect waits for it.
-const RENEW: &str = "RELEASE SAVEPOINT pointsman_effects; SAVEPOINT pointsman_effects";
+const RENEW: &str = "RELEASE SAVEPOINT pointsman; SAVEPOINT pointsman";
 
 /// Marks the transaction.
 pub(super) async fn set(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
