@@ -174,8 +174,8 @@ impl TestRouter {
         handled
     }
 
-    /// Those of the newest 10,000 events of the log that handlers have published, in the order of the log. Each is what a handler of it
-    /// gets, and equals the [`Handled::event`] of that handler.
+    /// Those of the newest 10,000 events of the log that handlers have published, in the order of the log. Each is what
+    /// a handler of it gets, and equals the [`Handled::event`] of that handler.
     ///
     /// # Panics
     /// Where the database cannot be read.

@@ -1,6 +1,7 @@
 //! The writes of a handler, its events and the end of its delivery are one transaction.
 
 mod misuse;
+mod nested;
 mod slow;
 
 use std::time::Duration;
