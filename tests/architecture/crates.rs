@@ -148,11 +148,7 @@ pub(crate) fn members() -> Vec<Member> {
                     .collect(),
                 tested: targets
                     .iter()
-                    .filter(|target| {
-                        ["lib", "bin", "proc-macro"]
-                            .map(Into::into)
-                            .contains(&target["kind"][0])
-                    })
+                    .filter(|target| matches!(target["kind"][0].as_str(), Some("lib" | "bin" | "proc-macro")))
                     .map(|target| {
                         let root = target["src_path"].as_str().unwrap_or_default();
                         (PathBuf::from(root), target["test"] == true)

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 use super::{
     apply::apply,
@@ -19,7 +19,7 @@ use super::{
     reader::Readers,
     reads, recovery,
     session::set_timeouts,
-    transaction::in_transaction,
+    transaction::{begin, end, in_transaction},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
@@ -129,6 +129,13 @@ struct SqlConnection {
     parts: WriterParts,
 }
 
+impl Drop for SqlConnection {
+    /// A connection that is thrown away writes nothing any more, also where work goes on using it.
+    fn drop(&mut self) {
+        self.work_guard.condemn();
+    }
+}
+
 impl SqlConnection {
     /// The writer connection for statements that go through SeaORM.
     async fn connection(&self) -> &DatabaseConnection {
@@ -192,10 +199,19 @@ impl Connection for SqlConnection {
             clock: self.parts.clock,
         };
         async move {
-            let run = async |transaction: &DatabaseTransaction| {
-                effects::run(transaction, effects, heads, &bounds).await
+            let connection = self.connection().await;
+            let Some(transaction) = begin(connection).await else {
+                return Outcome::NotBegun;
             };
-            match in_transaction(self.connection().await, run).await {
+            let result = effects::run(&transaction, effects, heads, &bounds).await;
+            let is_lost = matches!(result, Err(effects::EffectStepError::Lost));
+            let outcome = end(transaction, result).await;
+            if is_lost {
+                // The driver has rolled back as many levels as it counted, which may be none. It fails where no
+                // transaction is left.
+                let _ = connection.execute_unprepared("ROLLBACK").await;
+            }
+            match outcome {
                 Outcome::Committed(()) => Outcome::Committed(()),
                 Outcome::RolledBack(effects::EffectStepError::Database(error)) => Outcome::RolledBack(error),
                 Outcome::RolledBack(_) => {
@@ -254,14 +270,14 @@ impl Connection for SqlConnection {
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
-                marker::set(transaction).await?;
+                marker::set(transaction, "").await?;
                 let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
                 run.unwrap_or_else(|thrown| {
                     discard(thrown);
                     log::error!("a change has panicked; it is rolled back");
                     Err(JobError::Refused)
                 })?;
-                Ok(marker::check(transaction).await?)
+                Ok(marker::renew(transaction, "").await?)
             })
             .await
         }

@@ -108,7 +108,8 @@ pub enum EffectEnd {
     Panicked,
     /// The work took too long; nothing of it is left.
     TimedOut,
-    /// The work ended the transaction that it is a part of; nothing of it is left.
+    /// The work ended the transaction that it is a part of. Nothing of it is left but for what it committed by itself,
+    /// which PostgreSQL allows.
     EndedTransaction,
     /// The database refused one of its events, or its commit; nothing of it is left.
     Refused,

@@ -69,7 +69,9 @@ impl LogWatch {
         let read = async |number: usize| -> Infallible {
             loop {
                 let workspace = &workspaces[number % WORKSPACES];
-                workspace.get("/events?limit=200").await.expect(200);
+                // On a busy machine a read may have to wait too long for a connection. It has read nothing then.
+                let status = workspace.get("/events?limit=200").await.status;
+                assert!(matches!(status, 200 | 503), "{status}");
             }
         };
         let readers = join_all((0..readers).map(read));

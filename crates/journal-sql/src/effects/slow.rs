@@ -8,14 +8,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
     sql::{
         RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_not_undone, end_on_a_lost_connection,
-        end_without_transaction, limit_statements, settle, undo_on_postgres,
+        end_without_transaction, settle, statement_limit,
     },
     threads::EffectThread,
     work::{Worked, work},
@@ -137,8 +137,7 @@ impl SlowEffectsConnection {
 
     async fn begin_on(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         let transaction = connection.begin().await?;
-        limit_statements(&transaction, self.limit).await?;
-        marker::set(&transaction).await?;
+        marker::set(&transaction, &statement_limit(self.limit)).await?;
         Ok(transaction)
     }
 
@@ -147,54 +146,49 @@ impl SlowEffectsConnection {
         transaction: DatabaseTransaction,
         effect_work: EffectWork,
     ) -> Result<Result<DatabaseTransaction, EffectEnd>, BrokenConnection> {
-        let failed = |_| BrokenConnection(EffectEnd::Unavailable);
         let timed_out = |_| BrokenConnection(EffectEnd::Unavailable);
-        let begun = timeout(TIMEOUT, transaction.begin()).await.map_err(timed_out)?;
-        let savepoint = Arc::new(begun.map_err(failed)?);
+        let transaction = Arc::new(transaction);
         let bounds = Bounds {
             limit: self.limit,
             guard: &self.guard,
             thread: &self.thread,
             clock: self.clock,
         };
-        let worked = work(&savepoint, effect_work, self.limit, &bounds).await;
-        let Ok(savepoint) = Arc::try_unwrap(savepoint) else {
-            // The work still runs, and uses the connection.
-            self.thread.abandon();
-            tokio::spawn(roll_back_later(transaction));
-            return Err(BrokenConnection(EffectEnd::TimedOut));
+        let worked = work(&transaction, effect_work, self.limit, &bounds).await;
+        let transaction = match Arc::try_unwrap(transaction) {
+            Ok(transaction) => transaction,
+            Err(in_use) => {
+                // The work still runs, and uses the connection.
+                self.thread.abandon();
+                tokio::spawn(roll_back_later(in_use));
+                return Err(BrokenConnection(EffectEnd::TimedOut));
+            }
         };
         match worked {
             Worked::Done => {
-                let commit = async {
-                    savepoint.commit().await?;
-                    marker::check(&transaction).await
-                };
-                match timeout(TIMEOUT, commit).await.map_err(timed_out)? {
-                    Ok(()) => {}
+                let renewed = timeout(TIMEOUT, marker::renew(&transaction, RESTORE_TIMEOUT));
+                match renewed.await.map_err(timed_out)? {
+                    Ok(()) => Ok(Ok(transaction)),
                     Err(error) if Fault::of(&error) == Fault::Aborted => {
                         let end = end_after_ignored_error(&error, false);
                         let undone = timeout(TIMEOUT, transaction.rollback()).await;
-                        return match undone {
+                        match undone {
                             Ok(Ok(())) => Ok(Err(end)),
                             Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
-                        };
+                        }
                     }
                     Err(error) if marker::is_missing(&error) => {
-                        return Err(BrokenConnection(end_without_transaction(&error, false)));
+                        Err(BrokenConnection(end_without_transaction(&error, false)))
                     }
                     Err(error) => {
                         log::error!(error:%; "the connection for slow effects is lost");
-                        return Err(BrokenConnection(EffectEnd::Unavailable));
+                        Err(BrokenConnection(EffectEnd::Unavailable))
                     }
                 }
-                let restore = timeout(TIMEOUT, transaction.execute_unprepared(RESTORE_TIMEOUT));
-                restore.await.map_err(timed_out)?.map_err(failed)?;
-                Ok(Ok(transaction))
             }
             Worked::Ended(end) => {
                 let undo = async {
-                    undo_on_postgres(savepoint).await?;
+                    marker::roll_back(&transaction).await?;
                     transaction.rollback().await
                 };
                 match timeout(TIMEOUT, undo).await {

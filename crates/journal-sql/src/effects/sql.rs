@@ -1,14 +1,25 @@
 //! A transaction that runs several effects.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use uuid::Uuid;
 
 use super::{
     bounds::Bounds,
     work::{Worked, work},
 };
-use crate::{apply::apply, fault::Fault, marker, sql::numbered, transaction::WorkError};
+use crate::{
+    apply::apply,
+    fault::Fault,
+    marker,
+    sql::{numbered, rows_of},
+    transaction::WorkError,
+};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::DeliveryKind,
@@ -24,7 +35,7 @@ use pointsman_journal::{
 /// A transaction that has run for this long starts no further effect.
 const TRANSACTION_BUDGET: Duration = Duration::from_millis(25);
 /// Restores the writer's own `statement_timeout` before the commit.
-pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s'";
+pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s';";
 
 /// Why a transaction of effects is not committed.
 #[derive(Debug)]
@@ -51,16 +62,12 @@ impl WorkError for EffectStepError {
             Self::Abandoned | Self::Database(_) => None,
         }
     }
-
-    fn uses_the_connection(&self) -> bool {
-        matches!(self, Self::Abandoned)
-    }
 }
 
 /// Runs the effects one after the other until the transaction has taken [`TRANSACTION_BUDGET`]; the others get no end.
-/// Gives the events positions after `heads`.
+/// Gives the events positions after `heads`. Each effect is what is done between two renewals of the marker.
 pub(crate) async fn run(
-    transaction: &DatabaseTransaction,
+    transaction: &Arc<DatabaseTransaction>,
     effects: &mut [StagedEffect],
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
@@ -68,15 +75,20 @@ pub(crate) async fn run(
     let start = bounds.clock.instant();
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     let mut limited_to = None;
-    marker::set(transaction).await?;
     for index in 0..effects.len() {
         if bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
             break;
         }
         let patience = bounds.patience(&effects[index]);
-        if postgres && limited_to != Some(patience) {
-            limit_statements(transaction, patience).await?;
-            limited_to = Some(patience);
+        let limit = if postgres {
+            statement_limit(patience)
+        } else {
+            String::new()
+        };
+        match limited_to.replace(patience) {
+            None => marker::set(transaction, &limit).await?,
+            Some(limited_to) if limited_to == patience => {}
+            Some(_) => marker::renew(transaction, &limit).await?,
         }
         let run = run_one(transaction, &mut effects[index], heads, bounds).await;
         if matches!(run, Err(EffectStepError::Lost | EffectStepError::Abandoned)) {
@@ -92,58 +104,43 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Sets the time-out of all later statements of the transaction, on PostgreSQL.
-pub(super) async fn limit_statements(
-    transaction: &DatabaseTransaction,
-    limit: Duration,
-) -> Result<(), DbErr> {
+/// The statement that sets the time-out of all later statements of the transaction, on PostgreSQL.
+pub(super) fn statement_limit(limit: Duration) -> String {
     // 0 would mean no time-out.
-    let sql = format!("SET LOCAL statement_timeout = {}", limit.as_millis().max(1));
-    transaction.execute_unprepared(&sql).await.map(drop)
+    format!("SET LOCAL statement_timeout = {};", limit.as_millis().max(1))
 }
 
 async fn run_one(
-    transaction: &DatabaseTransaction,
+    transaction: &Arc<DatabaseTransaction>,
     effect: &mut StagedEffect,
     heads: &mut HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
 ) -> Result<(), EffectStepError> {
-    let savepoint = Arc::new(transaction.begin().await?);
     let patience = bounds.patience(effect);
-    let has_work = effect.command.work.is_some();
     let start = bounds.clock.instant();
-    let attempted = attempt(&savepoint, effect, heads, bounds).await;
+    let attempted = attempt(transaction, effect, heads, bounds).await;
     effect.took = bounds.clock.elapsed(start);
-    let savepoint = Arc::try_unwrap(savepoint);
-    match (attempted, savepoint) {
+    if Arc::strong_count(transaction) > 1 {
         // The work still runs, and uses the connection.
-        (_, Err(_)) => {
-            effect.end = Some(EffectEnd::TimedOut);
-            bounds.thread.abandon();
-            bounds.guard.condemn();
-            Err(EffectStepError::Abandoned)
-        }
-        (Ok(()), Ok(savepoint)) => {
-            let committed = match savepoint.commit().await {
-                Ok(()) if has_work => marker::check(transaction).await,
-                committed => committed,
-            };
+        effect.end = Some(EffectEnd::TimedOut);
+        bounds.thread.abandon();
+        bounds.guard.condemn();
+        return Err(EffectStepError::Abandoned);
+    }
+    match attempted {
+        Ok(()) => {
             let had_no_time = effect.took >= patience && patience < bounds.limit;
-            match committed {
-                Ok(()) => {}
-                // The effect is rolled back to its savepoint; the other effects are not affected.
-                Err(error) if Fault::of(&error) == Fault::Aborted => {
-                    effect.events.clear();
-                    effect.end = Some(end_after_ignored_error(&error, had_no_time));
-                    return Ok(());
-                }
-                Err(error) => {
-                    if marker::is_missing(&error) {
-                        effect.events.clear();
-                        effect.end = Some(end_without_transaction(&error, had_no_time));
-                    }
-                    return Err(error.into());
-                }
+            if let Err(error) = marker::renew(transaction, "").await {
+                effect.events.clear();
+                // An error that the work has ignored, or that of a statement that it has dropped: only this effect is
+                // rolled back.
+                let undone = undo(transaction).await;
+                effect.end = Some(match &undone {
+                    Ok(()) => end_after_ignored_error(&error, had_no_time),
+                    Err(_) if marker::is_missing(&error) => end_without_transaction(&error, had_no_time),
+                    Err(_) => EffectEnd::Unavailable,
+                });
+                return undone;
             }
             if let Some(last) = effect.events.last() {
                 heads.insert(effect.command.workspace_id, last.seq);
@@ -152,16 +149,16 @@ async fn run_one(
             effect.end = Some(EffectEnd::Committed { event_ids });
             Ok(())
         }
-        (Err(Stop::Ended(end)), Ok(savepoint)) => {
+        Err(Stop::Ended(end)) => {
             effect.events.clear();
-            let undone = undo(transaction, savepoint).await;
+            let undone = undo(transaction).await;
             effect.end = Some(match &undone {
                 Err(EffectStepError::Database(error)) => end_not_undone(end, error),
                 _ => end,
             });
             undone
         }
-        (Err(Stop::Database(error)), Ok(_)) => Err(error.into()),
+        Err(Stop::Database(error)) => Err(error.into()),
     }
 }
 
@@ -210,14 +207,14 @@ impl From<DbErr> for Stop {
 /// Writes the end of the delivery and the events first, and runs the author's work last. Work that commits or rolls
 /// back the transaction itself, which it must not, then commits or rolls back all of it together.
 async fn attempt(
-    savepoint: &Arc<DatabaseTransaction>,
+    transaction: &Arc<DatabaseTransaction>,
     effect: &mut StagedEffect,
     heads: &HashMap<WorkspaceId, Seq>,
     bounds: &Bounds<'_>,
 ) -> Result<(), Stop> {
     let head = heads.get(&effect.command.workspace_id).copied();
     effect.events = settle(
-        savepoint,
+        transaction,
         &mut effect.command,
         head.unwrap_or(Seq::ZERO),
         bounds.clock,
@@ -225,7 +222,7 @@ async fn attempt(
     .await?;
     let patience = bounds.patience(effect);
     if let Some(effect_work) = effect.command.work.take() {
-        match work(savepoint, effect_work, patience, bounds).await {
+        match work(transaction, effect_work, patience, bounds).await {
             Worked::Done => {}
             Worked::Ended(end) => return Err(Stop::Ended(end)),
         }
@@ -282,44 +279,25 @@ pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
     }
 }
 
-/// Rolls back to the savepoint on PostgreSQL. Work that was aborted may have left a statement behind that still runs,
-/// for example one that waits for a lock. The driver reads its end before the next statement, which then fails with the
-/// error of that one, and the connection can be used further.
-pub(super) async fn undo_on_postgres(savepoint: DatabaseTransaction) -> Result<(), DbErr> {
-    // Where more is wrong, the rollback or the check of the marker fails as well.
-    let _ = savepoint.execute_unprepared(TO_SAVEPOINT).await;
-    savepoint.rollback().await
-}
-
-/// Rolls back to the savepoint. The transaction is open after that, or it fails.
-async fn undo(
-    transaction: &DatabaseTransaction,
-    savepoint: DatabaseTransaction,
-) -> Result<(), EffectStepError> {
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        undo_on_postgres(savepoint).await?;
-        return Ok(marker::check(transaction).await?);
+/// Undoes the effect. The transaction is open after that, or it fails.
+async fn undo(transaction: &DatabaseTransaction) -> Result<(), EffectStepError> {
+    let Err(error) = marker::roll_back(transaction).await else {
+        return Ok(());
+    };
+    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and where a
+    // statement or a trigger says so (RAISE(ROLLBACK), ON CONFLICT ROLLBACK). The driver may have done so, too. Mostly
+    // the driver still counts a transaction, so one is begun anew for it to roll back.
+    let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
+    if is_sqlite && marker::is_missing(&error) {
+        transaction.execute_unprepared("BEGIN IMMEDIATE").await?;
+        return Err(EffectStepError::Lost);
     }
-    // SQLite rolls back the whole transaction when it interrupts a write (sqlite.org/c3ref/interrupt.html), and the
-    // work may have done so: then the savepoint does not exist any more. The driver still counts a transaction and a
-    // savepoint, so both are begun anew for it to roll back.
-    if savepoint.execute_unprepared(TO_SAVEPOINT).await.is_ok() {
-        savepoint.rollback().await?;
-        return Ok(marker::check(transaction).await?);
-    }
-    savepoint
-        .execute_unprepared("BEGIN IMMEDIATE; SAVEPOINT _sqlx_savepoint_1")
-        .await?;
-    savepoint.rollback().await?;
-    Err(EffectStepError::Lost)
+    Err(error.into())
 }
-
-/// The savepoint has the name that the driver gives it. Fails when it does not exist.
-const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT _sqlx_savepoint_1";
 
 /// Marks the delivery as done; false where it is marked already.
-async fn mark(savepoint: &DatabaseTransaction, settles: &EffectOf) -> Result<bool, DbErr> {
-    let backend = savepoint.get_database_backend();
+async fn mark(transaction: &DatabaseTransaction, settles: &EffectOf) -> Result<bool, DbErr> {
+    let backend = transaction.get_database_backend();
     let [installation, kind, event, handler, seq] = numbered(backend);
     let sql = format!(
         "INSERT INTO ext_delivery_done (installation_id, kind, event_id, handler, seq) \
@@ -332,7 +310,7 @@ async fn mark(savepoint: &DatabaseTransaction, settles: &EffectOf) -> Result<boo
         settles.key.handler.as_str().into(),
         settles.seq.get().into(),
     ];
-    let inserted = savepoint
+    let inserted = transaction
         .execute_raw(Statement::from_sql_and_values(backend, sql, values))
         .await?;
     Ok(inserted.rows_affected() > 0)
@@ -343,24 +321,41 @@ pub(crate) async fn are_done<C: ConnectionTrait>(
     connection: &C,
     deliveries: &[EffectOf],
 ) -> Result<Vec<bool>, DbErr> {
-    let backend = connection.get_database_backend();
-    let [installation, kind, event, handler] = numbered(backend);
-    let sql = format!(
-        "SELECT seq FROM ext_delivery_done WHERE installation_id = {installation} AND kind = {kind} \
-         AND event_id = {event} AND handler = {handler}"
+    let marked = rows_of(
+        deliveries,
+        connection.get_database_backend(),
+        "SELECT installation_id, kind, event_id, handler FROM ext_delivery_done \
+         WHERE (installation_id, kind, event_id, handler) IN (VALUES",
+        ")",
+        |of| {
+            vec![
+                of.installation_id.uuid().into(),
+                of.key.kind.as_str().into(),
+                of.key.event_id.uuid().into(),
+                of.key.handler.as_str().into(),
+            ]
+        },
     );
-    let mut done = Vec::with_capacity(deliveries.len());
-    for of in deliveries {
-        let values: [Value; 4] = [
-            of.installation_id.uuid().into(),
-            of.key.kind.as_str().into(),
-            of.key.event_id.uuid().into(),
-            of.key.handler.as_str().into(),
-        ];
-        let statement = Statement::from_sql_and_values(backend, sql.clone(), values);
-        done.push(connection.query_one_raw(statement).await?.is_some());
+    let mut done: HashSet<(Uuid, String, Uuid, String)> = HashSet::new();
+    for statement in marked {
+        for row in connection.query_all_raw(statement).await? {
+            done.insert((
+                row.try_get("", "installation_id")?,
+                row.try_get("", "kind")?,
+                row.try_get("", "event_id")?,
+                row.try_get("", "handler")?,
+            ));
+        }
     }
-    Ok(done)
+    let key = |of: &EffectOf| {
+        (
+            of.installation_id.uuid(),
+            of.key.kind.as_str().to_owned(),
+            of.key.event_id.uuid(),
+            of.key.handler.as_str().to_owned(),
+        )
+    };
+    Ok(deliveries.iter().map(|of| done.contains(&key(of))).collect())
 }
 
 /// Whether effects of the installation are marked as done.

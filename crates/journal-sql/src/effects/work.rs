@@ -22,9 +22,9 @@ pub(super) enum Worked {
 
 /// Runs the work on the thread of effects for up to `limit`. Work that takes longer ends as [`EffectEnd::Again`] where
 /// `limit` is less than the whole limit of an effect, otherwise as [`EffectEnd::TimedOut`]. Work that does not end
-/// within the whole limit keeps running, and keeps a reference to `savepoint`.
+/// within the whole limit keeps running, and keeps a reference to `transaction`.
 pub(super) async fn work(
-    savepoint: &Arc<DatabaseTransaction>,
+    transaction: &Arc<DatabaseTransaction>,
     work: EffectWork,
     limit: Duration,
     bounds: &Bounds<'_>,
@@ -33,7 +33,7 @@ pub(super) async fn work(
     let working = bounds.guard.work(start + limit);
     let (abort, registration) = AbortHandle::new_pair();
     let (done, ended) = oneshot::channel();
-    let shared = Arc::clone(savepoint);
+    let shared = Arc::clone(transaction);
     let task = async move {
         let run = Caught::new(work.run(&shared));
         let end = Abortable::new(run, registration).await;

@@ -390,3 +390,36 @@ on_both_engines!(
         journal.stop().await;
     }
 );
+
+on_both_engines!(
+    async fn effects_in_doubt_are_found_by_their_marks(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let given = EffectsOf::new(&scratch, &journal).await;
+        let of = |key| EffectOf {
+            installation_id: given.installation,
+            generation: given.generation,
+            key,
+            seq: Seq::new(1),
+            dead_letter_id: None,
+        };
+        let (done, mut asked) = (event_id(), Vec::new());
+        let end = given.end_of(&journal, (done, 1), || enter("a"), Vec::new());
+        assert!(matches!(end.await, EffectEnd::Committed { .. }));
+        // More than one statement asks for, and some that differ from the mark in one part of their key.
+        asked.extend((0..299).map(|_| of(EffectsOf::key(event_id()))));
+        asked.push(of(EffectsOf::key(done)));
+        asked.push(of(DeliveryKey {
+            kind: DeliveryKind::Replay,
+            ..EffectsOf::key(done)
+        }));
+        asked.push(of(DeliveryKey {
+            handler: HandlerName::intern("other"),
+            ..EffectsOf::key(done)
+        }));
+        let client = scratch.client().await;
+        let found = crate::effects::are_done(&client, &asked).await.unwrap();
+        let expected: Vec<bool> = (0..302).map(|index| index == 299).collect();
+        assert_eq!(found, expected);
+        journal.stop().await;
+    }
+);

@@ -221,13 +221,25 @@ impl Effects {
     pub(super) fn resolve(&mut self, done: &[bool], lanes: &mut Lanes) {
         let now = self.clock.instant();
         let mut left = Vec::new();
-        for (mut effect, done) in std::mem::take(&mut self.in_doubt).into_iter().zip(done) {
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        let is_alone = in_doubt.len() == 1;
+        let has_culprit = |effect: &StagedEffect| matches!(effect.end, Some(EffectEnd::EndedTransaction));
+        let has_culprit = in_doubt.iter().any(has_culprit);
+        for (mut effect, done) in in_doubt.into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
                 lanes.mark(settles.installation_id);
             }
             let end = match effect.end.take() {
                 _ if *done => EffectEnd::Committed { event_ids },
+                // Nothing is left of it: the handler is called again. Where it may have been the cause, the next
+                // transaction is its own.
+                Some(EffectEnd::Committed { .. }) if !is_alone => {
+                    if !has_culprit {
+                        self.queue.suspect(&effect, now);
+                    }
+                    EffectEnd::Again
+                }
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
                 // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,

@@ -43,7 +43,7 @@ impl Call {
                 failed("the database refuses the effect, or an event of it; its log says why")
             }
             Ok(EffectEnd::EndedTransaction) => {
-                failed("the effect ended the transaction that it is part of; nothing of it was done")
+                failed("the effect ended the transaction that it is part of, and is not recorded as done")
             }
             Ok(EffectEnd::Again) => None,
             Ok(EffectEnd::Unavailable) => {

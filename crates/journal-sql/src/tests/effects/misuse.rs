@@ -1,6 +1,7 @@
 //! Work that breaks the rules for effects, and what happens to other effects and to publishers.
 
-use sea_orm::TransactionTrait;
+use futures_util::future::BoxFuture;
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
 
 use super::*;
 
@@ -12,6 +13,7 @@ pub(super) async fn run_between_others(
     given: &EffectsOf,
     misuse: Option<EffectWork>,
 ) -> EffectEnd {
+    let earlier = kit::positions(journal, given.workspace).await.len();
     let gate = kit::hold(journal).await;
     let publish = || vec![new_event()];
     let (before, after) = (event_id(), event_id());
@@ -19,15 +21,23 @@ pub(super) async fn run_between_others(
     let bad = given.run(journal, (event_id(), 2), misuse, publish());
     let last = given.run(journal, (after, 3), enter("after"), publish());
     drop(gate);
-    let end = bad.await.unwrap();
-    finished(journal, given, (before, 1), "before", first.await.unwrap()).await;
-    finished(journal, given, (after, 3), "after", last.await.unwrap()).await;
+    let (end, first, last) = (bad.await.unwrap(), first.await.unwrap(), last.await.unwrap());
+    let is_committed = |end: &&EffectEnd| matches!(end, EffectEnd::Committed { .. });
+    let recorded = [&end, &first, &last].into_iter().filter(is_committed).count();
+    finished(journal, given, (before, 1), "before", first).await;
+    finished(journal, given, (after, 3), "after", last).await;
     // No other effect is refused, and every event has its own position.
     let next = kit::append(journal, given.workspace, publish());
     next.await.unwrap().unwrap();
     let positions = kit::positions(journal, given.workspace).await;
     let count = i64::try_from(positions.len()).unwrap();
     assert_eq!(positions, (1..=count).collect::<Vec<_>>());
+    let recorded = earlier + recorded + 1;
+    assert_eq!(
+        positions.len(),
+        recorded,
+        "what is told to be recorded is, and nothing else"
+    );
     let told: usize = scratch.committed(journal).await.iter().map(Vec::len).sum();
     // What is found in the log of a new connection is told by the notice of the new connection alone.
     if scratch.reconnected() == 0 {
@@ -46,10 +56,7 @@ pub(super) async fn finished(
     mut end: EffectEnd,
 ) {
     let finished = async {
-        while matches!(
-            end,
-            EffectEnd::Again | EffectEnd::TimedOut | EffectEnd::Unavailable
-        ) {
+        while matches!(end, EffectEnd::Again | EffectEnd::TimedOut) {
             end = given
                 .run(journal, delivery, enter(entry), Vec::new())
                 .await
@@ -249,23 +256,35 @@ on_both_engines!(
     }
 );
 
+const ENTER_A: &str = "INSERT INTO ledger (entry) VALUES ('a')";
+
+/// Makes a change, as a host does: enters "a" into a new ledger, and does this `rest`.
+pub(super) async fn change_ledger(
+    journal: &OpenJournal,
+    rest: impl for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
+) -> Result<(), ChangeError> {
+    kit::execute_directly(journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
+    let change = journal.write(|transaction| {
+        Box::pin(async move {
+            transaction.execute_unprepared(ENTER_A).await?;
+            rest(transaction).await?;
+            Ok(((), Vec::new()))
+        })
+    });
+    change.await
+}
+
 on_both_engines!(
     async fn a_change_that_ignores_an_error_is_not_told_to_be_made(scratch: Scratch) {
         let journal = scratch.open().await;
-        kit::execute_directly(&journal, "CREATE TABLE ledger (entry TEXT PRIMARY KEY)").await;
-        let made = journal
-            .write(|transaction| {
-                Box::pin(async move {
-                    transaction
-                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('a')")
-                        .await?;
-                    let _ = transaction
-                        .execute_unprepared("INSERT INTO ledger (entry) VALUES ('a')")
-                        .await;
-                    Ok(((), Vec::new()))
-                })
-            })
-            .await;
+        let made = change_ledger(&journal, |transaction| {
+            async move {
+                let _ = transaction.execute_unprepared(ENTER_A).await;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await;
         assert_eq!(made.is_ok(), entries(&journal).await == ["a"], "{made:?}");
         assert_eq!(scratch.reconnected(), 0, "the connection is well");
         journal.stop().await;
