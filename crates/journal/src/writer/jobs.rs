@@ -55,8 +55,8 @@ impl Jobs {
     }
 
     /// Does the next job. One that could not begin because the connection is gone is done on the next connection, once.
-    /// False where no job waits, the next one waits for a settlement that is not among the first `settlements_taken`, or
-    /// there is no connection.
+    /// False where no job waits, the next one waits for a settlement that is not among the first `settlements_taken`,
+    /// or there is no connection.
     pub(super) async fn run_next(
         &mut self,
         settlements_taken: u64,
