@@ -122,8 +122,8 @@ impl Fill {
             ),
             format!(
                 "INSERT INTO ext_event_subscription
-                     (id, subscription_id, installation_id, workspace_id, event_key, from_seq, created_at)
-                 SELECT {id}, {id}, {id}, {id}, 'crm.**', 0, {now} FROM {numbers}"
+                     (id, subscription_id, installation_id, workspace_id, event_key, from_seq, is_current, created_at)
+                 SELECT {id}, {id}, {id}, {id}, 'crm.**', 0, TRUE, {now} FROM {numbers}"
             ),
             format!(
                 "INSERT INTO ext_delivery_cursor (installation_id, workspace_id, settled_seq, generation)

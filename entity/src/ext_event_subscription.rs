@@ -1,4 +1,4 @@
-//! A span: the stretch of the log in which a subscription was open. Closed, never deleted.
+//! A span: the stretch of the log in which a subscription was open. It stays when it has ended.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// A subscription has a new span each time its installation is enabled again.
+    /// A subscription has a new span where its installation is enabled again and events came in between.
     pub subscription_id: Uuid,
     pub installation_id: Uuid,
     pub workspace_id: Uuid,
@@ -19,6 +19,9 @@ pub struct Model {
     pub until_seq: Option<i64>,
     /// `UNSUBSCRIBED`, `DISABLED`, `UNINSTALLED`.
     pub closed_by: Option<String>,
+    /// The latest span of a subscription that was not ended, whether it is open or closed by `DISABLED`.
+    pub is_current: bool,
+    /// When the subscription was made.
     pub created_at: i64,
 }
 

@@ -14,6 +14,7 @@ mod m20261124_000005_chat;
 mod m20261125_000006_attempts;
 mod m20261125_000007_last_outcomes;
 mod m20261127_000008_master_key_check;
+mod m20261127_000009_current_spans;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_attempts::Migration),
             Box::new(m20261125_000007_last_outcomes::Migration),
             Box::new(m20261127_000008_master_key_check::Migration),
+            Box::new(m20261127_000009_current_spans::Migration),
         ]
     }
 }

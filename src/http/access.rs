@@ -86,7 +86,7 @@ impl AppState {
         if self.access.knows_workspace(workspace) {
             return Ok(true);
         }
-        let exists = store::workspaces::find(self.router.reader(), workspace)
+        let exists = store::workspaces::find(self.router.access_reader(), workspace)
             .await?
             .is_some();
         if exists {
@@ -100,7 +100,7 @@ impl AppState {
             return Ok(Some(role));
         }
         let epoch = self.access.role_epoch();
-        let member = store::members::find(self.router.reader(), workspace, user).await?;
+        let member = store::members::find(self.router.access_reader(), workspace, user).await?;
         let role = member.and_then(|member| WorkspaceRole::parse(&member.role));
         if let Some(role) = role {
             self.access.remember_role(epoch, workspace, user, role);

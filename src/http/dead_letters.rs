@@ -43,7 +43,7 @@ impl AppState {
     /// `NOT_FOUND` when it is no id, unknown or of another workspace.
     async fn dead_letter(&self, workspace: WorkspaceId, raw_id: &str) -> Result<DeadLetter, Problem> {
         let id: DeadLetterId = path::id(raw_id, "dead letter")?;
-        store::dead_letters::find(self.router.reader(), workspace, id)
+        store::dead_letters::find(&self.router.reader_of(workspace), workspace, id)
             .await?
             .ok_or_else(|| Problem::not_found("dead letter"))
     }

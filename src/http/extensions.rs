@@ -61,7 +61,7 @@ impl AppState {
         raw_id: &str,
     ) -> Result<Installation, Problem> {
         let id: InstallationId = path::id(raw_id, "extension")?;
-        store::installations::find(self.router.reader(), workspace, id)
+        store::installations::find(&self.router.reader_of(workspace), workspace, id)
             .await?
             .ok_or_else(|| Problem::not_found("extension"))
     }

@@ -122,7 +122,8 @@ impl Limits {
 /// Handles that are needed at any load.
 fn fixed(config: &Config) -> usize {
     let threads = config.server.worker_count() + 2 * config.router.thread_count() + 4;
-    let connections = config.database.max_connections as usize + OTHER_DATABASE_CONNECTIONS;
+    // Each kind of reader has a connection at least.
+    let connections = (config.database.max_connections as usize).max(3) + OTHER_DATABASE_CONNECTIONS;
     let per_connection = match config.database.url.sqlite_path() {
         Some(_) => PER_EMBEDDED_CONNECTION,
         None => 1,

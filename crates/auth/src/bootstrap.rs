@@ -97,7 +97,7 @@ pub async fn ensure(
     wanted: Bootstrap,
     announce: impl FnOnce(&str, &str) -> io::Result<()>,
 ) -> Result<Option<Bootstrapped>, BootstrapError> {
-    if store::users::any(router.reader())
+    if store::users::any(router.access_reader())
         .await
         .map_err(ChangeError::from)?
     {

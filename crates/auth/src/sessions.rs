@@ -86,7 +86,7 @@ impl DatabaseSessions {
             return Ok(Some(identity));
         }
         let (epoch, now) = (self.access.session_epoch(), self.clock.wall());
-        let db = self.router.reader();
+        let db = self.router.access_reader();
         let Some(session) = store::sessions::find(db, &id, now).await? else {
             return Ok(None);
         };
@@ -116,13 +116,7 @@ impl DatabaseSessions {
             expires_at: now + unsigned(ttl),
         };
         self.router
-            .write(move |txn| {
-                Box::pin(async move {
-                    store::sessions::delete_expired(txn, now).await?;
-                    store::sessions::insert(txn, session).await?;
-                    Ok(())
-                })
-            })
+            .write(move |txn| Box::pin(async move { Ok(store::sessions::insert(txn, session).await?) }))
             .await?;
         Ok(key)
     }

@@ -2,8 +2,9 @@
 
 use super::{event_key::EventKey, event_pattern::EventPattern, id::SubscriptionId, seq::Seq};
 
-/// A part of the log that a subscription covers: `from_seq < seq ≤ until_seq`. Spans are closed, never deleted, so
-/// that an event that was due stays due.
+/// A part of the log that a subscription covers: `from_seq < seq ≤ until_seq`. Spans stay when they have ended, so that
+/// an event that was due stays due. Those of one subscription do not overlap: at each position the latest that begins
+/// before it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     pub subscription_id: SubscriptionId,

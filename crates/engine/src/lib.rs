@@ -7,17 +7,19 @@ use std::ops::Deref;
 use pointsman_clock::Clock;
 use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
 use pointsman_journal::ChangeError;
-use pointsman_journal_sql::{InProcessExtension, JournalSettings, OpenError, Reader};
+use pointsman_journal_sql::{
+    InProcessExtension, JournalSettings, OpenError, Reader, Readers, WorkspaceReader,
+};
 use pointsman_router::{Notices, RouterSettings};
 use sea_orm::DatabaseTransaction;
 
-/// The router of this process, and the pool for reads of its database. Cheap to clone.
+/// The router of this process, and the pools for reads of its database. Cheap to clone.
 ///
 /// All that it does beside reading is in [`pointsman_router::EventRouter`].
 #[derive(Clone, Debug)]
 pub struct EventRouter {
     router: pointsman_router::EventRouter,
-    reader: Reader,
+    readers: Readers,
 }
 
 impl Deref for EventRouter {
@@ -54,13 +56,24 @@ impl EventRouter {
         }
         Ok(Self {
             router: pointsman_router::EventRouter::start(settings, opened.journal, notices, clock),
-            reader: opened.reader,
+            readers: opened.readers,
         })
     }
 
-    /// The pool for reads, for queries with the crate `sea-orm`. The database refuses to write through it.
+    /// The pool for queries, with the crate `sea-orm`. The database refuses to write through it, and ends a statement
+    /// after 3 s.
     pub fn reader(&self) -> &Reader {
-        &self.reader
+        &self.readers.queries
+    }
+
+    /// The pool for queries of what belongs to this workspace. They use at most half of its connections at a time.
+    pub fn reader_of(&self, workspace: WorkspaceId) -> WorkspaceReader {
+        self.readers.queries.of(workspace)
+    }
+
+    /// The pool for who may do what: sessions, users, members and workspaces. What people look at does not use it.
+    pub fn access_reader(&self) -> &Reader {
+        &self.readers.access
     }
 
     /// Installs an extension within a transaction of [`pointsman_router::EventRouter::write`] that makes the

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use sea_orm::{
     DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
     sqlx::{
@@ -21,10 +21,11 @@ use sea_orm::{
 
 use super::{
     claim::advisory_lock::AdvisoryLock,
-    reader::{Gate, Reader},
+    reader::{Gate, PoolSizes, QUERY_DEADLINE, Reader, Readers},
     work_guard::WorkGuard,
     write_ahead_log::log_size::BOUND_BYTES,
 };
+use pointsman_clock::Clock;
 
 /// Prepared statements cached per connection: the writer has some 50 texts for each table that it fills.
 const CACHED_STATEMENTS: usize = 256;
@@ -115,22 +116,54 @@ impl DatabaseUrl {
         }
     }
 
-    /// The pool for reads. Every read passes the gate.
-    pub(super) fn reader(&self, max_connections: u32, gate: Gate) -> Reader {
-        let pool = match self {
-            Self::Sqlite(options) => SqlitePoolOptions::new()
-                .max_connections(max_connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .connect_lazy_with((**options).clone().pragma("query_only", "on"))
-                .into(),
-            Self::Postgres(options) => PgPoolOptions::new()
-                .max_connections(max_connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with((**options).clone().options(SESSION).options(READER_SESSION))
-                .into(),
-        };
-        Reader::over(pool, gate)
+    /// The pools for reads. Every read passes the gate.
+    pub(super) fn readers(&self, max_connections: u32, gate: &Gate, clock: Clock) -> Readers {
+        let sizes = PoolSizes::of(max_connections);
+        let reader =
+            |size, deadline| Reader::over(self.pool_for_reads(size, deadline, clock), size, gate.clone());
+        Readers {
+            engine: reader(sizes.engine, None),
+            access: reader(sizes.access, None),
+            queries: reader(sizes.queries, Some(QUERY_DEADLINE)),
+        }
+    }
+
+    /// A pool of connections that only read. Their statements end at the deadline.
+    fn pool_for_reads(&self, size: u32, deadline: Option<Duration>, clock: Clock) -> DatabaseConnection {
+        match self {
+            Self::Sqlite(options) => {
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(size)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .test_before_acquire(false);
+                let pool = match deadline {
+                    None => pool,
+                    // A connection is taken from the pool for each statement. Where the statement before still runs,
+                    // because its caller has gone, this waits until its deadline.
+                    Some(deadline) => pool
+                        .after_connect(move |connection, _| end_after(connection, deadline, clock).boxed())
+                        .before_acquire(move |connection, _| {
+                            end_after(connection, deadline, clock).map_ok(|()| true).boxed()
+                        }),
+                };
+                pool.connect_lazy_with((**options).clone().pragma("query_only", "on"))
+                    .into()
+            }
+            Self::Postgres(options) => {
+                let options = (**options).clone().options(SESSION).options(READER_SESSION);
+                let options = match deadline {
+                    None => options,
+                    Some(deadline) => {
+                        options.options([("statement_timeout", deadline.as_millis().to_string())])
+                    }
+                };
+                PgPoolOptions::new()
+                    .max_connections(size)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect_lazy_with(options)
+                    .into()
+            }
+        }
     }
 
     /// The connection that runs checkpoints of SQLite's write-ahead log. None on PostgreSQL.
@@ -210,6 +243,14 @@ async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseC
 
 /// Instructions of SQLite's virtual machine between two checks of the clock; they take a fraction of a millisecond.
 const INSTRUCTIONS_PER_CHECK: i32 = 10_000;
+
+/// Has SQLite interrupt the next statement of the connection after this time.
+async fn end_after(connection: &mut SqliteConnection, time: Duration, clock: Clock) -> Result<(), SqlxError> {
+    let end = clock.instant() + time;
+    let mut handle = connection.lock_handle().await?;
+    handle.set_progress_handler(INSTRUCTIONS_PER_CHECK, move || clock.instant() < end);
+    Ok(())
+}
 
 /// Registers the guard's hooks on a new connection of SQLite.
 fn with_hooks_of(

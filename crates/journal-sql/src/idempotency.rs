@@ -1,4 +1,4 @@
-//! Looks up stored idempotency keys and deletes expired ones.
+//! Looks up stored idempotency keys.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,14 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_journal::storage::{KeyName, StoredKey};
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
-use crate::sql::{multi_row, numbered, power_of_two_chunks};
+use crate::sql::{multi_row, power_of_two_chunks};
 
 /// How long a key is kept: 24 h.
 const LIFETIME_MILLIS: i64 = 24 * 60 * 60 * 1000;
 const ROWS_PER_STATEMENT: usize = 128;
-/// Expired keys deleted in one transaction.
-pub(crate) const EXPIRED_PER_TRANSACTION: u64 = 1000;
 
 /// Finds the keys that are stored and have not expired at `now`.
 pub(crate) async fn find<C: ConnectionTrait>(
@@ -41,7 +39,7 @@ pub(crate) async fn find<C: ConnectionTrait>(
         );
         for row in connection.query_all_raw(statement).await? {
             let created_at: i64 = row.try_get("", "created_at")?;
-            if created_at <= now.millis() - LIFETIME_MILLIS {
+            if created_at <= expired_since(now).millis() {
                 continue;
             }
             let key: String = row.try_get("", "key")?;
@@ -65,20 +63,7 @@ fn ids_of(bytes: &[u8]) -> Vec<EventId> {
         .collect()
 }
 
-/// Deletes up to [`EXPIRED_PER_TRANSACTION`] keys that have expired at `now`, the oldest first. Returns their number.
-pub(crate) async fn delete_expired<C: ConnectionTrait>(connection: &C, now: Timestamp) -> Result<u64, DbErr> {
-    let backend = connection.get_database_backend();
-    let [first, second] = numbered(backend);
-    let sql = format!(
-        "DELETE FROM publish_idempotency_key WHERE (workspace_id, key) IN (SELECT workspace_id, key \
-         FROM publish_idempotency_key WHERE created_at <= {first} ORDER BY created_at LIMIT {second})"
-    );
-    let values: [Value; 2] = [
-        (now.millis() - LIFETIME_MILLIS).into(),
-        i64::try_from(EXPIRED_PER_TRANSACTION).unwrap_or(i64::MAX).into(),
-    ];
-    let deleted = connection
-        .execute_raw(Statement::from_sql_and_values(backend, sql, values))
-        .await?;
-    Ok(deleted.rows_affected())
+/// Keys that were made then or before have expired at `now`.
+pub(crate) fn expired_since(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.millis() - LIFETIME_MILLIS)
 }

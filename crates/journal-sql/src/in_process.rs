@@ -140,7 +140,7 @@ fn next_revision() -> Expr {
 }
 
 /// Installations of the extension without any span of the pattern. A span that an admin has closed counts as one.
-fn unsubscribed(key: &str, pattern: &EventPattern) -> Select<ext_installation::Entity> {
+pub(crate) fn unsubscribed(key: &str, pattern: &EventPattern) -> Select<ext_installation::Entity> {
     let span = Query::select()
         .expr(Expr::value(1))
         .from(Alias::new("ext_event_subscription"))
@@ -151,6 +151,8 @@ fn unsubscribed(key: &str, pattern: &EventPattern) -> Select<ext_installation::E
             ))
             .equals((ext_installation::Entity, ext_installation::Column::Id)),
         )
+        // Both: without this column the index is not used for the pattern.
+        .and_where(ext_event_subscription::Column::IsCurrent.is_in([true, false]))
         .and_where(ext_event_subscription::Column::EventKey.eq(pattern.as_str()))
         .to_owned();
     ext_installation::Entity::find()

@@ -1,27 +1,25 @@
 //! Changes of installations and subscriptions. Each is executed between two batches, so that no event is written while
 //! the position at which a span opens or closes is read.
 
+use std::collections::HashMap;
+
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::{Expr, ExprTrait},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, Statement,
+    sea_query::Expr,
 };
 
-use entity::{ext_delivery_cursor, ext_delivery_retry, ext_event_subscription, ext_installation};
+use entity::ext_installation;
 
-use super::{apply::apply, reads};
+use super::{apply::apply, reads, spans, sql::rows_of};
 use pointsman_clock::Clock;
 use pointsman_domain::{
-    attempt::DeliveryKind,
-    event_pattern::EventPattern,
-    id::{InstallationId, SubscriptionId, WorkspaceId},
+    id::{InstallationId, WorkspaceId},
     installation::{Installation, InstallationChange, InstallationView, NewInstallation},
     seq::Seq,
-    span::{Span, SpanCloseReason},
 };
 use pointsman_journal::{
     ChangeError,
-    admin::installation::{self, ChangePoint},
-    changes::StoredSpan,
+    admin::installation::{self, ChangePoint, SpansNeeded},
 };
 
 /// Installs within the caller's transaction. No notice is sent.
@@ -75,13 +73,15 @@ pub(super) async fn change(
         .one(transaction)
         .await?
         .ok_or(ChangeError::NotFound("extension"))?;
-    let spans = ext_event_subscription::Entity::find()
-        .filter(ext_event_subscription::Column::InstallationId.eq(id.uuid()))
-        .all(transaction)
-        .await?;
-    let spans: Vec<StoredSpan> = spans.into_iter().map(stored_span).collect();
+    let installation = Installation::from(row);
+    let spans = spans::needed(
+        transaction,
+        &installation,
+        SpansNeeded::by(&change, &installation),
+    )
+    .await?;
     let at = change_point(transaction, workspace, clock).await?;
-    let changes = installation::change(row.into(), &spans, change, at, &mut || clock.new_uuid())?;
+    let changes = installation::change(installation, &spans, change, at, &mut || clock.new_uuid())?;
     apply(transaction, &changes.changes()).await?;
     view(transaction, changes.installation).await
 }
@@ -98,57 +98,17 @@ async fn change_point(
     })
 }
 
-fn stored_span(row: ext_event_subscription::Model) -> StoredSpan {
-    StoredSpan {
-        id: row.id,
-        span: span_of(row),
-    }
-}
-
 /// The installation with its spans, cursor and retries, as caches keep it.
-pub(super) async fn view<C: ConnectionTrait>(
+async fn view<C: ConnectionTrait>(
     connection: &C,
     installation: Installation,
 ) -> Result<InstallationView, ChangeError> {
-    let cursor = ext_delivery_cursor::Entity::find_by_id(installation.id.uuid())
-        .one(connection)
-        .await?;
-    let settled = cursor.map_or(installation.installed_seq, |cursor| Seq::new(cursor.settled_seq));
-    let spans = ext_event_subscription::Entity::find()
-        .filter(ext_event_subscription::Column::InstallationId.eq(installation.id.uuid()))
-        .filter(
-            ext_event_subscription::Column::UntilSeq
-                .is_null()
-                .or(ext_event_subscription::Column::UntilSeq.gt(settled.get())),
-        )
-        .all(connection)
-        .await?;
-    let spans = spans.into_iter().map(span_of).collect();
-    let retry = ext_delivery_retry::Entity::find()
-        .filter(ext_delivery_retry::Column::InstallationId.eq(installation.id.uuid()))
-        .filter(
-            ext_delivery_retry::Column::Kind
-                .is_in([DeliveryKind::Live, DeliveryKind::Replay].map(DeliveryKind::as_str)),
-        )
-        .limit(1)
-        .one(connection)
-        .await?;
-    Ok(InstallationView {
-        installation,
-        spans,
-        settled,
-        has_retries: retry.is_some(),
+    let id = installation.id;
+    let mut views = views_of(connection, vec![installation]).await?;
+    views.pop().ok_or_else(|| {
+        let gone = format!("installation {id} is gone while its view is read");
+        ChangeError::Database(DbErr::RecordNotFound(gone))
     })
-}
-
-fn span_of(row: ext_event_subscription::Model) -> Span {
-    Span {
-        subscription_id: SubscriptionId::new(row.subscription_id),
-        pattern: EventPattern::from_stored(row.event_key),
-        from_seq: Seq::new(row.from_seq),
-        until_seq: row.until_seq.map(Seq::new),
-        closed_by: row.closed_by.as_deref().and_then(SpanCloseReason::parse),
-    }
 }
 
 /// Every installation of the workspace that is not closed.
@@ -162,9 +122,51 @@ pub(super) async fn views<C: ConnectionTrait>(
         .filter(Expr::cust("NOT closed"))
         .all(connection)
         .await?;
-    let mut views = Vec::with_capacity(installations.len());
-    for installation in installations {
-        views.push(view(connection, installation.into()).await?);
+    let installations = installations.into_iter().map(Installation::from).collect();
+    views_of(connection, installations).await
+}
+
+/// The views of these installations, with two queries for each piece of them: 51 are read in pieces of 32, 16, 2 and 1,
+/// more than 128 in pieces of at most that many.
+async fn views_of<C: ConnectionTrait>(
+    connection: &C,
+    installations: Vec<Installation>,
+) -> Result<Vec<InstallationView>, ChangeError> {
+    let backend = connection.get_database_backend();
+    let ids: Vec<InstallationId> = installations.iter().map(|one| one.id).collect();
+    let mut progress = HashMap::new();
+    for statement in progress_of(&ids, backend) {
+        for row in connection.query_all_raw(statement).await? {
+            let id = InstallationId::new(row.try_get("", "id")?);
+            let settled: Option<i64> = row.try_get("", "settled_seq")?;
+            progress.insert(id, (settled.map(Seq::new), row.try_get("", "has_retries")?));
+        }
+    }
+    let mut views: Vec<InstallationView> = installations
+        .into_iter()
+        .map(|installation| {
+            let (settled, has_retries) = progress.remove(&installation.id).unwrap_or_default();
+            InstallationView {
+                spans: Vec::new(),
+                settled: settled.unwrap_or(installation.installed_seq),
+                has_retries,
+                installation,
+            }
+        })
+        .collect();
+    // After the cursors: a span that ends meanwhile is found none the less.
+    let cursors: Vec<(InstallationId, Seq)> = views.iter().map(|view| (view.id(), view.settled)).collect();
+    let mut spans = spans::beyond(connection, &cursors).await?;
+    for view in &mut views {
+        view.spans = spans.remove(&view.id()).unwrap_or_default();
     }
     Ok(views)
+}
+
+/// Of each installation its cursor, and whether retries wait for it.
+pub(crate) fn progress_of(ids: &[InstallationId], backend: DbBackend) -> Vec<Statement> {
+    let head = "SELECT v.column1 AS id, (SELECT c.settled_seq FROM ext_delivery_cursor c \
+                WHERE c.installation_id = v.column1) AS settled_seq, EXISTS (SELECT 1 FROM ext_delivery_retry r \
+                WHERE r.installation_id = v.column1 AND r.kind IN ('LIVE', 'REPLAY')) AS has_retries FROM (VALUES";
+    rows_of(ids, backend, head, ") AS v", |id| vec![id.uuid().into()])
 }

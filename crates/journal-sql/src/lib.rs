@@ -1,5 +1,5 @@
 //! The journal over SQL, on SQLite and PostgreSQL. Implements the ports of [`pointsman_journal::storage`], takes the
-//! claim, runs the migrations at start and has the pool for reads.
+//! claim, runs the migrations at start and has the pools for reads.
 
 mod apply;
 mod attach;
@@ -11,6 +11,7 @@ mod disk_watch;
 mod effects;
 mod engine_clock;
 mod event_row;
+mod expired;
 mod fault;
 mod idempotency;
 mod in_process;
@@ -24,6 +25,7 @@ mod reader;
 mod reads;
 mod recovery;
 mod session;
+mod spans;
 mod sql;
 mod sql_storage;
 mod transaction;
@@ -37,7 +39,7 @@ pub use self::{
     key_check::{MasterKey, Unreadable},
     open::{JournalSettings, Opened, accept_key, migrate, open},
     open_error::OpenError,
-    reader::Reader,
+    reader::{Reader, Readers, WorkspaceReader},
 };
 
 #[cfg(test)]

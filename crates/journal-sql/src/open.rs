@@ -15,7 +15,7 @@ use super::{
     engine_clock,
     key_check::{self, MasterKey, Unreadable},
     open_error::OpenError,
-    reader::{Gate, Reader},
+    reader::{Gate, Readers},
     recovery,
     session::set_timeouts,
     sql_storage::{SqlReader, SqlStorage, WriterParts},
@@ -29,7 +29,7 @@ use pointsman_journal::{Health, Journal, JournalParts, NoticeSink, StorageTroubl
 #[derive(Clone, Debug)]
 pub struct JournalSettings {
     pub url: DatabaseUrl,
-    /// Connections for reads; the writer has its own.
+    /// Connections for reads, of which a quarter is for queries and a quarter for access; the writer has its own.
     pub max_connections: u32,
     /// Free bytes on the disk of an embedded database below which events are refused; 0 for no bound.
     pub min_free_bytes: u64,
@@ -47,8 +47,8 @@ pub struct JournalSettings {
 #[derive(Debug)]
 pub struct Opened {
     pub journal: Journal,
-    /// The pool for reads.
-    pub reader: Reader,
+    /// The pools for reads.
+    pub readers: Readers,
 }
 
 /// Takes the claim, migrates, and starts the writer on a thread of its own.
@@ -129,9 +129,9 @@ async fn start(
         write_ahead_log: Arc::new(WriteAheadLog::start(&parts.url, gate.clone(), parts.clock)),
         ..parts
     };
-    let reader = parts.url.reader(settings.max_connections, gate);
+    let readers = parts.url.readers(settings.max_connections, &gate, parts.clock);
     let log = Arc::new(SqlReader {
-        database: reader.clone(),
+        readers: readers.clone(),
         corrupt: Arc::clone(&parts.corrupt),
         max_hold: settings.max_hold,
     });
@@ -150,7 +150,7 @@ async fn start(
     });
     let watch = DiskWatch::start(&url, settings.min_free_bytes, Arc::clone(&health)).await;
     Ok(Started {
-        opened: Opened { journal, reader },
+        opened: Opened { journal, readers },
         writer,
         health,
         _watch: watch,

@@ -270,8 +270,8 @@ pub(super) async fn workspaces_with_work<C: ConnectionTrait>(
         .collect()
 }
 
-/// Takes a few index look-ups for each installation that is not closed, whatever the length of its backlog. A missing
-/// cursor counts as standing at the installation's first position.
+/// Takes a few index look-ups for each installation that is not closed, whatever the length of its backlog and however
+/// many of its spans have ended. A missing cursor counts as standing at the installation's first position.
 pub(super) fn workspaces_with_work_sql(backend: DbBackend) -> String {
     let [first, second] = numbered(backend);
     let settled = "COALESCE(c.settled_seq, i.installed_seq)";
@@ -281,8 +281,9 @@ pub(super) fn workspaces_with_work_sql(backend: DbBackend) -> String {
          WHERE NOT i.closed AND (i.uninstalled_at IS NOT NULL OR i.held_since IS NULL OR i.held_since <= {first}) \
          AND (i.uninstalled_at IS NOT NULL \
          OR (SELECT MIN(r.next_attempt_at) FROM ext_delivery_retry r WHERE r.installation_id = i.id) <= {second} \
-         OR (EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id \
-         AND (s.until_seq IS NULL OR s.until_seq > {settled})) \
+         OR ((EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id \
+         AND s.until_seq IS NULL) OR EXISTS (SELECT 1 FROM ext_event_subscription s \
+         WHERE s.installation_id = i.id AND s.until_seq > {settled})) \
          AND (SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = i.workspace_id) > {settled})) \
          ORDER BY i.workspace_id"
     )

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use sea_orm::{DbBackend, Statement, Value};
+use uuid::Uuid;
 
 /// Most rows of one statement. SQLite compiles a statement for each number of rows, so that larger ones are not faster
 /// there.
@@ -66,6 +67,23 @@ pub(crate) fn rows_of<T>(
         .map(|chunk| {
             let values: Vec<Vec<Value>> = chunk.iter().map(&values).collect();
             multi_row(backend, head, values[0].len(), chunk.len(), tail, values.concat())
+        })
+        .collect()
+}
+
+/// `{head} (?,?,…)` for all ids, in statements of at most [`ROWS_PER_STATEMENT`]. The head has the placeholders of the
+/// `first` values.
+pub(crate) fn rows_with_ids(backend: DbBackend, head: &str, first: &[Value], ids: &[Uuid]) -> Vec<Statement> {
+    power_of_two_chunks(ids, ROWS_PER_STATEMENT)
+        .map(|chunk| {
+            let placeholders: Vec<String> = (first.len() + 1..=first.len() + chunk.len())
+                .map(|number| match backend {
+                    DbBackend::Postgres => format!("${number}"),
+                    _ => "?".to_owned(),
+                })
+                .collect();
+            let values = first.iter().cloned().chain(chunk.iter().map(|id| (*id).into()));
+            Statement::from_sql_and_values(backend, format!("{head} ({})", placeholders.join(",")), values)
         })
         .collect()
 }

@@ -13,10 +13,10 @@ use super::{
     claim::{self, FileClaim},
     database::DatabaseUrl,
     effects::{self, EffectThread, SlowEffectsConnection},
-    engine_clock,
+    engine_clock, expired,
     fault::is_fault_of_the_data,
     idempotency, installations, letters, marker,
-    reader::Reader,
+    reader::Readers,
     reads, recovery,
     session::set_timeouts,
     transaction::{begin, end, in_transaction},
@@ -176,15 +176,11 @@ impl Connection for SqlConnection {
     }
 
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
+        let wall = self.parts.clock.wall();
         async move {
             in_transaction(self.connection().await, async move |transaction| {
                 engine_clock::write(transaction, now).await?;
-                let deleted = idempotency::delete_expired(transaction, now).await?;
-                Ok(if deleted < idempotency::EXPIRED_PER_TRANSACTION {
-                    HouseKept::Done
-                } else {
-                    HouseKept::Partly
-                })
+                expired::delete(transaction, now, wall).await
             })
             .await
         }
@@ -343,18 +339,18 @@ impl Connection for SqlConnection {
 
 /// The reads of the engine, on the pool for reads.
 pub(super) struct SqlReader {
-    pub(super) database: Reader,
+    pub(super) readers: Readers,
     pub(super) corrupt: Arc<CorruptRows>,
     pub(super) max_hold: Duration,
 }
 
 impl LogReader for SqlReader {
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
-        reads::head(&self.database, workspace).boxed()
+        reads::head(&self.readers.engine, workspace).boxed()
     }
 
     fn views(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Vec<InstallationView>, ChangeError>> {
-        installations::views(&self.database, workspace).boxed()
+        installations::views(&self.readers.engine, workspace).boxed()
     }
 
     fn page(
@@ -364,7 +360,15 @@ impl LogReader for SqlReader {
         through: Seq,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<PlatformEvent>>, DbErr>> {
-        reads::page(&self.database, &self.corrupt, workspace, after, through, limit).boxed()
+        reads::page(
+            &self.readers.engine,
+            &self.corrupt,
+            workspace,
+            after,
+            through,
+            limit,
+        )
+        .boxed()
     }
 
     fn due_retries(
@@ -375,7 +379,7 @@ impl LogReader for SqlReader {
         limit: usize,
     ) -> BoxFuture<'_, Result<DueRetries, DbErr>> {
         reads::due_retries(
-            &self.database,
+            &self.readers.engine,
             &self.corrupt,
             workspace,
             installation,
@@ -386,11 +390,11 @@ impl LogReader for SqlReader {
     }
 
     fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
-        reads::workspaces_with_work(&self.database, due_by, due_by - self.max_hold).boxed()
+        reads::workspaces_with_work(&self.readers.engine, due_by, due_by - self.max_hold).boxed()
     }
 
     fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
-        reads::earliest_retry_after(&self.database, after).boxed()
+        reads::earliest_retry_after(&self.readers.engine, after).boxed()
     }
 
     fn causes_of(
@@ -399,10 +403,10 @@ impl LogReader for SqlReader {
         event: EventId,
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<(EventId, EventKey)>, DbErr>> {
-        causes::causes_of(&self.database, workspace, event, limit).boxed()
+        causes::causes_of(&self.readers.engine, workspace, event, limit).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), DbErr>> {
-        self.database.close().boxed()
+        self.readers.close().boxed()
     }
 }

@@ -182,6 +182,8 @@ pub(crate) struct BatchQueue {
     /// The workspaces of `appends` in round-robin order; the first is served next.
     round_robin: VecDeque<WorkspaceId>,
     settlements: VecDeque<SettleCommand>,
+    /// How many settlements have come since the start.
+    settlements_received: u64,
     /// A batch that is known not to be recorded. It is written a second time, before everything else.
     second_write: Option<Batch>,
 }
@@ -191,8 +193,14 @@ impl BatchQueue {
         self.second_write.is_none() && self.round_robin.is_empty() && self.settlements.is_empty()
     }
 
-    pub(crate) fn has_settlements(&self) -> bool {
-        !self.settlements.is_empty()
+    /// How many settlements have come since the start.
+    pub(crate) const fn settlements_received(&self) -> u64 {
+        self.settlements_received
+    }
+
+    /// How many of them wait no longer. They are taken in the order of their arrival.
+    pub(crate) fn settlements_taken(&self) -> u64 {
+        self.settlements_received - self.settlements.len() as u64
     }
 
     pub(crate) fn push_append(&mut self, append: Append) {
@@ -205,6 +213,7 @@ impl BatchQueue {
 
     pub(crate) fn push_settlement(&mut self, command: SettleCommand) {
         self.settlements.push_back(command);
+        self.settlements_received += 1;
     }
 
     /// The next transaction: the batch that is to be written a second time, or else one append of each workspace in

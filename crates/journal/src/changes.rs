@@ -50,6 +50,10 @@ pub struct Changes<'a> {
     pub opened: Vec<OpenedSpan<'a>>,
     /// Spans that end.
     pub closed_spans: Vec<ClosedSpan>,
+    /// Spans that have no end any more.
+    pub reopened_spans: Vec<Uuid>,
+    /// Spans that are not current any more, because their subscription goes on with another one.
+    pub succeeded_spans: Vec<Uuid>,
     /// Letters that an admin replays or discards.
     pub letters: Vec<(DeadLetterId, LetterStatus)>,
 }
@@ -88,6 +92,10 @@ pub struct Dead<'a> {
 pub struct StoredSpan {
     pub id: Uuid,
     pub span: Span,
+    /// It is the latest span of a subscription that was not ended. Changes of admins concern only these.
+    pub is_current: bool,
+    /// When the subscription was made.
+    pub subscribed_at: Timestamp,
 }
 
 /// A span that ends. One that has an end keeps it: only its reason changes, so that enabling the installation does not
@@ -99,13 +107,19 @@ pub struct ClosedSpan {
     pub reason: SpanCloseReason,
 }
 
+impl ClosedSpan {
+    /// Whether the subscription goes on when the installation is enabled again.
+    pub fn stays_current(&self) -> bool {
+        self.reason == SpanCloseReason::Disabled
+    }
+}
+
 /// A row of `ext_event_subscription`.
 #[derive(Debug)]
 pub struct OpenedSpan<'a> {
     pub workspace_id: WorkspaceId,
     pub installation_id: InstallationId,
     pub span: &'a StoredSpan,
-    pub created_at: Timestamp,
 }
 
 /// What an admin makes of a letter that is `DEAD`.
@@ -140,6 +154,8 @@ impl Changes<'_> {
             && self.closed.is_empty()
             && self.opened.is_empty()
             && self.closed_spans.is_empty()
+            && self.reopened_spans.is_empty()
+            && self.succeeded_spans.is_empty()
             && self.letters.is_empty()
     }
 }

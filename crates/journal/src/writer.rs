@@ -156,7 +156,7 @@ impl Writer {
             WriterCommand::Append(append) => self.commits.push_append(append),
             WriterCommand::Settle(command) => self.commits.push_settlement(*command),
             WriterCommand::Effect(command) => self.effects.push(*command),
-            WriterCommand::Job(job) => self.jobs.push(job),
+            WriterCommand::Job(job) => self.jobs.push(job, self.commits.settlements_received()),
             WriterCommand::Stop(reply) => self.inbox.request_stop(reply),
         }
     }
@@ -216,14 +216,11 @@ impl Writer {
         slow_effects::stop(effects, connection, logs, lanes).await;
     }
 
-    /// An attach answers with what is durable, so that no job is done while a settlement waits that came before it.
     async fn run_jobs(&mut self) {
+        let taken = self.commits.settlements_taken();
         for _ in 0..JOBS_PER_CYCLE {
-            if self.commits.has_settlements() {
-                break;
-            }
             let (connection, logs, lanes) = (&mut self.connection, &mut self.logs, &mut self.lanes);
-            if !self.jobs.run_next(connection, logs, lanes).await {
+            if !self.jobs.run_next(taken, connection, logs, lanes).await {
                 break;
             }
         }

@@ -56,8 +56,8 @@ pub async fn of_installation(
     workspace: WorkspaceId,
     installation: InstallationId,
 ) -> Result<Backlog, DbErr> {
-    let spans = subscriptions::spans_of_installation(conn, workspace, installation).await?;
     let settled = settled(conn, workspace, installation).await?;
+    let spans = subscriptions::spans_beyond(conn, workspace, installation, settled).await?;
     let head = events::head(conn, workspace).await?;
     let mut backlog = Backlog {
         exact: true,
@@ -84,15 +84,15 @@ pub async fn of_installation(
     Ok(backlog)
 }
 
-/// The part of `(settled, head]` that lies between the ends of the spans: nothing is due outside of it.
+/// The part of `(settled, head]` that lies between the ends of the spans, none of which ends before: nothing is due
+/// outside of it.
 fn unsettled_stretch(spans: &[Span], settled: Seq, head: Seq) -> Option<(Seq, Seq)> {
-    let live = || {
-        spans
-            .iter()
-            .filter(|span| span.until_seq.is_none_or(|until| until > settled))
-    };
-    let after = live().map(|span| span.from_seq).min()?.max(settled);
-    let through = live().map(|span| span.until_seq.unwrap_or(head)).max()?.min(head);
+    let spans = || spans.iter();
+    let after = spans().map(|span| span.from_seq).min()?.max(settled);
+    let through = spans()
+        .map(|span| span.until_seq.unwrap_or(head))
+        .max()?
+        .min(head);
     (after < through).then_some((after, through))
 }
 

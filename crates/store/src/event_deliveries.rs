@@ -111,7 +111,7 @@ pub async fn of_event(
     // that writes the letter. Read in this order, an exception to the cursor is never missed.
     let cursors = cursors(conn, workspace).await?;
     let mut exceptions = exceptions(conn, workspace, event).await?;
-    let spans = subscriptions::spans_of_workspace(conn, workspace).await?;
+    let spans = subscriptions::deciding_spans(conn, workspace, event.seq).await?;
     let mut attempts: BTreeMap<InstallationId, Vec<Attempt>> = BTreeMap::new();
     for attempt in attempts::of_event(conn, workspace, event.id, None).await? {
         attempts.entry(attempt.installation_id).or_default().push(attempt);

@@ -22,18 +22,36 @@ pub struct EventFilter {
     pub to: Option<Timestamp>,
 }
 
-/// Events, and whether there are more behind them.
+impl EventFilter {
+    /// Whether every event passes.
+    fn is_empty(&self) -> bool {
+        let Self {
+            event_key,
+            actor,
+            from,
+            to,
+        } = self;
+        event_key.is_none() && actor.is_none() && from.is_none() && to.is_none()
+    }
+}
+
+/// Events, and where to go on.
 #[derive(Debug)]
 pub struct EventPage {
     pub events: Vec<PlatformEvent>,
-    pub more: bool,
+    /// The events before this position are still to be looked at; none where the log ends.
+    pub next: Option<Seq>,
 }
+
+/// The most events that one page looks at. A filter that few events pass takes several pages, some of them empty.
+pub const MAX_LOOKED_AT: i64 = 10_000;
 
 /// Rows of the first read, when the size of the events is not known. Later reads are sized by what was read.
 const FIRST_ROWS: u64 = 16;
 
 /// The events that pass the filter, newest first: at most `limit` of those before `before`. The page ends with the
-/// event at which the payloads reach `max_bytes`; it has at least one event where there is one.
+/// event at which the payloads reach `max_bytes`; it has at least one event where there is one among those that it
+/// looks at, which are at most [`MAX_LOOKED_AT`].
 ///
 /// # Errors
 /// When the database fails.
@@ -47,24 +65,43 @@ pub async fn page(
 ) -> Result<EventPage, DbErr> {
     let mut events: Vec<PlatformEvent> = Vec::new();
     let mut bytes = 0;
+    let lowest = lowest(conn, workspace, filter, before).await?;
     loop {
         let count = events.len() as u64;
         // One more than is shown tells whether there are more.
         let rows = next_rows(count, bytes, max_bytes).min(limit + 1 - count);
-        let read = rows_before(conn, workspace, filter, before, rows).await?;
+        let read = rows_before(conn, workspace, filter, before, lowest, rows).await?;
         let last = (read.len() as u64) < rows;
         for event in read {
             if events.len() as u64 == limit || (bytes >= max_bytes && !events.is_empty()) {
-                return Ok(EventPage { events, more: true });
+                return Ok(EventPage { events, next: before });
             }
             bytes += event.payload.len();
             before = Some(event.seq);
             events.push(event);
         }
         if last {
-            return Ok(EventPage { events, more: false });
+            return Ok(EventPage { events, next: lowest });
         }
     }
+}
+
+/// The lowest position that a page looks at, where events may be before it. Positions have no gaps.
+async fn lowest(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    filter: &EventFilter,
+    before: Option<Seq>,
+) -> Result<Option<Seq>, DbErr> {
+    if filter.is_empty() {
+        return Ok(None);
+    }
+    let before = match before {
+        Some(before) => before,
+        None => head(conn, workspace).await?.next(),
+    };
+    let lowest = Seq::new(before.get().saturating_sub(MAX_LOOKED_AT));
+    Ok(Some(lowest).filter(|lowest| *lowest > Seq::ZERO.next()))
 }
 
 /// How many rows probably reach `max_bytes`, after `count` with `bytes` in all.
@@ -80,6 +117,7 @@ async fn rows_before(
     workspace: WorkspaceId,
     filter: &EventFilter,
     before: Option<Seq>,
+    lowest: Option<Seq>,
     limit: u64,
 ) -> Result<Vec<PlatformEvent>, DbErr> {
     let mut query = Entity::find().filter(Column::WorkspaceId.eq(workspace.uuid()));
@@ -97,6 +135,9 @@ async fn rows_before(
     }
     if let Some(before) = before {
         query = query.filter(Column::Seq.lt(before.get()));
+    }
+    if let Some(lowest) = lowest {
+        query = query.filter(Column::Seq.gte(lowest.get()));
     }
     let rows = query.order_by_desc(Column::Seq).limit(limit).all(conn).await?;
     Ok(rows.into_iter().map(recorded).collect())
@@ -214,7 +255,7 @@ mod tests {
         }
         let filter = EventFilter::default();
         let whole = page(&db.conn, ours, &filter, None, 40, MIB).await.unwrap();
-        assert_eq!((whole.events.len(), whole.more), (40, false));
+        assert_eq!((whole.events.len(), whole.next), (40, None));
         let one = whole.events[0].payload.len();
         for (max_bytes, expected) in [
             (0, 1),
@@ -226,7 +267,7 @@ mod tests {
         ] {
             let read = page(&db.conn, ours, &filter, None, 100, max_bytes).await.unwrap();
             assert_eq!(
-                (read.events.len(), read.more),
+                (read.events.len(), read.next.is_some()),
                 (expected, expected < 40),
                 "{max_bytes} bytes"
             );
@@ -235,8 +276,8 @@ mod tests {
         loop {
             let read = page(&db.conn, ours, &filter, before, 7, 3 * one).await.unwrap();
             seen.extend(seqs(&read));
-            before = read.events.last().map(|event| event.seq);
-            if !read.more {
+            before = read.next;
+            if before.is_none() {
                 break;
             }
         }
@@ -257,8 +298,8 @@ mod tests {
         let second = page(&db.conn, ours, &filter, Some(Seq::new(3)), 3, MIB)
             .await
             .unwrap();
-        assert_eq!((seqs(&first), first.more), (vec![5, 4, 3], true));
-        assert_eq!((seqs(&second), second.more), (vec![2, 1], false));
+        assert_eq!((seqs(&first), first.next), (vec![5, 4, 3], Some(Seq::new(3))));
+        assert_eq!((seqs(&second), second.next), (vec![2, 1], None));
         assert!(find(&db.conn, ours, foreign).await.unwrap().is_none());
         assert!(find(&db.conn, theirs, foreign).await.unwrap().is_some());
         assert_eq!(head(&db.conn, ours).await.unwrap(), Seq::new(5));
@@ -303,6 +344,44 @@ mod tests {
             let found = page(&db.conn, ours, &filter, None, 10, MIB).await.unwrap();
             assert_eq!(seqs(&found), expected, "{filter:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_finds_nothing_says_where_to_go_on_and_all_pages_find_everything() {
+        let db = Fixture::new().await;
+        let ours = db.workspace();
+        let all = 2 * MAX_LOOKED_AT + 5;
+        db.events(ours, all, "a.b").await;
+        let wanted = [1, 2, MAX_LOOKED_AT + 4, all + 1];
+        for seq in [1, 2, MAX_LOOKED_AT + 4] {
+            db.rename_event(ours, seq, "a.rare").await;
+        }
+        db.event(ours, all + 1, "a.rare").await;
+        let filter = EventFilter {
+            event_key: Some(EventKey::parse("a.rare").unwrap()),
+            ..EventFilter::default()
+        };
+        let (mut found, mut before, mut sizes) = (Vec::new(), None, Vec::new());
+        loop {
+            let read = page(&db.conn, ours, &filter, before, 10, MIB).await.unwrap();
+            sizes.push(read.events.len());
+            found.extend(seqs(&read));
+            before = read.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, wanted.into_iter().rev().collect::<Vec<_>>());
+        assert_eq!(sizes, [1, 1, 2]);
+        let gone = EventFilter {
+            actor: Some("nobody".to_owned()),
+            ..EventFilter::default()
+        };
+        let read = page(&db.conn, ours, &gone, None, 10, MIB).await.unwrap();
+        assert_eq!(
+            (read.events.len(), read.next),
+            (0, Some(Seq::new(all + 2 - MAX_LOOKED_AT)))
+        );
     }
 
     #[tokio::test]

@@ -5,7 +5,10 @@ use entity::{
     ext_installation, platform_event,
 };
 use migration::MigratorTrait as _;
-use sea_orm::{ActiveModelTrait as _, ConnectOptions, Database, DatabaseConnection, EntityTrait as _, Set};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database,
+    DatabaseConnection, DbBackend, EntityTrait as _, QueryFilter as _, Set, Statement, sea_query::Expr,
+};
 
 use pointsman_clock::Clock;
 use pointsman_domain::id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId};
@@ -112,8 +115,14 @@ impl Fixture {
             from_seq: from,
             until_seq: end.map(|(until, _)| until),
             closed_by: end.map(|(_, reason)| reason.into()),
+            is_current: end.is_none_or(|(_, reason)| reason == "DISABLED"),
             created_at: from,
         };
+        // It succeeds the one before.
+        let before = ext_event_subscription::Entity::update_many()
+            .col_expr(ext_event_subscription::Column::IsCurrent, Expr::value(false))
+            .filter(ext_event_subscription::Column::SubscriptionId.eq(subscription.uuid()));
+        before.exec(&self.conn).await.unwrap();
         let row = ext_event_subscription::ActiveModel::from(row).reset_all();
         ext_event_subscription::Entity::insert(row)
             .exec_without_returning(&self.conn)
@@ -144,6 +153,23 @@ impl Fixture {
             .await
             .unwrap();
         id
+    }
+
+    /// Many events at once, as [`Self::event`] makes each.
+    pub(crate) async fn events(&self, workspace: WorkspaceId, through: i64, key: &str) {
+        let sql = "INSERT INTO platform_event (workspace_id, seq, id, event_key, actor, payload, occurred_at, \
+                   causation_depth) WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?) \
+                   SELECT ?, seq, randomblob(16), ?, 'actor-' || seq, '{}', seq * 1000, 0 FROM n";
+        let values = [through.into(), workspace.uuid().into(), key.into()];
+        let insert = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        self.conn.execute_raw(insert).await.unwrap();
+    }
+
+    pub(crate) async fn rename_event(&self, workspace: WorkspaceId, seq: i64, key: &str) {
+        let sql = "UPDATE platform_event SET event_key = ? WHERE workspace_id = ? AND seq = ?";
+        let values = [key.into(), workspace.uuid().into(), seq.into()];
+        let update = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        self.conn.execute_raw(update).await.unwrap();
     }
 
     pub(crate) async fn cursor(&self, workspace: WorkspaceId, installation: InstallationId, settled: i64) {

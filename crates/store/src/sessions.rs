@@ -71,12 +71,3 @@ pub async fn extend(db: &impl ConnectionTrait, id: &str, expires_at: Timestamp) 
 pub async fn delete(db: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
     Entity::delete_by_id(id).exec(db).await.map(drop)
 }
-
-/// Removes the expired sessions of all users.
-pub async fn delete_expired(db: &impl ConnectionTrait, now: Timestamp) -> Result<(), DbErr> {
-    Entity::delete_many()
-        .filter(Column::ExpiresAt.lte(now.millis()))
-        .exec(db)
-        .await
-        .map(drop)
-}

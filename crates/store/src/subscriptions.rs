@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use entity::ext_event_subscription::{Column, Entity, Model};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, Select, Statement,
+    Value,
+};
 
 use pointsman_domain::{
     event_pattern::EventPattern,
@@ -22,7 +25,7 @@ pub struct Subscription {
     pub created_at: Timestamp,
 }
 
-/// The subscriptions of an installation, newest first.
+/// The subscriptions of an installation, newest first. Reads one span of each.
 ///
 /// # Errors
 /// When the database fails.
@@ -31,77 +34,120 @@ pub async fn list(
     workspace: WorkspaceId,
     installation: InstallationId,
 ) -> Result<Vec<Subscription>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::WorkspaceId.eq(workspace.uuid()))
-        .filter(Column::InstallationId.eq(installation.uuid()))
+    let rows = current(workspace, installation)
+        .order_by_desc(Column::SubscriptionId)
         .all(conn)
         .await?;
-    Ok(current(rows))
+    Ok(rows.into_iter().map(subscription).collect())
 }
 
-/// A subscription has one span for each time it was enabled. A span closed by anything but disabling ends
-/// it for good, whatever its other spans say.
-fn current(rows: Vec<Model>) -> Vec<Subscription> {
-    let mut by_id: BTreeMap<SubscriptionId, Option<Subscription>> = BTreeMap::new();
-    for row in rows {
-        let id = SubscriptionId::new(row.subscription_id);
-        let ended = close_reason(&row).is_some_and(|reason| reason != SpanCloseReason::Disabled);
-        let created_at = Timestamp::from_millis(row.created_at);
-        let slot = by_id.entry(id).or_insert_with(|| {
-            Some(Subscription {
-                id,
-                pattern: EventPattern::from_stored(row.event_key),
-                created_at,
-            })
-        });
-        if ended {
-            *slot = None;
-        } else if let Some(subscription) = slot {
-            subscription.created_at = subscription.created_at.min(created_at);
-        }
-    }
-    by_id.into_values().rev().flatten().collect()
-}
-
-/// All spans of the workspace, open and closed, by installation.
+/// The subscription of the installation to this very pattern. Reads no other.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn spans_of_workspace(
+pub async fn find_by_pattern(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
-) -> Result<BTreeMap<InstallationId, Vec<Span>>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::WorkspaceId.eq(workspace.uuid()))
-        .order_by_asc(Column::FromSeq)
-        .all(conn)
+    installation: InstallationId,
+    pattern: &EventPattern,
+) -> Result<Option<Subscription>, DbErr> {
+    let row = current(workspace, installation)
+        .filter(Column::EventKey.eq(pattern.as_str()))
+        .one(conn)
         .await?;
+    Ok(row.map(subscription))
+}
+
+/// The current spans of the installation, by their index.
+fn current(workspace: WorkspaceId, installation: InstallationId) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::InstallationId.eq(installation.uuid()))
+        .filter(Column::IsCurrent.eq(true))
+        .filter(Column::WorkspaceId.eq(workspace.uuid()))
+}
+
+fn subscription(row: Model) -> Subscription {
+    Subscription {
+        id: SubscriptionId::new(row.subscription_id),
+        pattern: EventPattern::from_stored(row.event_key),
+        created_at: Timestamp::from_millis(row.created_at),
+    }
+}
+
+/// Of each subscription that the workspace has ever had, the span that decides whether an event at this position is due
+/// and why not: the latest that begins before it. By installation.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deciding_spans(
+    conn: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    seq: Seq,
+) -> Result<BTreeMap<InstallationId, Vec<Span>>, DbErr> {
+    let statement = deciding_sql(workspace, seq, conn.get_database_backend());
+    let rows = Entity::find().from_raw_sql(statement).all(conn).await?;
     let mut spans: BTreeMap<InstallationId, Vec<Span>> = BTreeMap::new();
     for row in rows {
-        spans
-            .entry(InstallationId::new(row.installation_id))
-            .or_default()
-            .push(span(row));
+        let installation = InstallationId::new(row.installation_id);
+        spans.entry(installation).or_default().push(span(row));
     }
     Ok(spans)
 }
 
-/// The spans of one installation, open and closed, by where they begin.
+/// Steps from each subscription of the index to the next one, and takes the span from there. Spans of a subscription do
+/// not overlap, so that no earlier one covers the position.
+fn deciding_sql(workspace: WorkspaceId, seq: Seq, backend: DbBackend) -> Statement {
+    let sql = "WITH RECURSIVE subscribed (id) AS (
+             SELECT * FROM (SELECT f.subscription_id FROM ext_event_subscription f WHERE f.workspace_id = $1
+                 ORDER BY f.subscription_id LIMIT 1) AS first_one
+             UNION ALL
+             SELECT (SELECT n.subscription_id FROM ext_event_subscription n WHERE n.workspace_id = $1
+                 AND n.subscription_id > subscribed.id ORDER BY n.subscription_id LIMIT 1)
+             FROM subscribed WHERE subscribed.id IS NOT NULL
+         )
+         SELECT s.id, s.subscription_id, s.installation_id, s.workspace_id, s.event_key, s.from_seq, s.until_seq,
+             s.closed_by, s.is_current, s.created_at
+         FROM subscribed CROSS JOIN ext_event_subscription s
+         WHERE s.id = (SELECT d.id FROM ext_event_subscription d WHERE d.workspace_id = $1
+             AND d.subscription_id = subscribed.id AND d.from_seq < $2
+             ORDER BY d.from_seq DESC, d.id DESC LIMIT 1)";
+    Statement::from_sql_and_values(backend, sql, [workspace.uuid().into(), seq.get().into()])
+}
+
+/// The spans of the installation that are open or end after this position, by where they begin.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn spans_of_installation(
+pub async fn spans_beyond(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     installation: InstallationId,
+    settled: Seq,
 ) -> Result<Vec<Span>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::WorkspaceId.eq(workspace.uuid()))
-        .filter(Column::InstallationId.eq(installation.uuid()))
-        .order_by_asc(Column::FromSeq)
-        .all(conn)
-        .await?;
+    let statement = beyond_sql(workspace, installation, settled, conn.get_database_backend());
+    let mut rows = Entity::find().from_raw_sql(statement).all(conn).await?;
+    rows.sort_by_key(|row| (row.from_seq, row.id));
     Ok(rows.into_iter().map(span).collect())
+}
+
+/// The open ones and those that end later are two stretches of an index; for a condition with OR engines would read all
+/// spans of the installation. One statement, because a span may be closed or opened again between two.
+fn beyond_sql(
+    workspace: WorkspaceId,
+    installation: InstallationId,
+    settled: Seq,
+    backend: DbBackend,
+) -> Statement {
+    let select = "SELECT id, subscription_id, installation_id, workspace_id, event_key, from_seq, until_seq, \
+                  closed_by, is_current, created_at FROM ext_event_subscription \
+                  WHERE installation_id = $1 AND workspace_id = $2";
+    let sql = format!("{select} AND until_seq IS NULL UNION ALL {select} AND until_seq > $3");
+    let values: [Value; 3] = [
+        installation.uuid().into(),
+        workspace.uuid().into(),
+        settled.get().into(),
+    ];
+    Statement::from_sql_and_values(backend, sql, values)
 }
 
 fn span(row: Model) -> Span {
@@ -119,46 +165,4 @@ fn close_reason(row: &Model) -> Option<SpanCloseReason> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture::Fixture;
-
-    #[tokio::test]
-    async fn a_subscription_survives_that_its_installation_is_disabled_and_ends_when_it_is_unsubscribed() {
-        let db = Fixture::new().await;
-        let ours = db.workspace();
-        let crm = db.install(ours, "crm").await;
-        let disabled = db.span(ours, crm, "a.*", 0, Some((4, "DISABLED"))).await;
-        let enabled_again = db.span(ours, crm, "b.*", 0, Some((4, "DISABLED"))).await;
-        db.another_span(ours, crm, enabled_again, "b.*", 6, None).await;
-        let ended = db.span(ours, crm, "c.*", 0, Some((4, "DISABLED"))).await;
-        db.another_span(ours, crm, ended, "c.*", 6, Some((6, "UNSUBSCRIBED")))
-            .await;
-
-        let ids: Vec<_> = list(&db.conn, ours, crm)
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|s| s.id)
-            .collect();
-        assert_eq!(ids, [enabled_again, disabled]);
-    }
-
-    #[tokio::test]
-    async fn spans_of_another_workspace_are_never_read() {
-        let db = Fixture::new().await;
-        let (ours, theirs) = (db.workspace(), db.workspace());
-        let crm = db.install(ours, "crm").await;
-        db.span(ours, crm, "a.*", 0, None).await;
-
-        assert!(list(&db.conn, theirs, crm).await.unwrap().is_empty());
-        assert!(spans_of_workspace(&db.conn, theirs).await.unwrap().is_empty());
-        assert_eq!(spans_of_installation(&db.conn, ours, crm).await.unwrap().len(), 1);
-        assert!(
-            spans_of_installation(&db.conn, theirs, crm)
-                .await
-                .unwrap()
-                .is_empty()
-        );
-    }
-}
+mod tests;

@@ -126,16 +126,6 @@ async fn a_session_is_there_until_it_expires() {
 }
 
 #[tokio::test]
-async fn only_expired_sessions_are_swept() {
-    let db = database().await;
-    add_session(&db, "old", 100).await;
-    add_session(&db, "new", 101).await;
-    sessions::delete_expired(&db, at(100)).await.unwrap();
-    assert!(sessions::find(&db, "old", at(0)).await.unwrap().is_none());
-    assert!(sessions::find(&db, "new", at(0)).await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn a_member_sees_only_their_workspaces() {
     let db = database().await;
     let ann = add_user(&db, "ann").await;

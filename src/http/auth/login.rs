@@ -31,7 +31,7 @@ pub(super) async fn login(
     // A text that is not an address has no user. It is not looked up, because it may hold characters that a database
     // refuses, such as NUL.
     let user = match Email::parse(&dto.email) {
-        Ok(email) => store::users::find_by_email(state.router.reader(), email.as_str()).await?,
+        Ok(email) => store::users::find_by_email(state.router.access_reader(), email.as_str()).await?,
         Err(_) => None,
     };
     let hash = user.as_ref().map(|user| user.password_hash.clone());

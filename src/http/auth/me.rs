@@ -8,7 +8,7 @@ use pointsman_store as store;
 
 /// Answers with the signed-in user.
 pub(super) async fn me(state: web::Data<AppState>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let user = store::users::find(state.router.reader(), caller.user_id)
+    let user = store::users::find(state.router.access_reader(), caller.user_id)
         .await?
         .ok_or_else(Problem::unauthenticated)?;
     Ok(json::success_with(&SignedInDto {

@@ -60,7 +60,13 @@ pub(super) async fn list(
     let after = cursor
         .as_ref()
         .map(|Cursor(ChannelName(channel))| channel.as_str());
-    let found = chat::channels(state.router.reader(), workspace, after, limit.fetch()).await?;
+    let found = chat::channels(
+        &state.router.reader_of(workspace),
+        workspace,
+        after,
+        limit.fetch(),
+    )
+    .await?;
     let mut channels: Vec<ChannelDto> = found.into_iter().map(ChannelDto::from).collect();
     add_well_known(&mut channels, after);
     let rows = usize::try_from(limit.fetch()).unwrap_or(usize::MAX);

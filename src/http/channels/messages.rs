@@ -33,7 +33,14 @@ pub(super) async fn messages(
     let ListMessages { cursor, limit } = query.read()?;
     super::dto::check(&channel)?;
     let before = cursor.map(|Cursor(id)| id);
-    let messages = chat::messages(state.router.reader(), workspace, &channel, before, limit.fetch()).await?;
+    let messages = chat::messages(
+        &state.router.reader_of(workspace),
+        workspace,
+        &channel,
+        before,
+        limit.fetch(),
+    )
+    .await?;
     Ok(page(
         messages,
         limit,

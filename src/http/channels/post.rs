@@ -87,7 +87,8 @@ impl AppState {
     /// # Errors
     /// `CONFLICT` when chat is not installed and enabled: the message would not be kept.
     async fn chat_is_there(&self, workspace: WorkspaceId) -> Result<(), Problem> {
-        let chat = store::installations::find_by_key(self.router.reader(), workspace, chat::KEY).await?;
+        let chat = store::installations::find_by_key(&self.router.reader_of(workspace), workspace, chat::KEY)
+            .await?;
         let is_there = chat.is_some_and(|chat| chat.enabled && chat.delivery_type == DeliveryType::InProcess);
         if is_there {
             return Ok(());
@@ -98,7 +99,7 @@ impl AppState {
     }
 
     async fn email_of(&self, user: UserId) -> Result<String, Problem> {
-        let users = store::users::find_many(self.router.reader(), std::iter::once(user)).await?;
+        let users = store::users::find_many(self.router.access_reader(), std::iter::once(user)).await?;
         let user = users.into_iter().next().ok_or_else(Problem::unauthenticated)?;
         Ok(user.email)
     }

@@ -21,7 +21,7 @@ pub(super) async fn list(
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let query = query.read()?;
     let letters = dead_letters::page(
-        state.router.reader(),
+        &state.router.reader_of(workspace),
         workspace,
         &query.filter(),
         query.order,

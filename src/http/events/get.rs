@@ -109,7 +109,7 @@ pub(super) async fn get(
     let (workspace, event) = path.into_inner();
     let workspace = state.member(&caller, &workspace).await?;
     let id: EventId = path::id(&event, "event")?;
-    let db = state.router.reader();
+    let db = &state.router.reader_of(workspace);
     let event = events::find(db, workspace, id)
         .await?
         .ok_or_else(|| Problem::not_found("event"))?;

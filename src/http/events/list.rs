@@ -7,7 +7,7 @@ use super::dto::EventDto;
 use crate::http::{
     access::Caller,
     answer,
-    page::{Cursor, Limit, Query, next_cursor},
+    page::{Cursor, Limit, Query},
     parameters,
     problem::Problem,
     state::AppState,
@@ -50,13 +50,13 @@ pub(super) async fn list(
         to: query.to,
     };
     let before = query.cursor.map(|cursor| cursor.0);
-    let (db, limit) = (state.router.reader(), query.limit.rows());
+    let (db, limit) = (&state.router.reader_of(workspace), query.limit.rows());
     let page = events::page(db, workspace, &filter, before, limit, MAX_PAGE_BYTES).await?;
     let mut share = state.pages.share();
     if !share.grow(page.events.iter().map(|event| event.payload.len()).sum()) {
         return Err(Problem::too_many_pages());
     }
-    let next = next_cursor(&page.events, page.more, |event| event.seq);
+    let next = page.next.map(|next| Cursor(next).to_string());
     answer::held_list(page.events.into_iter().map(EventDto::from).collect(), next, share)
 }
 

@@ -91,7 +91,7 @@ async fn health(
     workspace: WorkspaceId,
     installation: InstallationId,
 ) -> Result<HealthDto, Problem> {
-    let db = state.router.reader();
+    let db = &state.router.reader_of(workspace);
     let backlog = backlog::of_installation(db, workspace, installation).await?;
     let last = attempts::last_outcomes(db, workspace, installation).await?;
     // The lane knows the latest attempts, which may not be durable yet; the database knows those before the lane.

@@ -29,11 +29,16 @@ pub(super) async fn list(
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let ListExtensions { cursor, limit } = query.read()?;
     let before = cursor.map(|cursor| cursor.0);
-    let extensions = store::installations::page(state.router.reader(), workspace, before, limit.fetch())
-        .await?
-        .into_iter()
-        .map(|installation| state.extension_dto(installation))
-        .collect();
+    let extensions = store::installations::page(
+        &state.router.reader_of(workspace),
+        workspace,
+        before,
+        limit.fetch(),
+    )
+    .await?
+    .into_iter()
+    .map(|installation| state.extension_dto(installation))
+    .collect();
     Ok(page(
         extensions,
         limit,

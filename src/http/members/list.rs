@@ -41,7 +41,7 @@ pub(super) async fn list(
     let workspace = state.workspace_admin(&caller, &path).await?;
     let ListMembers { cursor, limit } = query.read()?;
     let after = cursor.map(|Cursor((joined_at, user))| (Timestamp::from_millis(joined_at), user));
-    let db = state.router.reader();
+    let db = &state.router.reader_of(workspace);
     let members = store::members::list(db, workspace, after, limit.fetch()).await?;
     let users = store::users::find_many(db, members.iter().map(|member| UserId::new(member.user_id))).await?;
     let mut emails: HashMap<_, _> = users.into_iter().map(|user| (user.id, user.email)).collect();

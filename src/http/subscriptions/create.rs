@@ -36,19 +36,19 @@ pub(super) async fn create(
     let asked_at = state.clock.now();
     let change = InstallationChange::Subscribe {
         subscription_id: id,
-        pattern,
+        pattern: pattern.clone(),
     };
     state
         .router
         .change_installation(workspace, installation.id, change)
         .await?;
     // The subscription is made, even if it cannot be read again.
-    let listed = store::subscriptions::list(state.router.reader(), workspace, installation.id).await;
-    let stored = listed
+    let reader = state.router.reader_of(workspace);
+    let found = store::subscriptions::find_by_pattern(&reader, workspace, installation.id, &pattern).await;
+    let stored = found
         .inspect_err(|error| log::warn!(error:%; "a subscription that was made cannot be read"))
         .unwrap_or_default()
-        .into_iter()
-        .find(|stored| stored.id == id);
+        .filter(|stored| stored.id == id);
     Ok(json::created(&SubscriptionDto {
         id,
         event_key,

@@ -32,11 +32,12 @@ pub(super) async fn list(
     let installation = state.extension(workspace, &extension).await?;
     let ListSubscriptions { cursor, limit } = query.read()?;
     let wanted = usize::try_from(limit.fetch()).unwrap_or(usize::MAX);
-    let subscriptions = store::subscriptions::list(state.router.reader(), workspace, installation.id)
-        .await?
-        .into_iter()
-        .filter(|subscription| cursor.is_none_or(|cursor| subscription.id < cursor.0))
-        .take(wanted)
-        .collect();
+    let subscriptions =
+        store::subscriptions::list(&state.router.reader_of(workspace), workspace, installation.id)
+            .await?
+            .into_iter()
+            .filter(|subscription| cursor.is_none_or(|cursor| subscription.id < cursor.0))
+            .take(wanted)
+            .collect();
     Ok(page(subscriptions, limit, |row| row.id, SubscriptionDto::from))
 }

@@ -7,6 +7,7 @@ use pointsman_test_kit::{Engine, TestApp, on_both_engines};
 
 on_both_engines! {
     a_page_of_large_events_ends_early_and_the_next_goes_on,
+    a_filter_that_few_events_pass_is_followed_page_by_page,
     a_damaged_payload_is_shown_as_a_text,
 }
 
@@ -35,6 +36,47 @@ async fn a_page_of_large_events_ends_early_and_the_next_goes_on(engine: Engine) 
     }
     assert_eq!(seen, (1..=20).rev().map(Some).collect::<Vec<_>>());
     assert_eq!(pages, 2, "4 MiB are reached by the 17th event");
+    app.finish().await;
+}
+
+/// Written as the journal would have, by one statement.
+async fn fill_log(app: &TestApp, engine: Engine, workspace: &str, count: u64) {
+    let columns = "workspace_id, seq, id, event_key, payload, occurred_at";
+    let sql = match engine {
+        Engine::Sqlite => format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
+             INSERT INTO platform_event ({columns}) SELECT x'{}', n, randomblob(16), 'a.' || n, '{{}}', n FROM n",
+            workspace.replace('-', "")
+        ),
+        Engine::Postgres => format!(
+            "INSERT INTO platform_event ({columns}) SELECT '{workspace}', n, gen_random_uuid(), 'a.' || n, '{{}}', n \
+             FROM generate_series(1, {count}) AS n"
+        ),
+    };
+    let database = app.database().await;
+    let done = database.execute_unprepared(&sql).await;
+    assert_eq!(done.expect("rows can be added to the log").rows_affected(), count);
+    database.close().await.expect("a connection can be closed");
+}
+
+async fn a_filter_that_few_events_pass_is_followed_page_by_page(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    fill_log(&app, engine, &workspace.id, 25_000).await;
+    let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = workspace
+            .get(&format!("/events?eventKey=a.7{cursor}"))
+            .await
+            .expect(200);
+        found.extend(page.rows().iter().map(|row| row["seq"].as_i64()));
+        pages += 1;
+        match page.json()["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((found, pages), (vec![Some(7)], 3));
     app.finish().await;
 }
 

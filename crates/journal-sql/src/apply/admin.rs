@@ -1,5 +1,7 @@
 //! Statements for the changes of admins: installations with their spans, and the status of dead letters.
 
+use std::collections::BTreeMap;
+
 use entity::ext_installation;
 use pointsman_domain::{
     id::{DeadLetterId, InstallationId},
@@ -9,8 +11,9 @@ use pointsman_domain::{
 };
 use pointsman_journal::changes::{Changes, ClosedSpan, LetterStatus, OpenedSpan};
 use sea_orm::{DbBackend, Statement, Value};
+use uuid::Uuid;
 
-use crate::sql::rows_of;
+use crate::sql::{numbered, rows_of, rows_with_ids};
 
 /// The statements, in the order in which they are to be executed.
 pub(super) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<Statement> {
@@ -19,6 +22,8 @@ pub(super) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<State
     statements.extend(changed(&changes.changed, backend));
     statements.extend(closed(&changes.closed, backend));
     statements.extend(closed_spans(&changes.closed_spans, backend));
+    statements.extend(reopened_spans(&changes.reopened_spans, backend));
+    statements.extend(succeeded_spans(&changes.succeeded_spans, backend));
     statements.extend(opened_spans(&changes.opened, backend));
     statements.extend(letters(&changes.letters, backend));
     statements
@@ -86,7 +91,7 @@ fn closed(rows: &[InstallationId], backend: DbBackend) -> Vec<Statement> {
 
 fn opened_spans(rows: &[OpenedSpan<'_>], backend: DbBackend) -> Vec<Statement> {
     let head = "INSERT INTO ext_event_subscription (id, subscription_id, installation_id, workspace_id, event_key, \
-                from_seq, until_seq, closed_by, created_at) VALUES";
+                from_seq, until_seq, closed_by, is_current, created_at) VALUES";
     rows_of(rows, backend, head, "", |opened| {
         let span = &opened.span.span;
         vec![
@@ -98,22 +103,41 @@ fn opened_spans(rows: &[OpenedSpan<'_>], backend: DbBackend) -> Vec<Statement> {
             span.from_seq.get().into(),
             span.until_seq.map(Seq::get).into(),
             span.closed_by.map(SpanCloseReason::as_str).into(),
-            opened.created_at.millis().into(),
+            opened.span.is_current.into(),
+            opened.span.subscribed_at.millis().into(),
         ]
     })
 }
 
+/// Spans that end at the same place for the same reason, as those of one change do, are found by their ids. Joined with
+/// VALUES they were not: with statistics of a long history SQLite walks through all spans.
 fn closed_spans(rows: &[ClosedSpan], backend: DbBackend) -> Vec<Statement> {
-    let head = "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, v.column2), closed_by = v.column3 \
-                FROM (VALUES";
-    let tail = ") AS v WHERE ext_event_subscription.id = v.column1";
-    rows_of(rows, backend, head, tail, |closed| {
-        vec![
-            closed.id.into(),
-            closed.until.get().into(),
-            closed.reason.as_str().into(),
-        ]
-    })
+    let mut alike: BTreeMap<(Seq, &str, bool), Vec<Uuid>> = BTreeMap::new();
+    for closed in rows {
+        let end = (closed.until, closed.reason.as_str(), closed.stays_current());
+        alike.entry(end).or_default().push(closed.id);
+    }
+    let [until, reason, stays_current] = numbered(backend);
+    let head = format!(
+        "UPDATE ext_event_subscription SET until_seq = COALESCE(until_seq, {until}), closed_by = {reason}, \
+         is_current = {stays_current} WHERE id IN"
+    );
+    let mut statements = Vec::new();
+    for (end, ids) in alike {
+        let first = [end.0.get().into(), end.1.into(), end.2.into()];
+        statements.extend(rows_with_ids(backend, &head, &first, &ids));
+    }
+    statements
+}
+
+fn reopened_spans(ids: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET until_seq = NULL, closed_by = NULL WHERE id IN";
+    rows_with_ids(backend, head, &[], ids)
+}
+
+fn succeeded_spans(ids: &[Uuid], backend: DbBackend) -> Vec<Statement> {
+    let head = "UPDATE ext_event_subscription SET is_current = FALSE WHERE id IN";
+    rows_with_ids(backend, head, &[], ids)
 }
 
 fn letters(rows: &[(DeadLetterId, LetterStatus)], backend: DbBackend) -> Vec<Statement> {

@@ -14,7 +14,7 @@ use pointsman_test_databases::ScratchDatabase;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tokio::sync::oneshot;
 
-use crate::{DatabaseUrl, JournalSettings, OpenError, Reader, open};
+use crate::{DatabaseUrl, JournalSettings, OpenError, Reader, Readers, open};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::{DeadLetterReason, DeliveryKind},
@@ -65,7 +65,7 @@ pub(crate) struct Scratch {
 #[derive(Clone, Debug)]
 pub(crate) struct OpenJournal {
     journal: Journal,
-    reader: Reader,
+    readers: Readers,
 }
 
 impl Deref for OpenJournal {
@@ -77,8 +77,12 @@ impl Deref for OpenJournal {
 }
 
 impl OpenJournal {
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
     pub(crate) fn reader(&self) -> &Reader {
-        &self.reader
+        &self.readers.queries
     }
 }
 
@@ -129,7 +133,7 @@ impl Scratch {
         let opened = open(settings, sink, Clock).await?;
         Ok(OpenJournal {
             journal: opened.journal,
-            reader: opened.reader,
+            readers: opened.readers,
         })
     }
 

@@ -145,7 +145,7 @@ on_both_engines!(
         carried.sort();
         assert_eq!(carried, ["7-0-0", "7-4-3"]);
 
-        Migrator::down(&connection, Some(2)).await.unwrap();
+        Migrator::down(&connection, Some(3)).await.unwrap();
         Migrator::up(&connection, None).await.unwrap();
         connection.close().await.unwrap();
     }

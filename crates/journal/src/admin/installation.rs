@@ -1,6 +1,6 @@
 //! Installing an extension, and changing an installation with its subscriptions.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use pointsman_domain::{
     event_pattern::EventPattern,
@@ -30,7 +30,41 @@ pub struct InstallationChanges {
     cursor: Option<Cursor>,
     opened: Vec<StoredSpan>,
     closed: Vec<ClosedSpan>,
+    reopened: Vec<Uuid>,
+    succeeded: Vec<Uuid>,
     at: ChangePoint,
+}
+
+/// The spans that [`change`] has to be given. They are all current, so that their number does not depend on what admins
+/// have done before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpansNeeded<'a> {
+    Nothing,
+    /// Every current span of the installation.
+    Current,
+    /// The current span of a subscription of the installation to this very pattern.
+    OfPattern(&'a EventPattern),
+    /// The current span of this subscription of the installation.
+    OfSubscription(SubscriptionId),
+}
+
+impl<'a> SpansNeeded<'a> {
+    /// What this change of the installation needs.
+    pub fn by(change: &'a InstallationChange, installation: &Installation) -> Self {
+        match change {
+            InstallationChange::Update(update)
+                if update
+                    .enabled
+                    .is_none_or(|enabled| enabled == installation.enabled) =>
+            {
+                Self::Nothing
+            }
+            InstallationChange::RotateSecret { .. } => Self::Nothing,
+            InstallationChange::Update(_) | InstallationChange::Uninstall => Self::Current,
+            InstallationChange::Subscribe { pattern, .. } => Self::OfPattern(pattern),
+            InstallationChange::Unsubscribe { subscription_id } => Self::OfSubscription(*subscription_id),
+        }
+    }
 }
 
 /// When and where in the log a change takes place.
@@ -48,7 +82,6 @@ impl InstallationChanges {
             workspace_id: self.installation.workspace_id,
             installation_id: self.installation.id,
             span,
-            created_at: self.at.now,
         });
         Changes {
             installed: self.cursor.iter().map(|_| &self.installation).collect(),
@@ -60,18 +93,28 @@ impl InstallationChanges {
             cursors: self.cursor.iter().cloned().collect(),
             opened: opened.collect(),
             closed_spans: self.closed.clone(),
+            reopened_spans: self.reopened.clone(),
+            succeeded_spans: self.succeeded.clone(),
             ..Changes::default()
         }
     }
 
-    /// The spans that are opened.
-    pub fn opened(&self) -> &[StoredSpan] {
-        &self.opened
-    }
-
-    /// The spans that are closed.
-    pub fn closed(&self) -> &[ClosedSpan] {
-        &self.closed
+    /// Makes the changes of the installation's spans to `spans`, which may be all or only the current ones.
+    pub fn apply_to(&self, spans: &mut Vec<StoredSpan>) {
+        for stored in spans.iter_mut() {
+            for closed in self.closed.iter().filter(|closed| closed.id == stored.id) {
+                stored.span.until_seq.get_or_insert(closed.until);
+                stored.span.closed_by = Some(closed.reason);
+                stored.is_current = closed.stays_current();
+            }
+            if self.reopened.contains(&stored.id) {
+                (stored.span.until_seq, stored.span.closed_by) = (None, None);
+            }
+            if self.succeeded.contains(&stored.id) {
+                stored.is_current = false;
+            }
+        }
+        spans.extend_from_slice(&self.opened);
     }
 
     fn of(installation: Installation, at: ChangePoint) -> Self {
@@ -80,6 +123,8 @@ impl InstallationChanges {
             cursor: None,
             opened: Vec::new(),
             closed: Vec::new(),
+            reopened: Vec::new(),
+            succeeded: Vec::new(),
             at,
         }
     }
@@ -91,15 +136,21 @@ impl InstallationChanges {
         subscription_id: SubscriptionId,
         pattern: EventPattern,
     ) -> Result<(), ChangeError> {
-        if has_pattern(self.opened.iter(), &pattern) {
+        if has_pattern(&self.opened, &pattern) {
             return Err(subscribed_already(&pattern));
         }
-        self.open(id, subscription_id, pattern);
+        self.open(id, subscription_id, pattern, self.at.now);
         Ok(())
     }
 
-    /// While the installation is disabled the span is empty, and enabling opens the next one.
-    fn open(&mut self, id: Uuid, subscription_id: SubscriptionId, pattern: EventPattern) {
+    /// While the installation is disabled the span is empty, and enabling opens it again or opens the next one.
+    fn open(
+        &mut self,
+        id: Uuid,
+        subscription_id: SubscriptionId,
+        pattern: EventPattern,
+        subscribed_at: Timestamp,
+    ) {
         let closed_by = (!self.installation.enabled).then_some(SpanCloseReason::Disabled);
         let span = Span {
             subscription_id,
@@ -108,7 +159,30 @@ impl InstallationChanges {
             until_seq: closed_by.map(|_| self.at.head),
             closed_by,
         };
-        self.opened.push(StoredSpan { id, span });
+        self.opened.push(StoredSpan {
+            id,
+            span,
+            is_current: true,
+            subscribed_at,
+        });
+    }
+
+    /// Goes on with a subscription whose installation is enabled. Where no event was published since its span ended,
+    /// the span is opened again: one that goes on from there would cover the same events.
+    fn go_on(&mut self, stored: &StoredSpan, new_id: &mut dyn FnMut() -> Uuid) {
+        match stored.span.until_seq {
+            None => {}
+            Some(until) if until >= self.at.head => self.reopened.push(stored.id),
+            Some(_) => {
+                self.succeeded.push(stored.id);
+                let Span {
+                    subscription_id,
+                    ref pattern,
+                    ..
+                } = stored.span;
+                self.open(new_id(), subscription_id, pattern.clone(), stored.subscribed_at);
+            }
+        }
     }
 
     fn close(&mut self, span: &StoredSpan, reason: SpanCloseReason) {
@@ -154,9 +228,8 @@ impl InstallationChanges {
         match (was_enabled, self.installation.enabled) {
             (true, false) => self.close_open(spans, SpanCloseReason::Disabled),
             (false, true) => {
-                for stored in current(spans) {
-                    let span = &stored.span;
-                    self.open(new_id(), span.subscription_id, span.pattern.clone());
+                for stored in spans {
+                    self.go_on(stored, new_id);
                 }
             }
             _ => {}
@@ -213,7 +286,7 @@ pub fn install(
     Ok(changes)
 }
 
-/// Changes an installation that is not uninstalled. `spans` are all of its spans.
+/// Changes an installation that is not uninstalled. `spans` are those that [`SpansNeeded::by`] the change names.
 ///
 /// # Errors
 /// [`ChangeError::Conflict`] where it is subscribed to the pattern already, [`ChangeError::NotFound`] where it has no
@@ -239,16 +312,17 @@ pub fn change(
             subscription_id,
             pattern,
         } => {
-            if has_pattern(current(spans), &pattern) {
+            if has_pattern(spans, &pattern) {
                 return Err(subscribed_already(&pattern));
             }
-            changes.open(new_id(), subscription_id, pattern);
+            changes.open(new_id(), subscription_id, pattern, at.now);
         }
         InstallationChange::Unsubscribe { subscription_id } => {
-            let latest = current(spans)
+            let current = spans
+                .iter()
                 .find(|stored| stored.span.subscription_id == subscription_id)
                 .ok_or(ChangeError::NotFound("subscription"))?;
-            changes.close(latest, SpanCloseReason::Unsubscribed);
+            changes.close(current, SpanCloseReason::Unsubscribed);
         }
         InstallationChange::Uninstall => {
             changes.close_open(spans, SpanCloseReason::Uninstalled);
@@ -269,12 +343,14 @@ pub fn subscribe_at_start(
     id: Uuid,
 ) -> InstallationChanges {
     let mut changes = InstallationChanges::of(installation, at);
-    changes.open(id, subscription_id, pattern);
+    changes.open(id, subscription_id, pattern, at.now);
     changes
 }
 
-fn has_pattern<'a>(mut spans: impl Iterator<Item = &'a StoredSpan>, pattern: &EventPattern) -> bool {
-    spans.any(|stored| stored.span.pattern.as_str() == pattern.as_str())
+fn has_pattern(spans: &[StoredSpan], pattern: &EventPattern) -> bool {
+    spans
+        .iter()
+        .any(|stored| stored.span.pattern.as_str() == pattern.as_str())
 }
 
 fn subscribed_already(pattern: &EventPattern) -> ChangeError {
@@ -284,203 +360,5 @@ fn subscribed_already(pattern: &EventPattern) -> ChangeError {
     ))
 }
 
-/// The latest span of each subscription that is open, or would be if the installation were enabled.
-fn current(spans: &[StoredSpan]) -> impl Iterator<Item = &StoredSpan> {
-    let mut latest: Vec<&StoredSpan> = spans.iter().collect();
-    latest.sort_by_key(|stored| std::cmp::Reverse((stored.span.from_seq, stored.id)));
-    let mut seen = BTreeSet::new();
-    latest.into_iter().filter(move |stored| {
-        let span = &stored.span;
-        let is_current = span.until_seq.is_none() || span.closed_by == Some(SpanCloseReason::Disabled);
-        seen.insert(span.subscription_id) && is_current
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use pointsman_domain::{id::InstallationId, installation::DeliveryType};
-
-    use super::*;
-
-    fn at(head: i64) -> ChangePoint {
-        ChangePoint {
-            head: Seq::new(head),
-            now: Timestamp::from_millis(head * 1000),
-        }
-    }
-
-    fn subscription(number: u128) -> SubscriptionId {
-        SubscriptionId::new(Uuid::from_u128(number))
-    }
-
-    /// An installation with all of its spans, as the tables would hold them.
-    struct Installed {
-        installation: Installation,
-        spans: Vec<StoredSpan>,
-        ids: u128,
-    }
-
-    impl Installed {
-        fn new(enabled: bool) -> Self {
-            let new = NewInstallation {
-                id: InstallationId::new(Uuid::from_u128(1)),
-                key: "crm".to_owned(),
-                name: "CRM".to_owned(),
-                delivery_type: DeliveryType::ExternalService,
-                service_base_url: None,
-                signing_secret: "first".to_owned(),
-                headers: String::new(),
-                enabled,
-                subscriptions: vec![(subscription(1), EventPattern::parse("a.*").unwrap())],
-            };
-            let installed = install(WorkspaceId::new(Uuid::nil()), new, at(5), &mut || {
-                Uuid::from_u128(1)
-            })
-            .unwrap();
-            Self {
-                installation: installed.installation.clone(),
-                spans: installed.opened,
-                ids: 1,
-            }
-        }
-
-        fn change(&mut self, asked: InstallationChange, head: i64) -> Result<(), ChangeError> {
-            let mut ids = self.ids;
-            let changes = change(
-                self.installation.clone(),
-                &self.spans,
-                asked,
-                at(head),
-                &mut || {
-                    ids += 1;
-                    Uuid::from_u128(ids)
-                },
-            )?;
-            self.ids = ids;
-            for closed in changes.closed() {
-                let stored = self
-                    .spans
-                    .iter_mut()
-                    .find(|stored| stored.id == closed.id)
-                    .unwrap();
-                stored.span.until_seq.get_or_insert(closed.until);
-                stored.span.closed_by = Some(closed.reason);
-            }
-            self.spans.extend_from_slice(changes.opened());
-            self.installation = changes.installation;
-            Ok(())
-        }
-
-        fn enable(&mut self, enabled: bool, head: i64) {
-            let update = InstallationUpdate {
-                enabled: Some(enabled),
-                ..InstallationUpdate::default()
-            };
-            self.change(InstallationChange::Update(update), head).unwrap();
-        }
-
-        /// From where to where each span goes.
-        fn stretches(&self) -> Vec<(i64, Option<i64>)> {
-            let stretch =
-                |stored: &StoredSpan| (stored.span.from_seq.get(), stored.span.until_seq.map(Seq::get));
-            self.spans.iter().map(stretch).collect()
-        }
-    }
-
-    fn subscribe(number: u128, pattern: &str) -> InstallationChange {
-        InstallationChange::Subscribe {
-            subscription_id: subscription(number),
-            pattern: EventPattern::parse(pattern).unwrap(),
-        }
-    }
-
-    #[test]
-    fn disabling_closes_every_open_span_and_enabling_opens_the_next() {
-        let mut installed = Installed::new(true);
-        installed.enable(false, 7);
-        assert_eq!(installed.stretches(), [(5, Some(7))]);
-        assert_eq!(installed.installation.held_since, Some(at(7).now));
-        installed.enable(true, 9);
-        assert_eq!(installed.stretches(), [(5, Some(7)), (9, None)]);
-        assert_eq!(installed.installation.held_since, None);
-        assert_eq!(installed.installation.revision, 3);
-    }
-
-    #[test]
-    fn a_subscription_that_was_ended_while_disabled_stays_ended() {
-        let mut installed = Installed::new(true);
-        installed.enable(false, 7);
-        let subscription_id = subscription(1);
-        installed
-            .change(InstallationChange::Unsubscribe { subscription_id }, 8)
-            .unwrap();
-        assert_eq!(
-            installed.stretches(),
-            [(5, Some(7))],
-            "its end stays where it was"
-        );
-        installed.enable(true, 9);
-        assert_eq!(installed.stretches(), [(5, Some(7))]);
-        let again = installed.change(InstallationChange::Unsubscribe { subscription_id }, 10);
-        assert!(
-            matches!(again, Err(ChangeError::NotFound("subscription"))),
-            "{again:?}"
-        );
-    }
-
-    #[test]
-    fn a_pattern_is_subscribed_to_once_but_again_after_its_end() {
-        let mut installed = Installed::new(false);
-        let twice = installed.change(subscribe(2, "a.*"), 6);
-        assert!(matches!(twice, Err(ChangeError::Conflict(_))), "{twice:?}");
-        let subscription_id = subscription(1);
-        installed
-            .change(InstallationChange::Unsubscribe { subscription_id }, 6)
-            .unwrap();
-        installed.change(subscribe(2, "a.*"), 6).unwrap();
-        installed.enable(true, 8);
-        assert_eq!(installed.stretches(), [(5, Some(5)), (6, Some(6)), (8, None)]);
-    }
-
-    #[test]
-    fn an_installation_that_names_a_pattern_twice_is_refused() {
-        let installed = Installed::new(true).installation;
-        let pattern = || EventPattern::parse("a.*").unwrap();
-        let new = NewInstallation {
-            id: installed.id,
-            key: installed.key,
-            name: installed.name,
-            delivery_type: installed.delivery_type,
-            service_base_url: None,
-            signing_secret: String::new(),
-            headers: String::new(),
-            enabled: true,
-            subscriptions: vec![(subscription(1), pattern()), (subscription(2), pattern())],
-        };
-        let refused = install(installed.workspace_id, new, at(5), &mut Uuid::nil);
-        assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
-    }
-
-    #[test]
-    fn a_rotated_secret_signs_for_a_day_beside_the_new_one() {
-        let mut installed = Installed::new(true);
-        let sealed = "second".to_owned();
-        installed
-            .change(InstallationChange::RotateSecret { sealed }, 6)
-            .unwrap();
-        let previous = installed.installation.previous_secret.clone().unwrap();
-        assert_eq!(
-            (&*previous.sealed, previous.until),
-            ("first", at(6).now + PREVIOUS_SECRET)
-        );
-        assert_eq!(installed.installation.signing_secret, "second");
-    }
-
-    #[test]
-    fn uninstalling_closes_what_is_open_and_says_where() {
-        let mut installed = Installed::new(true);
-        installed.change(InstallationChange::Uninstall, 9).unwrap();
-        assert_eq!(installed.stretches(), [(5, Some(9))]);
-        assert_eq!(installed.installation.uninstalled_seq, Some(Seq::new(9)));
-    }
-}
+mod tests;

@@ -73,8 +73,14 @@ impl GroupCommit {
         self.queue.is_empty()
     }
 
-    pub(super) fn has_settlements(&self) -> bool {
-        self.queue.has_settlements()
+    /// How many settlements have come since the start.
+    pub(super) const fn settlements_received(&self) -> u64 {
+        self.queue.settlements_received()
+    }
+
+    /// How many of them have been taken into a batch.
+    pub(super) fn settlements_taken(&self) -> u64 {
+        self.queue.settlements_taken()
     }
 
     pub(super) fn next_batch(&mut self) -> Batch {

@@ -27,13 +27,18 @@ pub(super) struct Jobs {
 /// A job, and whether it has been tried before on a connection that was lost before the job began.
 struct QueuedJob {
     job: Job,
+    /// How many settlements had come before it. An attach answers with what is durable, so that the job is not done
+    /// while one of them waits. It does not wait for those that come later: they may never end.
+    settlements_before: u64,
     is_second_try: bool,
 }
 
 impl Jobs {
-    pub(super) fn push(&mut self, job: Job) {
+    /// Queues a job that came after so many settlements.
+    pub(super) fn push(&mut self, job: Job, settlements_before: u64) {
         self.queue.push_back(QueuedJob {
             job,
+            settlements_before,
             is_second_try: false,
         });
     }
@@ -50,9 +55,11 @@ impl Jobs {
     }
 
     /// Does the next job. One that could not begin because the connection is gone is done on the next connection, once.
-    /// False where no job waits, or there is no connection.
+    /// False where no job waits, the next one waits for a settlement that is not among the first `settlements_taken`,
+    /// or there is no connection.
     pub(super) async fn run_next(
         &mut self,
+        settlements_taken: u64,
         connection: &mut WriterConnection,
         logs: &mut WorkspaceLogs,
         lanes: &mut Lanes,
@@ -60,9 +67,18 @@ impl Jobs {
         let Some(current) = connection.get() else {
             return false;
         };
-        let Some(QueuedJob { job, is_second_try }) = self.queue.pop_front() else {
+        let is_ready = |queued: &QueuedJob| queued.settlements_before <= settlements_taken;
+        if !self.queue.front().is_some_and(is_ready) {
+            return false;
+        }
+        let Some(queued) = self.queue.pop_front() else {
             return false;
         };
+        let QueuedJob {
+            job,
+            settlements_before,
+            is_second_try,
+        } = queued;
         let Some(job) = run(job, &*current, connection, logs, lanes).await else {
             return true;
         };
@@ -71,6 +87,7 @@ impl Jobs {
         } else {
             self.queue.push_front(QueuedJob {
                 job,
+                settlements_before,
                 is_second_try: true,
             });
         }

@@ -6,6 +6,7 @@ mod script;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{sync::oneshot, time::sleep};
 
 use self::script::{CallEnd, Script, since_start};
@@ -63,6 +64,19 @@ async fn a_housekeeping_that_cannot_begin_is_done_again_at_once_but_only_once() 
     sleep(Duration::from_secs(35)).await;
     let kept = script.with(|state| state.kept.iter().map(Duration::as_secs).collect::<Vec<_>>());
     assert_eq!(kept, [10, 10, 20, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletions_get_a_tenth_of_the_writer_until_nothing_is_left() {
+    let script = Script::default();
+    script.with(|state| {
+        state.house = Some(CallEnd::Fine(20));
+        state.house_left = 3;
+    });
+    let _journal = script.open();
+    sleep(Duration::from_secs(15)).await;
+    let kept = script.with(|state| state.kept.iter().map(Duration::as_millis).collect::<Vec<_>>());
+    assert_eq!(kept, [10_000, 10_200, 10_400, 10_600]);
 }
 
 /// Publishes until that works. Time passes only while somebody sleeps.
@@ -204,6 +218,71 @@ async fn a_cycle_ends_as_any_other_where_more_settlements_wait_than_a_transactio
     journal.stop().await;
     let tended = script.with(|state| state.tended);
     assert!(tended >= 5, "after each of the batches: {tended}");
+}
+
+/// More lanes than a transaction takes settlements of, each of which settles again as soon as it is answered.
+async fn settle_for_ever(journal: &Journal, installation: InstallationId, generation: i64) {
+    let lanes = (0..3_000).map(|_| async {
+        for number in 1.. {
+            let settled = Seq::new(number);
+            let end = ask::settle(journal, workspace(), installation, generation, settled).await;
+            assert_eq!(end, Ok(()));
+        }
+    });
+    futures_util::future::join_all(lanes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_has_its_turn_while_settlements_never_end() {
+    let script = Script::default();
+    script.with(|state| state.changes = [CallEnd::Refused(0)].into());
+    let journal = script.open();
+    let installation = InstallationId::new(uuid::Uuid::from_u128(1));
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let change = async {
+        sleep(Duration::from_millis(20)).await;
+        let start = since_start();
+        let refused = journal.install(workspace(), ask::new_installation()).await;
+        assert!(matches!(refused, Err(ChangeError::Conflict(_))), "{refused:?}");
+        since_start() - start
+    };
+    tokio::select! {
+        took = change => assert!(took < Duration::from_millis(250), "{took:?}"),
+        () = settle_for_ever(&journal, installation, generation) => {}
+        () = sleep(Duration::from_secs(60)) => panic!("the change waits for settlements that came after it"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attach_is_answered_after_every_settlement_before_it() {
+    let script = Script::default();
+    let journal = script.open();
+    let installation = InstallationId::new(uuid::Uuid::from_u128(1));
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let mut settlements: Vec<_> = (1..=3_000)
+        .map(|number| {
+            let settled = Seq::new(number);
+            Box::pin(ask::settle(
+                &journal,
+                workspace(),
+                installation,
+                generation,
+                settled,
+            ))
+        })
+        .collect();
+    for settlement in &mut settlements {
+        assert!(
+            settlement.as_mut().now_or_never().is_none(),
+            "it is sent, and waits"
+        );
+    }
+    journal.attach(installation).await.unwrap();
+    for settlement in settlements {
+        // Tokio would answer only so many polls of one task at once.
+        let answer = tokio::task::unconstrained(settlement).now_or_never();
+        assert_eq!(answer, Some(Ok(())), "none is left for later");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) changes: VecDeque<CallEnd>,
     /// How every housekeeping ends.
     pub(crate) house: Option<CallEnd>,
+    /// How many more housekeepings leave something to delete.
+    pub(crate) house_left: usize,
     /// How the transactions of effects end. Each effect takes as long as the transaction.
     pub(crate) effects: VecDeque<CallEnd>,
     /// How the work of every slow effect ends, where slow effects have a connection of their own.
@@ -161,11 +163,16 @@ impl Connection for Script {
     }
 
     fn keep_house(&self, _: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        let end = self.with(|state| {
+        let (end, kept) = self.with(|state| {
             state.kept.push(since_start());
-            state.house.unwrap_or(CallEnd::Fine(0))
+            let kept = match state.house_left {
+                0 => HouseKept::Done,
+                _ => HouseKept::Partly,
+            };
+            state.house_left = state.house_left.saturating_sub(1);
+            (state.house.unwrap_or(CallEnd::Fine(0)), kept)
         });
-        end.outcome(HouseKept::Done).boxed()
+        end.outcome(kept).boxed()
     }
 
     fn run_effects<'a>(

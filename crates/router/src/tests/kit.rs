@@ -307,5 +307,5 @@ async fn start(
         .await
         .unwrap();
     let router = EventRouter::start(settings, opened.journal, notices, Clock);
-    (router, opened.reader)
+    (router, opened.readers.queries)
 }

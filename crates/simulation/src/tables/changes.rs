@@ -5,15 +5,17 @@ use pointsman_domain::{
     handler_name::HandlerName,
     id::{DeadLetterId, InstallationId, WorkspaceId},
     installation::InstallationView,
+    span::Span,
     timestamp::Timestamp,
 };
 use pointsman_journal::{
     ChangeError, Notice,
     admin::{
-        installation::{self, ChangePoint, InstallationChanges},
+        installation::{self, ChangePoint, SpansNeeded},
         letter::{self, StoredLetter},
     },
     change::{Change, InstallationWork},
+    changes::StoredSpan,
 };
 use pointsman_simulated_clock::Clock;
 
@@ -40,8 +42,10 @@ impl Tables {
                     return Err(ChangeError::Conflict("the key is installed already".to_owned()));
                 }
                 let changes = installation::install(workspace, new.clone(), at, &mut new_id)?;
+                let mut spans = Vec::new();
+                changes.apply_to(&mut spans);
                 let installed = Installed {
-                    spans: changes.opened().to_vec(),
+                    spans,
                     row: changes.installation,
                     cursor: at.head,
                     generation: 0,
@@ -57,8 +61,10 @@ impl Tables {
                     .filter(|installed| installed.row.uninstalled_at.is_none())
                     .ok_or(ChangeError::NotFound("extension"))?;
                 let row = installed.row.clone();
-                let changes = installation::change(row, &installed.spans, change.clone(), at, &mut new_id)?;
-                installed.apply(changes);
+                let spans = installed.spans_for(SpansNeeded::by(change, &row));
+                let changes = installation::change(row, &spans, change.clone(), at, &mut new_id)?;
+                changes.apply_to(&mut installed.spans);
+                installed.row = changes.installation;
                 *id
             }
         };
@@ -170,14 +176,17 @@ impl Letter {
 }
 
 impl Installed {
-    fn apply(&mut self, changes: InstallationChanges) {
-        for closed in changes.closed() {
-            for stored in self.spans.iter_mut().filter(|stored| stored.id == closed.id) {
-                stored.span.until_seq.get_or_insert(closed.until);
-                stored.span.closed_by = Some(closed.reason);
-            }
-        }
-        self.spans.extend_from_slice(changes.opened());
-        self.row = changes.installation;
+    fn spans_for(&self, needed: SpansNeeded<'_>) -> Vec<StoredSpan> {
+        let is_needed = |span: &Span| match needed {
+            SpansNeeded::Nothing => false,
+            SpansNeeded::Current => true,
+            SpansNeeded::OfPattern(pattern) => span.pattern == *pattern,
+            SpansNeeded::OfSubscription(id) => span.subscription_id == id,
+        };
+        self.spans
+            .iter()
+            .filter(|stored| stored.is_current && is_needed(&stored.span))
+            .cloned()
+            .collect()
     }
 }
