@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
@@ -48,23 +49,96 @@ impl WorkError for ChangeError {
     }
 }
 
-/// A transaction that was begun. It is ended by [`end`]; where its time-out passes, it is dropped.
-pub(super) struct Open(Option<Arc<DatabaseTransaction>>);
+/// A transaction that was begun. Where the time-out of its caller passes, it is dropped.
+///
+/// A transaction of SeaORM panics when it is dropped while its connection is in use, at whatever step. Work can bring
+/// that about: it may keep a nested transaction, and go on using it in a task of its own. Here such a panic is caught.
+/// The connection must be thrown away then.
+pub(super) struct Open(Contained<Arc<DatabaseTransaction>>);
+
+impl Open {
+    pub(super) fn new(transaction: DatabaseTransaction) -> Self {
+        Self(Contained::new(Arc::new(transaction)))
+    }
+
+    /// Whether work that does not end has the transaction as well.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    pub(super) async fn commit(self) -> Result<(), EndError> {
+        self.end(|transaction| transaction.commit().boxed()).await
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), EndError> {
+        self.end(|transaction| transaction.rollback().boxed()).await
+    }
+
+    async fn end(
+        self,
+        how: impl FnOnce(DatabaseTransaction) -> BoxFuture<'static, Result<(), DbErr>>,
+    ) -> Result<(), EndError> {
+        match Arc::try_unwrap(self.0.into_inner()) {
+            Ok(transaction) => Ok(Contained::new(how(transaction)).run().await?),
+            Err(in_use) => {
+                log::error!("the work of an effect does not come back: its connection is thrown away");
+                tokio::spawn(roll_back_later(in_use));
+                Err(EndError::InUse)
+            }
+        }
+    }
+}
 
 impl Deref for Open {
     type Target = Arc<DatabaseTransaction>;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect("only its end takes it out")
+        self.0.get()
     }
 }
 
-impl Drop for Open {
-    /// A transaction panics when it is dropped while its connection is in use. Work can bring that about: it may keep a
-    /// nested transaction, and go on using it in a task of its own.
+/// Why a transaction is neither known to be committed nor known to be rolled back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EndError {
+    #[error("work that does not end has the transaction")]
+    InUse,
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// A value that may panic where it drops a transaction, which is caught.
+struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    const fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    fn get(&self) -> &T {
+        self.0.as_ref().expect("only its end takes it out")
+    }
+
+    fn into_inner(mut self) -> T {
+        self.0.take().expect("only its end takes it out")
+    }
+}
+
+impl Contained<BoxFuture<'static, Result<(), DbErr>>> {
+    async fn run(mut self) -> Result<(), DbErr> {
+        let future = self.0.as_mut().expect("only its end takes it out");
+        // Where it fails, it drops the transaction by itself.
+        let ended = AssertUnwindSafe(future).catch_unwind().await;
+        ended.unwrap_or_else(|thrown| {
+            discard(thrown);
+            Err(DbErr::Custom("work goes on using the transaction".to_owned()))
+        })
+    }
+}
+
+impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
-        let transaction = self.0.take();
-        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(transaction))) {
+        let value = self.0.take();
+        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             discard(thrown);
             log::error!("work goes on using a transaction after its time; its connection is thrown away");
         }
@@ -93,31 +167,22 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Option<Open> {
     let begun = connection.begin_with_options(options).await;
     begun
         .inspect_err(|error| log::error!(step = "begin", error:%; "a transaction failed"))
-        .map(|transaction| Open(Some(Arc::new(transaction))))
+        .map(Open::new)
         .ok()
 }
 
 /// Commits the transaction, or rolls it back where its work has failed.
-pub(super) async fn end<T, E: WorkError>(mut open: Open, result: Result<T, E>) -> Outcome<T, E> {
-    let Some(transaction) = open.0.take() else {
-        return Outcome::Unknown;
-    };
-    let transaction = match Arc::try_unwrap(transaction) {
-        Ok(transaction) => transaction,
-        Err(in_use) => {
-            log::error!("the work of an effect does not come back: its connection is thrown away");
-            tokio::spawn(roll_back_later(in_use));
-            return Outcome::Unknown;
-        }
-    };
+pub(super) async fn end<T, E: WorkError>(open: Open, result: Result<T, E>) -> Outcome<T, E> {
     match result {
-        Ok(value) => match transaction.commit().await {
+        Ok(value) => match open.commit().await {
             Ok(()) => Outcome::Committed(value),
             // A deferred constraint failed at the commit: both engines have committed nothing.
-            Err(error) if is_fault_of_the_data(&error) => Outcome::RolledBack(error.into()),
+            Err(EndError::Database(error)) if is_fault_of_the_data(&error) => {
+                Outcome::RolledBack(error.into())
+            }
             Err(error) => unknown("commit", &error),
         },
-        Err(error) => match (error.in_the_work(), transaction.rollback().await) {
+        Err(error) => match (error.in_the_work(), open.rollback().await) {
             (Some(error), Ok(())) => Outcome::RolledBack(error),
             (_, Err(error)) => unknown("rollback", &error),
             (None, Ok(())) => Outcome::Unknown,
@@ -128,13 +193,13 @@ pub(super) async fn end<T, E: WorkError>(mut open: Open, result: Result<T, E>) -
 /// Rolls a transaction back whose work still uses its connection, once the work lets go of it, so that its locks are
 /// released. Run it in a task: it may wait for ever. The transaction must not be dropped before, because dropping one
 /// whose connection is in use panics.
-pub(super) async fn roll_back_later(transaction: Arc<DatabaseTransaction>) {
+async fn roll_back_later(transaction: Arc<DatabaseTransaction>) {
     if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
         log::warn!(error:%; "the transaction of abandoned work cannot be rolled back");
     }
 }
 
-fn unknown<T, E>(step: &str, error: &DbErr) -> Outcome<T, E> {
+fn unknown<T, E>(step: &str, error: &EndError) -> Outcome<T, E> {
     log::error!(step, error:%; "a transaction failed");
     Outcome::Unknown
 }

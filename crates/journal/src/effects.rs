@@ -150,6 +150,8 @@ pub struct StagedEffect {
     pub end: Option<EffectEnd>,
     /// Its installation has slow effects, so that it has a transaction to itself and may take longer.
     pub is_slow: bool,
+    /// Its transaction has come to it. What it has done until its end is unknown where it has none.
+    pub is_begun: bool,
     pub took: Duration,
 }
 
@@ -160,6 +162,7 @@ impl StagedEffect {
             events: Vec::new(),
             end: None,
             is_slow,
+            is_begun: false,
             took: Duration::ZERO,
         }
     }

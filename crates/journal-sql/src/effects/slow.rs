@@ -8,14 +8,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
     sql::{
-        RESTORE_TIMEOUT, Stop, end_after_ignored_error, end_not_undone, end_on_a_lost_connection,
-        end_without_transaction, settle, statement_limit,
+        RESTORE_TIMEOUT, Stop, end_not_undone, end_of_unkept, end_on_a_lost_connection, settle,
+        statement_limit,
     },
     threads::EffectThread,
     work::{Worked, work},
@@ -23,11 +23,11 @@ use super::{
 use crate::{
     claim,
     database::DatabaseUrl,
-    fault::{Fault, is_fault_of_the_data},
+    fault::is_fault_of_the_data,
     marker,
     open_error::OpenError,
     session::set_timeouts,
-    transaction::roll_back_later,
+    transaction::{EndError, Open},
     work_guard::WorkGuard,
 };
 use pointsman_clock::Clock;
@@ -54,7 +54,7 @@ pub(crate) struct SlowEffectsConnection {
 }
 
 /// The transaction of work that is done. Rolled back when dropped.
-pub(crate) struct Prepared(DatabaseTransaction);
+pub(crate) struct Prepared(Open);
 
 impl SlowEffects for SlowEffectsConnection {
     fn prepare(&self, work: EffectWork) -> BoxFuture<'_, Result<Box<dyn PreparedEffect>, EffectEnd>> {
@@ -117,7 +117,7 @@ impl SlowEffectsConnection {
     }
 
     /// Begins a transaction on the open connection, or on a new one where there is none or it is lost.
-    async fn begin(&self, slot: &mut Option<DatabaseConnection>) -> Result<DatabaseTransaction, OpenError> {
+    async fn begin(&self, slot: &mut Option<DatabaseConnection>) -> Result<Open, OpenError> {
         if let Some(connection) = &slot {
             match self.begin_on(connection).await {
                 Ok(transaction) => return Ok(transaction),
@@ -135,70 +135,63 @@ impl SlowEffectsConnection {
         Ok(transaction)
     }
 
-    async fn begin_on(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-        let transaction = connection.begin().await?;
+    async fn begin_on(&self, connection: &DatabaseConnection) -> Result<Open, DbErr> {
+        let transaction = Open::new(connection.begin().await?);
         marker::set(&transaction, &statement_limit(self.limit)).await?;
         Ok(transaction)
     }
 
     async fn work(
         &self,
-        transaction: DatabaseTransaction,
+        transaction: Open,
         effect_work: EffectWork,
-    ) -> Result<Result<DatabaseTransaction, EffectEnd>, BrokenConnection> {
-        let timed_out = |_| BrokenConnection(EffectEnd::Unavailable);
-        let transaction = Arc::new(transaction);
+    ) -> Result<Result<Open, EffectEnd>, BrokenConnection> {
         let bounds = Bounds {
             limit: self.limit,
             guard: &self.guard,
             thread: &self.thread,
             clock: self.clock,
         };
-        let worked = work(&transaction, effect_work, self.limit, &bounds).await;
-        let transaction = match Arc::try_unwrap(transaction) {
-            Ok(transaction) => transaction,
-            Err(in_use) => {
-                // The work still runs, and uses the connection.
-                self.thread.abandon();
-                tokio::spawn(roll_back_later(in_use));
-                return Err(BrokenConnection(EffectEnd::TimedOut));
-            }
-        };
+        let mut working = None;
+        let worked = work(&transaction, effect_work, self.limit, &bounds, &mut working).await;
+        if transaction.is_shared() {
+            // The work still runs, and uses the connection.
+            self.thread.abandon();
+            let _ = transaction.rollback().await;
+            return Err(BrokenConnection(EffectEnd::TimedOut));
+        }
         match worked {
             Worked::Done => {
-                let renewed = timeout(TIMEOUT, marker::renew(&transaction, RESTORE_TIMEOUT));
-                match renewed.await.map_err(timed_out)? {
-                    Ok(()) => Ok(Ok(transaction)),
-                    Err(error) if Fault::of(&error) == Fault::Aborted => {
-                        let end = end_after_ignored_error(&error, false);
-                        let undone = timeout(TIMEOUT, transaction.rollback()).await;
+                let renewed = timeout(TIMEOUT, marker::renew(&transaction, RESTORE_TIMEOUT)).await;
+                match renewed {
+                    Ok(Ok(())) => Ok(Ok(transaction)),
+                    Ok(Err(error)) => {
+                        let undone = self.undo(transaction).await;
+                        let end = end_of_unkept(&error, undone.is_ok(), false);
                         match undone {
-                            Ok(Ok(())) => Ok(Err(end)),
-                            Ok(Err(_)) | Err(_) => Err(BrokenConnection(end)),
+                            Ok(()) => Ok(Err(end)),
+                            Err(_) => Err(BrokenConnection(end)),
                         }
                     }
-                    Err(error) if marker::is_missing(&error) => {
-                        Err(BrokenConnection(end_without_transaction(&error, false)))
-                    }
-                    Err(error) => {
-                        log::error!(error:%; "the connection for slow effects is lost");
-                        Err(BrokenConnection(EffectEnd::Unavailable))
-                    }
+                    Err(_) => Err(BrokenConnection(EffectEnd::Unavailable)),
                 }
             }
-            Worked::Ended(end) => {
-                let undo = async {
-                    marker::roll_back(&transaction).await?;
-                    transaction.rollback().await
-                };
-                match timeout(TIMEOUT, undo).await {
-                    Ok(Ok(())) => Ok(Err(end)),
-                    // The server rolls back when the connection is closed.
-                    Ok(Err(error)) => Err(BrokenConnection(end_not_undone(end, &error))),
-                    Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
-                }
-            }
+            Worked::Ended(end) => match self.undo(transaction).await {
+                Ok(()) => Ok(Err(end)),
+                // The server rolls back when the connection is closed.
+                Err(Some(EndError::Database(error))) => Err(BrokenConnection(end_not_undone(end, &error))),
+                Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
+            },
         }
+    }
+
+    /// Rolls the effect back. The error is none where the server does not answer.
+    async fn undo(&self, transaction: Open) -> Result<(), Option<EndError>> {
+        let undo = async {
+            marker::roll_back(&transaction).await?;
+            transaction.rollback().await
+        };
+        timeout(TIMEOUT, undo).await.map_err(|_| None)?.map_err(Some)
     }
 }
 
@@ -217,17 +210,13 @@ impl PreparedEffect for Prepared {
     }
 }
 
-async fn finish(
-    transaction: DatabaseTransaction,
-    effect: &mut StagedEffect,
-    head: Seq,
-    clock: Clock,
-) -> FinishedEffect {
+async fn finish(transaction: Open, effect: &mut StagedEffect, head: Seq, clock: Clock) -> FinishedEffect {
     let events = match settle(&transaction, &mut effect.command, head, clock).await {
         Ok(events) => events,
         Err(stop) => {
             let end = match stop {
                 Stop::Ended(end) => end,
+                Stop::Cancelled => EffectEnd::TimedOut,
                 Stop::Database(error) => {
                     log::error!(error:%; "the connection for slow effects is lost");
                     EffectEnd::Unavailable
@@ -245,7 +234,7 @@ async fn finish(
             FinishedEffect::Ended(EffectEnd::Committed { event_ids })
         }
         // A deferred constraint failed at the commit.
-        Err(error) if is_fault_of_the_data(&error) => {
+        Err(EndError::Database(error)) if is_fault_of_the_data(&error) => {
             log::error!(error:%; "the database refuses an effect");
             FinishedEffect::Ended(EffectEnd::Refused)
         }

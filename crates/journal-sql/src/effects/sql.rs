@@ -19,6 +19,7 @@ use crate::{
     marker,
     sql::{numbered, rows_of},
     transaction::WorkError,
+    work_guard::Working,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{
@@ -118,7 +119,9 @@ async fn run_one(
 ) -> Result<(), EffectStepError> {
     let patience = bounds.patience(effect);
     let start = bounds.clock.instant();
-    let attempted = attempt(transaction, effect, heads, bounds).await;
+    effect.is_begun = true;
+    let mut working = None;
+    let attempted = attempt(transaction, effect, heads, bounds, &mut working).await;
     effect.took = bounds.clock.elapsed(start);
     if Arc::strong_count(transaction) > 1 {
         // The work still runs, and uses the connection.
@@ -127,30 +130,27 @@ async fn run_one(
         bounds.guard.condemn();
         return Err(EffectStepError::Abandoned);
     }
-    match attempted {
+    let end = match attempted {
         Ok(()) => {
+            let renewed = marker::renew(transaction, "").await;
+            // Together with the statement that the work may have left behind.
+            effect.took = bounds.clock.elapsed(start);
+            let Err(error) = renewed else {
+                if let Some(last) = effect.events.last() {
+                    heads.insert(effect.command.workspace_id, last.seq);
+                }
+                let event_ids = effect.events.iter().map(|event| event.id).collect();
+                effect.end = Some(EffectEnd::Committed { event_ids });
+                return Ok(());
+            };
             let had_no_time = effect.took >= patience && patience < bounds.limit;
-            if let Err(error) = marker::renew(transaction, "").await {
-                effect.events.clear();
-                // An error that the work has ignored, or that of a statement that it has dropped: only this effect is
-                // rolled back.
-                let undone = undo(transaction).await;
-                effect.end = Some(match &undone {
-                    Ok(()) => end_after_ignored_error(&error, had_no_time),
-                    Err(_) if marker::is_missing(&error) => end_without_transaction(&error, had_no_time),
-                    Err(_) => EffectEnd::Unavailable,
-                });
-                return undone;
-            }
-            if let Some(last) = effect.events.last() {
-                heads.insert(effect.command.workspace_id, last.seq);
-            }
-            let event_ids = effect.events.iter().map(|event| event.id).collect();
-            effect.end = Some(EffectEnd::Committed { event_ids });
-            Ok(())
+            // An error that the work has ignored, or that of a statement that it has dropped: only this effect is
+            // rolled back.
+            let undone = undo(transaction).await;
+            effect.end = Some(end_of_unkept(&error, undone.is_ok(), had_no_time));
+            undone
         }
         Err(Stop::Ended(end)) => {
-            effect.events.clear();
             let undone = undo(transaction).await;
             effect.end = Some(match &undone {
                 Err(EffectStepError::Database(error)) => end_not_undone(end, error),
@@ -158,43 +158,53 @@ async fn run_one(
             });
             undone
         }
+        Err(Stop::Cancelled) => {
+            let undone = undo(transaction).await;
+            effect.end = Some(match patience < bounds.limit {
+                true => EffectEnd::Again,
+                false => EffectEnd::TimedOut,
+            });
+            undone
+        }
         Err(Stop::Database(error)) => Err(error.into()),
-    }
+    };
+    effect.events.clear();
+    end
 }
 
-/// The end of an effect whose work has continued after a failed statement. Where the statement may have failed only by
-/// the short time-out of a shared transaction, the effect is run again with its full time.
-pub(super) fn end_after_ignored_error(error: &DbErr, had_no_time: bool) -> EffectEnd {
+/// The end of an effect whose work is done and cannot be kept because of this error. Where only the short time-out of
+/// a shared transaction may have led to it, the effect is run again with its full time.
+pub(super) fn end_of_unkept(error: &DbErr, is_undone: bool, had_no_time: bool) -> EffectEnd {
+    let has_no_transaction = marker::is_missing(error);
+    if !is_undone && !has_no_transaction {
+        log::error!(error:%; "the connection is lost after the work of an effect");
+        return EffectEnd::Unavailable;
+    }
     if had_no_time {
         return EffectEnd::Again;
+    }
+    if has_no_transaction {
+        log::error!(error:%; "an effect has ended the transaction that it is part of");
+        return EffectEnd::EndedTransaction;
     }
     log::error!(error:%; "an effect has gone on after an error of the database; nothing of it is left");
     EffectEnd::Refused
 }
 
-/// The end of an effect after which its transaction is not open any more. A short time-out of one of its statements may
-/// have led to it: then the effect is run again with its full time.
-pub(super) fn end_without_transaction(error: &DbErr, had_no_time: bool) -> EffectEnd {
-    if had_no_time {
-        return EffectEnd::Again;
-    }
-    log::error!(error:%; "an effect has ended the transaction that it is part of");
-    EffectEnd::EndedTransaction
-}
-
 /// Why the work of an effect is undone.
 pub(super) enum Stop {
     Ended(EffectEnd),
+    /// The end of the delivery, or an event, took longer than the time-out.
+    Cancelled,
     /// The connection is in doubt.
     Database(DbErr),
 }
 
 impl From<DbErr> for Stop {
-    /// An event or a mark that the database refuses is the fault of the effect. A time-out while writing one is not:
-    /// the effect is run again.
+    /// An event or a mark that the database refuses is the fault of the effect.
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
-            Fault::Cancelled => Self::Ended(EffectEnd::Again),
+            Fault::Cancelled => Self::Cancelled,
             Fault::Data => {
                 log::error!(error:%; "the database refuses an effect");
                 Self::Ended(EffectEnd::Refused)
@@ -206,12 +216,14 @@ impl From<DbErr> for Stop {
 
 /// Writes the end of the delivery and the events first, and runs the author's work last. Work that commits or rolls
 /// back the transaction itself, which it must not, then commits or rolls back all of it together.
-async fn attempt(
+async fn attempt<'a>(
     transaction: &Arc<DatabaseTransaction>,
     effect: &mut StagedEffect,
     heads: &HashMap<WorkspaceId, Seq>,
-    bounds: &Bounds<'_>,
+    bounds: &Bounds<'a>,
+    working: &mut Option<Working<'a>>,
 ) -> Result<(), Stop> {
+    let patience = bounds.patience(effect);
     let head = heads.get(&effect.command.workspace_id).copied();
     effect.events = settle(
         transaction,
@@ -220,9 +232,8 @@ async fn attempt(
         bounds.clock,
     )
     .await?;
-    let patience = bounds.patience(effect);
     if let Some(effect_work) = effect.command.work.take() {
-        match work(transaction, effect_work, patience, bounds).await {
+        match work(transaction, effect_work, patience, bounds, working).await {
             Worked::Done => {}
             Worked::Ended(end) => return Err(Stop::Ended(end)),
         }

@@ -7,6 +7,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::bounds::Bounds;
+use crate::work_guard::Working;
 use pointsman_journal::effects::{EffectEnd, EffectWork};
 use pointsman_panics::Caught;
 
@@ -23,14 +24,18 @@ pub(super) enum Worked {
 /// Runs the work on the thread of effects for up to `limit`. Work that takes longer ends as [`EffectEnd::Again`] where
 /// `limit` is less than the whole limit of an effect, otherwise as [`EffectEnd::TimedOut`]. Work that does not end
 /// within the whole limit keeps running, and keeps a reference to `transaction`.
-pub(super) async fn work(
+///
+/// The guard of the connection holds until `working` is dropped: work may leave a statement behind, which is bounded by
+/// the limit as well.
+pub(super) async fn work<'a>(
     transaction: &Arc<DatabaseTransaction>,
     work: EffectWork,
     limit: Duration,
-    bounds: &Bounds<'_>,
+    bounds: &Bounds<'a>,
+    working: &mut Option<Working<'a>>,
 ) -> Worked {
     let start = bounds.clock.instant();
-    let working = bounds.guard.work(start + limit);
+    *working = Some(bounds.guard.work(start + limit));
     let (abort, registration) = AbortHandle::new_pair();
     let (done, ended) = oneshot::channel();
     let shared = Arc::clone(transaction);
@@ -54,7 +59,6 @@ pub(super) async fn work(
             timeout(rest + GRACE, ended).await.ok()
         }
     };
-    drop(working);
     let is_late = bounds.clock.elapsed(start) >= limit;
     let too_long = || match limit < bounds.limit {
         true => Worked::Ended(EffectEnd::Again),

@@ -1,5 +1,6 @@
 //! The writes of a handler, its events and the end of its delivery are one transaction.
 
+mod left_behind;
 mod misuse;
 mod nested;
 mod slow;
@@ -7,7 +8,7 @@ mod slow;
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::*;
 use pointsman_domain::{handler_name::HandlerName, id::EventId};

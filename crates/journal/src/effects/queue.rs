@@ -168,7 +168,7 @@ impl EffectQueue {
         }
     }
 
-    /// The effect may be the one for which the database refused a commit. For [`ALONE_FOR`] the effects of its
+    /// The effect may be the one that cost others their transaction. For [`ALONE_FOR`] the effects of its
     /// installation have transactions to themselves.
     pub(crate) fn suspect(&mut self, effect: &StagedEffect, now: Instant) {
         if let Some(settles) = &effect.command.settles {

@@ -161,6 +161,10 @@ impl Effects {
                             self.queue.suspect(&effect, now);
                             EffectEnd::Again
                         }
+                        EffectEnd::EndedTransaction => {
+                            self.queue.suspect(&effect, now);
+                            EffectEnd::EndedTransaction
+                        }
                         end => end,
                     };
                     effect.answer(end);
@@ -223,41 +227,41 @@ impl Effects {
         let mut left = Vec::new();
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let is_alone = in_doubt.len() == 1;
-        let has_culprit = |effect: &StagedEffect| matches!(effect.end, Some(EffectEnd::EndedTransaction));
-        let has_culprit = in_doubt.iter().any(has_culprit);
+        let has_culprit = in_doubt.iter().any(may_be_the_cause);
         for (mut effect, done) in in_doubt.into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
                 lanes.mark(settles.installation_id);
             }
+            // Where it may have been the cause, the next transaction is its own.
+            if may_be_the_cause(&effect) || effect.is_committed() && !is_alone && !has_culprit {
+                self.queue.suspect(&effect, now);
+            }
             let end = match effect.end.take() {
                 _ if *done => EffectEnd::Committed { event_ids },
-                // Nothing is left of it: the handler is called again. Where it may have been the cause, the next
-                // transaction is its own.
-                Some(EffectEnd::Committed { .. }) if !is_alone => {
-                    if !has_culprit {
-                        self.queue.suspect(&effect, now);
-                    }
-                    EffectEnd::Again
-                }
+                // Nothing is left of it: the handler is called again.
+                Some(EffectEnd::Committed { .. }) if !is_alone => EffectEnd::Again,
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
-                // The connection was lost during its work, which may have been the cause.
-                Some(EffectEnd::Unavailable) => {
-                    self.queue.suspect(&effect, now);
-                    EffectEnd::Unavailable
-                }
                 // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,
-                None if effect.command.work.is_some() => {
+                None if effect.is_begun => EffectEnd::Unavailable,
+                None => {
                     left.push(effect.command);
                     continue;
                 }
-                None => EffectEnd::Unavailable,
             };
             self.queue.took(&effect, now);
             effect.answer(end);
         }
         self.queue.put_back(left.into_iter());
+    }
+}
+
+/// Whether the effect ended its transaction, or was running when the connection was lost.
+const fn may_be_the_cause(effect: &StagedEffect) -> bool {
+    match &effect.end {
+        Some(end) => matches!(end, EffectEnd::EndedTransaction | EffectEnd::Unavailable),
+        None => effect.is_begun,
     }
 }
 
