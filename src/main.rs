@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pointsman::server::{
@@ -92,6 +92,11 @@ enum WorkspaceCommand {
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     if let Some(CliCommand::Receive(args)) = command_line.command {
+        if command_line.config.is_some() {
+            return exit::cannot_start(&io::Error::other(
+                "receive reads no configuration: leave --config out",
+            ));
+        }
         return exit::ended(actix_web::rt::System::new().block_on(run_receive(args)));
     }
     match Config::load(command_line.config.as_deref()) {

@@ -25,7 +25,7 @@ pub struct Model {
     pub paused: bool,
     pub concurrency: Option<i32>,
     pub ordered: bool,
-    /// Deliveries per second.
+    /// Attempts per second.
     pub rate_limit: Option<i32>,
     /// The code of an in-process extension is in the server that started last.
     pub available: bool,

@@ -1,4 +1,4 @@
-//! A tenant.
+//! A workspace.
 
 use sea_orm::entity::prelude::*;
 

@@ -74,7 +74,7 @@ pub fn is_reserved_header(name: &str) -> bool {
 }
 
 impl DeliveryTarget {
-    /// A trailing slash on the base makes no difference; a query on it is kept.
+    /// A trailing slash on the base makes no difference. The API refuses a base with a query.
     ///
     /// # Errors
     /// When the URL or one of the headers cannot be used. Such an installation's attempts end as

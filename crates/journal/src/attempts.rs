@@ -25,9 +25,10 @@ const MOST_REFUSALS: u32 = 100;
 pub(crate) struct AttemptBuffer {
     rows: Vec<AttemptRecord>,
     since: Option<Instant>,
-    /// The rows that are due, in the order of their key; the first is at the end.
+    /// The rows that are due, in the order of their key; the last element is written next.
     due: Vec<AttemptRecord>,
-    /// Written before the rows that are due: halves of refused pieces, and a lost piece. The first is at the end.
+    /// Written before the rows that are due: halves of refused pieces, and a lost piece. The last element is
+    /// written next.
     again: Vec<Piece>,
     /// Refused pieces of the rows that are due.
     refusals: u32,

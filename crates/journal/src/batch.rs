@@ -58,8 +58,8 @@ impl Batch {
         self.appends.len() + self.settlements.len()
     }
 
-    /// Gives the events their positions after `heads`, which do not change: they move at commit. Returns the heads
-    /// after the commit.
+    /// Gives the events their positions after `heads`. Returns the heads that the caller stores once the batch is
+    /// committed.
     pub fn stage(&mut self, heads: &HashMap<WorkspaceId, Seq>) -> HashMap<WorkspaceId, Seq> {
         let mut staged: HashMap<WorkspaceId, Seq> = HashMap::new();
         for StagedAppend { append, events } in &mut self.appends {

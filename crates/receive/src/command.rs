@@ -92,7 +92,8 @@ fn options(args: ReceiveArgs) -> io::Result<ReceiverOptions> {
 
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     (host, port)
-        .to_socket_addrs()?
+        .to_socket_addrs()
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))?
         .next()
         .ok_or_else(|| io::Error::other(format!("{host} has no address")))
 }

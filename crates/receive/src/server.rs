@@ -275,7 +275,8 @@ pub(super) fn bind(options: ReceiverOptions, signals: bool) -> io::Result<(Arc<S
     })
     .workers(workers)
     .shutdown_timeout(1)
-    .bind(address)?;
+    .bind(address)
+    .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     if !signals {
         server = server.disable_signals();
     }

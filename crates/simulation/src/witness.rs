@@ -108,7 +108,7 @@ struct LaneRecord {
     held_since: Option<Timestamp>,
     /// The settings that an admin was told are in force; none while they are being changed.
     limits: Option<(Timestamp, LaneBounds)>,
-    /// The position of the last event that was started for the first time.
+    /// The highest position whose first attempt has started.
     last_first: Seq,
     /// What the service has shown.
     signs: signs::Signs,

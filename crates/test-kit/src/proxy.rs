@@ -51,7 +51,7 @@ pub struct Proxy {
 
 struct Shared {
     mode: watch::Sender<Mode>,
-    /// Each change ends the connections of that moment: `true` leaves the database's side open.
+    /// Each send closes all connections; `true` leaves the database's side of them open.
     cut: watch::Sender<bool>,
     trap: Mutex<Option<CommitFate>>,
     sprung: watch::Sender<u64>,

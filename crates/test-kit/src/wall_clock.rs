@@ -31,7 +31,7 @@ impl WallClock {
         clock
     }
 
-    /// Is so many seconds ahead of the machine's from now on; behind it, where that is negative.
+    /// Sets the clock this many seconds ahead of the machine's, or behind it where that is negative.
     pub fn set(&self, seconds: i64) {
         // At once: the server may look at any moment.
         let next = self.file.with_extension("next");

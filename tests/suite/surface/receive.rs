@@ -1,15 +1,16 @@
 //! `pointsman receive`, the service for trying things out.
 
-use std::process::Command;
+use std::{net::TcpListener, process::Command};
 
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::EventId,
     signing::{SigningKeys, SigningSecret},
 };
+use tokio::{task::spawn_blocking, time::timeout};
 use uuid::Uuid;
 
-use pointsman_test_kit::{ExampleService, server_program};
+use pointsman_test_kit::{ExampleService, PATIENCE, server_program};
 
 const BODY: &str = r#"{"a":1}"#;
 
@@ -68,4 +69,31 @@ async fn a_delivery_that_is_not_signed_with_the_secret_is_answered_401() {
 async fn receive(arguments: &[&str]) -> ExampleService {
     let mut command = Command::new(server_program());
     ExampleService::start(command.args(["receive", "--port", "0"]).args(arguments)).await
+}
+
+#[actix_web::test]
+async fn a_port_that_is_taken_and_a_configuration_are_told_of() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port();
+    let port = port.to_string();
+    for (arguments, code, line) in [
+        (
+            ["--port".to_owned(), port.clone()],
+            1,
+            format!("pointsman: cannot listen on 127.0.0.1:{port}: "),
+        ),
+        (
+            ["--config".to_owned(), "any.toml".to_owned()],
+            2,
+            "pointsman: receive reads no configuration: leave --config out".to_owned(),
+        ),
+    ] {
+        let mut command = Command::new(server_program());
+        let ended = spawn_blocking(move || command.arg("receive").args(arguments).output());
+        let ended = timeout(PATIENCE, ended).await.expect("it ends by itself");
+        let ended = ended.expect("waiting does not panic").expect("it can be started");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert!(told.starts_with(&line) && told.lines().count() == 1, "{told}");
+    }
 }

@@ -36,7 +36,7 @@ impl Queue {
         self.deliveries.front()
     }
 
-    /// Whether there are fewer deliveries than this, and not too many bytes.
+    /// Whether there are fewer than `deliveries`, with at most [`MAX_BYTES`] of payloads.
     pub(super) fn is_below(&self, deliveries: usize) -> bool {
         self.deliveries.len() < deliveries && self.bytes <= MAX_BYTES
     }

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _};
 use super::{kit::letter_of, *};
 use crate::apply::apply;
 use pointsman_domain::{
-    installation::{DeliveryType, Installation},
+    installation::{DeliveryType, Installation, PreviousSecret},
     lane::LetterChange,
     span::SpanCloseReason,
 };
@@ -231,6 +231,85 @@ on_both_engines!(
         let rows = kit::texts(&journal, rows).await;
         assert!(rows.iter().all(|row| row == "4 DISABLED"), "{rows:?}");
         assert_eq!(rows.len(), spans.len());
+        journal.stop().await;
+    }
+);
+
+/// An installation in which each field differs from every other field of its type: the numbers by their offsets, the
+/// switches over the `variant`s 0 to 2, in at least one of which any two of them differ.
+fn distinct(id: InstallationId, workspace_id: WorkspaceId, variant: i64) -> Installation {
+    let number = |offset: i64| 100 * (variant + 1) + offset;
+    let limit = |offset| u32::try_from(number(offset)).ok();
+    let text = |name: &str| format!("{name} {variant}");
+    let switch = |code: i64| code >> variant & 1 == 1;
+    Installation {
+        id,
+        workspace_id,
+        key: "crm".to_owned(),
+        name: text("name"),
+        delivery_type: DeliveryType::ExternalService,
+        service_base_url: Some(text("url")),
+        signing_secret: text("secret"),
+        previous_secret: Some(PreviousSecret {
+            sealed: text("previous"),
+            until: Timestamp::from_millis(number(1)),
+        }),
+        headers: text("headers"),
+        enabled: switch(1),
+        paused: switch(2),
+        concurrency: limit(2),
+        ordered: switch(3),
+        rate_limit: limit(3),
+        available: switch(4),
+        held_since: Some(Timestamp::from_millis(number(4))),
+        revision: number(5),
+        installed_at: Timestamp::from_millis(6),
+        installed_seq: Seq::new(7),
+        uninstalled_at: Some(Timestamp::from_millis(number(8))),
+        uninstalled_seq: Some(Seq::new(number(9))),
+        closed: switch(5),
+    }
+}
+
+on_both_engines!(
+    async fn every_field_of_an_installation_is_written_and_read_back(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let workspace = scratch.workspace();
+        for start in 0..3 {
+            let id = InstallationId::new(Clock.new_uuid());
+            let of = |variant: i64| Installation {
+                key: format!("crm-{start}"),
+                ..distinct(id, workspace, variant)
+            };
+            let leaked =
+                |installation: Installation| -> &'static Installation { Box::leak(Box::new(installation)) };
+            let read = async || {
+                let row = entity::ext_installation::Entity::find_by_id(id.uuid());
+                row.one(journal.reader()).await.unwrap().map(Installation::from)
+            };
+            let installed = vec![leaked(of(start))];
+            write(
+                &journal,
+                Changes {
+                    installed,
+                    ..Changes::default()
+                },
+            )
+            .await;
+            assert_eq!(read().await, Some(of(start)));
+            for variant in [(start + 1) % 3, (start + 2) % 3] {
+                let changed = vec![leaked(of(variant))];
+                write(
+                    &journal,
+                    Changes {
+                        changed,
+                        ..Changes::default()
+                    },
+                )
+                .await;
+                assert_eq!(read().await, Some(of(variant)));
+            }
+        }
         journal.stop().await;
     }
 );

@@ -241,6 +241,11 @@ impl Effects {
                     EffectEnd::Again
                 }
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
+                // The connection was lost during its work, which may have been the cause.
+                Some(EffectEnd::Unavailable) => {
+                    self.queue.suspect(&effect, now);
+                    EffectEnd::Unavailable
+                }
                 // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,
                 None if effect.command.work.is_some() => {

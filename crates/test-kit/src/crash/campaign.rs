@@ -44,6 +44,6 @@ pub struct Tally {
     pub duplicates_allowed: u64,
     /// Acknowledged, due, and neither delivered nor dead: there must be none.
     pub lost: u64,
-    /// Everything that must not be, lost deliveries included, in words; the first of each kind.
+    /// Broken guarantees in words, lost deliveries included; the first of each kind.
     pub violations: Vec<String>,
 }

@@ -1,5 +1,4 @@
-//! What a service that lives is owed: events that it does not take, or did not take when it was down, do not keep
-//! the others from it.
+//! Events that a service refuses, or did not take while it was down, do not hold up its other events.
 
 use proptest::prelude::*;
 

@@ -212,6 +212,28 @@ fn assert_ignored(journal: &OpenJournal, end: &EffectEnd) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_whose_connection_dies_under_it_costs_the_writer_one_connection() {
+    let scratch = Scratch::postgres().await;
+    let journal = scratch.open().await;
+    let given = EffectsOf::new(&scratch, &journal).await;
+    let death = || sql("SELECT pg_terminate_backend(pg_backend_pid(), 60000)");
+    let end = given.end_of(&journal, (event_id(), 1), death, Vec::new()).await;
+    assert!(matches!(end, EffectEnd::Unavailable), "{end:?}");
+    kit::append_when_it_is_back(&journal, given.workspace).await;
+    let reconnected = scratch.reconnected();
+    for seq in 4..8 {
+        // From now on it has a connection to itself.
+        let end = given.end_of(&journal, (event_id(), seq), death, Vec::new());
+        let beside = given.run(&journal, (event_id(), 10 + seq), None, vec![new_event()]);
+        let (end, beside) = join(end, beside).await;
+        assert!(matches!(end, EffectEnd::Unavailable), "{end:?}");
+        assert!(matches!(beside, Ok(EffectEnd::Committed { .. })), "{beside:?}");
+    }
+    assert_eq!(scratch.reconnected(), reconnected, "the writer goes on");
+    journal.stop().await;
+}
+
 /// Takes longer than the time-out in a shared transaction. Fails at once on SQLite, which has no such function.
 pub(super) const SLOW: &str = "SELECT pg_sleep(0.1)";
 

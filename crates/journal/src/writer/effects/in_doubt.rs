@@ -12,7 +12,7 @@ use crate::{
 };
 use pointsman_domain::{id::EventId, seq::Seq};
 
-/// By what each of the effects in doubt is found again, in their order.
+/// What to look up for each of the effects in doubt, in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct EffectTraces(Vec<Trace>);
 
