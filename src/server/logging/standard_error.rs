@@ -11,7 +11,7 @@ use std::{
     os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::{
@@ -67,16 +67,13 @@ impl<W: AsFd + Send + Sync + 'static> PatientWriter<W> {
 
     /// Waits until everything is written, at most for `patience`.
     pub(super) fn drain(&self, patience: Duration) {
-        let end = Instant::now() + patience;
-        let mut waiting = self.shared.lock();
-        while !waiting.is_empty() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            let woken = self.shared.changed.wait_timeout(waiting, left);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let waiting = self.shared.lock();
+        let written = self
+            .shared
+            .changed
+            .wait_timeout_while(waiting, patience, |waiting| !waiting.is_empty());
+        // Whether everything was written or the patience is over: the caller goes on.
+        drop(written);
     }
 
     fn line(&self, line: &[u8]) {
