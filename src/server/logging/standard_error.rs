@@ -24,7 +24,7 @@ const MAX_WAITING: usize = 1 << 20;
 /// A pipe that says that it takes any bytes takes so many without blocking: PIPE_BUF of Linux, pipe(7).
 const PIECE: usize = 4096;
 
-/// Writes to `out` without blocking. Clones share what waits.
+/// Writes to `out` without blocking; what is written at a time is a line. Clones share what waits.
 pub(super) struct PatientWriter<W> {
     shared: Arc<Shared<W>>,
 }
@@ -206,9 +206,9 @@ mod tests {
     #[test]
     fn a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_missing_is_counted() {
         let (read, write) = io::pipe().unwrap();
-        let mut log = PatientWriter::new(write);
+        let log = PatientWriter::new(write);
         for number in 0..LINES {
-            writeln!(log, "line {number:0>40}").unwrap();
+            log.line(format!("line {number:0>40}\n").as_bytes());
         }
         let mut told = BufReader::new(read).lines().map(Result::unwrap);
         let mut kept = 0;
@@ -227,17 +227,17 @@ mod tests {
         );
         assert!(kept * 46 >= MAX_WAITING, "as many as fit are kept: {kept}");
         log.drain(Duration::from_secs(60));
-        writeln!(log, "later").unwrap();
+        log.line(b"later\n");
         assert_eq!(told.next().as_deref(), Some("later"));
     }
 
     #[test]
     fn a_long_line_arrives_whole() {
         let (read, write) = io::pipe().unwrap();
-        let mut log = PatientWriter::new(write);
+        let log = PatientWriter::new(write);
         let long = "x".repeat(MAX_WAITING / 2);
-        writeln!(log, "{long}").unwrap();
-        writeln!(log, "next").unwrap();
+        log.line(format!("{long}\n").as_bytes());
+        log.line(b"next\n");
         let mut told = BufReader::new(read).lines().map(Result::unwrap);
         assert!(told.next() == Some(long));
         assert_eq!(told.next().as_deref(), Some("next"));
@@ -247,8 +247,8 @@ mod tests {
     fn a_closed_pipe_holds_nobody_up() {
         let (read, write) = io::pipe().unwrap();
         drop(read);
-        let mut log = PatientWriter::new(write);
-        writeln!(log, "lost").unwrap();
+        let log = PatientWriter::new(write);
+        log.line(b"lost\n");
         log.drain(Duration::from_secs(60));
         assert!(log.shared.lock().is_empty());
     }
