@@ -157,6 +157,7 @@ fn done(result: Result<String, admin::AdminError>) -> ExitCode {
     match result {
         Ok(text) => {
             println!("{text}");
+            logging::flush();
             ExitCode::SUCCESS
         }
         Err(error) => exit::cannot_start(&error),

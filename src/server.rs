@@ -16,7 +16,7 @@
 //! println!("the API is at http://{}/api", server.address());
 //! # // The signal is kept for `run`, which stops at once.
 //! # std::process::Command::new("sh").args(["-c", "kill -TERM $PPID"]).status()?;
-//! server.run().await?; // until SIGTERM or SIGINT
+//! server.run().await?; // until SIGTERM, SIGINT or SIGQUIT
 //! # std::fs::remove_dir_all(folder)?;
 //! # Ok(())
 //! # })
@@ -195,9 +195,10 @@ impl Server {
         }
     }
 
-    /// Prints what [`Server::welcome`] prints, and runs until SIGTERM or SIGINT. A signal that has come since
-    /// [`ServerBuilder::start`] began counts too. Then it stops in order: it refuses publishes, closes the connections,
-    /// and finishes what is in flight, which is durable then. This takes at most `server.shutdown_grace` (30 s).
+    /// Prints what [`Server::welcome`] prints, and runs until SIGTERM, SIGINT or SIGQUIT. A signal that has come since
+    /// [`ServerBuilder::start`] began counts too; SIGHUP is logged and ignored. Then it stops in order: it refuses
+    /// publishes, closes the connections, and finishes what is in flight, which is durable then. This takes at most
+    /// `server.shutdown_grace` (30 s).
     ///
     /// # Errors
     /// When connections can no longer be accepted, or the journal has ended by itself, so that only a new process can

@@ -2,7 +2,7 @@
 //!
 //! | exit code | standard error | the process |
 //! | --- | --- | --- |
-//! | 0 | | was told to stop by SIGTERM or SIGINT, and has stopped in order |
+//! | 0 | | was told to stop by SIGTERM, SIGINT or SIGQUIT, and has stopped in order |
 //! | 1 | `pointsman: ` and the reason | has failed while it ran: a service manager should start it again |
 //! | 2 | `pointsman: ` and the reason | could not start, mostly because somebody has to correct something first |
 //!
@@ -10,7 +10,7 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use super::Server;
+use super::{Server, logging};
 
 /// The exit code of a process that could not start, as for a wrong command line.
 const CANNOT_START: u8 = 2;
@@ -57,12 +57,8 @@ pub async fn run(start: impl Future<Output = Result<Server, Box<dyn Error>>>) ->
 /// let Err(error) = Config::from_sources(Some("[server]\nport = \"abc\""), []) else { panic!("it is no number") };
 /// assert_eq!(exit::cannot_start(&error), ExitCode::from(2));
 /// ```
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
 pub fn cannot_start(error: &dyn Error) -> ExitCode {
-    eprintln!("pointsman: {error}");
+    logging::say_last(&format!("pointsman: {error}"));
     ExitCode::from(CANNOT_START)
 }
 
@@ -76,15 +72,14 @@ pub fn cannot_start(error: &dyn Error) -> ExitCode {
 /// assert_eq!(exit::ended(Ok(())), ExitCode::SUCCESS);
 /// assert_eq!(exit::ended(Err(io::Error::other("the HTTP server has ended by itself"))), ExitCode::from(1));
 /// ```
-#[expect(
-    clippy::print_stderr,
-    reason = "one clear line for the person at the terminal"
-)]
 pub fn ended(result: io::Result<()>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("pointsman: {error}");
+            logging::say_last(&format!("pointsman: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,12 @@
 //! The log on standard error: lines for people, or JSON for machines.
 
-use std::io::Write;
+mod standard_error;
+
+use std::{
+    io::{self, Stderr, Write},
+    sync::OnceLock,
+    time::Duration,
+};
 
 use env_logger::{Builder, Target, WriteStyle};
 use log::{
@@ -8,9 +14,18 @@ use log::{
     kv::{Key, Value, VisitSource},
 };
 
+use self::standard_error::PatientWriter;
 use pointsman_config::{Log, LogFormat};
 
+/// How long the end of the process waits for somebody to read the last lines.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+static WRITER: OnceLock<PatientWriter<Stderr>> = OnceLock::new();
+
 /// Sets the process's logger. A logger that is set already is kept.
+///
+/// It holds nobody up where standard error is a pipe that nobody reads: up to 1 MiB waits, and how many lines are
+/// missing after that is told by a line. [`flush`] at the end of the process writes what still waits.
 ///
 /// ```
 /// use pointsman::{config::Config, server::logging};
@@ -26,7 +41,7 @@ pub fn init(config: &Log) {
     let mut builder = Builder::new();
     builder
         .filter_level(config.level.into())
-        .target(Target::Stderr)
+        .target(Target::Pipe(Box::new(writer().clone())))
         .write_style(WriteStyle::Never);
     // The database drivers log every statement, at levels of their own.
     builder
@@ -43,6 +58,25 @@ pub fn init(config: &Log) {
     }
     // A test that starts two servers in one process keeps the first logger.
     let _ = builder.try_init();
+}
+
+fn writer() -> &'static PatientWriter<Stderr> {
+    WRITER.get_or_init(|| PatientWriter::new(io::stderr()))
+}
+
+/// Writes a line that is no record of the log, and all that waits before it: the last words of a process.
+pub(super) fn say_last(line: &str) {
+    // Writing to it cannot fail.
+    let _ = writer().clone().write_all(format!("{line}\n").as_bytes());
+    flush();
+}
+
+/// Waits up to one second until the lines that were logged so far are written. [`exit`](super::exit) does so at the end
+/// of the process.
+pub fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.drain(LAST_PATIENCE);
+    }
 }
 
 /// One record as a JSON object: `time`, `level`, `target`, `message`, and the record's own fields.

@@ -1,13 +1,15 @@
-//! SIGTERM and SIGINT.
+//! The signals that tell the server to stop.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that tell the server to stop.
+/// SIGTERM, SIGINT and SIGQUIT stop the server in order. SIGHUP does not stop it, also where its terminal is closed.
 pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
@@ -15,13 +17,22 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
+    /// Waits for a signal to stop. SIGHUP is logged and ignored.
     pub(super) async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+                _ = self.hang_up.recv() => {
+                    log::info!("SIGHUP is ignored: the configuration is read only at start");
+                }
+            }
         }
     }
 }

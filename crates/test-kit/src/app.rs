@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ChildStderr, ExitStatus},
     time::Duration,
 };
 
@@ -158,7 +158,17 @@ impl TestApp {
 
     /// SIGTERM; returns at once.
     pub fn terminate(&self) {
-        self.process.as_ref().expect("the server runs").terminate();
+        self.signal("TERM");
+    }
+
+    /// The other end of its log, see `Settings::with_piped_log`.
+    pub fn piped_log(&mut self) -> ChildStderr {
+        self.process.as_mut().expect("the server runs").piped_log()
+    }
+
+    /// Sends a signal such as `TERM`; returns at once.
+    pub fn signal(&self, name: &str) {
+        self.process.as_ref().expect("the server runs").signal(name);
     }
 
     /// Waits for the end of a server that was told to stop.

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
 
 use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
@@ -36,7 +36,10 @@ impl ServerProcess {
         let log = log_file(folder);
         let mut child = command(folder, settings)
             .stdout(Stdio::piped())
-            .stderr(log.try_clone().expect("a file handle can be cloned"))
+            .stderr(match settings.piped_log {
+                true => Stdio::piped(),
+                false => log.try_clone().expect("a file handle can be cloned").into(),
+            })
             .spawn()
             .expect("the binary under test can be started");
         let stdout = child.stdout.take().expect("its output is piped");
@@ -64,16 +67,22 @@ impl ServerProcess {
         kib.expect("the status tells the resident memory") * 1024
     }
 
-    /// Sends SIGTERM; the process goes on until it has stopped in order.
-    pub(crate) fn terminate(&self) {
+    /// The other end of its log, where that is a pipe.
+    pub(crate) fn piped_log(&mut self) -> ChildStderr {
+        let log = self.child.as_mut().and_then(|child| child.stderr.take());
+        log.expect("it runs, its log is piped, and is taken once")
+    }
+
+    /// Sends a signal such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().map(Child::id).expect("it runs");
         // The standard library can only kill, and the suite has no other need of unsafe code.
         let status = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {id}")])
+            .args(["-c", &format!("kill -{name} {id}")])
             .status();
         assert!(
             status.is_ok_and(|status| status.success()),
-            "SIGTERM is sent to {id}"
+            "SIG{name} is sent to {id}"
         );
     }
 

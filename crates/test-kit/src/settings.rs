@@ -14,6 +14,8 @@ pub struct Settings {
     variables: Vec<(String, String)>,
     /// Another program than the server's own.
     example: Option<&'static str>,
+    /// Its log goes into a pipe, which only the test reads.
+    pub(crate) piped_log: bool,
 }
 
 impl Settings {
@@ -35,6 +37,13 @@ impl Settings {
     #[must_use]
     pub fn example(mut self, name: &'static str) -> Self {
         self.example = Some(name);
+        self
+    }
+
+    /// The log goes into a pipe that nobody reads until the test does, see `TestApp::piped_log`.
+    #[must_use]
+    pub fn with_piped_log(mut self) -> Self {
+        self.piped_log = true;
         self
     }
 

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use pointsman_receive::Behavior;
 use serde_json::json;
 
-use pointsman_test_kit::{DownService, Engine, Service, TestApp, Workspace, on_both_engines};
+use pointsman_test_kit::{DownService, Engine, Service, TestApp, Workspace, eventually, on_both_engines};
 
 on_both_engines! {
     a_thousand_events_outlive_a_kill_while_the_service_is_down,
@@ -15,6 +15,7 @@ on_both_engines! {
     a_kill_in_the_middle_of_a_stream_loses_nothing,
     an_ordered_stop_in_the_middle_of_a_stream_loses_and_repeats_nothing,
     a_stop_does_not_wait_longer_than_its_grace,
+    a_quit_is_an_ordered_stop_and_a_hang_up_is_ignored,
     a_session_survives_a_restart,
     the_order_of_the_log_goes_on_after_a_restart,
 }
@@ -157,6 +158,26 @@ async fn a_stop_does_not_wait_longer_than_its_grace(engine: Engine) {
     assert_eq!(service.event_ids(2).await, [event.clone(), event]);
     app.finish().await;
     assert_eq!(service.count(), 2);
+}
+
+async fn a_quit_is_an_ordered_stop_and_a_hang_up_is_ignored(engine: Engine) {
+    let mut app = TestApp::start(engine).await;
+    let workspace = app.workspace("acme").await;
+    app.signal("HUP");
+    eventually("the hang-up is told of", async || {
+        app.log()
+            .contains("SIGHUP is ignored")
+            .then_some(())
+            .ok_or("not yet")
+    })
+    .await;
+    let event = workspace.publish("crm.deal.closed", json!({})).await;
+    app.signal("QUIT");
+    let status = app.stopped().await;
+    assert!(status.success(), "an ordered stop ends with {status}");
+    app.start_again().await;
+    assert_eq!(workspace.events().await[0]["id"], json!(event));
+    app.finish().await;
 }
 
 async fn a_session_survives_a_restart(engine: Engine) {

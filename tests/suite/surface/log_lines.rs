@@ -1,5 +1,7 @@
 //! What an operator reads in the log, and how often.
 
+use std::io::Read as _;
+
 use pointsman_receive::Behavior;
 use serde_json::json;
 
@@ -10,6 +12,7 @@ on_both_engines! {
     a_breaker_that_opens_and_closes_is_told,
     a_breaker_that_goes_with_its_actor_is_told,
     a_setting_that_does_nothing_is_told,
+    a_log_that_nobody_reads_holds_up_neither_publishers_nor_a_stop,
 }
 
 /// An extension `crm` whose service is away, and what is published for it.
@@ -128,5 +131,26 @@ async fn a_setting_that_does_nothing_is_told(engine: Engine) {
     for part in ["WARN", "key=retention.events", "kept for ever"] {
         assert!(told[0].contains(part), "{part} in {told:#?}");
     }
+    app.finish().await;
+}
+
+async fn a_log_that_nobody_reads_holds_up_neither_publishers_nor_a_stop(engine: Engine) {
+    let mut app = TestApp::with(engine, |settings| {
+        settings.set("log.level", "trace").with_piped_log()
+    })
+    .await;
+    let mut log = app.piped_log();
+    let workspace = app.workspace("acme").await;
+    for _ in 0..40 {
+        workspace.publish_many("crm.deal.closed", 50).await;
+    }
+    assert!(app.stop().await.success());
+    let mut read = Vec::new();
+    log.read_to_end(&mut read).expect("a pipe can be read");
+    let read = String::from_utf8(read).expect("the log is text");
+    assert!(read.lines().count() > 100, "it is the log");
+    assert!(!read.contains("stopped"), "the pipe was full before the end");
+    app.start_again().await;
+    assert_eq!(workspace.events().await[0]["seq"], 2000);
     app.finish().await;
 }
