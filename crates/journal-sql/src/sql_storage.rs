@@ -1,6 +1,6 @@
 //! The ports of the journal, implemented over an SQL database.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
@@ -42,7 +42,7 @@ use pointsman_journal::{
         SlowEffects, Storage, StoredKey, WriteJob, Written,
     },
 };
-use pointsman_panics::discard;
+use pointsman_panics::Caught;
 
 /// The storage of the writer: opens writer connections and holds the claim.
 pub(super) struct SqlStorage {
@@ -271,10 +271,9 @@ impl Connection for SqlConnection {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
                 marker::set(transaction, "").await?;
-                let run = AssertUnwindSafe(job.run(transaction)).catch_unwind().await;
-                run.unwrap_or_else(|thrown| {
-                    discard(thrown);
-                    log::error!("a change has panicked; it is rolled back");
+                let run = Caught::new(job.run(transaction)).await;
+                run.unwrap_or_else(|panic| {
+                    log::error!(panic:%; "a change has panicked; it is rolled back");
                     Err(JobError::Refused)
                 })?;
                 Ok(marker::renew(transaction, "").await?)

@@ -1,12 +1,7 @@
 //! One transaction on the writer connection.
 
-use std::{
-    ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{ops::Deref, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
@@ -17,7 +12,7 @@ use pointsman_journal::{
     ChangeError,
     storage::{JobError, Outcome},
 };
-use pointsman_panics::discard;
+use pointsman_panics::{Caught, caught};
 
 /// An error of the work that runs in a transaction.
 pub(super) trait WorkError: Sized + From<DbErr> {
@@ -67,19 +62,23 @@ impl Open {
     }
 
     pub(super) async fn commit(self) -> Result<(), EndError> {
-        self.end(|transaction| transaction.commit().boxed()).await
+        self.end(DatabaseTransaction::commit).await
     }
 
     pub(super) async fn rollback(self) -> Result<(), EndError> {
-        self.end(|transaction| transaction.rollback().boxed()).await
+        self.end(DatabaseTransaction::rollback).await
     }
 
-    async fn end(
+    async fn end<F: Future<Output = Result<(), DbErr>>>(
         self,
-        how: impl FnOnce(DatabaseTransaction) -> BoxFuture<'static, Result<(), DbErr>>,
+        how: impl FnOnce(DatabaseTransaction) -> F,
     ) -> Result<(), EndError> {
         match Arc::try_unwrap(self.0.into_inner()) {
-            Ok(transaction) => Ok(Contained::new(how(transaction)).run().await?),
+            // Where it fails, it drops the transaction by itself.
+            Ok(transaction) => match Caught::new(how(transaction)).await {
+                Ok(ended) => Ok(ended?),
+                Err(panic) => Err(EndError::Panicked(panic)),
+            },
             Err(in_use) => {
                 log::error!("the work of an effect does not come back: its connection is thrown away");
                 tokio::spawn(roll_back_later(in_use));
@@ -102,6 +101,8 @@ impl Deref for Open {
 pub(super) enum EndError {
     #[error("work that does not end has the transaction")]
     InUse,
+    #[error("work goes on using the transaction: {0}")]
+    Panicked(String),
     #[error(transparent)]
     Database(#[from] DbErr),
 }
@@ -123,24 +124,11 @@ impl<T> Contained<T> {
     }
 }
 
-impl Contained<BoxFuture<'static, Result<(), DbErr>>> {
-    async fn run(mut self) -> Result<(), DbErr> {
-        let future = self.0.as_mut().expect("only its end takes it out");
-        // Where it fails, it drops the transaction by itself.
-        let ended = AssertUnwindSafe(future).catch_unwind().await;
-        ended.unwrap_or_else(|thrown| {
-            discard(thrown);
-            Err(DbErr::Custom("work goes on using the transaction".to_owned()))
-        })
-    }
-}
-
 impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
         let value = self.0.take();
-        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-            discard(thrown);
-            log::error!("work goes on using a transaction after its time; its connection is thrown away");
+        if let Err(panic) = caught(|| drop(value)) {
+            log::error!(panic:%; "work goes on using a transaction after its time; its connection is thrown away");
         }
     }
 }

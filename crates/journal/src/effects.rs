@@ -150,19 +150,25 @@ pub struct StagedEffect {
     pub end: Option<EffectEnd>,
     /// Its installation has slow effects, so that it has a transaction to itself and may take longer.
     pub is_slow: bool,
-    /// Its transaction has come to it. What it has done until its end is unknown where it has none.
+    pub has_work: bool,
+    /// Its transaction has come to it.
     pub is_begun: bool,
+    /// Its work has begun, and its savepoint is neither kept nor undone: whatever has befallen the transaction, this
+    /// effect may have been the cause.
+    pub is_suspect: bool,
     pub took: Duration,
 }
 
 impl StagedEffect {
     pub(crate) fn new(command: EffectCommand, is_slow: bool) -> Self {
         Self {
+            has_work: command.work.is_some(),
             command,
             events: Vec::new(),
             end: None,
             is_slow,
             is_begun: false,
+            is_suspect: false,
             took: Duration::ZERO,
         }
     }

@@ -152,12 +152,14 @@ impl SlowEffectsConnection {
             thread: &self.thread,
             clock: self.clock,
         };
+        let start = self.clock.instant();
         let mut working = None;
         let worked = work(&transaction, effect_work, self.limit, &bounds, &mut working).await;
         if transaction.is_shared() {
             // The work still runs, and uses the connection.
             self.thread.abandon();
-            let _ = transaction.rollback().await;
+            // Mostly another task does it, once the work lets go of it.
+            let _ = timeout(TIMEOUT, transaction.rollback()).await;
             return Err(BrokenConnection(EffectEnd::TimedOut));
         }
         match worked {
@@ -166,8 +168,10 @@ impl SlowEffectsConnection {
                 match renewed {
                     Ok(Ok(())) => Ok(Ok(transaction)),
                     Ok(Err(error)) => {
+                        let is_late = self.clock.elapsed(start) >= self.limit;
                         let undone = self.undo(transaction).await;
-                        let end = end_of_unkept(&error, undone.is_ok(), false);
+                        let end =
+                            end_of_unkept(&error, undone.is_ok(), is_late.then_some(EffectEnd::TimedOut));
                         match undone {
                             Ok(()) => Ok(Err(end)),
                             Err(_) => Err(BrokenConnection(end)),

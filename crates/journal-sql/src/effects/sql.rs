@@ -130,7 +130,12 @@ async fn run_one(
         bounds.guard.condemn();
         return Err(EffectStepError::Abandoned);
     }
-    let end = match attempted {
+    let late = |took: Duration| match took >= patience {
+        false => None,
+        true if patience < bounds.limit => Some(EffectEnd::Again),
+        true => Some(EffectEnd::TimedOut),
+    };
+    let (end, undone) = match attempted {
         Ok(()) => {
             let renewed = marker::renew(transaction, "").await;
             // Together with the statement that the work may have left behind.
@@ -141,47 +146,45 @@ async fn run_one(
                 }
                 let event_ids = effect.events.iter().map(|event| event.id).collect();
                 effect.end = Some(EffectEnd::Committed { event_ids });
+                effect.is_suspect = false;
                 return Ok(());
             };
-            let had_no_time = effect.took >= patience && patience < bounds.limit;
             // An error that the work has ignored, or that of a statement that it has dropped: only this effect is
             // rolled back.
             let undone = undo(transaction).await;
-            effect.end = Some(end_of_unkept(&error, undone.is_ok(), had_no_time));
-            undone
+            (end_of_unkept(&error, undone.is_ok(), late(effect.took)), undone)
         }
         Err(Stop::Ended(end)) => {
             let undone = undo(transaction).await;
-            effect.end = Some(match &undone {
+            let end = match &undone {
                 Err(EffectStepError::Database(error)) => end_not_undone(end, error),
                 _ => end,
-            });
-            undone
+            };
+            (end, undone)
         }
         Err(Stop::Cancelled) => {
             let undone = undo(transaction).await;
-            effect.end = Some(match patience < bounds.limit {
-                true => EffectEnd::Again,
-                false => EffectEnd::TimedOut,
-            });
-            undone
+            let end = late(effect.took).unwrap_or(EffectEnd::Again);
+            (end, undone)
         }
-        Err(Stop::Database(error)) => Err(error.into()),
+        Err(Stop::Database(error)) => return Err(error.into()),
     };
     effect.events.clear();
-    end
+    effect.end = Some(end);
+    effect.is_suspect &= undone.is_err();
+    undone
 }
 
-/// The end of an effect whose work is done and cannot be kept because of this error. Where only the short time-out of
-/// a shared transaction may have led to it, the effect is run again with its full time.
-pub(super) fn end_of_unkept(error: &DbErr, is_undone: bool, had_no_time: bool) -> EffectEnd {
+/// The end of an effect whose work is done and cannot be kept because of this error. `late` is the end of one that has
+/// taken longer than its time, which may have led to the error.
+pub(super) fn end_of_unkept(error: &DbErr, is_undone: bool, late: Option<EffectEnd>) -> EffectEnd {
     let has_no_transaction = marker::is_missing(error);
     if !is_undone && !has_no_transaction {
         log::error!(error:%; "the connection is lost after the work of an effect");
         return EffectEnd::Unavailable;
     }
-    if had_no_time {
-        return EffectEnd::Again;
+    if let Some(late) = late {
+        return late;
     }
     if has_no_transaction {
         log::error!(error:%; "an effect has ended the transaction that it is part of");
@@ -233,6 +236,7 @@ async fn attempt<'a>(
     )
     .await?;
     if let Some(effect_work) = effect.command.work.take() {
+        effect.is_suspect = true;
         match work(transaction, effect_work, patience, bounds, working).await {
             Worked::Done => {}
             Worked::Ended(end) => return Err(Stop::Ended(end)),
@@ -285,7 +289,7 @@ pub(super) fn end_not_undone(end: EffectEnd, error: &DbErr) -> EffectEnd {
 /// of it is left, and it may be run again.
 pub(super) fn end_on_a_lost_connection(end: EffectEnd) -> EffectEnd {
     match end {
-        EffectEnd::Failed(_) => EffectEnd::Unavailable,
+        EffectEnd::Failed(_) | EffectEnd::Panicked => EffectEnd::Unavailable,
         end => end,
     }
 }

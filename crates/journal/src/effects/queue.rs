@@ -147,8 +147,11 @@ impl EffectQueue {
         Some(StagedEffect::new(command, true))
     }
 
-    /// How long an effect has taken.
+    /// How long an effect has taken. One without work says nothing of those with work.
     pub(crate) fn took(&mut self, effect: &StagedEffect, now: Instant) {
+        if !effect.has_work {
+            return;
+        }
         let Some(settles) = &effect.command.settles else {
             return;
         };

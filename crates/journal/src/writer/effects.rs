@@ -155,15 +155,14 @@ impl Effects {
                 None => left.push(effect.command),
                 Some(end) => {
                     self.queue.took(&effect, now);
+                    if effect.is_suspect {
+                        self.queue.suspect(&effect, now);
+                    }
                     let end = match end {
                         EffectEnd::Committed { .. } if committed == 1 => EffectEnd::Refused,
                         EffectEnd::Committed { .. } => {
                             self.queue.suspect(&effect, now);
                             EffectEnd::Again
-                        }
-                        EffectEnd::EndedTransaction => {
-                            self.queue.suspect(&effect, now);
-                            EffectEnd::EndedTransaction
                         }
                         end => end,
                     };
@@ -227,14 +226,14 @@ impl Effects {
         let mut left = Vec::new();
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let is_alone = in_doubt.len() == 1;
-        let has_culprit = in_doubt.iter().any(may_be_the_cause);
+        let has_culprit = in_doubt.iter().any(|effect| effect.is_suspect);
         for (mut effect, done) in in_doubt.into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
                 lanes.mark(settles.installation_id);
             }
             // Where it may have been the cause, the next transaction is its own.
-            if may_be_the_cause(&effect) || effect.is_committed() && !is_alone && !has_culprit {
+            if effect.is_suspect || effect.is_committed() && !is_alone && !has_culprit {
                 self.queue.suspect(&effect, now);
             }
             let end = match effect.end.take() {
@@ -244,24 +243,17 @@ impl Effects {
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
                 // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,
-                None if effect.is_begun => EffectEnd::Unavailable,
-                None => {
+                // Its work was not begun.
+                None if effect.command.work.is_some() || !effect.is_begun => {
                     left.push(effect.command);
                     continue;
                 }
+                None => EffectEnd::Unavailable,
             };
             self.queue.took(&effect, now);
             effect.answer(end);
         }
         self.queue.put_back(left.into_iter());
-    }
-}
-
-/// Whether the effect ended its transaction, or was running when the connection was lost.
-const fn may_be_the_cause(effect: &StagedEffect) -> bool {
-    match &effect.end {
-        Some(end) => matches!(end, EffectEnd::EndedTransaction | EffectEnd::Unavailable),
-        None => effect.is_begun,
     }
 }
 

@@ -74,16 +74,61 @@ async fn an_effect_of_events_alone_is_not_charged_for_a_neighbour_that_commits()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_that_spoils_the_session_costs_no_neighbour_an_attempt() {
+    let scratch = Scratch::postgres().await;
+    let journal = scratch.open().await;
+    let bad = EffectsOf::new(&scratch, &journal).await;
+    let (workspace, installation) = scratch.installed(&journal, "chat").await;
+    let generation = journal.attach(installation).await.unwrap().generation;
+    let good = EffectsOf {
+        workspace,
+        installation,
+        generation,
+    };
+    for seq in 1..4 {
+        let gate = kit::hold(&journal).await;
+        let spoil = sql("SET LOCAL search_path = pg_catalog");
+        let spoiled = bad.run(&journal, (event_id(), seq), spoil, Vec::new());
+        let (delivery, entry) = ((event_id(), seq), format!("good {seq}"));
+        let beside = good.run(&journal, delivery, enter(&entry), vec![new_event()]);
+        drop(gate);
+        let end = beside.await.unwrap();
+        finished(&journal, &good, delivery, &entry, end).await;
+        // However it ends: it is not the one that is told.
+        drop(spoiled.await);
+    }
+    assert!(scratch.reconnected() <= 1, "it is known by then");
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn effects_that_end_their_transaction_cost_the_writer_one_connection() {
-    for statement in ["COMMIT", "ROLLBACK"] {
+    let ending = |statement: &'static str, fails: bool| {
+        work(move |transaction| {
+            async move {
+                transaction.execute_unprepared(statement).await?;
+                match fails {
+                    true => Err(DbErr::Custom("as its author says".to_owned())),
+                    false => Ok(()),
+                }
+            }
+            .boxed()
+        })
+    };
+    for (statement, fails) in [("COMMIT", false), ("ROLLBACK", false), ("ROLLBACK", true)] {
         let scratch = Scratch::postgres().await;
         let journal = scratch.open().await;
         let given = EffectsOf::new(&scratch, &journal).await;
         for seq in 1..8 {
-            let end = given.end_of(&journal, (event_id(), seq), || sql(statement), Vec::new());
+            let end = given.end_of(
+                &journal,
+                (event_id(), seq),
+                || ending(statement, fails),
+                Vec::new(),
+            );
             let end = end.await;
             assert!(
-                matches!(end, EffectEnd::Committed { .. } | EffectEnd::EndedTransaction),
+                !matches!(end, EffectEnd::Unavailable | EffectEnd::Refused),
                 "{end:?}"
             );
             kit::append_when_it_is_back(&journal, given.workspace).await;
