@@ -39,17 +39,21 @@ fn dropping(statement: &'static str) -> Option<EffectWork> {
     })
 }
 
-/// A nested transaction that is used by a thread of its own from `micros` on, for ever.
-fn keep_in_use(nested: DatabaseTransaction, statement: &'static str, micros: u64) {
+/// Keeps the nested transaction, which a thread of its own uses for ever once the work has returned.
+///
+/// The caller drops what this returns as its work returns.
+fn keep_in_use(nested: DatabaseTransaction, statement: &'static str) -> oneshot::Sender<()> {
+    let (returning, returned) = oneshot::channel::<()>();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async move {
-            std::thread::sleep(Duration::from_micros(micros));
+            let _ = returned.await;
             // The connection serves those that wait for it in turn: this one may come between two of the journal's.
             let _ = nested.execute_unprepared("SELECT 1").await;
             let _ = nested.execute_unprepared(statement).await;
         });
     });
+    returning
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,7 +268,7 @@ on_both_engines!(
                             let _ = transaction.execute_unprepared(SLOW).await;
                         }
                         let nested = transaction.begin().await?;
-                        keep_in_use(nested, statement, 300);
+                        let _returning = keep_in_use(nested, statement);
                         Ok(())
                     }
                     .boxed()
