@@ -32,7 +32,7 @@ pub struct InProcess {
     /// The longest time of one attempt of an asynchronous handler: 1 ms to 24 h.
     #[serde(with = "humantime_serde")]
     pub async_timeout: Duration,
-    /// The longest time of the writes of an effect: 1 ms to 5 s.
+    /// The longest time of the writes of an effect: 1 ms to 4 s.
     #[serde(with = "humantime_serde")]
     pub effect_timeout: Duration,
     /// As configured; see [`InProcess::executor_thread_count`].
@@ -63,9 +63,9 @@ pub(super) const RULES: &[Rule<InProcess>] = &[
     },
     Rule {
         key: "in_process.effect_timeout",
-        allowed: "a duration from 1ms to 5s, such as 250ms",
-        // The journal drops its connection when a commit takes longer than 5 s.
-        holds: |in_process| is_some_time_up_to(in_process.effect_timeout, Duration::from_secs(5)),
+        allowed: "a duration from 1ms to 4s, such as 250ms",
+        // The journal throws its connection away when a transaction takes longer than 5 s, and needs some of them.
+        holds: |in_process| is_some_time_up_to(in_process.effect_timeout, Duration::from_secs(4)),
     },
     Rule {
         key: "in_process.executor_threads",

@@ -21,7 +21,9 @@ pub type EffectWork = Box<
 /// failed where a constraint refuses the writes at the commit.
 ///
 /// The writes must neither commit nor roll back the transaction. SQLite refuses that, PostgreSQL cannot refuse it. In
-/// both cases the server loses its connection or the transaction, and the attempt fails.
+/// both cases the server loses its connection or the transaction, and the attempt fails. A transaction within it, which
+/// [`begin`](sea_orm::TransactionTrait::begin) gives, must be ended before the work ends: one that is left open costs
+/// the server its connection. What the writes set for the session (`SET`, PostgreSQL) ends with them.
 #[must_use = "an effect is done only if the handler returns it"]
 pub struct Effect {
     pub(crate) work: Option<Guarded<EffectWork>>,

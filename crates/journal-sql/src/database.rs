@@ -10,7 +10,7 @@ use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use sea_orm::{
     DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
     sqlx::{
-        ConnectOptions, Database, Postgres, Sqlite,
+        ConnectOptions, Database, Executor, Postgres, Sqlite,
         pool::{PoolConnectionMetadata, PoolOptions},
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{
@@ -22,6 +22,7 @@ use sea_orm::{
 use super::{
     claim::advisory_lock::AdvisoryLock,
     reader::{Gate, PoolSizes, QUERY_DEADLINE, Reader, Readers},
+    session::{LIFT_TIMEOUTS, WRITER_SESSION},
     work_guard::WorkGuard,
     write_ahead_log::log_size::BOUND_BYTES,
 };
@@ -232,8 +233,9 @@ async fn one_session(options: &PgConnectOptions, name: &str) -> Result<DatabaseC
         .clone()
         .application_name(name)
         .options(SESSION)
-        .options([("synchronous_commit", "on")]);
+        .options(WRITER_SESSION);
     let pool = never_replaced::<Postgres>()
+        .after_connect(|connection, _| connection.execute(LIFT_TIMEOUTS).map_ok(drop).boxed())
         .connect_with(options.clone())
         .await
         .map_err(no_connection)?;

@@ -9,6 +9,6 @@ mod work;
 pub(crate) use self::{
     bounds::Bounds,
     slow::SlowEffectsConnection,
-    sql::{EffectStepError, are_done, has_marks, run},
+    sql::{EffectStepError, are_done, before_commit, has_marks, run},
     threads::EffectThread,
 };

@@ -64,6 +64,15 @@ pub(crate) fn is_fault_of_the_data(error: &DbErr) -> bool {
     Fault::of(error) == Fault::Data
 }
 
+/// Whether the statement has waited in vain for a lock (PostgreSQL only). The connection can be used further.
+pub(crate) fn is_locked(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    matches!(error.as_ref(), SqlxError::Database(error) if error.code().as_deref() == Some("55P03"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr, SqlxError};
 
+/// Keeps what was done since the marker was set, and takes the marker away. Fails as [`renew`] does.
+pub(super) const KEEP: &str = "RELEASE SAVEPOINT pointsman";
 const ROLL_BACK: &str = "ROLLBACK TO SAVEPOINT pointsman";
 
 /// Executes the statements `settings`, and sets the marker.
@@ -19,7 +21,7 @@ pub(super) async fn set(transaction: &DatabaseTransaction, settings: &str) -> Re
 /// Fails where the transaction that was marked is not open any more. The driver then does not know at which level the
 /// connection is, so that it must be thrown away.
 pub(super) async fn renew(transaction: &DatabaseTransaction, settings: &str) -> Result<(), DbErr> {
-    let sql = format!("RELEASE SAVEPOINT pointsman; {settings} SAVEPOINT pointsman");
+    let sql = format!("{KEEP}; {settings} SAVEPOINT pointsman");
     transaction.execute_unprepared(&sql).await.map(drop)
 }
 

@@ -15,11 +15,11 @@ use super::{
     effects::{self, EffectThread, SlowEffectsConnection},
     engine_clock, expired,
     fault::is_fault_of_the_data,
-    idempotency, installations, letters, marker,
+    idempotency, installations, letters,
     reader::Readers,
     reads, recovery,
     session::set_timeouts,
-    transaction::{begin, end, in_transaction},
+    transaction::{begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
@@ -200,12 +200,20 @@ impl Connection for SqlConnection {
         };
         async move {
             let connection = self.connection().await;
-            let Some(transaction) = begin(connection).await else {
+            let before_commit = effects::before_commit(connection.get_database_backend());
+            let Some(transaction) = begin_of_work(connection, before_commit).await else {
                 return Outcome::NotBegun;
             };
             let result = effects::run(&transaction, effects, heads, &bounds).await;
             let is_lost = matches!(result, Err(effects::EffectStepError::Lost));
             let outcome = end(transaction, result).await;
+            if is_closed(connection) {
+                self.work_guard.condemn();
+                // One of them has left something behind.
+                for effect in effects.iter_mut() {
+                    effect.is_suspect |= effect.is_begun && effect.has_work;
+                }
+            }
             if is_lost {
                 // The driver has rolled back as many levels as it counted, which may be none. It fails where no
                 // transaction is left.
@@ -269,16 +277,19 @@ impl Connection for SqlConnection {
 
     fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
         async move {
-            in_transaction(self.connection().await, async move |transaction| {
-                marker::set(transaction, "").await?;
+            let connection = self.connection().await;
+            let outcome = in_transaction_of_work(connection, async move |transaction| {
                 let run = Caught::new(job.run(transaction)).await;
                 run.unwrap_or_else(|panic| {
                     log::error!(panic:%; "a change has panicked; it is rolled back");
                     Err(JobError::Refused)
-                })?;
-                Ok(marker::renew(transaction, "").await?)
+                })
             })
-            .await
+            .await;
+            if is_closed(connection) {
+                self.work_guard.condemn();
+            }
+            outcome
         }
         .boxed()
     }

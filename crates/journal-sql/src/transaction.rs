@@ -7,7 +7,11 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::fault::is_fault_of_the_data;
+use super::{
+    fault::{is_fault_of_the_data, is_locked},
+    marker::{self, KEEP},
+    session::{limit_waits, restore},
+};
 use pointsman_journal::{
     ChangeError,
     storage::{JobError, Outcome},
@@ -29,7 +33,7 @@ impl WorkError for DbErr {
 impl WorkError for JobError {
     fn in_the_work(self) -> Option<Self> {
         match self {
-            Self::Database(error) if !is_fault_of_the_data(&error) => None,
+            Self::Database(error) if !is_fault_of_the_data(&error) && !is_locked(&error) => None,
             other => Some(other),
         }
     }
@@ -48,12 +52,69 @@ impl WorkError for ChangeError {
 ///
 /// A transaction of SeaORM panics when it is dropped while its connection is in use, at whatever step. Work can bring
 /// that about: it may keep a nested transaction, and go on using it in a task of its own. Here such a panic is caught.
-/// The connection must be thrown away then.
-pub(super) struct Open(Contained<Arc<DatabaseTransaction>>);
+/// The pool of a transaction that was dropped, or at whose end the driver was at another level, is closed, so that its
+/// connection is not used further.
+pub(super) struct Open {
+    transaction: Contained<Arc<DatabaseTransaction>>,
+    pool: Pool,
+    of: Of,
+}
+
+/// Who writes in a transaction.
+#[derive(Clone, Copy)]
+enum Of {
+    Journal,
+    /// Authors or hosts, behind a [marker](crate::marker). The statements come before the commit.
+    Work(&'static str),
+}
+
+/// The pool of one connection, which is closed when this is dropped unless the connection can be used further.
+struct Pool {
+    connection: DatabaseConnection,
+    is_reusable: bool,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.is_reusable {
+            return;
+        }
+        // It is closed by these calls. Their futures would wait for the connection, which ends when it is given back.
+        match self.connection.get_database_backend() {
+            DbBackend::Postgres => drop(self.connection.get_postgres_connection_pool().close()),
+            _ => drop(self.connection.get_sqlite_connection_pool().close()),
+        }
+    }
+}
+
+/// Whether the connection must be replaced, because a transaction has not ended as the driver counts.
+pub(super) fn is_closed(connection: &DatabaseConnection) -> bool {
+    match connection.get_database_backend() {
+        DbBackend::Postgres => connection.get_postgres_connection_pool().is_closed(),
+        _ => connection.get_sqlite_connection_pool().is_closed(),
+    }
+}
 
 impl Open {
-    pub(super) fn new(transaction: DatabaseTransaction) -> Self {
-        Self(Contained::new(Arc::new(transaction)))
+    fn new(connection: &DatabaseConnection, transaction: DatabaseTransaction, of: Of) -> Self {
+        Self {
+            transaction: Contained::new(Arc::new(transaction)),
+            pool: Pool {
+                connection: connection.clone(),
+                is_reusable: false,
+            },
+            of,
+        }
+    }
+
+    /// A transaction in which work runs behind a [marker](crate::marker), which is to be set when it is committed.
+    /// `before_commit` are statements.
+    pub(super) fn of_work(
+        connection: &DatabaseConnection,
+        transaction: DatabaseTransaction,
+        before_commit: &'static str,
+    ) -> Self {
+        Self::new(connection, transaction, Of::Work(before_commit))
     }
 
     /// Whether work that does not end has the transaction as well.
@@ -62,21 +123,38 @@ impl Open {
     }
 
     pub(super) async fn commit(self) -> Result<(), EndError> {
-        self.end(DatabaseTransaction::commit).await
+        match self.of {
+            Of::Journal => self.end(async |open| Ended::of(open.commit().await)).await,
+            Of::Work(before_commit) => {
+                let sql = format!("{before_commit} {KEEP}; COMMIT; BEGIN");
+                self.end(async |open| end_in_sql(open, &sql).await).await
+            }
+        }
     }
 
     pub(super) async fn rollback(self) -> Result<(), EndError> {
-        self.end(DatabaseTransaction::rollback).await
+        match self.of {
+            Of::Journal => self.end(async |open| Ended::of(open.rollback().await)).await,
+            Of::Work(_) => {
+                self.end(async |open| end_in_sql(open, "ROLLBACK; BEGIN").await)
+                    .await
+            }
+        }
     }
 
-    async fn end<F: Future<Output = Result<(), DbErr>>>(
-        self,
-        how: impl FnOnce(DatabaseTransaction) -> F,
-    ) -> Result<(), EndError> {
-        match Arc::try_unwrap(self.0.into_inner()) {
+    async fn end(self, how: impl AsyncFnOnce(DatabaseTransaction) -> Ended) -> Result<(), EndError> {
+        let Self {
+            transaction,
+            mut pool,
+            ..
+        } = self;
+        match Arc::try_unwrap(transaction.into_inner()) {
             // Where it fails, it drops the transaction by itself.
             Ok(transaction) => match Caught::new(how(transaction)).await {
-                Ok(ended) => Ok(ended?),
+                Ok(ended) => {
+                    pool.is_reusable = ended.is_reusable;
+                    Ok(ended.result?)
+                }
                 Err(panic) => Err(EndError::Panicked(panic)),
             },
             Err(in_use) => {
@@ -88,11 +166,44 @@ impl Open {
     }
 }
 
+/// How a transaction has ended, and whether its connection can be used further.
+struct Ended {
+    result: Result<(), DbErr>,
+    is_reusable: bool,
+}
+
+impl Ended {
+    fn of(result: Result<(), DbErr>) -> Self {
+        let is_reusable = result.as_ref().err().is_none_or(is_fault_of_the_data);
+        Self { result, is_reusable }
+    }
+}
+
+/// Ends a transaction by statements. The last of them begins one without any lock for the driver to end: work may have
+/// left a nested transaction open, so that the driver counts one level more than the database has, and its own commit
+/// would only release a savepoint.
+async fn end_in_sql(transaction: DatabaseTransaction, sql: &str) -> Ended {
+    let transaction = Contained::new(transaction);
+    let executed = transaction.get().execute_unprepared(sql).await.map(drop);
+    let mut ended = Ended::of(executed);
+    let driver = Caught::new(transaction.into_inner().rollback()).await;
+    let left: Option<String> = match driver {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(panic) => Some(panic),
+    };
+    if let Some(cause) = left {
+        log::error!(cause:%; "work has left a nested transaction open; the connection is thrown away");
+        ended.is_reusable = false;
+    }
+    ended
+}
+
 impl Deref for Open {
     type Target = Arc<DatabaseTransaction>;
 
     fn deref(&self) -> &Self::Target {
-        self.0.get()
+        self.transaction.get()
     }
 }
 
@@ -138,15 +249,39 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     connection: &DatabaseConnection,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
 ) -> Outcome<T, E> {
-    let Some(transaction) = begin(connection).await else {
+    let Some(transaction) = begin(connection, Of::Journal).await else {
         return Outcome::NotBegun;
     };
     let result = work(&transaction).await;
     end(transaction, result).await
 }
 
-/// Begins a transaction that is going to write. None where that fails, which is logged.
-pub(super) async fn begin(connection: &DatabaseConnection) -> Option<Open> {
+/// Runs `work` of a host between BEGIN and COMMIT, behind a [marker](crate::marker).
+pub(super) async fn in_transaction_of_work<T, E: WorkError>(
+    connection: &DatabaseConnection,
+    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
+) -> Outcome<T, E> {
+    let restore = restore(connection.get_database_backend());
+    let Some(transaction) = begin(connection, Of::Work(restore)).await else {
+        return Outcome::NotBegun;
+    };
+    let result = match marker::set(&transaction, limit_waits(connection.get_database_backend())).await {
+        Ok(()) => work(&transaction).await,
+        Err(error) => Err(error.into()),
+    };
+    end(transaction, result).await
+}
+
+/// Begins a transaction that is going to write, in which work runs behind a [marker](crate::marker). The statements
+/// come before the commit. None where that fails, which is logged.
+pub(super) async fn begin_of_work(
+    connection: &DatabaseConnection,
+    before_commit: &'static str,
+) -> Option<Open> {
+    begin(connection, Of::Work(before_commit)).await
+}
+
+async fn begin(connection: &DatabaseConnection, of: Of) -> Option<Open> {
     let options = TransactionOptions {
         sqlite_transaction_mode: (connection.get_database_backend() == DbBackend::Sqlite)
             .then_some(SqliteTransactionMode::Immediate),
@@ -155,7 +290,7 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Option<Open> {
     let begun = connection.begin_with_options(options).await;
     begun
         .inspect_err(|error| log::error!(step = "begin", error:%; "a transaction failed"))
-        .map(Open::new)
+        .map(|transaction| Open::new(connection, transaction, of))
         .ok()
 }
 
@@ -181,7 +316,7 @@ pub(super) async fn end<T, E: WorkError>(open: Open, result: Result<T, E>) -> Ou
 /// Rolls a transaction back whose work still uses its connection, once the work lets go of it, so that its locks are
 /// released. Run it in a task: it may wait for ever. The transaction must not be dropped before, because dropping one
 /// whose connection is in use panics.
-async fn roll_back_later(transaction: Arc<DatabaseTransaction>) {
+pub(super) async fn roll_back_later(transaction: Arc<DatabaseTransaction>) {
     if let Err(error) = transaction.execute_unprepared("ROLLBACK").await {
         log::warn!(error:%; "the transaction of abandoned work cannot be rolled back");
     }

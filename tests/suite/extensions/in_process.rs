@@ -20,7 +20,7 @@ async fn host(engine: Engine) -> (TestApp, GatedService) {
         // The longest that is allowed: a test holds effects, and kills.
         settings
             .example("test_host")
-            .set("in_process.effect_timeout", "5s")
+            .set("in_process.effect_timeout", "4s")
             .with_variable("TEST_GATE", gate.address())
     })
     .await;

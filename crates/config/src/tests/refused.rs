@@ -255,9 +255,9 @@ const BAD_VALUES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "IN_PROCESS__EFFECT_TIMEOUT",
-        "6s",
-        "in_process.effect_timeout = \"6s\"",
-        "from 1ms to 5s",
+        "4001ms",
+        "in_process.effect_timeout = \"4001ms\"",
+        "from 1ms to 4s",
     ),
     (
         "AUTH__SESSION_TTL",

@@ -8,15 +8,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, TransactionTrait};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     bounds::Bounds,
-    sql::{
-        RESTORE_TIMEOUT, Stop, end_not_undone, end_of_unkept, end_on_a_lost_connection, settle,
-        statement_limit,
-    },
+    sql::{Stop, end_of_unkept, end_on_a_lost_connection, settle, statement_limit},
     threads::EffectThread,
     work::{Worked, work},
 };
@@ -26,7 +23,7 @@ use crate::{
     fault::is_fault_of_the_data,
     marker,
     open_error::OpenError,
-    session::set_timeouts,
+    session::{restore, set_timeouts},
     transaction::{EndError, Open},
     work_guard::WorkGuard,
 };
@@ -136,7 +133,7 @@ impl SlowEffectsConnection {
     }
 
     async fn begin_on(&self, connection: &DatabaseConnection) -> Result<Open, DbErr> {
-        let transaction = Open::new(connection.begin().await?);
+        let transaction = Open::of_work(connection, connection.begin().await?, "");
         marker::set(&transaction, &statement_limit(self.limit)).await?;
         Ok(transaction)
     }
@@ -164,11 +161,13 @@ impl SlowEffectsConnection {
         }
         match worked {
             Worked::Done => {
-                let renewed = timeout(TIMEOUT, marker::renew(&transaction, RESTORE_TIMEOUT)).await;
+                let settings = restore(DbBackend::Postgres);
+                let renewed = timeout(TIMEOUT, marker::renew(&transaction, settings)).await;
                 match renewed {
                     Ok(Ok(())) => Ok(Ok(transaction)),
                     Ok(Err(error)) => {
-                        let is_late = self.clock.elapsed(start) >= self.limit;
+                        // Where the work has ended the transaction, it may have committed it, however late.
+                        let is_late = self.clock.elapsed(start) >= self.limit && !marker::is_missing(&error);
                         let undone = self.undo(transaction).await;
                         let end =
                             end_of_unkept(&error, undone.is_ok(), is_late.then_some(EffectEnd::TimedOut));
@@ -180,10 +179,17 @@ impl SlowEffectsConnection {
                     Err(_) => Err(BrokenConnection(EffectEnd::Unavailable)),
                 }
             }
+            Worked::NotBegun(_) => match self.undo(transaction).await {
+                Ok(()) => Ok(Err(EffectEnd::Again)),
+                Err(_) => Err(BrokenConnection(EffectEnd::Again)),
+            },
             Worked::Ended(end) => match self.undo(transaction).await {
                 Ok(()) => Ok(Err(end)),
+                // It may have committed what it did.
+                Err(Some(EndError::Database(error))) if marker::is_missing(&error) => {
+                    Err(BrokenConnection(EffectEnd::EndedTransaction))
+                }
                 // The server rolls back when the connection is closed.
-                Err(Some(EndError::Database(error))) => Err(BrokenConnection(end_not_undone(end, &error))),
                 Err(_) => Err(BrokenConnection(end_on_a_lost_connection(end))),
             },
         }
@@ -221,6 +227,7 @@ async fn finish(transaction: Open, effect: &mut StagedEffect, head: Seq, clock: 
             let end = match stop {
                 Stop::Ended(end) => end,
                 Stop::Cancelled => EffectEnd::TimedOut,
+                Stop::NotBegun => EffectEnd::Again,
                 Stop::Database(error) => {
                     log::error!(error:%; "the connection for slow effects is lost");
                     EffectEnd::Unavailable

@@ -17,6 +17,7 @@ use crate::{
     apply::apply,
     fault::Fault,
     marker,
+    session::restore,
     sql::{numbered, rows_of},
     transaction::WorkError,
     work_guard::Working,
@@ -35,8 +36,8 @@ use pointsman_journal::{
 
 /// A transaction that has run for this long starts no further effect.
 const TRANSACTION_BUDGET: Duration = Duration::from_millis(25);
-/// Restores the writer's own `statement_timeout` before the commit.
-pub(super) const RESTORE_TIMEOUT: &str = "SET LOCAL statement_timeout = '6s';";
+/// Restores the session's own time-out, for the commit.
+const RESTORE_TIMEOUT: &str = "RESET statement_timeout;";
 
 /// Why a transaction of effects is not committed.
 #[derive(Debug)]
@@ -65,6 +66,14 @@ impl WorkError for EffectStepError {
     }
 }
 
+/// The statements that come before the commit of a transaction of effects.
+pub(crate) const fn before_commit(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => RESTORE_TIMEOUT,
+        _ => "",
+    }
+}
+
 /// Runs the effects one after the other until the transaction has taken [`TRANSACTION_BUDGET`]; the others get no end.
 /// Gives the events positions after `heads`. Each effect is what is done between two renewals of the marker.
 pub(crate) async fn run(
@@ -77,7 +86,7 @@ pub(crate) async fn run(
     let postgres = transaction.get_database_backend() == DbBackend::Postgres;
     let mut limited_to = None;
     for index in 0..effects.len() {
-        if bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
+        if index > 0 && bounds.clock.elapsed(start) > TRANSACTION_BUDGET {
             break;
         }
         let patience = bounds.patience(&effects[index]);
@@ -91,16 +100,13 @@ pub(crate) async fn run(
             Some(limited_to) if limited_to == patience => {}
             Some(_) => marker::renew(transaction, &limit).await?,
         }
-        let run = run_one(transaction, &mut effects[index], heads, bounds).await;
+        let run = run_one(transaction, &mut effects[index], heads, &limit, bounds).await;
         if matches!(run, Err(EffectStepError::Lost | EffectStepError::Abandoned)) {
             for other in effects.iter_mut().filter(|effect| effect.is_committed()) {
                 other.end = Some(EffectEnd::Again);
             }
         }
         run?;
-    }
-    if postgres {
-        transaction.execute_unprepared(RESTORE_TIMEOUT).await?;
     }
     Ok(())
 }
@@ -115,6 +121,7 @@ async fn run_one(
     transaction: &Arc<DatabaseTransaction>,
     effect: &mut StagedEffect,
     heads: &mut HashMap<WorkspaceId, Seq>,
+    limit: &str,
     bounds: &Bounds<'_>,
 ) -> Result<(), EffectStepError> {
     let patience = bounds.patience(effect);
@@ -137,7 +144,11 @@ async fn run_one(
     };
     let (end, undone) = match attempted {
         Ok(()) => {
-            let renewed = marker::renew(transaction, "").await;
+            let settings = match effect.has_work {
+                true => format!("{} {limit}", restore(transaction.get_database_backend())),
+                false => String::new(),
+            };
+            let renewed = marker::renew(transaction, &settings).await;
             // Together with the statement that the work may have left behind.
             effect.took = bounds.clock.elapsed(start);
             let Err(error) = renewed else {
@@ -166,6 +177,11 @@ async fn run_one(
             let undone = undo(transaction).await;
             let end = late(effect.took).unwrap_or(EffectEnd::Again);
             (end, undone)
+        }
+        Err(Stop::NotBegun) => {
+            effect.events.clear();
+            effect.is_begun = false;
+            return undo(transaction).await;
         }
         Err(Stop::Database(error)) => return Err(error.into()),
     };
@@ -199,6 +215,8 @@ pub(super) enum Stop {
     Ended(EffectEnd),
     /// The end of the delivery, or an event, took longer than the time-out.
     Cancelled,
+    /// Its work has not begun, and is tried in another transaction.
+    NotBegun,
     /// The connection is in doubt.
     Database(DbErr),
 }
@@ -240,6 +258,11 @@ async fn attempt<'a>(
         match work(transaction, effect_work, patience, bounds, working).await {
             Worked::Done => {}
             Worked::Ended(end) => return Err(Stop::Ended(end)),
+            Worked::NotBegun(effect_work) => {
+                effect.is_suspect = false;
+                effect.command.work = Some(effect_work);
+                return Err(Stop::NotBegun);
+            }
         }
     }
     Ok(())

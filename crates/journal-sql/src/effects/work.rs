@@ -1,13 +1,16 @@
 //! Runs the author's work of an effect within its time limit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::AbortHandle, future::Abortable};
 use sea_orm::DatabaseTransaction;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::bounds::Bounds;
-use crate::work_guard::Working;
+use crate::{transaction::roll_back_later, work_guard::Working};
 use pointsman_journal::effects::{EffectEnd, EffectWork};
 use pointsman_panics::Caught;
 
@@ -19,6 +22,33 @@ const GRACE: Duration = Duration::from_millis(50);
 pub(super) enum Worked {
     Done,
     Ended(EffectEnd),
+    /// What an earlier effect has left behind still had the thread when the time was over. The thread is replaced.
+    NotBegun(EffectWork),
+}
+
+/// Work that waits for its thread, and its transaction.
+type Waiting = Mutex<Option<(Arc<DatabaseTransaction>, EffectWork)>>;
+
+fn take(waiting: &Waiting) -> Option<(Arc<DatabaseTransaction>, EffectWork)> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Replaces the thread and condemns the connection when it is dropped while the work runs, as it is where the whole
+/// transaction has taken too long.
+struct Running<'a, 'b> {
+    transaction: &'a Arc<DatabaseTransaction>,
+    bounds: &'a Bounds<'b>,
+    has_ended: bool,
+}
+
+impl Drop for Running<'_, '_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.bounds.thread.abandon();
+            self.bounds.guard.condemn();
+            tokio::spawn(roll_back_later(Arc::clone(self.transaction)));
+        }
+    }
 }
 
 /// Runs the work on the thread of effects for up to `limit`. Work that takes longer ends as [`EffectEnd::Again`] where
@@ -38,8 +68,12 @@ pub(super) async fn work<'a>(
     *working = Some(bounds.guard.work(start + limit));
     let (abort, registration) = AbortHandle::new_pair();
     let (done, ended) = oneshot::channel();
-    let shared = Arc::clone(transaction);
+    let waiting = Arc::new(Waiting::new(Some((Arc::clone(transaction), work))));
+    let to_begin = Arc::clone(&waiting);
     let task = async move {
+        let Some((shared, work)) = take(&to_begin) else {
+            return;
+        };
         let run = Caught::new(work.run(&shared));
         let end = Abortable::new(run, registration).await;
         drop(shared);
@@ -50,15 +84,29 @@ pub(super) async fn work<'a>(
         log::error!(error:%; "there is no thread for an effect");
         return Worked::Ended(EffectEnd::Unavailable);
     }
+    let mut running = Running {
+        transaction,
+        bounds,
+        has_ended: false,
+    };
     let mut ended = ended;
     let end = match timeout(limit + GRACE.min(limit), &mut ended).await {
         Ok(end) => Some(end),
         Err(_) => {
+            if let Some((_, work)) = take(&waiting) {
+                log::error!(
+                    "what an effect has left behind occupies the thread of effects, which is replaced"
+                );
+                bounds.thread.abandon();
+                running.has_ended = true;
+                return Worked::NotBegun(work);
+            }
             abort.abort();
             let rest = bounds.limit.saturating_sub(limit);
             timeout(rest + GRACE, ended).await.ok()
         }
     };
+    running.has_ended = true;
     let is_late = bounds.clock.elapsed(start) >= limit;
     let too_long = || match limit < bounds.limit {
         true => Worked::Ended(EffectEnd::Again),

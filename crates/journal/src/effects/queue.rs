@@ -181,7 +181,10 @@ impl EffectQueue {
                 others: 0,
                 alone_until: now + ALONE_FOR,
             };
-            self.slow.entry(settles.installation_id).or_insert(suspect);
+            let known = self.slow.entry(settles.installation_id);
+            known
+                .and_modify(|slow| slow.alone_until = suspect.alone_until)
+                .or_insert(suspect);
         }
     }
 
@@ -337,5 +340,20 @@ mod tests {
         assert!(of(std::slice::from_ref(&slow)) == [1] && slow.is_slow);
         assert_eq!(queue.take_slow().len(), 1);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_suspected_again_goes_alone_for_as_long_again() {
+        let (mut queue, now) = (EffectQueue::default(), Clock.instant());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        for seconds in [0, 59] {
+            let (command, _nobody) = effect(1);
+            queue.suspect(&StagedEffect::new(command, false), after(seconds));
+        }
+        let (first, _a) = effect(2);
+        let (second, _b) = effect(1);
+        queue.push(first);
+        queue.push(second);
+        assert_eq!(of(&queue.next(after(61), NEVER)), [2]);
     }
 }

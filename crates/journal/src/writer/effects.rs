@@ -77,7 +77,10 @@ impl Effects {
         }
         let mut heads = logs.heads_of(workspaces_of(&effects));
         match bounded(current.run_effects(&mut effects, &mut heads)).await {
-            Outcome::Committed(()) => self.committed(effects, heads, connection, logs, lanes),
+            Outcome::Committed(()) => {
+                connection.answered();
+                self.committed(effects, heads, logs, lanes);
+            }
             Outcome::RolledBack(error) => self.rolled_back(effects, &error),
             Outcome::NotBegun => {
                 self.not_run(effects);
@@ -96,12 +99,10 @@ impl Effects {
         &mut self,
         effects: Vec<StagedEffect>,
         heads: HashMap<WorkspaceId, Seq>,
-        connection: &mut WriterConnection,
         logs: &mut WorkspaceLogs,
         lanes: &mut Lanes,
     ) {
         logs.moved_to(heads);
-        connection.answered();
         let now = self.clock.instant();
         let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         let mut left = Vec::new();
@@ -111,6 +112,9 @@ impl Effects {
                 continue;
             };
             self.queue.took(&effect, now);
+            if effect.is_suspect {
+                self.queue.suspect(&effect, now);
+            }
             if let (EffectEnd::Committed { .. }, Some(settles)) = (&end, &effect.command.settles) {
                 lanes.mark(settles.installation_id);
             }
@@ -133,13 +137,12 @@ impl Effects {
         &mut self,
         mut effect: StagedEffect,
         end: EffectEnd,
-        connection: &mut WriterConnection,
         logs: &mut WorkspaceLogs,
         lanes: &mut Lanes,
     ) {
         let head = effect.events.last().map(|last| (last.workspace_id, last.seq));
         effect.end = Some(end);
-        self.committed(vec![effect], head.into_iter().collect(), connection, logs, lanes);
+        self.committed(vec![effect], head.into_iter().collect(), logs, lanes);
     }
 
     /// One of the effects has ended the transaction of the others, which are run again. Where the database refused the
@@ -227,13 +230,16 @@ impl Effects {
         let in_doubt = std::mem::take(&mut self.in_doubt);
         let is_alone = in_doubt.len() == 1;
         let has_culprit = in_doubt.iter().any(|effect| effect.is_suspect);
+        let was_first = in_doubt.iter().filter(|effect| effect.is_begun).count() == 1;
         for (mut effect, done) in in_doubt.into_iter().zip(done) {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             if let (true, Some(settles)) = (*done, &effect.command.settles) {
                 lanes.mark(settles.installation_id);
             }
+            // It has failed before its work began, behind no other.
+            let has_failed_first = was_first && effect.is_begun && effect.end.is_none();
             // Where it may have been the cause, the next transaction is its own.
-            if effect.is_suspect || effect.is_committed() && !is_alone && !has_culprit {
+            if effect.is_suspect || has_failed_first || effect.is_committed() && !is_alone && !has_culprit {
                 self.queue.suspect(&effect, now);
             }
             let end = match effect.end.take() {
@@ -243,8 +249,8 @@ impl Effects {
                 Some(EffectEnd::Committed { .. }) => EffectEnd::Unavailable,
                 // It ended before the commit, so that the outcome of the transaction does not matter.
                 Some(end) => end,
-                // Its work was not begun.
-                None if effect.command.work.is_some() || !effect.is_begun => {
+                // Not begun; or begun behind others, of which one may have spoiled the session: it comes first now.
+                None if !effect.is_begun || !effect.is_suspect && !was_first => {
                     left.push(effect.command);
                     continue;
                 }

@@ -32,9 +32,9 @@ pub(super) async fn finish(
         return;
     };
     match worked {
-        Err(end) => effects.ended_alone(effect, end, connection, logs, lanes),
+        Err(end) => effects.ended_alone(effect, end, logs, lanes),
         Ok(_) if lanes.is_fenced(&effect) => {
-            effects.ended_alone(effect, EffectEnd::Fenced, connection, logs, lanes);
+            effects.ended_alone(effect, EffectEnd::Fenced, logs, lanes);
         }
         Ok(prepared) => commit(effect, prepared, effects, connection, logs, lanes).await,
     }
@@ -49,18 +49,19 @@ async fn commit(
     lanes: &mut Lanes,
 ) {
     let Some(current) = connection.get() else {
-        return effects.ended_alone(effect, EffectEnd::Unavailable, connection, logs, lanes);
+        return effects.ended_alone(effect, EffectEnd::Unavailable, logs, lanes);
     };
     // The answer of this connection proves that this process still holds the claim. A process that takes the claim
     // from now on waits for the end of the slow effect's connection.
     let head = timeout(TRANSACTION_TIMEOUT, current.head(effect.command.workspace_id)).await;
     let Ok(Ok(head)) = head else {
-        effects.ended_alone(effect, EffectEnd::Unavailable, connection, logs, lanes);
+        effects.ended_alone(effect, EffectEnd::Unavailable, logs, lanes);
         return connection.lose("reading the head of a log failed");
     };
+    connection.answered();
     let finish = prepared.finish(&mut effect, head, connection.clock());
     match timeout(TRANSACTION_TIMEOUT, finish).await {
-        Ok(FinishedEffect::Ended(end)) => effects.ended_alone(effect, end, connection, logs, lanes),
+        Ok(FinishedEffect::Ended(end)) => effects.ended_alone(effect, end, logs, lanes),
         Ok(FinishedEffect::InDoubt) | Err(_) => {
             let event_ids = effect.command.events.iter().map(|event| event.id).collect();
             effect.end = Some(EffectEnd::Committed { event_ids });

@@ -20,7 +20,7 @@ fn endless(journal: &OpenJournal) -> &'static str {
 }
 
 /// Work over the transaction that ends as `rest` does.
-fn work(
+pub(super) fn work(
     rest: impl for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send + 'static,
 ) -> Option<EffectWork> {
     Some(EffectWork::new(move |transaction| {

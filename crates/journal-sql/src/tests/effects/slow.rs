@@ -97,6 +97,29 @@ async fn a_slow_effect_whose_connection_is_cut_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_waits_for_a_lock_of_a_slow_effect_is_refused_and_holds_nobody_up() {
+    let scratch = Scratch::postgres().await;
+    let (journal, given) = open_with_slow_effects(&scratch).await;
+    let (work, entered, release) = waiting("the same");
+    let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
+    entered.await.unwrap();
+    let change = journal.write(|transaction| {
+        let insert = "INSERT INTO ledger (entry) VALUES ('the same')";
+        Box::pin(async move {
+            transaction.execute_unprepared(insert).await?;
+            Ok(((), Vec::new()))
+        })
+    });
+    let refused = change.await.unwrap_err();
+    assert!(refused.to_string().contains("lock timeout"), "{refused}");
+    release.send(()).unwrap();
+    let end = slow.await.unwrap();
+    assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
+    assert_eq!(scratch.reconnected(), 0);
+    journal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_writer_lost_meanwhile_takes_the_slow_effect_along() {
     let scratch = Scratch::postgres().await;
     let (journal, given) = open_with_slow_effects(&scratch).await;
