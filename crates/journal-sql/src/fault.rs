@@ -64,13 +64,20 @@ pub(crate) fn is_fault_of_the_data(error: &DbErr) -> bool {
     Fault::of(error) == Fault::Data
 }
 
-/// Whether the statement has waited in vain for a lock (PostgreSQL only). The connection can be used further.
-pub(crate) fn is_locked(error: &DbErr) -> bool {
+/// Whether the statement itself is at fault, although not its data: it is wrong, it is not allowed, or it has waited in
+/// vain for a lock (SQLSTATE classes 0A, 42 and 55, and 25001; SQLite's general error). Nothing follows from it for the
+/// connection, whose transaction must prove by its marker that it can be used further.
+pub(crate) fn is_of_the_statement(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return false;
     };
-    matches!(error.as_ref(), SqlxError::Database(error) if error.code().as_deref() == Some("55P03"))
+    let SqlxError::Database(error) = error.as_ref() else {
+        return false;
+    };
+    let code = error.code();
+    let code = code.as_deref().unwrap_or_default();
+    matches!(code, "25001" | "1") || matches!(code.get(..2), Some("0A" | "42" | "55")) && code.len() == 5
 }
 
 #[cfg(test)]

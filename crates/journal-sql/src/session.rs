@@ -27,8 +27,8 @@ pub(crate) const fn restore(backend: DbBackend) -> &'static str {
     }
 }
 
-/// The statement that limits how long the rest of a transaction of work waits for a lock. Where a slow effect holds it,
-/// it is not released before: the writer ends both.
+/// The statement that limits how long the rest of a transaction waits for a lock beside a slow effect. Where that one
+/// holds the lock, waiting is in vain, because it is the writer that ends both.
 pub(crate) const fn limit_waits(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "SET LOCAL lock_timeout = '250ms';",

@@ -18,7 +18,7 @@ use super::{
     idempotency, installations, letters,
     reader::Readers,
     reads, recovery,
-    session::set_timeouts,
+    session::{limit_waits, set_timeouts},
     transaction::{begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
@@ -275,10 +275,19 @@ impl Connection for SqlConnection {
         .boxed()
     }
 
-    fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
+    fn run<'a>(
+        &'a self,
+        job: &'a mut dyn WriteJob,
+        is_beside_effect: bool,
+    ) -> BoxFuture<'a, Outcome<(), JobError>> {
         async move {
             let connection = self.connection().await;
-            let outcome = in_transaction_of_work(connection, async move |transaction| {
+            let settings = if is_beside_effect {
+                limit_waits(connection.get_database_backend())
+            } else {
+                ""
+            };
+            let outcome = in_transaction_of_work(connection, settings, async move |transaction| {
                 let run = Caught::new(job.run(transaction)).await;
                 run.unwrap_or_else(|panic| {
                     log::error!(panic:%; "a change has panicked; it is rolled back");

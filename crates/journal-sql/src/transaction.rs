@@ -8,9 +8,9 @@ use sea_orm::{
 };
 
 use super::{
-    fault::{is_fault_of_the_data, is_locked},
+    fault::{is_fault_of_the_data, is_of_the_statement},
     marker::{self, KEEP},
-    session::{limit_waits, restore},
+    session::restore,
 };
 use pointsman_journal::{
     ChangeError,
@@ -33,7 +33,7 @@ impl WorkError for DbErr {
 impl WorkError for JobError {
     fn in_the_work(self) -> Option<Self> {
         match self {
-            Self::Database(error) if !is_fault_of_the_data(&error) && !is_locked(&error) => None,
+            Self::Database(error) if !is_fault_of_the_data(&error) && !is_of_the_statement(&error) => None,
             other => Some(other),
         }
     }
@@ -126,8 +126,8 @@ impl Open {
         match self.of {
             Of::Journal => self.end(async |open| Ended::of(open.commit().await)).await,
             Of::Work(before_commit) => {
-                let sql = format!("{before_commit} {KEEP}; COMMIT; BEGIN");
-                self.end(async |open| end_in_sql(open, &sql).await).await
+                self.end(async |open| commit_in_sql(open, before_commit).await)
+                    .await
             }
         }
     }
@@ -135,10 +135,7 @@ impl Open {
     pub(super) async fn rollback(self) -> Result<(), EndError> {
         match self.of {
             Of::Journal => self.end(async |open| Ended::of(open.rollback().await)).await,
-            Of::Work(_) => {
-                self.end(async |open| end_in_sql(open, "ROLLBACK; BEGIN").await)
-                    .await
-            }
+            Of::Work(_) => self.end(roll_back_in_sql).await,
         }
     }
 
@@ -179,24 +176,75 @@ impl Ended {
     }
 }
 
-/// Ends a transaction by statements. The last of them begins one without any lock for the driver to end: work may have
-/// left a nested transaction open, so that the driver counts one level more than the database has, and its own commit
-/// would only release a savepoint.
-async fn end_in_sql(transaction: DatabaseTransaction, sql: &str) -> Ended {
+/// Commits a transaction by statements. The last of them begins one without any lock for the driver to end: work may
+/// have left a nested transaction open, so that the driver counts one level more than the database has, and its own
+/// commit would only release a savepoint.
+async fn commit_in_sql(transaction: DatabaseTransaction, before_commit: &str) -> Ended {
     let transaction = Contained::new(transaction);
-    let executed = transaction.get().execute_unprepared(sql).await.map(drop);
-    let mut ended = Ended::of(executed);
-    let driver = Caught::new(transaction.into_inner().rollback()).await;
-    let left: Option<String> = match driver {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(panic) => Some(panic),
+    let sql = format!("{before_commit} {KEEP}; COMMIT; BEGIN");
+    let Err(error) = transaction.get().execute_unprepared(&sql).await else {
+        return Ended {
+            result: Ok(()),
+            is_reusable: is_ended_by_driver(transaction).await,
+        };
     };
-    if let Some(cause) = left {
-        log::error!(cause:%; "work has left a nested transaction open; the connection is thrown away");
-        ended.is_reusable = false;
+    let is_reusable = if is_fault_of_the_data(&error) {
+        // A deferred constraint was checked. PostgreSQL has rolled back, SQLite has not.
+        let rollback = match transaction.get().get_database_backend() {
+            DbBackend::Postgres => "BEGIN",
+            _ => "ROLLBACK; BEGIN",
+        };
+        let begun = transaction.get().execute_unprepared(rollback).await;
+        begun.is_ok() && is_ended_by_driver(transaction).await
+    } else {
+        release_locks(&transaction).await;
+        false
+    };
+    Ended {
+        result: Err(error),
+        is_reusable,
     }
-    ended
+}
+
+/// Rolls a transaction back by statements, as [`commit_in_sql`] commits one. Fails where it is not the one that was
+/// marked.
+async fn roll_back_in_sql(transaction: DatabaseTransaction) -> Ended {
+    let transaction = Contained::new(transaction);
+    let rolled_back = async {
+        marker::roll_back(transaction.get()).await?;
+        transaction.get().execute_unprepared("ROLLBACK; BEGIN").await
+    };
+    match rolled_back.await {
+        Ok(_) => Ended {
+            result: Ok(()),
+            is_reusable: is_ended_by_driver(transaction).await,
+        },
+        Err(error) => {
+            release_locks(&transaction).await;
+            Ended {
+                result: Err(error),
+                is_reusable: false,
+            }
+        }
+    }
+}
+
+/// Lets the driver end the transaction that was begun for it. False where it counts another level.
+async fn is_ended_by_driver(transaction: Contained<DatabaseTransaction>) -> bool {
+    let ended = Caught::new(transaction.into_inner().rollback()).await;
+    let cause = match ended {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic,
+    };
+    log::error!(cause:%; "work has left a nested transaction open; the connection is thrown away");
+    false
+}
+
+/// Ends whatever is open on a connection that is thrown away: something that work keeps may keep it alive.
+async fn release_locks(transaction: &Contained<DatabaseTransaction>) {
+    // It fails where the connection is gone, or nothing is open.
+    let _ = transaction.get().execute_unprepared("ROLLBACK").await;
 }
 
 impl Deref for Open {
@@ -256,16 +304,17 @@ pub(super) async fn in_transaction<T, E: WorkError>(
     end(transaction, result).await
 }
 
-/// Runs `work` of a host between BEGIN and COMMIT, behind a [marker](crate::marker).
+/// Runs `work` of a host between BEGIN and COMMIT, behind the statements `settings` and a [marker](crate::marker).
 pub(super) async fn in_transaction_of_work<T, E: WorkError>(
     connection: &DatabaseConnection,
+    settings: &str,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
 ) -> Outcome<T, E> {
     let restore = restore(connection.get_database_backend());
     let Some(transaction) = begin(connection, Of::Work(restore)).await else {
         return Outcome::NotBegun;
     };
-    let result = match marker::set(&transaction, limit_waits(connection.get_database_backend())).await {
+    let result = match marker::set(&transaction, settings).await {
         Ok(()) => work(&transaction).await,
         Err(error) => Err(error.into()),
     };

@@ -130,11 +130,11 @@ pub struct Attached {
 }
 
 /// How a job on the writer connection ended, told to [`WriteJob::finish`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum JobEnd {
     Committed,
-    /// The job refused; nothing was written.
-    RolledBack,
+    /// The job, or the database at the commit, refused; nothing was written.
+    RolledBack(JobError),
     Unavailable,
 }
 

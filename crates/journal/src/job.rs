@@ -73,7 +73,9 @@ where
 
     fn finish(self: Box<Self>, end: JobEnd) {
         let result = match (end, self.result) {
-            (JobEnd::Committed | JobEnd::RolledBack, Some(result)) => result,
+            (JobEnd::Committed, Some(result)) | (JobEnd::RolledBack(_), Some(result @ Err(_))) => result,
+            // The database has refused the commit.
+            (JobEnd::RolledBack(JobError::Database(error)), Some(Ok(_))) => Err(ChangeError::Database(error)),
             _ => Err(ChangeError::StorageUnavailable),
         };
         // The caller may have gone; what is committed stays committed.

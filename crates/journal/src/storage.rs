@@ -131,8 +131,13 @@ pub trait Connection: Send + Sync {
     /// Makes one of the router's own changes. Returns the notice for the router.
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>>;
 
-    /// Runs a caller's transaction, if this is a connection to an SQL database.
-    fn run<'a>(&'a self, job: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>>;
+    /// Runs a caller's transaction, if this is a connection to an SQL database. Beside a slow effect it does not wait
+    /// long for locks, which may be those of the effect.
+    fn run<'a>(
+        &'a self,
+        job: &'a mut dyn WriteJob,
+        is_beside_effect: bool,
+    ) -> BoxFuture<'a, Outcome<(), JobError>>;
 
     /// Where the lane of the installation stands, all of it as of one moment. [`Outcome::RolledBack`] where the rows of
     /// the lane are at fault.
@@ -173,6 +178,9 @@ pub trait PreparedEffect: Send {
         head: Seq,
         clock: Clock,
     ) -> BoxFuture<'a, FinishedEffect>;
+
+    /// Rolls back what was done. The caller bounds this by a time-out.
+    fn undo(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 /// What became of prepared work.

@@ -339,11 +339,12 @@ impl EventRouter {
     /// Runs `work` in a transaction of the one writer connection, which is the journal's. On error it is rolled back.
     /// A host uses it for tables of its own: the actors are not told of what it changes in those of Pointsman.
     ///
-    /// Everybody waits meanwhile. So on PostgreSQL a statement of it waits at most 250 ms for a lock, and what it sets
-    /// for the session ends with it.
+    /// Everybody waits meanwhile. What it sets for the session (`SET`, PostgreSQL) ends with it. Beside an effect that
+    /// takes over 25 ms, whose locks it may need, it waits at most 250 ms for a lock there.
     ///
     /// # Errors
-    /// Those of `work`, and [`ChangeError::StorageUnavailable`].
+    /// Those of `work`; [`ChangeError::Database`] where the database refuses the commit; and
+    /// [`ChangeError::StorageUnavailable`].
     pub async fn write<T, F>(&self, work: F) -> Result<T, ChangeError>
     where
         T: Send + 'static,

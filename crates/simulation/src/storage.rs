@@ -262,7 +262,7 @@ impl Connection for SimulatedConnection {
         async { Ok(false) }.boxed()
     }
 
-    fn run<'a>(&'a self, _: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
+    fn run<'a>(&'a self, _: &'a mut dyn WriteJob, _: bool) -> BoxFuture<'a, Outcome<(), JobError>> {
         async { Outcome::RolledBack(JobError::Refused) }.boxed()
     }
 

@@ -197,11 +197,8 @@ impl SlowEffectsConnection {
 
     /// Rolls the effect back. The error is none where the server does not answer.
     async fn undo(&self, transaction: Open) -> Result<(), Option<EndError>> {
-        let undo = async {
-            marker::roll_back(&transaction).await?;
-            transaction.rollback().await
-        };
-        timeout(TIMEOUT, undo).await.map_err(|_| None)?.map_err(Some)
+        let undone = timeout(TIMEOUT, transaction.rollback()).await;
+        undone.map_err(|_| None)?.map_err(Some)
     }
 }
 
@@ -217,6 +214,14 @@ impl PreparedEffect for Prepared {
     ) -> BoxFuture<'a, FinishedEffect> {
         let Self(transaction) = *self;
         finish(transaction, effect, head, clock).boxed()
+    }
+
+    fn undo(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            // A rollback fails when the connection is lost; the next effect then opens a new one.
+            let _ = self.0.rollback().await;
+        }
+        .boxed()
     }
 }
 

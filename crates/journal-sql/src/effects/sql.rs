@@ -327,7 +327,7 @@ async fn undo(transaction: &DatabaseTransaction) -> Result<(), EffectStepError> 
     // the driver still counts a transaction, so one is begun anew for it to roll back.
     let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
     if is_sqlite && marker::is_missing(&error) {
-        transaction.execute_unprepared("BEGIN IMMEDIATE").await?;
+        marker::set(transaction, "BEGIN IMMEDIATE;").await?;
         return Err(EffectStepError::Lost);
     }
     Err(error.into())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::AbortHandle, future::Abortable};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::bounds::Bounds;
@@ -17,6 +17,9 @@ use pointsman_panics::Caught;
 /// Work that runs for longer than its limit by this time is aborted: its statements have timed out, so that it waits
 /// for something else. Work that is aborted then gets this time once more to release its thread.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// How long work waits for its thread at least: starting one may take a while on a busy machine.
+const START: Duration = Duration::from_millis(250);
 
 /// How the work has ended.
 pub(super) enum Worked {
@@ -33,21 +36,55 @@ fn take(waiting: &Waiting) -> Option<(Arc<DatabaseTransaction>, EffectWork)> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+fn is_waiting(waiting: &Waiting) -> bool {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Replaces the thread and condemns the connection when it is dropped while the work runs, as it is where the whole
 /// transaction has taken too long.
 struct Running<'a, 'b> {
     transaction: &'a Arc<DatabaseTransaction>,
     bounds: &'a Bounds<'b>,
+    waiting: Arc<Waiting>,
+    abort: AbortHandle,
     has_ended: bool,
 }
 
 impl Drop for Running<'_, '_> {
     fn drop(&mut self) {
-        if !self.has_ended {
-            self.bounds.thread.abandon();
-            self.bounds.guard.condemn();
+        if self.has_ended {
+            return;
+        }
+        self.abort.abort();
+        drop(take(&self.waiting));
+        self.bounds.thread.abandon();
+        self.bounds.guard.condemn();
+        // On PostgreSQL the next connection ends the session. Were the transaction ended before, statements of work
+        // that still runs would be committed one by one.
+        if self.transaction.get_database_backend() == DbBackend::Sqlite {
             tokio::spawn(roll_back_later(Arc::clone(self.transaction)));
         }
+    }
+}
+
+/// What work does whose time is over.
+enum Begun<T> {
+    Not(EffectWork),
+    Runs,
+    Ended(T),
+}
+
+/// Waits for work that its thread has not begun.
+async fn begun<T>(waiting: &Waiting, ended: &mut (impl Future<Output = T> + Unpin)) -> Begun<T> {
+    if !is_waiting(waiting) {
+        return Begun::Runs;
+    }
+    if let Ok(ended) = timeout(START, ended).await {
+        return Begun::Ended(ended);
+    }
+    match take(waiting) {
+        Some((_, work)) => Begun::Not(work),
+        None => Begun::Runs,
     }
 }
 
@@ -87,13 +124,16 @@ pub(super) async fn work<'a>(
     let mut running = Running {
         transaction,
         bounds,
+        waiting: Arc::clone(&waiting),
+        abort: abort.clone(),
         has_ended: false,
     };
     let mut ended = ended;
     let end = match timeout(limit + GRACE.min(limit), &mut ended).await {
         Ok(end) => Some(end),
-        Err(_) => {
-            if let Some((_, work)) = take(&waiting) {
+        Err(_) => match begun(&waiting, &mut ended).await {
+            Begun::Ended(end) => Some(end),
+            Begun::Not(work) => {
                 log::error!(
                     "what an effect has left behind occupies the thread of effects, which is replaced"
                 );
@@ -101,10 +141,12 @@ pub(super) async fn work<'a>(
                 running.has_ended = true;
                 return Worked::NotBegun(work);
             }
-            abort.abort();
-            let rest = bounds.limit.saturating_sub(limit);
-            timeout(rest + GRACE, ended).await.ok()
-        }
+            Begun::Runs => {
+                abort.abort();
+                let rest = bounds.limit.saturating_sub(limit);
+                timeout(rest + GRACE, ended).await.ok()
+            }
+        },
     };
     running.has_ended = true;
     let is_late = bounds.clock.elapsed(start) >= limit;

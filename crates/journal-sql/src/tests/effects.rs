@@ -1,5 +1,6 @@
 //! The writes of a handler, its events and the end of its delivery are one transaction.
 
+mod changes;
 mod isolation;
 mod left_behind;
 mod misuse;

@@ -153,6 +153,11 @@ impl WriterConnection {
         }
     }
 
+    /// Whether a slow effect runs beside it, or waits to be committed.
+    pub(super) const fn is_beside_effect(&self) -> bool {
+        self.slow.is_some()
+    }
+
     /// Where the next slow effect can be started now; none while one is running.
     pub(super) fn free_slow_session(&self) -> Option<Arc<dyn SlowEffects>> {
         let connection = self.current.as_ref().filter(|_| self.slow.is_none());

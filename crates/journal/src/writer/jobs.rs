@@ -171,16 +171,16 @@ async fn write(
     connection: &mut WriterConnection,
     logs: &mut WorkspaceLogs,
 ) -> Option<Job> {
-    match bounded(current.run(&mut *job)).await {
+    match bounded(current.run(&mut *job, connection.is_beside_effect())).await {
         Outcome::NotBegun => return Some(Job::Write(job)),
         Outcome::Committed(()) => {
             connection.answered();
             job.notices().into_iter().for_each(|notice| logs.tell(notice));
             job.finish(JobEnd::Committed);
         }
-        Outcome::RolledBack(_) => {
+        Outcome::RolledBack(error) => {
             connection.answered();
-            job.finish(JobEnd::RolledBack);
+            job.finish(JobEnd::RolledBack(error));
         }
         Outcome::Unknown => {
             job.finish(JobEnd::Unavailable);

@@ -33,7 +33,10 @@ pub(super) async fn finish(
     };
     match worked {
         Err(end) => effects.ended_alone(effect, end, logs, lanes),
-        Ok(_) if lanes.is_fenced(&effect) => {
+        Ok(prepared) if lanes.is_fenced(&effect) => {
+            if timeout(TRANSACTION_TIMEOUT, prepared.undo()).await.is_err() {
+                log::warn!("a slow effect of a former lane cannot be rolled back in time");
+            }
             effects.ended_alone(effect, EffectEnd::Fenced, logs, lanes);
         }
         Ok(prepared) => commit(effect, prepared, effects, connection, logs, lanes).await,

@@ -228,7 +228,7 @@ impl Connection for Script {
         async { Outcome::Unknown }.boxed()
     }
 
-    fn run<'a>(&'a self, _: &'a mut dyn WriteJob) -> BoxFuture<'a, Outcome<(), JobError>> {
+    fn run<'a>(&'a self, _: &'a mut dyn WriteJob, _: bool) -> BoxFuture<'a, Outcome<(), JobError>> {
         async { Outcome::Unknown }.boxed()
     }
 
@@ -353,5 +353,9 @@ impl PreparedEffect for Prepared {
         _: pointsman_clock::Clock,
     ) -> BoxFuture<'a, FinishedEffect> {
         async { FinishedEffect::Ended(committed()) }.boxed()
+    }
+
+    fn undo(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async {}.boxed()
     }
 }

@@ -175,8 +175,9 @@ on_both_engines!(
 );
 
 /// Writes what the session's settings are now.
-const SETTINGS: &str = "INSERT INTO ledger (entry) SELECT concat_ws(' ', txid_current(), current_setting('lock_timeout'), \
-                        current_setting('synchronous_commit'), current_setting('search_path'), current_role)";
+const SETTINGS: &str = "INSERT INTO ledger (entry) SELECT concat_ws(' ', txid_current(), \
+                        current_setting('lock_timeout'), current_setting('synchronous_commit'), \
+                        current_setting('search_path'), current_role)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_effect_or_a_change_sets_ends_with_it() {
@@ -270,39 +271,50 @@ on_both_engines!(
     }
 );
 
+/// Work that enters one entry after the other and comes to no end, with its thread free or blocked.
+fn endless(released: std::sync::mpsc::Receiver<()>, blocks: bool) -> EffectWork {
+    EffectWork::new(move |transaction| {
+        async move {
+            for number in 0.. {
+                let insert = format!("INSERT INTO ledger (entry) VALUES ('never {number}')");
+                let written = transaction.execute_unprepared(&insert).await;
+                written.map_err(EffectFailure::new)?;
+                if blocks {
+                    let _ = released.recv();
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    })
+}
+
 on_both_engines!(
-    async fn work_that_outlasts_its_transaction_holds_nobody_up(scratch: Scratch) {
+    async fn work_that_outlasts_its_transaction_leaves_nothing_and_holds_nobody_up(scratch: Scratch) {
         // The time limit of the whole transaction, five seconds, is shorter than that of the effect here.
         let journal = scratch.open().await;
         let (bad, good) = two(&scratch, &journal).await;
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let blocking = EffectWork::new(move |transaction| {
-            async move {
-                let insert = "INSERT INTO ledger (entry) VALUES ('never')";
-                let written = transaction.execute_unprepared(insert).await;
-                let _ = released.recv();
-                written.map(drop).map_err(EffectFailure::new)
-            }
-            .boxed()
-        });
-        let (reply, ended) = oneshot::channel();
-        journal.run_effect(EffectCommand {
-            workspace_id: bad.workspace,
-            settles: None,
-            work: Some(blocking),
-            events: Vec::new(),
-            reply,
-        });
-        let end = ended.await.unwrap();
-        assert!(matches!(end, EffectEnd::Unavailable), "{end:?}");
-        kit::append_when_it_is_back(&journal, good.workspace).await;
-        let end = good
-            .end_of(&journal, (event_id(), 1), || enter("next"), Vec::new())
-            .await;
-        assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
-        drop(release);
-        assert_eq!(entries(&journal).await, ["next"]);
-        assert_eq!(scratch.reconnected(), 1);
+        for blocks in [true, false] {
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let (reply, ended) = oneshot::channel();
+            journal.run_effect(EffectCommand {
+                workspace_id: bad.workspace,
+                settles: None,
+                work: Some(endless(released, blocks)),
+                events: Vec::new(),
+                reply,
+            });
+            let end = ended.await.unwrap();
+            assert!(matches!(end, EffectEnd::Unavailable), "{end:?}");
+            kit::append_when_it_is_back(&journal, good.workspace).await;
+            let delivery = (event_id(), 1);
+            let next = || enter(&format!("next {blocks}"));
+            let end = good.end_of(&journal, delivery, next, Vec::new()).await;
+            assert!(matches!(end, EffectEnd::Committed { .. }), "{end:?}");
+            drop(release);
+        }
+        assert_eq!(entries(&journal).await, ["next false", "next true"]);
+        assert_eq!(scratch.reconnected(), 2);
         journal.stop().await;
     }
 );

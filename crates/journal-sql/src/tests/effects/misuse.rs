@@ -69,7 +69,7 @@ pub(super) async fn finished(
 }
 
 /// Creates a table with a deferred foreign key, which is checked only at the commit.
-async fn create_deferred_key(journal: &OpenJournal) {
+pub(super) async fn create_deferred_key(journal: &OpenJournal) {
     for sql in [
         "CREATE TABLE payer (id INTEGER PRIMARY KEY)",
         "CREATE TABLE promise (payer INTEGER REFERENCES payer (id) DEFERRABLE INITIALLY DEFERRED)",

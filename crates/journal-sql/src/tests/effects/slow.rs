@@ -31,6 +31,13 @@ fn waiting(entry: &str) -> (Option<EffectWork>, oneshot::Receiver<()>, oneshot::
     (Some(work), has_entered, release)
 }
 
+/// The process ids of the sessions for slow effects.
+async fn sessions_aside(journal: &OpenJournal) -> Vec<String> {
+    let sql = "SELECT pid::TEXT AS entry FROM pg_stat_activity \
+               WHERE application_name LIKE '% aside' AND datname = current_database()";
+    kit::texts(journal, sql).await
+}
+
 async fn publish(journal: &OpenJournal, workspace: WorkspaceId) {
     let next = kit::append(journal, workspace, vec![new_event()]);
     next.await.unwrap().unwrap();
@@ -149,12 +156,22 @@ async fn a_slow_effect_of_a_former_lane_is_fenced_at_its_end() {
     let (work, entered, release) = waiting("slow");
     let slow = given.run(&journal, (event_id(), 1), work, vec![new_event()]);
     entered.await.unwrap();
-    journal.attach(given.installation).await.unwrap();
+    let session = sessions_aside(&journal).await;
+    let generation = journal.attach(given.installation).await.unwrap().generation;
     release.send(()).unwrap();
     assert!(matches!(slow.await, Ok(EffectEnd::Fenced)));
     publish(&journal, given.workspace).await;
     assert!(entries(&journal).await.is_empty());
     assert_eq!(kit::positions(&journal, given.workspace).await, [1]);
+
+    let given = EffectsOf { generation, ..given };
+    let next = given.end_of(&journal, (event_id(), 2), || enter("next"), Vec::new());
+    assert!(matches!(next.await, EffectEnd::Committed { .. }));
+    assert_eq!(
+        sessions_aside(&journal).await,
+        session,
+        "its connection is used further"
+    );
     journal.stop().await;
 }
 
