@@ -1,6 +1,6 @@
 //! Starts the router of a test.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{calls::Calls, folder::Folder, router::TestRouter};
 use crate::server::RouterBuilder;
@@ -67,6 +67,9 @@ impl fmt::Debug for TestRouterBuilder {
     }
 }
 
+/// The longest that is allowed.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(4);
+
 impl TestRouterBuilder {
     /// Registers an extension.
     #[must_use]
@@ -76,7 +79,8 @@ impl TestRouterBuilder {
         self
     }
 
-    /// Adds settings that differ from the defaults, in the form of a configuration file (TOML).
+    /// Adds settings that differ from the defaults, in the form of a configuration file (TOML). Unless they say
+    /// otherwise, an effect may take 4 s: a test must not depend on how busy its machine is.
     #[must_use]
     pub fn settings(mut self, toml: &str) -> Self {
         self.settings.push_str(toml);
@@ -92,7 +96,10 @@ impl TestRouterBuilder {
         let folder = Folder::make();
         let database = ("POINTSMAN__DATABASE__URL".to_owned(), folder.database_url());
         let config = Config::from_sources(Some(&self.settings), [database]);
-        let config = config.unwrap_or_else(|error| panic!("the settings are not allowed: {error}"));
+        let mut config = config.unwrap_or_else(|error| panic!("the settings are not allowed: {error}"));
+        if !self.settings.contains("effect_timeout") {
+            config.in_process.effect_timeout = EFFECT_TIMEOUT;
+        }
         let turned = TurnedClock::leaked();
         let clock = Clock::over(turned);
         let calls = Arc::<Calls>::default();

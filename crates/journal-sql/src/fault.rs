@@ -2,6 +2,8 @@
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
+use crate::marker::is_missing;
+
 /// What is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -64,20 +66,55 @@ pub(crate) fn is_fault_of_the_data(error: &DbErr) -> bool {
     Fault::of(error) == Fault::Data
 }
 
-/// Whether the statement itself is at fault, although not its data: it is wrong, it is not allowed, or it has waited in
-/// vain for a lock (SQLSTATE classes 0A, 42 and 55, and 25001; SQLite's general error). Nothing follows from it for the
-/// connection, whose transaction must prove by its marker that it can be used further.
-pub(crate) fn is_of_the_statement(error: &DbErr) -> bool {
+/// Whether the connection, the server or the disk may be at fault, and not only the statement. Where it is not, and the
+/// transaction can be rolled back, the connection can be used further. A plan that does not fit any more (0A000, 26000)
+/// is among the faults of the connection, because only a new one forgets it.
+pub(crate) fn is_fault_of_the_connection(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
+    };
+    match error.as_ref() {
+        SqlxError::Database(error) => error.code().is_none_or(|code| is_code_of_the_connection(&code)),
+        SqlxError::Io(_)
+        | SqlxError::Tls(_)
+        | SqlxError::Protocol(_)
+        | SqlxError::PoolTimedOut
+        | SqlxError::PoolClosed
+        | SqlxError::WorkerCrashed
+        | SqlxError::BeginFailed => true,
+        _ => false,
+    }
+}
+
+/// The SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), 58 (system), F0 and XX (internal), a server
+/// that only reads, and everything of SQLite but its general error, a constraint, and what is misused or interrupted.
+fn is_code_of_the_connection(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => !matches!(number & 0xff, 1 | 9 | 18..=21 | 25),
+        _ => {
+            matches!(code, "0A000" | "26000" | "25006")
+                || code.starts_with("57P")
+                || matches!(code.get(..2), Some("08" | "53" | "58" | "F0" | "XX"))
+        }
+    }
+}
+
+/// Whether the database has refused the commit of a transaction whose [marker](crate::marker) was there: nothing of it
+/// is left.
+pub(crate) fn is_refused_commit(error: &DbErr) -> bool {
+    is_fault_of_the_data(error)
+        || is_of_postgres(error) && !is_missing(error) && !is_fault_of_the_connection(error)
+}
+
+fn is_of_postgres(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return false;
     };
-    let SqlxError::Database(error) = error.as_ref() else {
-        return false;
-    };
-    let code = error.code();
-    let code = code.as_deref().unwrap_or_default();
-    matches!(code, "25001" | "1") || matches!(code.get(..2), Some("0A" | "42" | "55")) && code.len() == 5
+    matches!(error.as_ref(), SqlxError::Database(error) if error.code().is_some_and(|code| code.len() == 5))
 }
 
 #[cfg(test)]
@@ -102,6 +139,21 @@ mod tests {
             ("5", Fault::Connection),
         ] {
             assert_eq!(Fault::of_code(code), fault, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_statement_is_no_fault_of_the_connection() {
+        for code in [
+            "42601", "42P01", "25001", "25P02", "55P03", "57014", "40P01", "40001", "MY001", "44000", "1",
+            "19",
+        ] {
+            assert!(!is_code_of_the_connection(code), "{code}");
+        }
+        for code in [
+            "57P01", "08006", "53100", "58030", "XX000", "0A000", "25006", "5", "10", "13", "26",
+        ] {
+            assert!(is_code_of_the_connection(code), "{code}");
         }
     }
 }

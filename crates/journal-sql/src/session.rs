@@ -27,6 +27,15 @@ pub(crate) const fn restore(backend: DbBackend) -> &'static str {
     }
 }
 
+/// The same as [`restore`] behind a commit, in a transaction of its own: otherwise it would belong to the one that is
+/// begun after it, and be rolled back.
+pub(crate) const fn restore_after_commit(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "BEGIN; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; COMMIT;",
+        _ => "",
+    }
+}
+
 /// The statement that limits how long the rest of a transaction waits for a lock beside a slow effect. Where that one
 /// holds the lock, waiting is in vain, because it is the writer that ends both.
 pub(crate) const fn limit_waits(backend: DbBackend) -> &'static str {

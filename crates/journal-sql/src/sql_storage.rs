@@ -19,7 +19,7 @@ use super::{
     reader::Readers,
     reads, recovery,
     session::{limit_waits, set_timeouts},
-    transaction::{begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
+    transaction::{Around, begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
@@ -200,8 +200,11 @@ impl Connection for SqlConnection {
         };
         async move {
             let connection = self.connection().await;
-            let before_commit = effects::before_commit(connection.get_database_backend());
-            let Some(transaction) = begin_of_work(connection, before_commit).await else {
+            let around = Around {
+                before: effects::before_commit(connection.get_database_backend()),
+                ..Around::default()
+            };
+            let Some(transaction) = begin_of_work(connection, around).await else {
                 return Outcome::NotBegun;
             };
             let result = effects::run(&transaction, effects, heads, &bounds).await;

@@ -8,9 +8,9 @@ use sea_orm::{
 };
 
 use super::{
-    fault::{is_fault_of_the_data, is_of_the_statement},
+    fault::{is_fault_of_the_connection, is_fault_of_the_data, is_refused_commit},
     marker::{self, KEEP},
-    session::restore,
+    session::restore_after_commit,
 };
 use pointsman_journal::{
     ChangeError,
@@ -33,7 +33,7 @@ impl WorkError for DbErr {
 impl WorkError for JobError {
     fn in_the_work(self) -> Option<Self> {
         match self {
-            Self::Database(error) if !is_fault_of_the_data(&error) && !is_of_the_statement(&error) => None,
+            Self::Database(error) if is_fault_of_the_connection(&error) => None,
             other => Some(other),
         }
     }
@@ -64,8 +64,15 @@ pub(super) struct Open {
 #[derive(Clone, Copy)]
 enum Of {
     Journal,
-    /// Authors or hosts, behind a [marker](crate::marker). The statements come before the commit.
-    Work(&'static str),
+    /// Authors or hosts, behind a [marker](crate::marker).
+    Work(Around),
+}
+
+/// The statements before and after the commit of a transaction of work.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Around {
+    pub(super) before: &'static str,
+    pub(super) after: &'static str,
 }
 
 /// The pool of one connection, which is closed when this is dropped unless the connection can be used further.
@@ -108,13 +115,8 @@ impl Open {
     }
 
     /// A transaction in which work runs behind a [marker](crate::marker), which is to be set when it is committed.
-    /// `before_commit` are statements.
-    pub(super) fn of_work(
-        connection: &DatabaseConnection,
-        transaction: DatabaseTransaction,
-        before_commit: &'static str,
-    ) -> Self {
-        Self::new(connection, transaction, Of::Work(before_commit))
+    pub(super) fn of_work(connection: &DatabaseConnection, transaction: DatabaseTransaction) -> Self {
+        Self::new(connection, transaction, Of::Work(Around::default()))
     }
 
     /// Whether work that does not end has the transaction as well.
@@ -125,10 +127,7 @@ impl Open {
     pub(super) async fn commit(self) -> Result<(), EndError> {
         match self.of {
             Of::Journal => self.end(async |open| Ended::of(open.commit().await)).await,
-            Of::Work(before_commit) => {
-                self.end(async |open| commit_in_sql(open, before_commit).await)
-                    .await
-            }
+            Of::Work(around) => self.end(async |open| commit_in_sql(open, around).await).await,
         }
     }
 
@@ -179,17 +178,17 @@ impl Ended {
 /// Commits a transaction by statements. The last of them begins one without any lock for the driver to end: work may
 /// have left a nested transaction open, so that the driver counts one level more than the database has, and its own
 /// commit would only release a savepoint.
-async fn commit_in_sql(transaction: DatabaseTransaction, before_commit: &str) -> Ended {
+async fn commit_in_sql(transaction: DatabaseTransaction, Around { before, after }: Around) -> Ended {
     let transaction = Contained::new(transaction);
-    let sql = format!("{before_commit} {KEEP}; COMMIT; BEGIN");
+    let sql = format!("{before} {KEEP}; COMMIT; {after} BEGIN");
     let Err(error) = transaction.get().execute_unprepared(&sql).await else {
         return Ended {
             result: Ok(()),
             is_reusable: is_ended_by_driver(transaction).await,
         };
     };
-    let is_reusable = if is_fault_of_the_data(&error) {
-        // A deferred constraint was checked. PostgreSQL has rolled back, SQLite has not.
+    let is_reusable = if is_refused_commit(&error) {
+        // By a deferred constraint or trigger. PostgreSQL has rolled back, SQLite has not.
         let rollback = match transaction.get().get_database_backend() {
             DbBackend::Postgres => "BEGIN",
             _ => "ROLLBACK; BEGIN",
@@ -310,8 +309,12 @@ pub(super) async fn in_transaction_of_work<T, E: WorkError>(
     settings: &str,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
 ) -> Outcome<T, E> {
-    let restore = restore(connection.get_database_backend());
-    let Some(transaction) = begin(connection, Of::Work(restore)).await else {
+    // Not before the commit: what is deferred until then may need what the work has set.
+    let around = Around {
+        after: restore_after_commit(connection.get_database_backend()),
+        ..Around::default()
+    };
+    let Some(transaction) = begin_of_work(connection, around).await else {
         return Outcome::NotBegun;
     };
     let result = match marker::set(&transaction, settings).await {
@@ -321,13 +324,10 @@ pub(super) async fn in_transaction_of_work<T, E: WorkError>(
     end(transaction, result).await
 }
 
-/// Begins a transaction that is going to write, in which work runs behind a [marker](crate::marker). The statements
-/// come before the commit. None where that fails, which is logged.
-pub(super) async fn begin_of_work(
-    connection: &DatabaseConnection,
-    before_commit: &'static str,
-) -> Option<Open> {
-    begin(connection, Of::Work(before_commit)).await
+/// Begins a transaction that is going to write, in which work runs behind a [marker](crate::marker). None where that
+/// fails, which is logged.
+pub(super) async fn begin_of_work(connection: &DatabaseConnection, around: Around) -> Option<Open> {
+    begin(connection, Of::Work(around)).await
 }
 
 async fn begin(connection: &DatabaseConnection, of: Of) -> Option<Open> {
@@ -345,13 +345,15 @@ async fn begin(connection: &DatabaseConnection, of: Of) -> Option<Open> {
 
 /// Commits the transaction, or rolls it back where its work has failed.
 pub(super) async fn end<T, E: WorkError>(open: Open, result: Result<T, E>) -> Outcome<T, E> {
+    let is_refused = match open.of {
+        Of::Journal => is_fault_of_the_data,
+        Of::Work(_) => is_refused_commit,
+    };
     match result {
         Ok(value) => match open.commit().await {
             Ok(()) => Outcome::Committed(value),
-            // A deferred constraint failed at the commit: both engines have committed nothing.
-            Err(EndError::Database(error)) if is_fault_of_the_data(&error) => {
-                Outcome::RolledBack(error.into())
-            }
+            // A deferred constraint or trigger failed at the commit: both engines have committed nothing.
+            Err(EndError::Database(error)) if is_refused(&error) => Outcome::RolledBack(error.into()),
             Err(error) => unknown("commit", &error),
         },
         Err(error) => match (error.in_the_work(), open.rollback().await) {

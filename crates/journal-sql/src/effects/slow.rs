@@ -20,7 +20,7 @@ use super::{
 use crate::{
     claim,
     database::DatabaseUrl,
-    fault::is_fault_of_the_data,
+    fault::is_refused_commit,
     marker,
     open_error::OpenError,
     session::{restore, set_timeouts},
@@ -133,7 +133,7 @@ impl SlowEffectsConnection {
     }
 
     async fn begin_on(&self, connection: &DatabaseConnection) -> Result<Open, DbErr> {
-        let transaction = Open::of_work(connection, connection.begin().await?, "");
+        let transaction = Open::of_work(connection, connection.begin().await?);
         marker::set(&transaction, &statement_limit(self.limit)).await?;
         Ok(transaction)
     }
@@ -249,8 +249,8 @@ async fn finish(transaction: Open, effect: &mut StagedEffect, head: Seq, clock: 
             effect.events = events;
             FinishedEffect::Ended(EffectEnd::Committed { event_ids })
         }
-        // A deferred constraint failed at the commit.
-        Err(EndError::Database(error)) if is_fault_of_the_data(&error) => {
+        // By a deferred constraint or trigger.
+        Err(EndError::Database(error)) if is_refused_commit(&error) => {
             log::error!(error:%; "the database refuses an effect");
             FinishedEffect::Ended(EffectEnd::Refused)
         }

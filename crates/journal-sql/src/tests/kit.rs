@@ -178,7 +178,11 @@ impl Scratch {
         if self.database.is_sqlite() {
             let broken: Result<(), _> = journal
                 .write(|_| {
-                    Box::pin(async { Err(ChangeError::Database(sea_orm::DbErr::Custom("cut".to_owned()))) })
+                    Box::pin(async {
+                        Err(ChangeError::Database(sea_orm::DbErr::Conn(
+                            sea_orm::RuntimeErr::Internal("cut".to_owned()),
+                        )))
+                    })
                 })
                 .await;
             assert!(broken.is_err());
