@@ -73,6 +73,7 @@ mod parameters;
 mod publishing;
 mod registry;
 mod results;
+mod values;
 
 #[doc(hidden)]
 pub use pointsman_extension::expanded;
@@ -85,10 +86,5 @@ pub use self::{
     publishing::{Publication, PublishError},
     registry::{Extensions, Registered, RegistrationError},
     results::{Effect, HandlerError, HandlerOutcome},
-};
-pub use pointsman_domain::{
-    event_key::EventKey,
-    id::{EventId, InstallationId, WorkspaceId},
-    seq::Seq,
-    timestamp::Timestamp,
+    values::{EventId, EventKey, InstallationId, Seq, Timestamp, WorkspaceId},
 };

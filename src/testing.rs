@@ -59,11 +59,15 @@
 mod builder;
 mod calls;
 mod folder;
+mod letters;
 mod router;
 
-pub use self::{builder::TestRouterBuilder, calls::Handled, router::TestRouter};
-pub use pointsman_domain::{attempt::DeadLetterReason, id::DeadLetterId};
-pub use pointsman_store::dead_letters::{DeadLetter, DeadLetterStatus};
+pub use self::{
+    builder::TestRouterBuilder,
+    calls::Handled,
+    letters::{DeadLetter, DeadLetterId, DeadLetterReason, DeadLetterStatus},
+    router::TestRouter,
+};
 
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,13 @@ pub(super) fn say_last(line: &str) {
 
 /// Waits up to one second until the lines that were logged so far are written. [`exit`](super::exit) does so at the end
 /// of the process.
+///
+/// ```
+/// use pointsman::server::logging;
+///
+/// log::info!("the import is done");
+/// logging::flush(); // nobody has to wait for a line that is written
+/// ```
 pub fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.drain(LAST_PATIENCE);

@@ -41,26 +41,37 @@
 //! # }
 //! ```
 
+mod asking;
+mod installing;
+mod publishing;
 mod workspaces;
 
-pub use self::workspaces::{ReadError, find_workspace};
-pub use pointsman_clock::Clock;
-pub use pointsman_domain::{
-    attempt::{AttemptOutcome, AttemptResult, DeadLetterReason, Verdict},
-    event::{Cause, NewEvent},
-    event_key::EventKey,
-    event_pattern::EventPattern,
-    id::{DeadLetterId, EventId, InstallationId, SubscriptionId, WorkspaceId},
-    idempotency::{Idempotency, Recorded},
-    installation::{DeliveryType, Installation, InstallationChange, InstallationUpdate, NewInstallation},
-    lane::{BreakerCause, BreakerState},
-    seq::Seq,
-    timestamp::Timestamp,
+pub use self::{
+    asking::{
+        AttemptOutcome, AttemptResult, BreakerCause, BreakerState, ChangeError, Clock, EventRouter,
+        LaneHealth, NotReady, Verdict,
+    },
+    installing::{
+        DeliveryType, EventPattern, Installation, InstallationChange, InstallationUpdate, NewInstallation,
+        SubscriptionId,
+    },
+    publishing::{Cause, Idempotency, NewEvent, Recorded},
+    workspaces::{ReadError, find_workspace},
 };
-pub use pointsman_engine::EventRouter;
-pub use pointsman_router::{ChangeError, LaneHealth, NotReady};
+pub use crate::{
+    extension::{EventId, EventKey, InstallationId, Seq, Timestamp, WorkspaceId},
+    testing::{DeadLetterId, DeadLetterReason},
+};
 
 /// The error of [`EventRouter::publish`](pointsman_router::EventRouter::publish), for hosts. Handlers get
 /// [`extension::PublishError`](crate::extension::PublishError).
+///
+/// ```
+/// use pointsman::server::router::PublishError;
+///
+/// fn told(error: &PublishError) -> String {
+///     format!("not recorded: {error}")
+/// }
+/// ```
 #[doc(inline)]
 pub use pointsman_router::PublishError;

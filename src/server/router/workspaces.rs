@@ -6,6 +6,14 @@ use pointsman_store as store;
 use sea_orm::DbErr;
 
 /// The database could not be read, as when it did not answer within 5 s. Reading again later may succeed.
+///
+/// ```
+/// use pointsman::server::router::{EventRouter, ReadError, find_workspace};
+///
+/// async fn is_known(router: &EventRouter, name: &str) -> Result<bool, ReadError> {
+///     Ok(find_workspace(router, name).await?.is_some())
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the database cannot be read: {0}")]
 pub struct ReadError(#[from] DbErr);
