@@ -52,6 +52,18 @@ impl Timestamp {
     pub fn parse_rfc3339(text: &str) -> Result<Self, chrono::ParseError> {
         DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp_millis()))
     }
+
+    /// Reads any RFC 3339 time as an end that is not part of what it ends. A finer part than milliseconds counts as a
+    /// whole one: what happened in the millisecond before it is stored with the beginning of that millisecond.
+    ///
+    /// # Errors
+    /// When the text is not RFC 3339.
+    pub fn parse_rfc3339_end(text: &str) -> Result<Self, chrono::ParseError> {
+        DateTime::parse_from_rfc3339(text).map(|time| {
+            let is_finer = time.timestamp_subsec_nanos() % 1_000_000 != 0;
+            Self(time.timestamp_millis().saturating_add(i64::from(is_finer)))
+        })
+    }
 }
 
 impl std::ops::Add<Duration> for Timestamp {

@@ -30,6 +30,7 @@ pub(super) struct ListDeadLetters {
     /// Failed at this time or later.
     from: Option<Timestamp>,
     /// Failed before this time.
+    #[serde(default, deserialize_with = "parameters::end")]
     to: Option<Timestamp>,
     /// `asc` or `desc`, newest first.
     #[serde(default)]

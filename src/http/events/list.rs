@@ -28,6 +28,7 @@ pub(super) struct ListEvents {
     /// Accepted at this time or later.
     from: Option<Timestamp>,
     /// Accepted before this time.
+    #[serde(default, deserialize_with = "parameters::end")]
     to: Option<Timestamp>,
     cursor: Option<Cursor<Seq>>,
     #[serde(default)]

@@ -248,7 +248,8 @@ async fn letters_are_filtered_and_paged(engine: Engine) {
     let (crm, chat) = (&crm.id, &chat.id);
     let third = workspace.dead_letter(&letters[2]).await;
     let at = third["failedAt"].as_str().expect("a time");
-    let cases: [(String, &[usize]); 10] = [
+    let within = at.replace('Z', "5Z");
+    let cases: [(String, &[usize]); 11] = [
         (String::new(), &[3, 2, 1, 0]),
         (format!("extensionId={crm}"), &[3, 1, 0]),
         (format!("extensionId={chat}"), &[2]),
@@ -258,6 +259,7 @@ async fn letters_are_filtered_and_paged(engine: Engine) {
         ("reason=GONE&status=DEAD".to_owned(), &[3, 0]),
         (format!("from={at}"), &[3, 2]),
         (format!("to={at}"), &[1, 0]),
+        (format!("to={within}"), &[2, 1, 0]),
         ("status=REPLAYED".to_owned(), &[]),
     ];
     for (filter, expected) in cases {

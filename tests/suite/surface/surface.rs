@@ -193,6 +193,16 @@ async fn events_are_listed_newest_first_in_pages(engine: Engine) {
         .rows());
     assert!(from.contains(&published[2]) && !to.contains(&published[2]));
     assert_eq!(from.len() + to.len(), 5);
+    let within = at.replace('Z', "5Z");
+    let through = ids(workspace
+        .get(&format!("/events?to={within}"))
+        .await
+        .expect(200)
+        .rows());
+    assert!(
+        through.contains(&published[2]),
+        "{within} is later in its millisecond"
+    );
 
     let first = workspace.get("/events?limit=3").await.expect(200);
     let cursor = first.json()["nextCursor"]
