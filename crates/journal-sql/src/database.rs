@@ -33,6 +33,9 @@ const CACHED_STATEMENTS: usize = 256;
 /// The longest time to open a connection, and to wait for one from a pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a statement on SQLite waits for the locks of other processes.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// With these settings PostgreSQL notices within seconds that this machine is gone, and ends the session.
 const SESSION: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
@@ -87,7 +90,7 @@ impl DatabaseUrl {
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(Duration::from_secs(5))
+                    .busy_timeout(BUSY_TIMEOUT)
                     .statement_cache_capacity(CACHED_STATEMENTS)
                     .disable_statement_logging(),
             )))

@@ -1,5 +1,5 @@
 //! Stores when the engine ran last. With it a start notices that the clock was set back while the server was down, so
-//! that stored times do not delay retries.
+//! that stored times do not delay retries, and that it is far ahead, so that what is held does not expire at once.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
 
@@ -8,6 +8,10 @@ use pointsman_domain::timestamp::Timestamp;
 
 /// A clock that is behind by no more than this is ignored.
 const TOLERANCE_MILLIS: i64 = 1000;
+/// Time in which no server ran counts for so long at most towards the age of what is held: a clock that is a month
+/// ahead cannot be told from a month without a server, and in neither has an admin had the time that
+/// `retention.max_hold` promises.
+const DOWNTIME_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Remembers that the engine's clock showed `now`.
 pub(super) async fn write<C: ConnectionTrait>(connection: &C, now: Timestamp) -> Result<(), DbErr> {
@@ -26,19 +30,34 @@ pub(super) async fn write<C: ConnectionTrait>(connection: &C, now: Timestamp) ->
 
 /// Where the clock shows a time before the stored one, moves the stored times back, in one transaction with the new
 /// time. A retry that was not due when the engine ran last waits for the same remaining time; an overdue one is due
-/// now.
+/// now. Where it shows a time long after the stored one, what is held is held for less time.
 pub(super) async fn correct_stored_times(
     transaction: &DatabaseTransaction,
     now: Timestamp,
 ) -> Result<(), DbErr> {
-    if let Some(last_seen) = last_seen(transaction).await?
-        && last_seen.millis() > now.millis() + TOLERANCE_MILLIS
-    {
-        let behind_ms = last_seen.millis() - now.millis();
-        log::warn!(behind_ms; "the clock was set back while the server was down; retries are moved back with it");
-        move_back(transaction, last_seen, now).await?;
+    if let Some(last_seen) = last_seen(transaction).await? {
+        let ahead_ms = now.millis().saturating_sub(last_seen.millis());
+        if ahead_ms < -TOLERANCE_MILLIS {
+            let behind_ms = ahead_ms.saturating_neg();
+            log::warn!(behind_ms; "the clock was set back while the server was down; retries are moved back with it");
+            move_back(transaction, last_seen, now).await?;
+        } else if ahead_ms > DOWNTIME_MILLIS {
+            log::warn!(ahead_ms; "no server has run for more than a day, or the clock is ahead; holds are prolonged");
+            prolong_holds(transaction, ahead_ms - DOWNTIME_MILLIS).await?;
+        }
     }
     write(transaction, now).await
+}
+
+async fn prolong_holds(transaction: &DatabaseTransaction, by_millis: i64) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let [first] = numbered(backend);
+    let sql =
+        format!("UPDATE ext_installation SET held_since = held_since + {first} WHERE held_since IS NOT NULL");
+    transaction
+        .execute_raw(Statement::from_sql_and_values(backend, sql, [by_millis.into()]))
+        .await
+        .map(drop)
 }
 
 async fn last_seen(transaction: &DatabaseTransaction) -> Result<Option<Timestamp>, DbErr> {

@@ -11,7 +11,7 @@ use super::{
     batch_driver::{BatchDriver, Writing},
     causes,
     claim::{self, FileClaim},
-    database::DatabaseUrl,
+    database::{BUSY_TIMEOUT, DatabaseUrl},
     effects::{self, EffectThread, SlowEffectsConnection},
     engine_clock, expired,
     fault::is_fault_of_the_data,
@@ -39,7 +39,7 @@ use pointsman_journal::{
     effects::StagedEffect,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WriteJob, Written,
+        SlowEffects, Storage, StoredKey, WRITE_LOCK_IS_HELD, WriteJob, Written,
     },
 };
 use pointsman_panics::Caught;
@@ -114,11 +114,21 @@ async fn wait_for_predecessor(connection: &DatabaseConnection) -> Result<(), DbE
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    // A transaction of the lost connection would hold the write lock that this one takes.
-    match in_transaction::<(), DbErr>(connection, async |_| Ok(())).await {
+    // A transaction of the lost connection would hold the write lock that this one takes. The wait is short, so that an
+    // operator soon sees that it is in vain; the writer tries again.
+    set_busy_timeout(connection, Duration::from_secs(1)).await?;
+    let locked = in_transaction::<(), DbErr>(connection, async |_| Ok(())).await;
+    set_busy_timeout(connection, BUSY_TIMEOUT).await?;
+    match locked {
         Outcome::Committed(()) => Ok(()),
-        _ => Err(DbErr::Custom("the database is locked".to_owned())),
+        _ => Err(DbErr::Custom(WRITE_LOCK_IS_HELD.to_owned())),
     }
+}
+
+/// How long a statement on SQLite waits for the locks of other processes.
+async fn set_busy_timeout(connection: &DatabaseConnection, time: Duration) -> Result<(), DbErr> {
+    let sql = format!("PRAGMA busy_timeout = {}", time.as_millis());
+    connection.execute_unprepared(&sql).await.map(drop)
 }
 
 struct SqlConnection {

@@ -10,6 +10,12 @@ use std::sync::{
 pub enum StorageTrouble {
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// SQLite only: it lets one connection write at a time.
+    #[error(
+        "another process holds the write lock of the database file; end its transaction, or the process, which \
+         fuser names"
+    )]
+    Locked,
     /// Settlements are still written, so that deliveries go on.
     #[error(
         "the disk of the database has {free_mib} MiB left, less than database.min_free_bytes; make room there"

@@ -81,6 +81,9 @@ pub trait Storage: Send {
     fn close(self: Box<Self>, connection: Option<Arc<dyn Connection>>) -> BoxFuture<'static, ()>;
 }
 
+/// What [`Storage::connect`] says where another process may write and this one may not.
+pub const WRITE_LOCK_IS_HELD: &str = "another process holds the write lock of the database file";
+
 /// The writer connection. There is one at a time, and it does one thing at a time. The writer bounds every call by a
 /// time-out, and throws the connection away after a call that timed out.
 pub trait Connection: Send + Sync {

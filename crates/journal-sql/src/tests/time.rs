@@ -1,4 +1,4 @@
-//! A clock that was set back while the server was down.
+//! A clock that was set back, or is far ahead, after the server was down.
 
 use sea_orm::ConnectionTrait;
 
@@ -74,5 +74,46 @@ on_both_engines!(
             "a start with a clock that goes on moves nothing"
         );
         journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn what_is_held_does_not_expire_because_no_server_ran(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, held) = scratch.installed(&journal, "crm").await;
+        let update = InstallationChange::Update(InstallationUpdate {
+            paused: Some(true),
+            ..InstallationUpdate::default()
+        });
+        journal
+            .change_installation(workspace, held, update)
+            .await
+            .unwrap();
+        journal.stop().await;
+        let held_since = async |journal: &OpenJournal| {
+            let (_, views) = journal.load(workspace).await.unwrap();
+            views[0].installation.held_since.unwrap().millis()
+        };
+
+        // A month has passed since, or the clock says so.
+        let client = scratch.client().await;
+        let now = Clock.now().millis();
+        for (days, hours_held) in [(30, 24), (1, 48)] {
+            let sql = format!(
+                "UPDATE engine_clock SET last_seen_at = {}",
+                now - days * 24 * HOUR
+            );
+            client.execute_unprepared(&sql).await.unwrap();
+            let sql = format!(
+                "UPDATE ext_installation SET held_since = {}",
+                now - (days * 24 + hours_held - 24) * HOUR
+            );
+            client.execute_unprepared(&sql).await.unwrap();
+            let journal = scratch.open().await;
+            let hours = (Clock.now().millis() - held_since(&journal).await) / HOUR;
+            assert_eq!(hours, hours_held, "after {days} days");
+            journal.stop().await;
+        }
+        client.close().await.unwrap();
     }
 );

@@ -108,7 +108,10 @@ impl GroupCommit {
                 Outcome::Committed(_) if batch.is_empty() => {}
                 Outcome::Committed(heads) => self.committed(batch, heads, logs, history),
                 Outcome::RolledBack(error) if batch.len() == 1 => {
-                    self.refuse(batch, &error, connection.get()).await;
+                    if let Err(unanswered) = self.refuse(batch, &error, connection.get()).await {
+                        connection.lose("looking up a refused event failed");
+                        return self.put_in_doubt(unanswered, batches);
+                    }
                 }
                 Outcome::RolledBack(_) => {
                     let (first, second) = batch.split();
@@ -116,16 +119,20 @@ impl GroupCommit {
                     batches.push(first);
                 }
                 Outcome::Unknown | Outcome::NotBegun => {
-                    self.in_doubt = Some(BatchInDoubt::new(batch));
                     connection.lose("a transaction failed");
-                    // The other halves have not been tried, and their events have no positions yet. The last of the
-                    // vector is the next to be tried, so that it is put back last, before the others.
-                    for batch in batches {
-                        self.queue.put_back(batch);
-                    }
-                    return;
+                    return self.put_in_doubt(batch, batches);
                 }
             }
+        }
+    }
+
+    /// The outcome of the batch is unknown. The other halves have not been tried, and their events have no positions
+    /// yet.
+    fn put_in_doubt(&mut self, batch: Batch, halves: Vec<Batch>) {
+        self.in_doubt = Some(BatchInDoubt::new(batch));
+        // The last one is the next to be tried, so that it is put back last, before the others.
+        for batch in halves {
+            self.queue.put_back(batch);
         }
     }
 
@@ -233,33 +240,43 @@ impl GroupCommit {
     }
 
     /// Answers the one item of the batch, which the database refuses.
-    async fn refuse(&mut self, batch: Batch, error: &DbErr, connection: Option<Arc<dyn Connection>>) {
-        for staged in batch.appends {
+    ///
+    /// # Errors
+    /// The batch, where the connection does not say whether its append is recorded.
+    async fn refuse(
+        &mut self,
+        mut batch: Batch,
+        error: &DbErr,
+        connection: Option<Arc<dyn Connection>>,
+    ) -> Result<(), Batch> {
+        while let Some(staged) = batch.appends.pop() {
             let is_recorded = match &connection {
                 Some(current) => recorded_before::are_recorded(&**current, &staged.append).await,
                 None => None,
             };
-            let refusal = match is_recorded {
+            match is_recorded {
                 // A router whose actor died has sent it again after it was recorded. It is in the log once.
                 Some(true) => {
                     self.keys.release(&staged.append);
                     staged.append.recorded();
-                    continue;
                 }
                 Some(false) => {
                     let workspace = staged.append.workspace_id;
                     log::error!(workspace:%, error:%; "the database refuses an event");
-                    AppendError::Refused
+                    self.refuse_append(staged.append, AppendError::Refused);
                 }
-                None => StorageUnavailable.into(),
-            };
-            self.refuse_append(staged.append, refusal);
+                None => {
+                    batch.appends.push(staged);
+                    return Err(batch);
+                }
+            }
         }
         for command in batch.settlements {
             let installation = command.installation_id;
             log::error!(installation:%, error:%; "the database refuses a settlement");
             let _ = command.reply.send(Err(SettleError::Refused));
         }
+        Ok(())
     }
 
     /// Answers an append that is not recorded.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     effects::{EffectWork, SlowSession, StagedEffect},
     health::{Health, StorageTrouble},
-    storage::{ConnectError, Connection, SlowEffects, Storage},
+    storage::{ConnectError, Connection, SlowEffects, Storage, WRITE_LOCK_IS_HELD},
 };
 use pointsman_clock::Clock;
 
@@ -100,7 +100,11 @@ impl WriterConnection {
 
     /// Publishers and operators see from now on that the database cannot be reached.
     pub(super) fn show_unreachable(&self, cause: &str) {
-        let trouble = StorageTrouble::Unreachable(cause.to_owned());
+        let trouble = if cause.contains(WRITE_LOCK_IS_HELD) {
+            StorageTrouble::Locked
+        } else {
+            StorageTrouble::Unreachable(cause.to_owned())
+        };
         self.health.set_writer(Some(trouble));
     }
 

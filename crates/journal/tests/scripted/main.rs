@@ -122,6 +122,24 @@ async fn a_batch_is_written_once_more_where_there_is_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_say_whether_a_refused_event_is_recorded_is_lost() {
+    for silence in [CallEnd::Hangs, CallEnd::Unknown(0)] {
+        let script = Script::default();
+        script.with(|state| {
+            state.writes = [CallEnd::Refused(0)].into();
+            state.look_ups = [silence].into();
+        });
+        let journal = script.open();
+        assert!(
+            publish(&journal).await.unwrap().is_ok(),
+            "it is written once more"
+        );
+        let (written, connected) = script.with(|state| (state.written.len(), state.connected));
+        assert_eq!((written, connected), (2, 1), "{silence:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_time_for_a_second_write_the_connection_that_is_well_is_kept() {
     let script = Script::default();
     script.with(|state| {
