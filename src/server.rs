@@ -29,6 +29,7 @@ pub mod exit;
 mod limits;
 mod listener;
 pub mod logging;
+mod opening;
 mod preflight;
 pub mod router;
 mod settings;
@@ -39,7 +40,10 @@ mod welcome;
 use std::{
     io,
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -125,7 +129,7 @@ impl Server {
     /// Opens the database, fills an empty one, starts the actors and listens.
     async fn start(config: &Config, extensions: Extensions, clock: Clock) -> Result<Self, StartError> {
         // First, because from here on a signal does not end the process at once, but is kept for `run`.
-        let stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
+        let mut stop_signals = StopSignals::listen().map_err(StartError::Signals)?;
         let limits = Limits::raise(config)?;
         let listener = listen(config)?;
         let address = listener
@@ -135,7 +139,9 @@ impl Server {
         let master_key = master_key(config)?;
         let journal = with_key(journal, config, &master_key);
         let settings = router_settings(config, &limits, &master_key, extensions, clock)?;
-        let router = EventRouter::open(settings, journal, clock).await?;
+        let progress = Arc::clone(&journal.progress);
+        let open = EventRouter::open(settings, journal, clock);
+        let router = opening::answered(open, &listener, progress, &mut stop_signals).await?;
         warn_of_shared_key(config);
         let state = web::Data::new(AppState::new(
             router.clone(),

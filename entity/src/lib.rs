@@ -16,4 +16,5 @@ pub mod platform_event;
 pub mod platform_user;
 pub mod user_session;
 pub mod workspace;
+pub mod workspace_log;
 pub mod workspace_member;

@@ -1,7 +1,8 @@
 //! SeaORM migrations: run at every start, safe to run again.
 //!
 //! Each sets `use_transaction`: SeaORM then runs it and records it in `seaql_migrations` in one transaction, on SQLite
-//! as well, so that a process that is killed leaves all of a migration or nothing.
+//! as well, so that a process that is killed leaves all of a migration or nothing. What takes longer than one
+//! transaction may is done after the migration, in pieces: [`moving`].
 
 pub use sea_orm_migration::prelude::*;
 
@@ -15,6 +16,8 @@ mod m20261125_000006_attempts;
 mod m20261125_000007_last_outcomes;
 mod m20261127_000008_master_key_check;
 mod m20261127_000009_current_spans;
+mod m20261128_000010_log_layout;
+pub mod moving;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000007_last_outcomes::Migration),
             Box::new(m20261127_000008_master_key_check::Migration),
             Box::new(m20261127_000009_current_spans::Migration),
+            Box::new(m20261128_000010_log_layout::Migration),
         ]
     }
 }

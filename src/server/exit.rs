@@ -2,7 +2,7 @@
 //!
 //! | exit code | standard error | the process |
 //! | --- | --- | --- |
-//! | 0 | | was told to stop by SIGTERM, SIGINT or SIGQUIT, and has stopped in order |
+//! | 0 | | was told to stop by SIGTERM, SIGINT or SIGQUIT, and has stopped in order; also before it had started |
 //! | 1 | `pointsman: ` and the reason | has failed while it ran: a service manager should start it again |
 //! | 2 | `pointsman: ` and the reason | could not start, mostly because somebody has to correct something first |
 //!
@@ -10,7 +10,7 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use super::{Server, logging};
+use super::{Server, StartError, logging};
 
 /// The exit code of a process that could not start, as for a wrong command line.
 const CANNOT_START: u8 = 2;
@@ -57,7 +57,11 @@ pub async fn run(start: impl Future<Output = Result<Server, Box<dyn Error>>>) ->
 /// let Err(error) = Config::from_sources(Some("[server]\nport = \"abc\""), []) else { panic!("it is no number") };
 /// assert_eq!(exit::cannot_start(&error), ExitCode::from(2));
 /// ```
-pub fn cannot_start(error: &dyn Error) -> ExitCode {
+pub fn cannot_start(error: &(dyn Error + 'static)) -> ExitCode {
+    if matches!(error.downcast_ref(), Some(StartError::Stopped)) {
+        log::info!("{error}");
+        return ended(Ok(()));
+    }
     logging::say_last(&format!("pointsman: {error}"));
     ExitCode::from(CANNOT_START)
 }

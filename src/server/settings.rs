@@ -10,7 +10,7 @@ use pointsman_config::{Config, Delivery, NoEffect};
 use pointsman_domain::retry_schedule::RetrySchedule;
 use pointsman_extension::Extensions;
 use pointsman_http_delivery::{ConnectionBudget, ExternalClientConfig, TrustError, tls_config_with};
-use pointsman_journal_sql::{DatabaseUrl, JournalSettings, MasterKey};
+use pointsman_journal_sql::{DatabaseUrl, JournalSettings, MasterKey, RetentionSettings};
 use pointsman_private_files as private_files;
 use pointsman_router::{InProcessSettings, OpenSecret, RouterSettings};
 
@@ -28,7 +28,21 @@ pub(crate) fn journal_settings(config: &Config) -> Result<JournalSettings, Start
         max_hold: config.retention.max_hold,
         effect_timeout: config.in_process.effect_timeout,
         master_key: None,
+        retention: retention_settings(config),
+        progress: Arc::default(),
     })
+}
+
+fn retention_settings(config: &Config) -> RetentionSettings {
+    let retention = &config.retention;
+    let is_embedded = config.database.url.sqlite_path().is_some();
+    RetentionSettings {
+        events: retention.events,
+        attempts: retention.attempts,
+        dead_letters: retention.dead_letters,
+        chat_messages: retention.chat_messages,
+        max_bytes: (is_embedded && retention.max_bytes > 0).then_some(retention.max_bytes),
+    }
 }
 
 /// Adds the master key, which the journal checks against the database.

@@ -78,4 +78,7 @@ pub enum StartError {
     /// The operating system does not let the process listen for signals.
     #[error("signals cannot be listened for: {0}")]
     Signals(io::Error),
+    /// A signal to stop came while the database was being opened. What was migrated by then is kept.
+    #[error("told to stop while the database was being opened")]
+    Stopped,
 }

@@ -8,9 +8,9 @@ use super::Config;
 /// # mod pointsman { pub use pointsman_config as config; }
 /// use pointsman::config::Config;
 ///
-/// let config = Config::from_sources(Some("[retention]\nevents = \"7d\""), [])?;
-/// let idle = config.without_effect().next().expect("events are not removed yet");
-/// assert_eq!(idle.key, "retention.events");
+/// let config = Config::from_sources(Some("[publish]\nmax_batch_bytes = 1000000"), [])?;
+/// let idle = config.without_effect().next().expect("there are no batches yet");
+/// assert_eq!(idle.key, "publish.max_batch_bytes");
 /// # Ok::<(), pointsman::config::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +32,19 @@ const IDLE: &[(&str, &str, IsIdle)] = &[
         |config, default| config.publish.max_batch_bytes != default.publish.max_batch_bytes,
     ),
     (
-        "retention.events",
-        "events are kept for ever, as nothing removes them yet",
-        |config, default| config.retention.events != default.retention.events,
-    ),
-    (
-        "retention.attempts",
-        "the history of attempts is kept for ever, as nothing removes it yet",
-        |config, default| config.retention.attempts != default.retention.attempts,
-    ),
-    (
-        "retention.dead_letters",
-        "dead letters are kept for ever, as nothing removes them yet",
-        |config, default| config.retention.dead_letters != default.retention.dead_letters,
-    ),
-    (
         "database.min_free_bytes",
         "only the disk of an embedded database is watched; PostgreSQL minds its own",
         |config, default| {
             config.database.url.sqlite_path().is_none()
                 && config.database.min_free_bytes != default.database.min_free_bytes
+        },
+    ),
+    (
+        "retention.max_bytes",
+        "only the size of an embedded database is bounded; PostgreSQL does not say how much of its files is free again",
+        |config, default| {
+            config.database.url.sqlite_path().is_none()
+                && config.retention.max_bytes != default.retention.max_bytes
         },
     ),
 ];
@@ -81,15 +74,19 @@ mod tests {
         let defaults = include_str!("../../../config/default.toml");
         assert_eq!(idle(defaults), [""; 0], "set to what it is anyway");
         assert_eq!(
-            idle("[retention]\nevents = \"7d\"\nmax_hold = \"7d\""),
-            ["retention.events"],
+            idle("[publish]\nmax_batch_bytes = 1000000\n[retention]\nmax_hold = \"7d\""),
+            ["publish.max_batch_bytes"],
             "the other one has an effect"
         );
-        let all = "[publish]\nmax_batch_bytes = 1000000\n[retention]\nevents = \"1d\"\nattempts = \"1d\"\n\
-                   dead_letters = \"1d\"\n[database]\nmin_free_bytes = 0";
-        assert_eq!(idle(all).len(), 4, "the disk of an embedded database is watched");
+        let all = "[publish]\nmax_batch_bytes = 1000000\n[retention]\nmax_bytes = 100000000\n\
+                   [database]\nmin_free_bytes = 0";
+        assert_eq!(
+            idle(all).len(),
+            1,
+            "an embedded database is watched, and its size bounded"
+        );
         let postgres = format!("{all}\nurl = \"postgres://db/pointsman\"");
-        assert_eq!(idle(&postgres).len(), 5);
+        assert_eq!(idle(&postgres).len(), 3);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::rule::{Rule, days, is_some_time_up_to};
 
-/// How long things are kept. Each is a duration from 1 ms to 36500 d.
+/// How long things are kept. Each time is a duration from 1 ms to 36500 d.
 ///
 /// ```
 /// # mod pointsman { pub use pointsman_config as config; }
@@ -21,15 +21,20 @@ use super::rule::{Rule, days, is_some_time_up_to};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Events in the log. It has no effect yet: they are kept for ever.
+    /// Events in the log, once they are dealt with.
     #[serde(with = "humantime_serde")]
     pub events: Duration,
-    /// The history of attempts. It has no effect yet: it is kept for ever.
+    /// The history of attempts.
     #[serde(with = "humantime_serde")]
     pub attempts: Duration,
-    /// Dead letters. It has no effect yet: they are kept for ever.
+    /// Dead letters.
     #[serde(with = "humantime_serde")]
     pub dead_letters: Duration,
+    /// Messages of the chat.
+    #[serde(with = "humantime_serde")]
+    pub chat_messages: Duration,
+    /// Bytes of the embedded database above which the oldest events and attempts go before their time; 0 for no bound.
+    pub max_bytes: u64,
     /// The longest time that a delivery waits for an installation that is held. Then it becomes a dead letter.
     #[serde(with = "humantime_serde")]
     pub max_hold: Duration,
@@ -54,6 +59,16 @@ pub(super) const RULES: &[Rule<Retention>] = &[
         key: "retention.dead_letters",
         allowed: ALLOWED,
         holds: |retention| is_some_time_up_to(retention.dead_letters, LONGEST),
+    },
+    Rule {
+        key: "retention.chat_messages",
+        allowed: ALLOWED,
+        holds: |retention| is_some_time_up_to(retention.chat_messages, LONGEST),
+    },
+    Rule {
+        key: "retention.max_bytes",
+        allowed: "0 for no bound, or at least 67108864",
+        holds: |retention| retention.max_bytes == 0 || retention.max_bytes >= 64 * 1024 * 1024,
     },
     Rule {
         key: "retention.max_hold",

@@ -78,6 +78,10 @@ fn the_defaults_are_those_of_the_documentation() {
         (90 * day, 30 * day)
     );
     assert_eq!(
+        (config.retention.chat_messages, config.retention.max_bytes),
+        (365 * day, 0)
+    );
+    assert_eq!(
         (config.log.level, config.log.format),
         (LogLevel::Info, LogFormat::Text)
     );

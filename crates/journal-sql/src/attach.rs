@@ -153,7 +153,7 @@ pub(super) async fn repair_cursors(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
 ) -> Result<(), DbErr> {
-    let head = "COALESCE((SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = c.workspace_id), 0)";
+    let head = reads::head_of("c.workspace_id", "c.workspace_id");
     let sql = format!(
         "SELECT c.installation_id, c.workspace_id, c.settled_seq, {head} AS head FROM ext_delivery_cursor c \
          JOIN ext_installation i ON i.id = c.installation_id WHERE NOT i.closed AND c.settled_seq > {head}"

@@ -132,6 +132,15 @@ impl DatabaseUrl {
         }
     }
 
+    /// The connection over which is planned what is deleted. Every read passes the gate.
+    pub(super) fn planner(&self, gate: &Gate, clock: Clock) -> Reader {
+        Reader::over(
+            self.pool_for_reads(1, Some(QUERY_DEADLINE), clock),
+            1,
+            gate.clone(),
+        )
+    }
+
     /// A pool of connections that only read. Their statements end at the deadline.
     fn pool_for_reads(&self, size: u32, deadline: Option<Duration>, clock: Clock) -> DatabaseConnection {
         match self {

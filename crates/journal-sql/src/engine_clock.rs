@@ -1,6 +1,8 @@
 //! Stores when the engine ran last. With it a start notices that the clock was set back while the server was down, so
 //! that stored times do not delay retries, and that it is far ahead, so that what is held does not expire at once.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Value};
 
 use super::sql::numbered;
@@ -47,6 +49,56 @@ pub(super) async fn correct_stored_times(
         }
     }
     write(transaction, now).await
+}
+
+/// The time before which nothing is deleted by its age. A database that only versions have used which kept everything
+/// waits for a day, so that an operator can keep what is there. So does one whose clock may have jumped: nothing goes
+/// because of a wrong clock before somebody has had a day to see it.
+///
+/// Call it before [`correct_stored_times`], in the same transaction.
+pub(super) async fn prune_from(
+    transaction: &DatabaseTransaction,
+    now: Timestamp,
+) -> Result<PruneFrom, DbErr> {
+    let backend = transaction.get_database_backend();
+    let sql = "SELECT last_seen_at, prune_from FROM engine_clock WHERE id = 1";
+    let row = transaction
+        .query_one_raw(Statement::from_string(backend, sql))
+        .await?;
+    let later = now + Duration::from_millis(DOWNTIME_MILLIS.unsigned_abs());
+    let Some(row) = row else {
+        let any = Statement::from_string(backend, "SELECT 1 FROM platform_event LIMIT 1");
+        let is_new = transaction.query_one_raw(any).await?.is_none();
+        return Ok(PruneFrom(if is_new { now } else { later }));
+    };
+    let stored: Option<i64> = row.try_get("", "prune_from")?;
+    let Some(stored) = stored.map(Timestamp::from_millis) else {
+        return Ok(PruneFrom(later));
+    };
+    let ahead_ms = now.millis().saturating_sub(row.try_get("", "last_seen_at")?);
+    Ok(PruneFrom(if ahead_ms > DOWNTIME_MILLIS {
+        stored.max(later)
+    } else {
+        stored.min(later)
+    }))
+}
+
+/// The time before which nothing is deleted by its age.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PruneFrom(Timestamp);
+
+impl PruneFrom {
+    /// Stores it. The row must be there.
+    pub(super) async fn store(self, transaction: &DatabaseTransaction) -> Result<Timestamp, DbErr> {
+        let backend = transaction.get_database_backend();
+        let [first] = numbered(backend);
+        let sql = format!("UPDATE engine_clock SET prune_from = {first} WHERE id = 1");
+        let values = [self.0.millis().into()];
+        transaction
+            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+            .await?;
+        Ok(self.0)
+    }
 }
 
 async fn prolong_holds(transaction: &DatabaseTransaction, by_millis: i64) -> Result<(), DbErr> {

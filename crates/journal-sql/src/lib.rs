@@ -19,12 +19,15 @@ mod installations;
 mod key_check;
 mod letters;
 mod marker;
+mod migrating;
 mod open;
 mod open_error;
 mod reader;
 mod reads;
 mod recovery;
+mod retention;
 mod session;
+mod size;
 mod spans;
 mod sql;
 mod sql_storage;
@@ -37,9 +40,11 @@ pub use self::{
     in_process::{InProcessExtension, register_extensions},
     installations::install_within,
     key_check::{MasterKey, Unreadable},
+    migrating::MigrationProgress,
     open::{JournalSettings, Opened, accept_key, migrate, open},
     open_error::OpenError,
     reader::{Reader, Readers, WorkspaceReader},
+    retention::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionSettings, RetentionState},
 };
 
 #[cfg(test)]

@@ -14,15 +14,18 @@ use super::{
     effects::SlowEffectsConnection,
     engine_clock,
     key_check::{self, MasterKey, Unreadable},
+    migrating::{self, MigrationProgress},
     open_error::OpenError,
     reader::{Gate, Readers},
     recovery,
+    retention::{self, Retention, RetentionSettings, RetentionState},
     session::set_timeouts,
     sql_storage::{SqlReader, SqlStorage, WriterParts},
     work_guard::WorkGuard,
     write_ahead_log::WriteAheadLog,
 };
 use pointsman_clock::Clock;
+use pointsman_domain::timestamp::Timestamp;
 use pointsman_journal::{Health, Journal, JournalParts, NoticeSink, StorageTrouble, Writer};
 
 /// The database, and the limits of the journal.
@@ -41,6 +44,10 @@ pub struct JournalSettings {
     /// Must be the key that the database was used with. None for commands that neither seal nor open secrets: then
     /// the key is not checked.
     pub master_key: Option<Arc<dyn MasterKey>>,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
+    /// Is told how far the database is migrated while it is being opened.
+    pub progress: Arc<MigrationProgress>,
 }
 
 /// An open database.
@@ -49,6 +56,8 @@ pub struct Opened {
     pub journal: Journal,
     /// The pools for reads.
     pub readers: Readers,
+    /// What was deleted because of its age.
+    pub retention: Arc<RetentionState>,
 }
 
 /// Takes the claim, migrates, and starts the writer on a thread of its own.
@@ -66,6 +75,7 @@ pub async fn open(settings: JournalSettings, notices: NoticeSink, clock: Clock) 
                 writer,
                 health,
                 _watch,
+                _retention,
             }) => {
                 let _ended = WriterEnded(health);
                 if opened.send(Ok(journal)).is_ok() {
@@ -92,6 +102,7 @@ struct Started {
     writer: Writer,
     health: Arc<Health>,
     _watch: DiskWatch,
+    _retention: Retention,
 }
 
 /// Opens the database, on the runtime on which the writer is to run.
@@ -120,8 +131,12 @@ async fn start(
         clock,
         url: settings.url,
     };
-    let (connection, work_guard) = prepare(&parts, settings.master_key.as_deref()).await?;
-    let last_generation = repair_times_and_cursors(&connection, &parts).await?;
+    let key = settings.master_key.as_deref();
+    let (connection, work_guard) = prepare(&parts, key, &settings.progress).await?;
+    let Repaired {
+        last_generation,
+        prune_from,
+    } = repair_times_and_cursors(&connection, &parts).await?;
     // Not earlier: a start that is refused logs only why it is refused.
     claim.iter().for_each(FileClaim::warn_if_shared);
     let gate = Gate::default();
@@ -148,12 +163,26 @@ async fn start(
         corrupt,
         clock,
     });
+    let state = Arc::new(RetentionState::new(prune_from));
+    let retention = Retention::start(retention::Parts {
+        settings: settings.retention,
+        reader: url.planner(&gate, clock),
+        pruner: journal.pruner(),
+        state: Arc::clone(&state),
+        clock,
+    })
+    .map_err(OpenError::Thread)?;
     let watch = DiskWatch::start(&url, settings.min_free_bytes, Arc::clone(&health)).await;
     Ok(Started {
-        opened: Opened { journal, readers },
+        opened: Opened {
+            journal,
+            readers,
+            retention: state,
+        },
         writer,
         health,
         _watch: watch,
+        _retention: retention,
     })
 }
 
@@ -203,7 +232,7 @@ async fn with_claim<T>(
         slow_effects: None,
         clock: Clock,
     };
-    let (connection, _) = prepare(&parts, None).await?;
+    let (connection, _) = prepare(&parts, None, &Arc::default()).await?;
     let done = work(&connection).await?;
     claim::release(&connection).await;
     connection.close().await?;
@@ -214,12 +243,13 @@ async fn with_claim<T>(
 async fn prepare(
     parts: &WriterParts,
     key: Option<&dyn MasterKey>,
+    progress: &Arc<MigrationProgress>,
 ) -> Result<(DatabaseConnection, WorkGuard), OpenError> {
     let work_guard = WorkGuard::new(parts.clock);
     let connection = parts.url.writer(&parts.owner, &work_guard).await?;
     refuse_encoding(&connection).await?;
     claim::take_at_start(&connection).await?;
-    if let Err(refused) = migrate_on(&connection, key).await {
+    if let Err(refused) = migrate_on(&connection, key, progress, parts.clock).await {
         // Closing lets SQLite delete its write-ahead log. An error of that is dropped: the refusal says more.
         let _ = connection.close().await;
         return Err(refused);
@@ -227,37 +257,50 @@ async fn prepare(
     Ok((connection, work_guard))
 }
 
-/// Each migration is one transaction, with its row in `seaql_migrations`. A process that is killed leaves each
-/// migration either complete or absent, and the next start continues from there.
+/// A process that is killed leaves each migration either complete or absent, and of the work in pieces a part. The next
+/// start continues from there.
 ///
 /// Migrates nothing where the database was used with another key, so that the earlier version can still use it.
 pub(super) async fn migrate_on(
     connection: &DatabaseConnection,
     key: Option<&dyn MasterKey>,
+    progress: &Arc<MigrationProgress>,
+    clock: Clock,
 ) -> Result<(), OpenError> {
     refuse_newer(connection).await?;
     let Some(key) = key else {
-        return Ok(Migrator::up(connection, None).await?);
+        return Ok(migrating::migrate(connection, progress, clock).await?);
     };
     let found = key_check::check_before_migrations(connection, key).await?;
-    Migrator::up(connection, None).await?;
+    migrating::migrate(connection, progress, clock).await?;
     key_check::check_after_migrations(connection, key, found).await
 }
 
 /// Repairs stored times after the clock was set back, and cursors of a damaged file, before anything is written.
-/// Returns the highest generation.
 async fn repair_times_and_cursors(
     connection: &DatabaseConnection,
     parts: &WriterParts,
-) -> Result<i64, OpenError> {
+) -> Result<Repaired, OpenError> {
     let now = parts.clock.now();
     let transaction = connection.begin().await?;
+    let prune_from = engine_clock::prune_from(&transaction, now).await?;
     engine_clock::correct_stored_times(&transaction, now).await?;
+    let prune_from = prune_from.store(&transaction).await?;
     transaction.commit().await?;
     attach::repair_cursors(connection, &parts.corrupt).await?;
     let last_generation = recovery::last_generation(connection).await?;
     set_timeouts(connection).await?;
-    Ok(last_generation)
+    Ok(Repaired {
+        last_generation,
+        prune_from,
+    })
+}
+
+/// What a start finds after its repairs.
+struct Repaired {
+    last_generation: i64,
+    /// Nothing is deleted by its age before this time.
+    prune_from: Timestamp,
 }
 
 /// Refuses a PostgreSQL database whose encoding is not UTF-8. In another encoding the INSERT of an event fails where

@@ -22,20 +22,26 @@ use pointsman_domain::{
 };
 use pointsman_journal::CorruptRows;
 
+/// SQL for the highest position in the log of the workspace `id`, which is given twice because some statements number
+/// their parameters. A log without events ends where it is pruned through.
+pub(super) fn head_of(id: &str, same_id: &str) -> String {
+    format!(
+        "COALESCE((SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = {id}), \
+         (SELECT l.pruned_through FROM workspace_log l WHERE l.workspace_id = {same_id}), 0)"
+    )
+}
+
 /// The highest position in the workspace's log.
 pub(super) async fn head<C: ConnectionTrait>(connection: &C, workspace: WorkspaceId) -> Result<Seq, DbErr> {
     let backend = connection.get_database_backend();
-    let [first] = numbered(backend);
-    let sql = format!("SELECT MAX(seq) AS head FROM platform_event WHERE workspace_id = {first}");
+    let [first, second] = numbered(backend);
+    let sql = format!("SELECT {} AS head", head_of(first, second));
+    let values = [workspace.uuid().into(), workspace.uuid().into()];
     let row = connection
-        .query_one_raw(Statement::from_sql_and_values(
-            backend,
-            sql,
-            [workspace.uuid().into()],
-        ))
+        .query_one_raw(Statement::from_sql_and_values(backend, sql, values))
         .await?;
-    let head: Option<i64> = row.map(|row| row.try_get("", "head")).transpose()?.flatten();
-    Ok(Seq::new(head.unwrap_or(0)))
+    let head: i64 = row.map_or(Ok(0), |row| row.try_get("", "head"))?;
+    Ok(Seq::new(head))
 }
 
 /// The highest positions in the logs of the workspaces, with one index look-up each.
@@ -43,22 +49,21 @@ pub(super) async fn heads<C: ConnectionTrait>(
     connection: &C,
     workspaces: BTreeSet<WorkspaceId>,
 ) -> Result<BTreeMap<WorkspaceId, Seq>, DbErr> {
-    let head = "SELECT v.column1 AS workspace_id, (SELECT MAX(e.seq) FROM platform_event e \
-                WHERE e.workspace_id = v.column1) AS head FROM (VALUES";
+    let head = head_of("v.column1", "v.column1");
+    let head = format!("SELECT v.column1 AS workspace_id, {head} AS head FROM (VALUES");
     let workspaces: Vec<WorkspaceId> = workspaces.into_iter().collect();
     let mut heads = BTreeMap::new();
     let statements = rows_of(
         &workspaces,
         connection.get_database_backend(),
-        head,
+        &head,
         ") AS v",
         |id| vec![id.uuid().into()],
     );
     for statement in statements {
         for row in connection.query_all_raw(statement).await? {
-            let head: Option<i64> = row.try_get("", "head")?;
             let workspace = WorkspaceId::new(row.try_get("", "workspace_id")?);
-            heads.insert(workspace, Seq::new(head.unwrap_or(0)));
+            heads.insert(workspace, Seq::new(row.try_get("", "head")?));
         }
     }
     Ok(heads)

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
 
-use super::sql::{in_list, power_of_two_chunks};
+use super::sql::power_of_two_chunks;
 use pointsman_domain::{id::EventId, seq::Seq};
 
 /// The highest generation of all stored settlements; 0 if there are none.
@@ -19,16 +19,17 @@ pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i
     Ok(generation.unwrap_or(0))
 }
 
-/// The positions of the given events. Events that are not in the log are missing from the map.
+/// The positions of the given events, also of those that handlers have published and that are pruned. Events that are
+/// not in the log are missing from the map.
 pub(super) async fn positions_of(
     connection: &DatabaseConnection,
     ids: &[EventId],
 ) -> Result<HashMap<EventId, Seq>, DbErr> {
+    let backend = connection.get_database_backend();
     let mut found = HashMap::with_capacity(ids.len());
     for chunk in power_of_two_chunks(ids, 512) {
-        let values = chunk.iter().map(|id| id.uuid().into()).collect();
-        let head = "SELECT id, seq FROM platform_event WHERE id IN";
-        let statement = in_list(connection.get_database_backend(), head, "", values);
+        let values: Vec<Value> = chunk.iter().map(|id| id.uuid().into()).collect();
+        let statement = Statement::from_sql_and_values(backend, positions_sql(backend, chunk.len()), values);
         for row in connection.query_all_raw(statement).await? {
             found.insert(
                 EventId::new(row.try_get("", "id")?),
@@ -37,4 +38,18 @@ pub(super) async fn positions_of(
         }
     }
     Ok(found)
+}
+
+/// Both engines take a numbered placeholder more than once.
+fn positions_sql(backend: DbBackend, ids: usize) -> String {
+    let sign = match backend {
+        DbBackend::Postgres => '$',
+        _ => '?',
+    };
+    let list: Vec<String> = (1..=ids).map(|number| format!("{sign}{number}")).collect();
+    let list = list.join(",");
+    format!(
+        "SELECT id, seq FROM platform_event WHERE id IN ({list}) \
+         UNION ALL SELECT id, seq FROM pruned_derived_event WHERE id IN ({list})"
+    )
 }

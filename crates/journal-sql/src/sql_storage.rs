@@ -17,7 +17,7 @@ use super::{
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Readers,
-    reads, recovery,
+    reads, recovery, retention,
     session::{limit_waits, set_timeouts},
     transaction::{Around, begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
     work_guard::WorkGuard,
@@ -37,6 +37,7 @@ use pointsman_journal::{
     AttemptRecord, ChangeError, CorruptRows, EffectOf, Notice,
     change::{Change, InstallationWork},
     effects::StagedEffect,
+    prune::Piece,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
         SlowEffects, Storage, StoredKey, WRITE_LOCK_IS_HELD, WriteJob, Written,
@@ -314,6 +315,10 @@ impl Connection for SqlConnection {
             outcome
         }
         .boxed()
+    }
+
+    fn prune(&self, piece: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>> {
+        async move { retention::delete(self.connection().await, piece).await }.boxed()
     }
 
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>> {

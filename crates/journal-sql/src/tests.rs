@@ -18,6 +18,7 @@ mod migrations;
 mod outage;
 mod plans;
 mod readers;
+mod retention;
 mod settlements;
 mod spans;
 mod time;

@@ -12,6 +12,7 @@ use super::{
     effects::EffectCommand,
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
     notice::Notice,
+    prune::{Deleted, Piece},
 };
 use pointsman_domain::{
     attempt::{AttemptOutcome, DeliveryKind},
@@ -178,6 +179,10 @@ pub(crate) enum Job {
         reply: Reply<()>,
     },
     Write(Box<dyn WriteJob>),
+    Prune {
+        piece: Piece,
+        reply: oneshot::Sender<Result<Deleted, StorageUnavailable>>,
+    },
 }
 
 impl Job {
@@ -189,6 +194,7 @@ impl Job {
             Self::Installation { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
             Self::Change { reply, .. } => drop(reply.send(Err(ChangeError::StorageUnavailable))),
             Self::Write(job) => job.finish(JobEnd::Unavailable),
+            Self::Prune { reply, .. } => drop(reply.send(Err(StorageUnavailable))),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     health::{Health, StorageTrouble},
     job::ChangeJob,
     notice::{Notice, NoticeSink},
+    pruner::Pruner,
     storage::{Connection, LogReader, Storage},
     writer::Writer,
 };
@@ -235,6 +236,11 @@ impl Journal {
     /// Why it does not, for an operator.
     pub fn storage_state(&self) -> Result<(), StorageTrouble> {
         self.health.state()
+    }
+
+    /// Has the writer delete what retention does not keep.
+    pub fn pruner(&self) -> Pruner {
+        Pruner::new(self.commands.downgrade())
     }
 
     /// Returns once the writer has ended: it was told to stop, or it has panicked.

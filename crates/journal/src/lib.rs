@@ -29,6 +29,8 @@ mod health;
 mod idempotency;
 mod job;
 mod notice;
+pub mod prune;
+mod pruner;
 pub mod storage;
 mod writer;
 
@@ -41,5 +43,6 @@ pub use self::{
     handle::{Journal, JournalParts},
     health::{Health, StorageTrouble},
     notice::{Notice, NoticeSink},
+    pruner::Pruner,
     writer::Writer,
 };

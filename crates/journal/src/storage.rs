@@ -17,6 +17,7 @@ use super::{
     effects::{EffectEnd, EffectOf, EffectWork, StagedEffect},
     errors::ChangeError,
     notice::Notice,
+    prune::Piece,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{
@@ -141,6 +142,10 @@ pub trait Connection: Send + Sync {
         job: &'a mut dyn WriteJob,
         is_beside_effect: bool,
     ) -> BoxFuture<'a, Outcome<(), JobError>>;
+
+    /// Deletes a piece of what retention does not keep, in a transaction that need not wait for the disk. Returns the
+    /// number of rows.
+    fn prune(&self, piece: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>>;
 
     /// Where the lane of the installation stands, all of it as of one moment. [`Outcome::RolledBack`] where the rows of
     /// the lane are at fault.

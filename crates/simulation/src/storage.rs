@@ -23,6 +23,7 @@ use pointsman_journal::{
     AttemptRecord, ChangeError, EffectOf, JournalParts, Notice, NoticeSink,
     change::{Change, InstallationWork},
     effects::StagedEffect,
+    prune::Piece,
     storage::{
         Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
         SlowEffects, Storage, StoredKey, WriteJob, Written,
@@ -264,6 +265,11 @@ impl Connection for SimulatedConnection {
 
     fn run<'a>(&'a self, _: &'a mut dyn WriteJob, _: bool) -> BoxFuture<'a, Outcome<(), JobError>> {
         async { Outcome::RolledBack(JobError::Refused) }.boxed()
+    }
+
+    /// The planner of what is pruned reads SQL. It has no part in a world.
+    fn prune(&self, _: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>> {
+        async { Outcome::RolledBack(DbErr::Custom("a world is not pruned".to_owned())) }.boxed()
     }
 
     fn attach(&self, installation: InstallationId) -> BoxFuture<'_, Outcome<Attachment, DbErr>> {

@@ -1,6 +1,9 @@
 //! Reads of the log off the hot path. The journal writes it.
 
-use entity::platform_event::{Column, Entity, Model};
+use entity::{
+    platform_event::{Column, Entity, Model},
+    workspace_log,
+};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use pointsman_domain::{
@@ -198,7 +201,7 @@ pub async fn headings(
         .collect())
 }
 
-/// The position of the workspace's newest event; [`Seq::ZERO`] where there is none.
+/// The position of the workspace's newest event, also where it is pruned; [`Seq::ZERO`] where there was none.
 ///
 /// # Errors
 /// When the database fails.
@@ -212,7 +215,21 @@ pub async fn head(conn: &impl ConnectionTrait, workspace: WorkspaceId) -> Result
         .into_tuple()
         .one(conn)
         .await?;
-    Ok(newest.map_or(Seq::ZERO, Seq::new))
+    match newest {
+        Some(newest) => Ok(Seq::new(newest)),
+        None => pruned_through(conn, workspace).await,
+    }
+}
+
+/// How far the log of the workspace is pruned; [`Seq::ZERO`] where all of it is there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pruned_through(conn: &impl ConnectionTrait, workspace: WorkspaceId) -> Result<Seq, DbErr> {
+    let log = workspace_log::Entity::find_by_id(workspace.uuid())
+        .one(conn)
+        .await?;
+    Ok(log.map_or(Seq::ZERO, |log| Seq::new(log.pruned_through)))
 }
 
 fn recorded(row: Model) -> PlatformEvent {

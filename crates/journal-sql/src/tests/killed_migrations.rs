@@ -1,12 +1,14 @@
 //! A process is killed while it migrates an SQLite database, with this version or with an earlier one.
 //!
 //! A kill leaves the files as they are at that moment. To get these states, SQLite calls back after every instruction
-//! of its virtual machine (a statement has dozens), and the files are copied whenever they have changed.
+//! of its virtual machine (a statement has dozens), or after some hundreds of them, and the files are copied whenever
+//! they have changed.
 
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Mutex,
+    time::SystemTime,
 };
 
 use migration::{MigrationTrait, Migrator, MigratorTrait, SchemaManager};
@@ -18,7 +20,7 @@ use super::{
     migrations::{database, execute, insert_workspace, read},
     *,
 };
-use crate::open;
+use crate::{MigrationProgress, open};
 
 /// The migrations that earlier versions ran statement by statement on SQLite, with the number of their statements,
 /// including those that install the chat in a demo. The other migrations had one transaction each, with the row of
@@ -42,39 +44,44 @@ fn transactions_before(migration: &dyn MigrationTrait) -> usize {
 #[derive(Clone)]
 struct Kills {
     database: PathBuf,
+    /// Whether the write-ahead log is written again from its beginning meanwhile, so that its size does not tell.
+    reuses_log: bool,
     states: Arc<Mutex<States>>,
 }
 
 #[derive(Default)]
 struct States {
     copies: Vec<PathBuf>,
-    /// The sizes of the files at the last copy.
-    sizes: Option<[u64; 2]>,
+    /// The sizes of the files at the last copy, and when the write-ahead log was written.
+    sizes: Option<([u64; 2], Option<SystemTime>)>,
 }
 
 impl Kills {
-    /// Starts to copy states, until [`Kills::states`].
-    async fn watch(connection: &DatabaseConnection, scratch: &Scratch) -> Self {
+    /// Starts to copy states, until [`Kills::states`]. Looks for a new state after so many instructions.
+    async fn watch(connection: &DatabaseConnection, scratch: &Scratch, instructions: i32) -> Self {
         let kills = Self {
             database: scratch.settings().url.file().unwrap(),
+            reuses_log: instructions > 1,
             states: Arc::default(),
         };
         let mut pooled = connection.get_sqlite_connection_pool().acquire().await.unwrap();
         let mut handle = pooled.lock_handle().await.unwrap();
         let watching = kills.clone();
-        handle.set_progress_handler(1, move || {
+        handle.set_progress_handler(instructions, move || {
             watching.copy();
             true
         });
         kills
     }
 
-    /// Copies the files if they have grown. Their sizes are enough, because no checkpoint runs meanwhile.
+    /// Copies the files if they have changed. Their sizes are enough where no checkpoint runs meanwhile.
     fn copy(&self) {
         let sizes = [&self.database, &wal(&self.database)]
             .map(|file| fs::metadata(file).map_or(0, |data| data.len()));
+        let written = fs::metadata(wal(&self.database)).and_then(|data| data.modified());
+        let seen = (sizes, written.ok().filter(|_| self.reuses_log));
         let mut states = self.states.lock().unwrap();
-        if states.sizes.replace(sizes) == Some(sizes) {
+        if states.sizes.replace(seen) == Some(seen) {
             return;
         }
         let copy = self
@@ -146,8 +153,10 @@ async fn a_kill_between_any_two_statements_of_the_first_start_leaves_a_database_
     let expected = schema_of_an_undisturbed_start().await;
     let scratch = Scratch::sqlite();
     let connection = database_of_nothing(&scratch).await;
-    let kills = Kills::watch(&connection, &scratch).await;
-    open::migrate_on(&connection, None).await.unwrap();
+    let kills = Kills::watch(&connection, &scratch, 1).await;
+    open::migrate_on(&connection, None, &Arc::default(), Clock)
+        .await
+        .unwrap();
     let states = kills.states(connection).await;
     // The states: nothing yet, the table of the migrations, and one for each migration.
     assert!(
@@ -189,7 +198,7 @@ async fn what_an_earlier_version_has_left_half_migrated_is_completed_and_nothing
         if steps > 0 {
             fill(&connection).await;
         }
-        let kills = Kills::watch(&connection, &scratch).await;
+        let kills = Kills::watch(&connection, &scratch, 1).await;
         run_as_before(&**migration, &connection).await;
         let states = kills.states(connection).await;
         assert_eq!(
@@ -218,6 +227,61 @@ async fn what_an_earlier_version_has_left_half_migrated_is_completed_and_nothing
     }
 }
 
+/// More than two pieces of events, in two workspaces, with what a copy could get wrong: long payloads and columns that
+/// are NULL.
+async fn fill_log(connection: &DatabaseConnection) -> Vec<String> {
+    for events in [700, 10_000] {
+        let workspace = Clock.new_uuid();
+        let sql = format!(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {events}) \
+             INSERT INTO platform_event (workspace_id, seq, id, event_key, actor, payload, occurred_at, causation_id, \
+             causation_depth) \
+             SELECT {{1}}, n, randomblob(16), 'a.b', iif(n % 2 = 0, 'ann', NULL), \
+             '{{\"n\":\"' || hex(zeroblob(iif(n % 1000 = 0, 3000, 20))) || '\"}}', n * 1000, \
+             iif(n % 3 = 0, randomblob(16), NULL), n % 3 FROM numbers"
+        );
+        execute(connection, &sql, &[workspace]).await;
+    }
+    log(connection).await
+}
+
+/// Every column of every event.
+async fn log(connection: &DatabaseConnection) -> Vec<String> {
+    let sql = "SELECT hex(workspace_id) || seq || hex(id) || event_key || COALESCE(actor, '-') || payload || \
+               occurred_at || COALESCE(hex(causation_id), '-') || causation_depth AS it FROM platform_event \
+               ORDER BY workspace_id, seq";
+    read(connection, sql).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_any_statement_while_events_are_moved_loses_none_and_the_next_start_goes_on() {
+    let expected = schema_of_an_undisturbed_start().await;
+    let scratch = Scratch::sqlite();
+    let connection = database(&scratch, 9).await;
+    let events = fill_log(&connection).await;
+    // Empties the write-ahead log, so that each state is a change of this migration.
+    connection
+        .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
+        .await
+        .unwrap();
+    let kills = Kills::watch(&connection, &scratch, 500).await;
+    let progress = Arc::<MigrationProgress>::default();
+    open::migrate_on(&connection, None, &progress, Clock)
+        .await
+        .unwrap();
+    assert_eq!(progress.events(), Some((10_700, 10_700)));
+    let states = kills.states(connection).await;
+    assert!(states.len() >= 6, "{}", states.len());
+    for (number, state) in states.iter().enumerate() {
+        let connection = started(&scratch, state)
+            .await
+            .unwrap_or_else(|error| panic!("state {number}: {error}"));
+        assert!(log(&connection).await == events, "state {number}");
+        assert_eq!(schema(&connection).await, expected, "state {number}");
+        connection.close().await.unwrap();
+    }
+}
+
 /// Another program's table is not taken for one of ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_of_somebody_elses_is_not_taken_for_ours_and_nothing_is_added_to_theirs() {
@@ -227,7 +291,9 @@ async fn a_table_of_somebody_elses_is_not_taken_for_ours_and_nothing_is_added_to
         .execute_unprepared("CREATE TABLE workspace (id INTEGER PRIMARY KEY, title TEXT)")
         .await
         .unwrap();
-    let refused = open::migrate_on(&connection, None).await.unwrap_err();
+    let refused = open::migrate_on(&connection, None, &Arc::default(), Clock)
+        .await
+        .unwrap_err();
     assert!(
         refused.to_string().contains("table workspace already exists"),
         "{refused}"

@@ -14,7 +14,10 @@ use pointsman_test_databases::ScratchDatabase;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tokio::sync::oneshot;
 
-use crate::{DatabaseUrl, JournalSettings, OpenError, Reader, Readers, open};
+use crate::{
+    DatabaseUrl, JournalSettings, OpenError, Reader, Readers, RetentionPass, RetentionSettings,
+    RetentionState, open,
+};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     attempt::{DeadLetterReason, DeliveryKind},
@@ -61,11 +64,24 @@ pub(crate) struct Scratch {
     pub(crate) effect_timeout: Duration,
 }
 
+/// Tests write rows of any age.
+const FOR_EVER: RetentionSettings = {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    RetentionSettings {
+        events: CENTURY,
+        attempts: CENTURY,
+        dead_letters: CENTURY,
+        chat_messages: CENTURY,
+        max_bytes: None,
+    }
+};
+
 /// An open journal, and the pool for reads.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenJournal {
     journal: Journal,
     readers: Readers,
+    retention: Arc<RetentionState>,
 }
 
 impl Deref for OpenJournal {
@@ -79,6 +95,19 @@ impl Deref for OpenJournal {
 impl OpenJournal {
     pub(crate) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    /// What the first pass of retention has done, once it has ended.
+    pub(crate) async fn first_pass(&self) -> RetentionPass {
+        let mut passes = self.retention.passes();
+        let passed = passes.wait_for(Option::is_some);
+        let passed = tokio::time::timeout(Duration::from_secs(60), passed).await;
+        passed.unwrap().unwrap().clone().unwrap()
+    }
+
+    /// Nothing is deleted by its age before this time.
+    pub(crate) fn prunes_from(&self) -> Timestamp {
+        self.retention.from()
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -115,6 +144,8 @@ impl Scratch {
             min_free_bytes: 0,
             max_hold: Duration::from_secs(86_400),
             master_key: None,
+            retention: FOR_EVER,
+            progress: Arc::default(),
             effect_timeout: self.effect_timeout,
         }
     }
@@ -134,6 +165,7 @@ impl Scratch {
         Ok(OpenJournal {
             journal: opened.journal,
             readers: opened.readers,
+            retention: opened.retention,
         })
     }
 

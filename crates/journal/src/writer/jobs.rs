@@ -15,6 +15,7 @@ use crate::{
     command::{Attached, Job, JobEnd, WriteJob},
     errors::{ChangeError, StorageUnavailable},
     notice::Notice,
+    prune::{Deleted, Piece},
     storage::{Connection, Outcome},
 };
 use pointsman_domain::id::InstallationId;
@@ -139,6 +140,41 @@ async fn run(
             None
         }
         Job::Write(job) => write(job, current, connection, logs).await,
+        Job::Prune { piece, reply } => {
+            let answer = prune(piece, current, connection, logs.recorded()).await;
+            // The planner may have gone.
+            let _ = reply.send(answer);
+            None
+        }
+    }
+}
+
+/// Where the outcome is not known, the planner finds the rows again.
+async fn prune(
+    piece: Piece,
+    current: &dyn Connection,
+    connection: &mut WriterConnection,
+    recorded: u64,
+) -> Result<Deleted, StorageUnavailable> {
+    let start = connection.clock().instant();
+    match bounded(current.prune(piece.clone())).await {
+        Outcome::Committed(rows) => {
+            connection.answered();
+            Ok(Deleted {
+                rows,
+                took: connection.clock().elapsed(start),
+                recorded,
+            })
+        }
+        Outcome::RolledBack(error) => {
+            connection.answered();
+            log::error!(piece:?, error:%; "the database refuses to prune");
+            Err(StorageUnavailable)
+        }
+        Outcome::NotBegun | Outcome::Unknown => {
+            connection.lose("pruning failed");
+            Err(StorageUnavailable)
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct WorkspaceLogs {
     /// Heads as committed. This process is the only writer, so that a head is read once per connection.
     heads: HashMap<WorkspaceId, Seq>,
     notices: NoticeSink,
+    /// Events recorded since the writer began.
+    recorded: u64,
 }
 
 impl WorkspaceLogs {
@@ -31,6 +33,7 @@ impl WorkspaceLogs {
         Self {
             heads: HashMap::new(),
             notices,
+            recorded: 0,
         }
     }
 
@@ -95,11 +98,17 @@ impl WorkspaceLogs {
         head: Seq,
         events: Vec<Arc<PlatformEvent>>,
     ) {
+        self.recorded += events.len() as u64;
         self.tell(Notice::Committed {
             workspace_id,
             head,
             events,
         });
+    }
+
+    /// How many events were recorded since the writer began.
+    pub(super) const fn recorded(&self) -> u64 {
+        self.recorded
     }
 
     pub(super) fn tell(&mut self, notice: Notice) {

@@ -20,7 +20,7 @@ use pointsman_domain::{
     signing::SigningSecret,
 };
 use pointsman_http_delivery::ExternalClientConfig;
-use pointsman_journal_sql::{DatabaseUrl, JournalSettings, Reader};
+use pointsman_journal_sql::{DatabaseUrl, JournalSettings, Reader, RetentionSettings};
 use pointsman_receive::{Receiver, ReceiverOptions};
 use pointsman_test_databases::ScratchDatabase;
 
@@ -292,6 +292,8 @@ async fn start(
         min_free_bytes: 0,
         max_hold: settings.max_hold,
         master_key: None,
+        retention: RetentionSettings::default(),
+        progress: Arc::default(),
         effect_timeout,
     };
     let notices = Notices::default();

@@ -1,0 +1,36 @@
+//! Hands pieces of what retention deletes to the writer.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    command::{Job, WriterCommand},
+    errors::StorageUnavailable,
+    prune::{Deleted, Piece},
+};
+
+/// Sends pieces to the writer, without keeping it running.
+#[derive(Clone, Debug)]
+pub struct Pruner {
+    commands: mpsc::WeakUnboundedSender<WriterCommand>,
+}
+
+impl Pruner {
+    pub(crate) const fn new(commands: mpsc::WeakUnboundedSender<WriterCommand>) -> Self {
+        Self { commands }
+    }
+
+    /// Has the writer delete the piece, between two batches.
+    ///
+    /// # Errors
+    /// While there is no database, where it refuses, and when the writer has ended. The piece may be deleted all the
+    /// same.
+    pub async fn prune(&self, piece: Piece) -> Result<Deleted, StorageUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands.upgrade().ok_or(StorageUnavailable)?;
+        let job = WriterCommand::Job(Job::Prune { piece, reply });
+        commands.send(job).map_err(|_| StorageUnavailable)?;
+        // Dropped before the wait, so that the writer ends once all other handles are gone.
+        drop(commands);
+        answer.await.unwrap_or(Err(StorageUnavailable))
+    }
+}
