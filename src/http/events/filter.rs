@@ -153,7 +153,8 @@ mod tests {
         let (long, newest_first) = ("x".repeat(256), Cursor((Direction::Descending, Seq::new(7))));
         let good = format!(
             "eventKey=a.b&actor=me&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00%2B01:00&limit=1&causationId={id}\
-             &correlationId={id}&text=x&payload.deal.id=42&payload.note=&status=DEAD&outcome=HTTP_5XX&extensionId={id}&order=asc&after=0"
+             &correlationId={id}&text=x&payload.deal.id=42&payload.note=&status=DEAD\
+             &outcome=HTTP_5XX&extensionId={id}&order=asc&after=0"
         );
         for (query, expected) in [
             ("", None),

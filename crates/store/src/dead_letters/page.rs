@@ -93,8 +93,8 @@ pub const MAX_LOOKED_AT: i64 = 10_000;
 const PIECE: PieceSizes = PieceSizes::new(100, 2_000);
 
 /// The letters of a workspace that pass the filter: those that come first after `request.after`, at most
-/// `request.limit`. Once no time is left, and at the latest after [`MAX_LOOKED_AT`] letters, the page has what was found
-/// so far, perhaps nothing. It looks at one piece of the list at least.
+/// `request.limit`. Once no time is left, and at the latest after [`MAX_LOOKED_AT`] letters, the page has what was
+/// found so far, perhaps nothing. It looks at one piece of the list at least.
 ///
 /// # Errors
 /// When the database fails.

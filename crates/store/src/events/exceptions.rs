@@ -1,5 +1,5 @@
-//! Where the log has events that did not arrive at the first attempt. They are few, and each installation has its own in
-//! the order of the log, so that a list skips to them.
+//! Where the log has events that did not arrive at the first attempt. They are few, and each installation has its own
+//! in the order of the log, so that a list skips to them.
 
 use sea_orm::{ConnectionTrait, DbErr};
 

@@ -66,7 +66,7 @@ pub async fn page(
     request: &PageRequest,
     time_left: impl Fn() -> Duration,
 ) -> Result<EventPage, DbErr> {
-    let left = positions::of_list(conn, workspace, filter, request).await?;
+    let left = positions::of_list(conn, workspace, filter, request.direction, request.after).await?;
     let search = Search {
         conn,
         workspace,

@@ -289,7 +289,8 @@ mod tests {
     #[test]
     fn a_member_is_found_by_its_path_and_its_value() {
         let payload = r#"{"dealId": 42, "deal": {"name": "Bolt \u0026 Co", "open": true, "note": null, "": 1},
-            "amount": 5000.00, "lines": [{"sku": "x"}, {"sku": "y"}], "tags": ["vip", 7, ["deep"]], "big": 9007199254740993}"#;
+            "amount": 5000.00, "lines": [{"sku": "x"}, {"sku": "y"}], "tags": ["vip", 7, ["deep"]],
+            "big": 9007199254740993}"#;
         for (path, value, expected) in [
             ("dealId", "42", true),
             ("dealId", "42.0", true),

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use pointsman_domain::{id::WorkspaceId, seq::Seq, timestamp::Timestamp};
 
-use super::{EventFilter, PageRequest};
+use super::EventFilter;
 use crate::{conditions::Sql, direction::Direction};
 
 /// An event has its time from the machine's clock, before it waits for its position; and the clock may be set back. By
@@ -89,12 +89,13 @@ pub(super) async fn of_list(
     conn: &impl ConnectionTrait,
     workspace: WorkspaceId,
     filter: &EventFilter,
-    request: &PageRequest,
+    direction: Direction,
+    after: Option<Seq>,
 ) -> Result<Positions, DbErr> {
     let log = extent(conn, workspace).await?;
     let mut left = log;
-    if let Some(after) = request.after {
-        left.intersect(match request.direction {
+    if let Some(after) = after {
+        left.intersect(match direction {
             Direction::Ascending => Positions {
                 low: after.get().saturating_add(1),
                 ..log
