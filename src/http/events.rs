@@ -1,6 +1,7 @@
 //! Events of a workspace, for its members.
 
 mod dto;
+mod filter;
 mod get;
 mod idempotency;
 mod list;

@@ -26,6 +26,19 @@ impl<T> std::fmt::Debug for Query<T> {
     }
 }
 
+impl<T> Query<T> {
+    /// The parameters whose names begin with `prefix`, by the rest of their names, as often as they are given.
+    pub fn below(&self, prefix: &str) -> Vec<(String, String)> {
+        let pairs = url::form_urlencoded::parse(self.text.as_bytes());
+        pairs
+            .filter_map(|(name, value)| {
+                let rest = name.strip_prefix(prefix)?;
+                Some((rest.to_owned(), value.into_owned()))
+            })
+            .collect()
+    }
+}
+
 impl<T: DeserializeOwned> Query<T> {
     /// # Errors
     /// `VALIDATION_FAILED` under the name of the first parameter that is missing, given twice or wrong.

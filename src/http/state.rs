@@ -14,6 +14,9 @@ pub use pointsman_auth::seal::Sealer;
 /// Sixteen of the largest pages of events, and thousands of the usual ones.
 const MAX_PAGE_BYTES_IN_ALL: usize = 64 * 1024 * 1024;
 
+/// Half of what a page may take: the other half is for the wait for a connection and for the answer.
+const LOOKING: Duration = Duration::from_millis(25);
+
 /// One for the process; handlers take it as `web::Data<AppState>`.
 pub struct AppState {
     pub router: EventRouter,
@@ -62,6 +65,12 @@ impl AppState {
             settings,
             cookie_key: seal::cookie_key(master_key),
         }
+    }
+
+    /// How long a page that is looked for from now on may still look. Then it ends with what it has found.
+    pub(super) fn time_to_look(&self) -> impl Fn() -> Duration + use<> {
+        let (clock, start) = (self.clock, self.clock.instant());
+        move || LOOKING.saturating_sub(clock.elapsed(start))
     }
 }
 

@@ -18,9 +18,10 @@ use pointsman_engine::EventRouter;
 use pointsman_extension::{PlatformEvent, Publication, engine};
 use pointsman_store::{
     backlog, dead_letters,
-    dead_letters::{DeadLetter, DeadLetterFilter, Direction},
+    dead_letters::{DeadLetter, DeadLetterFilter, LetterRequest},
+    direction::Direction,
     events,
-    events::EventFilter,
+    events::{EventFilter, PageRequest},
 };
 
 /// The longest time that a test waits until everything is settled, or until the router has stopped.
@@ -181,14 +182,15 @@ impl TestRouter {
     /// Where the database cannot be read.
     pub async fn published(&self) -> Vec<PlatformEvent> {
         let filter = EventFilter::default();
-        let page = events::page(
-            self.router.reader(),
-            self.workspace,
-            &filter,
-            None,
-            MOST,
-            usize::MAX,
-        );
+        let request = PageRequest {
+            direction: Direction::Descending,
+            after: None,
+            limit: MOST,
+            max_bytes: usize::MAX,
+        };
+        let page = events::page(self.router.reader(), self.workspace, &filter, &request, || {
+            Duration::MAX
+        });
         let newest_first = read(page.await).events.into_iter();
         let published = newest_first.rev().filter(|event| event.cause.is_some());
         published.map(|event| engine::shown(Arc::new(event))).collect()
@@ -200,15 +202,14 @@ impl TestRouter {
     /// Where the database cannot be read.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let filter = DeadLetterFilter::default();
-        let page = dead_letters::page(
-            self.router.reader(),
-            self.workspace,
-            &filter,
-            Direction::Ascending,
-            None,
-            MOST,
-        );
-        read(page.await)
+        let request = LetterRequest {
+            direction: Direction::Ascending,
+            after: None,
+            limit: MOST,
+        };
+        let reader = self.router.reader();
+        let page = dead_letters::page(reader, self.workspace, &filter, &request, || Duration::MAX);
+        read(page.await).letters
     }
 
     /// Replays a dead letter, as an admin does. [`TestRouter::settled`] waits for its delivery.

@@ -69,6 +69,11 @@ impl EventPattern {
         &self.0
     }
 
+    /// Whether it has no wildcard, and so stands for one key.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
     /// Whether the pattern stands for this key. Case matters; nothing is allocated.
     pub fn matches(&self, key: &EventKey) -> bool {
         let mut segments = key.as_str().split('.');

@@ -7,7 +7,8 @@ use entity::{
 use migration::MigratorTrait as _;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database,
-    DatabaseConnection, DbBackend, EntityTrait as _, QueryFilter as _, Set, Statement, sea_query::Expr,
+    DatabaseConnection, DbBackend, EntityTrait as _, QueryFilter as _, Set, Statement, Value,
+    sea_query::Expr,
 };
 
 use pointsman_clock::Clock;
@@ -161,15 +162,53 @@ impl Fixture {
                    causation_depth) WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?) \
                    SELECT ?, seq, randomblob(16), ?, 'actor-' || seq, '{}', seq * 1000, 0 FROM n";
         let values = [through.into(), workspace.uuid().into(), key.into()];
-        let insert = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
-        self.conn.execute_raw(insert).await.unwrap();
+        self.execute(sql, values).await;
     }
 
     pub(crate) async fn rename_event(&self, workspace: WorkspaceId, seq: i64, key: &str) {
-        let sql = "UPDATE platform_event SET event_key = ? WHERE workspace_id = ? AND seq = ?";
-        let values = [key.into(), workspace.uuid().into(), seq.into()];
-        let update = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
-        self.conn.execute_raw(update).await.unwrap();
+        self.change_event(workspace, seq, "event_key = ?", [key.into()])
+            .await;
+    }
+
+    pub(crate) async fn change_payload(&self, workspace: WorkspaceId, seq: i64, payload: &str) {
+        self.change_event(workspace, seq, "payload = ?", [payload.into()])
+            .await;
+    }
+
+    /// To another time.
+    pub(crate) async fn move_event(&self, workspace: WorkspaceId, seq: i64, millis: i64) {
+        self.change_event(workspace, seq, "occurred_at = ?", [millis.into()])
+            .await;
+    }
+
+    /// Published by a handler of `cause`, in the chain that `first` began.
+    pub(crate) async fn cause(&self, workspace: WorkspaceId, seq: i64, cause: EventId, first: EventId) {
+        let values = [cause.uuid().into(), first.uuid().into()];
+        self.change_event(workspace, seq, "causation_id = ?, correlation_id = ?", values)
+            .await;
+    }
+
+    async fn change_event<const N: usize>(
+        &self,
+        workspace: WorkspaceId,
+        seq: i64,
+        change: &str,
+        values: [Value; N],
+    ) {
+        let sql = format!("UPDATE platform_event SET {change} WHERE workspace_id = ? AND seq = ?");
+        let key = [workspace.uuid().into(), seq.into()];
+        self.execute(&sql, values.into_iter().chain(key)).await;
+    }
+
+    /// Takes the events through this position away.
+    pub(crate) async fn prune(&self, workspace: WorkspaceId, through: i64) {
+        let sql = "DELETE FROM platform_event WHERE workspace_id = ? AND seq <= ?";
+        self.execute(sql, [workspace.uuid().into(), through.into()]).await;
+    }
+
+    async fn execute(&self, sql: &str, values: impl IntoIterator<Item = Value>) {
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        self.conn.execute_raw(statement).await.unwrap();
     }
 
     pub(crate) async fn cursor(&self, workspace: WorkspaceId, installation: InstallationId, settled: i64) {
@@ -281,6 +320,21 @@ impl Fixture {
         let event = EventId::new(Clock.new_uuid());
         self.letter_of(workspace, installation, event, seq, status, failed_at)
             .await
+    }
+
+    /// Many letters at once, dead, one each second.
+    pub(crate) async fn letters(&self, workspace: WorkspaceId, installation: InstallationId, through: i64) {
+        let sql = "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, seq, \
+                   event_key, payload, occurred_at, causation_depth, reason, attempts, failed_at, status) \
+                   WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?) \
+                   SELECT randomblob(16), ?, ?, 'crm', randomblob(16), seq, 'a.b', '{}', seq, 0, 'GONE', 1, \
+                   seq * 1000, 'DEAD' FROM n";
+        let values = [
+            through.into(),
+            workspace.uuid().into(),
+            installation.uuid().into(),
+        ];
+        self.execute(sql, values).await;
     }
 
     pub(crate) async fn letter_of(

@@ -6,11 +6,14 @@
 pub mod attempts;
 pub mod backlog;
 pub mod chat;
+mod conditions;
 pub mod dead_letters;
+pub mod direction;
 pub mod event_deliveries;
 pub mod events;
 pub mod installations;
 pub mod members;
+mod pieces;
 pub mod sessions;
 pub mod subscriptions;
 pub mod users;

@@ -25,7 +25,8 @@ use super::{
 
 pub const ADMIN_EMAIL: &str = "admin@pointsman.test";
 pub const ADMIN_PASSWORD: &str = "correct horse battery";
-const USER_PASSWORD: &str = "staple staple staple";
+/// That of every user that the kit makes.
+pub const USER_PASSWORD: &str = "staple staple staple";
 
 /// A running server with a folder and a database of its own. A test ends it by [`TestApp::finish`].
 pub struct TestApp {

@@ -36,7 +36,7 @@ mod workspace;
 mod write_ahead_log;
 
 pub use self::{
-    app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp},
+    app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp, USER_PASSWORD},
     client::{Answer, Caller},
     cluster::Cluster,
     database::{Engine, TestDatabase},

@@ -2,13 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::{dto::DeadLetterDto, filter::ListDeadLetters};
-use crate::http::{
-    access::Caller,
-    page::{Query, page},
-    problem::Problem,
-    state::AppState,
-};
+use super::filter::ListDeadLetters;
+use crate::http::{access::Caller, page::Query, problem::Problem, state::AppState};
 use pointsman_store::dead_letters;
 
 /// The dead letters of every workspace, or of the one that the query names, newest first where no order
@@ -20,16 +15,11 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     state.admin(&caller)?;
     let query = query.read()?;
-    let (db, filter, order) = (state.router.reader(), query.filter(), query.order);
-    let (after, limit) = (query.after()?, query.limit.fetch());
-    let letters = match query.workspace_id {
-        Some(workspace) => dead_letters::page(db, workspace, &filter, order, after, limit).await?,
-        None => dead_letters::page_across_workspaces(db, &filter, order, after, limit).await?,
+    let (db, time_left) = (state.router.reader(), state.time_to_look());
+    let (filter, request) = (query.filter(), query.request()?);
+    let page = match query.workspace_id {
+        Some(workspace) => dead_letters::page(db, workspace, &filter, &request, time_left).await?,
+        None => dead_letters::page_across_workspaces(db, &filter, &request, time_left).await?,
     };
-    Ok(page(
-        letters,
-        query.limit,
-        |letter| query.cursor_key(letter),
-        DeadLetterDto::from,
-    ))
+    Ok(query.answer(page))
 }

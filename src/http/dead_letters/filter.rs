@@ -1,20 +1,26 @@
 //! Which dead letters to list: the parameters of both lists.
 
+use actix_web::HttpResponse;
 use serde::Deserialize;
 
+use super::dto::DeadLetterDto;
 use crate::http::{
+    answer,
     page::{Cursor, Limit},
     parameters,
     problem::Problem,
 };
 use pointsman_domain::{
-    attempt::DeadLetterReason,
-    event_key::EventKey,
+    attempt::{AttemptOutcome, DeadLetterReason},
+    event_pattern::EventPattern,
     id::{DeadLetterId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
-use pointsman_store::dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterStatus, Direction, PagePosition,
+use pointsman_store::{
+    dead_letters::{
+        DeadLetterFilter, DeadLetterStatus, HttpStatuses, LetterPage, LetterRequest, PagePosition,
+    },
+    direction::Direction,
 };
 
 #[derive(Debug, Deserialize)]
@@ -23,10 +29,15 @@ pub(super) struct ListDeadLetters {
     /// Used only across workspaces; within one, the path names it.
     pub(super) workspace_id: Option<WorkspaceId>,
     extension_id: Option<InstallationId>,
-    #[serde(default, deserialize_with = "parameters::event_key")]
-    event_key: Option<EventKey>,
+    #[serde(default, deserialize_with = "parameters::event_pattern")]
+    event_key: Option<EventPattern>,
     status: Option<DeadLetterStatus>,
     reason: Option<DeadLetterReason>,
+    /// Of the last answer: one, or a class such as `5xx`.
+    #[serde(default, deserialize_with = "parameters::http_statuses")]
+    http_status: Option<HttpStatuses>,
+    /// How the last attempt ended.
+    outcome: Option<AttemptOutcome>,
     /// Failed at this time or later.
     from: Option<Timestamp>,
     /// Failed before this time.
@@ -51,28 +62,36 @@ impl ListDeadLetters {
             event_key: self.event_key.clone(),
             status: self.status,
             reason: self.reason,
+            http_status: self.http_status,
+            outcome: self.outcome,
             from: self.from,
             to: self.to,
         }
     }
 
-    /// Where the page begins.
+    /// Which page it asks for.
     ///
     /// # Errors
     /// `VALIDATION_FAILED` for a cursor of the list in the other direction.
-    pub(super) fn after(&self) -> Result<Option<PagePosition>, Problem> {
-        match self.cursor {
+    pub(super) fn request(&self) -> Result<LetterRequest, Problem> {
+        let after: Option<PagePosition> = match self.cursor {
             Some(Cursor((direction, ..))) if direction != self.order => {
-                Err(Problem::validation("cursor", "is of the list in the other order"))
+                return Err(Problem::validation("cursor", "is of the list in the other order"));
             }
-            Some(Cursor((_, failed_at, id))) => Ok(Some((Timestamp::from_millis(failed_at), id))),
-            None => Ok(None),
-        }
+            Some(Cursor((_, failed_at, id))) => Some((Timestamp::from_millis(failed_at), id)),
+            None => None,
+        };
+        Ok(LetterRequest {
+            direction: self.order,
+            after,
+            limit: self.limit.rows(),
+        })
     }
 
-    /// The cursor after a letter.
-    pub(super) fn cursor_key(&self, letter: &DeadLetter) -> CursorKey {
-        (self.order, letter.failed_at.millis(), letter.id)
+    pub(super) fn answer(&self, page: LetterPage) -> HttpResponse {
+        let key = |(failed_at, id): PagePosition| -> CursorKey { (self.order, failed_at.millis(), id) };
+        let next = page.next.map(|next| Cursor(key(next)).to_string());
+        answer::list(page.letters.into_iter().map(DeadLetterDto::from).collect(), next)
     }
 }
 
@@ -96,7 +115,8 @@ mod tests {
     fn every_parameter_is_checked_under_its_name() {
         let id = uuid::Uuid::nil();
         let good = format!(
-            "extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&workspaceId={id}&limit=9&order=asc"
+            "extensionId={id}&eventKey=a.b&status=DEAD&reason=GONE&httpStatus=5xx&outcome=TIMEOUT\
+             &workspaceId={id}&limit=9&order=asc"
         );
         assert_eq!(wrong_parameter(&good), None);
         for reason in [
@@ -113,7 +133,10 @@ mod tests {
         for (query, expected) in [
             ("extensionId=crm", "extensionId"),
             ("workspaceId=ws-uuid", "workspaceId"),
-            ("eventKey=*", "eventKey"),
+            ("eventKey=**.a", "eventKey"),
+            ("httpStatus=6xx", "httpStatus"),
+            ("httpStatus=42", "httpStatus"),
+            ("outcome=timeout", "outcome"),
             ("status=dead", "status"),
             ("reason=NONE", "reason"),
             ("from=1", "from"),

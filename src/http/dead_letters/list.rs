@@ -2,13 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::{dto::DeadLetterDto, filter::ListDeadLetters};
-use crate::http::{
-    access::Caller,
-    page::{Query, page},
-    problem::Problem,
-    state::AppState,
-};
+use super::filter::ListDeadLetters;
+use crate::http::{access::Caller, page::Query, problem::Problem, state::AppState};
 use pointsman_store::dead_letters;
 
 /// The dead letters of the workspace, newest first where no order is asked for.
@@ -20,19 +15,8 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let workspace = state.workspace_admin(&caller, &workspace).await?;
     let query = query.read()?;
-    let letters = dead_letters::page(
-        &state.router.reader_of(workspace),
-        workspace,
-        &query.filter(),
-        query.order,
-        query.after()?,
-        query.limit.fetch(),
-    )
-    .await?;
-    Ok(page(
-        letters,
-        query.limit,
-        |letter| query.cursor_key(letter),
-        DeadLetterDto::from,
-    ))
+    let (db, time_left) = (&state.router.reader_of(workspace), state.time_to_look());
+    let (filter, request) = (query.filter(), query.request()?);
+    let page = dead_letters::page(db, workspace, &filter, &request, time_left).await?;
+    Ok(query.answer(page))
 }

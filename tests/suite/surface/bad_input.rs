@@ -1,5 +1,6 @@
 //! Bad input: each kind has its status, its code and, for validation, its field; and nothing is written.
 
+mod queries;
 mod routes;
 
 use std::io::{Read as _, Write as _};

@@ -4,10 +4,13 @@
 
 mod access;
 mod bad_input;
+mod finding;
+mod finding_fates;
 mod log_lines;
 mod overload;
 mod pages;
 mod receive;
+mod searches;
 mod seed;
 mod start_errors;
 mod surface;

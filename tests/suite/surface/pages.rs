@@ -39,17 +39,22 @@ async fn a_page_of_large_events_ends_early_and_the_next_goes_on(engine: Engine) 
     app.finish().await;
 }
 
-/// Written as the journal would have, by one statement.
-async fn fill_log(app: &TestApp, engine: Engine, workspace: &str, count: u64) {
+/// Written as the journal would have, by one statement: one event each `every` milliseconds.
+pub(super) async fn fill_log(app: &TestApp, engine: Engine, workspace: &str, count: u64, every: u64) {
     let columns = "workspace_id, seq, id, event_key, payload, occurred_at";
+    let id = match engine {
+        Engine::Sqlite => "randomblob(16)",
+        Engine::Postgres => "gen_random_uuid()",
+    };
+    let values = format!("n, {id}, 'a.' || n, '{{}}', n * {every}");
     let sql = match engine {
         Engine::Sqlite => format!(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
-             INSERT INTO platform_event ({columns}) SELECT x'{}', n, randomblob(16), 'a.' || n, '{{}}', n FROM n",
+             INSERT INTO platform_event ({columns}) SELECT x'{}', {values} FROM n",
             workspace.replace('-', "")
         ),
         Engine::Postgres => format!(
-            "INSERT INTO platform_event ({columns}) SELECT '{workspace}', n, gen_random_uuid(), 'a.' || n, '{{}}', n \
+            "INSERT INTO platform_event ({columns}) SELECT '{workspace}', {values} \
              FROM generate_series(1, {count}) AS n"
         ),
     };
@@ -62,7 +67,7 @@ async fn fill_log(app: &TestApp, engine: Engine, workspace: &str, count: u64) {
 async fn a_filter_that_few_events_pass_is_followed_page_by_page(engine: Engine) {
     let app = TestApp::start(engine).await;
     let workspace = app.workspace("acme").await;
-    fill_log(&app, engine, &workspace.id, 25_000).await;
+    fill_log(&app, engine, &workspace.id, 25_000, 1).await;
     let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
     loop {
         let page = workspace
@@ -76,7 +81,8 @@ async fn a_filter_that_few_events_pass_is_followed_page_by_page(engine: Engine) 
             None => break,
         }
     }
-    assert_eq!((found, pages), (vec![Some(7)], 3));
+    assert_eq!(found, [Some(7)]);
+    assert!(pages >= 3, "{pages} pages of at most 10,000 events");
     app.finish().await;
 }
 
