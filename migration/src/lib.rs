@@ -15,6 +15,7 @@ mod m20261125_000006_attempts;
 mod m20261125_000007_last_outcomes;
 mod m20261127_000008_master_key_check;
 mod m20261127_000009_current_spans;
+mod m20261128_000011_due;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000007_last_outcomes::Migration),
             Box::new(m20261127_000008_master_key_check::Migration),
             Box::new(m20261127_000009_current_spans::Migration),
+            Box::new(m20261128_000011_due::Migration),
         ]
     }
 }

@@ -97,6 +97,9 @@ pub(super) fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     }
 }
 
+/// A waker that does not find everything that is due within this time is an alarm: it looks each minute.
+const WAKER_PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) fn router_settings(
     config: &Config,
     limits: &Limits,
@@ -121,6 +124,7 @@ pub(super) fn router_settings(
         breaker_failures: delivery.breaker_failures,
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
+        waker_patience: WAKER_PATIENCE,
         transport: Arc::new(external_client(delivery, limits, clock)?),
         open_secret,
         in_process: InProcessSettings {

@@ -7,7 +7,6 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Transac
 use tokio::sync::oneshot;
 
 use super::{
-    attach,
     claim::{self, FileClaim},
     database::DatabaseUrl,
     disk_watch::DiskWatch,
@@ -121,7 +120,7 @@ async fn start(
         url: settings.url,
     };
     let (connection, work_guard) = prepare(&parts, settings.master_key.as_deref()).await?;
-    let last_generation = repair_times_and_cursors(&connection, &parts).await?;
+    let last_generation = begin(&connection, &parts).await?;
     // Not earlier: a start that is refused logs only why it is refused.
     claim.iter().for_each(FileClaim::warn_if_shared);
     let gate = Gate::default();
@@ -244,18 +243,13 @@ pub(super) async fn migrate_on(
     key_check::check_after_migrations(connection, key, found).await
 }
 
-/// Repairs stored times after the clock was set back, and cursors of a damaged file, before anything is written.
-/// Returns the highest generation.
-async fn repair_times_and_cursors(
-    connection: &DatabaseConnection,
-    parts: &WriterParts,
-) -> Result<i64, OpenError> {
-    let now = parts.clock.now();
+/// Repairs stored times after the clock was set back, and counts the start, before anything is written. Returns the
+/// generation before the first one of this start.
+async fn begin(connection: &DatabaseConnection, parts: &WriterParts) -> Result<i64, OpenError> {
     let transaction = connection.begin().await?;
-    engine_clock::correct_stored_times(&transaction, now).await?;
+    engine_clock::correct_stored_times(&transaction, parts.clock.now()).await?;
+    let last_generation = recovery::begin_generations(&transaction).await?;
     transaction.commit().await?;
-    attach::repair_cursors(connection, &parts.corrupt).await?;
-    let last_generation = recovery::last_generation(connection).await?;
     set_timeouts(connection).await?;
     Ok(last_generation)
 }

@@ -5,6 +5,7 @@ mod causes;
 mod corrupt;
 mod cut;
 mod derived;
+mod due;
 mod effects;
 mod encoding;
 mod expired;
@@ -20,6 +21,7 @@ mod plans;
 mod readers;
 mod settlements;
 mod spans;
+mod starts;
 mod time;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use super::Accepts;
 #[rtype(result = "()")]
 pub(crate) struct WorkspaceStopped(pub(crate) WorkspaceId);
 
-/// A WorkspaceActor stops whose workspace has something to do at that time.
+/// A workspace without an actor has something to do at that time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct LookBy(pub(crate) Timestamp);

@@ -16,7 +16,7 @@ use crate::{
     incarnation::{Incarnation, Incarnations},
     mail::{
         Accepts,
-        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events},
+        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events, RetriesWait},
         origin::Origin,
         workspace::{Found, Rest, WorkspaceAddress},
     },
@@ -188,6 +188,12 @@ impl Children {
         }
     }
 
+    /// Has the actor, where there is one, look at the retry table. A replay may have been put there without a notice, by a
+    /// change whose connection was lost.
+    pub(super) fn look_at_retries(&mut self, id: InstallationId, now: Timestamp) {
+        self.tell(id, RetriesWait { at: now });
+    }
+
     /// Tells all actors to drain. Each receiver ends when its actor has drained.
     pub(super) fn drain(&mut self) -> Vec<oneshot::Receiver<()>> {
         let children = self.installed.values_mut().filter_map(Installed::running);
@@ -260,6 +266,13 @@ impl Children {
     pub(super) fn next_start(&self, at: Circumstances) -> Option<Timestamp> {
         let installed = self.installed.values();
         installed.filter_map(|one| one.next_start(at)).min()
+    }
+
+    /// When an actor has to be started for one of them at the latest, if nothing happens before and nobody looks at them
+    /// until then.
+    pub(super) fn due_at(&self, at: Circumstances) -> Option<Timestamp> {
+        let installed = self.installed.values();
+        installed.filter_map(|one| one.due_at(at)).min()
     }
 
     /// Whether no actor lives, and none is to be started before `soon`.
