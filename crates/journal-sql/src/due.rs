@@ -129,7 +129,8 @@ pub(super) fn next_work_statements(
     let max_hold = max_hold.as_millis().min(LONGEST_HOLD_MILLIS);
     let is_behind = format!(
         "((EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id AND s.until_seq IS NULL) \
-         OR EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id AND s.until_seq > {settled})) \
+         OR EXISTS (SELECT 1 FROM ext_event_subscription s WHERE s.installation_id = i.id \
+         AND s.until_seq > {settled})) \
          AND (SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = i.workspace_id) > {settled})"
     );
     let retry = "(SELECT MIN(r.next_attempt_at) FROM ext_delivery_retry r WHERE r.installation_id = i.id)";

@@ -92,8 +92,8 @@ pub trait Connection: Send + Sync {
     /// head before it appends anything there on this connection.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
-    /// Writes events with their idempotency keys, settlements, and marks of workspaces that are due, in one transaction:
-    /// the rows of [`Batch::changes`].
+    /// Writes events with their idempotency keys, settlements, and marks of workspaces that are due, in one
+    /// transaction: the rows of [`Batch::changes`].
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>>;
 
     /// The idempotency keys of `names` that are stored and have not expired at `now`.
@@ -110,8 +110,8 @@ pub trait Connection: Send + Sync {
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
 
     /// Runs effects in one transaction, until it has done enough work for one. Their events get positions after
-    /// `heads`, which move with them; those that say so mark their workspace as due. Where one of them ends the transaction of the others, the transaction is rolled
-    /// back, and the ends of the effects say which.
+    /// `heads`, which move with them; those that say so mark their workspace as due. Where one of them ends the
+    /// transaction of the others, the transaction is rolled back, and the ends of the effects say which.
     fn run_effects<'a>(
         &'a self,
         effects: &'a mut [StagedEffect],

@@ -19,8 +19,8 @@ use pointsman_journal::{DueRow, Moment, Rested};
 
 /// Rows of a page, at most.
 const LARGEST_PAGE: usize = 512;
-/// A page that took longer than this makes the next one half as large; one that took less than a quarter of it, twice as
-/// large. Workspaces with many installations take longer.
+/// A page that took longer than this makes the next one half as large; one that took less than a quarter of it, twice
+/// as large. Workspaces with many installations take longer.
 const PAGE_TIME: Duration = Duration::from_millis(200);
 /// Workspaces that the waker starts at the same time, so that thousands of them that are behind do not delay
 /// publishers and admins.

@@ -188,8 +188,8 @@ impl Children {
         }
     }
 
-    /// Has the actor, where there is one, look at the retry table. A replay may have been put there without a notice, by a
-    /// change whose connection was lost.
+    /// Has the actor, where there is one, look at the retry table. A replay may have been put there without a notice,
+    /// by a change whose connection was lost.
     pub(super) fn look_at_retries(&mut self, id: InstallationId, now: Timestamp) {
         self.tell(id, RetriesWait { at: now });
     }
@@ -268,8 +268,8 @@ impl Children {
         installed.filter_map(|one| one.next_start(at)).min()
     }
 
-    /// When an actor has to be started for one of them at the latest, if nothing happens before and nobody looks at them
-    /// until then.
+    /// When an actor has to be started for one of them at the latest, if nothing happens before and nobody looks at
+    /// them until then.
     pub(super) fn due_at(&self, at: Circumstances) -> Option<Timestamp> {
         let installed = self.installed.values();
         installed.filter_map(|one| one.due_at(at)).min()

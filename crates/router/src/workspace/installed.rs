@@ -252,8 +252,8 @@ impl Installed {
         }
     }
 
-    /// When an actor has to be started for it at the latest, if nothing happens before and nobody looks at it until then.
-    /// That is when the journal would find something to do for it: see `LogReader::next_work`.
+    /// When an actor has to be started for it at the latest, if nothing happens before and nobody looks at it until
+    /// then. That is when the journal would find something to do for it: see `LogReader::next_work`.
     pub(super) fn due_at(&self, at: Circumstances) -> Option<Timestamp> {
         if !self.is_idle() || self.view.installation.uninstalled_at.is_some() {
             return Some(DueRow::AT_ONCE);
