@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each part.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{limits::Limits, preflight, start_error::StartError};
 use crate::http::{connections::ConnectionSettings, state::HttpSettings};

@@ -92,7 +92,8 @@ impl Writer {
     /// Runs until it is told to stop, or every handle of the journal is gone.
     pub async fn run(mut self) {
         let stopped = self.run_cycles().await;
-        while self.rests.write(&mut self.connection, &mut self.logs).await {}
+        // Once: where thousands wait, the next start has a look at the others.
+        self.rests.write(&mut self.connection, &mut self.logs).await;
         while self.history.write(&mut self.connection).await {}
         self.housekeeping.run(&mut self.connection).await;
         self.connection.close().await;
