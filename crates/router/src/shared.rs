@@ -24,7 +24,7 @@ use crate::{
         dead_letters::DeadLetterAddress,
         delivery::DeliveryAddress,
         origin::Origin,
-        supervisor::{LookBy, SupervisorAddress, WorkspaceStopped},
+        supervisor::{LookBy, SupervisorAddress, WorkspaceLeft, WorkspaceStopped},
         workspace::WorkspaceAddress,
     },
     restarts::{Deaths, Fault, SINGLE_ACTOR},
@@ -241,6 +241,13 @@ impl Shared {
         let supervisor = locked(&self.supervisor).clone();
         if let (false, Some(supervisor)) = (self.is_stopping(), supervisor) {
             supervisor.tell(WorkspaceStopped(id));
+        }
+    }
+
+    /// Called by a WorkspaceActor that stops because it has nothing to do.
+    pub(super) fn workspace_left(&self, id: WorkspaceId) {
+        if let Some(supervisor) = &*locked(&self.supervisor) {
+            supervisor.tell(WorkspaceLeft(id));
         }
     }
 

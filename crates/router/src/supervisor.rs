@@ -7,11 +7,11 @@ use actix::prelude::*;
 use sea_orm::DbErr;
 
 use crate::{
-    mail::supervisor::{LookBy, WorkspaceStopped},
+    mail::supervisor::{LookBy, WorkspaceLeft, WorkspaceStopped},
     shared::Shared,
     waker::{Look, Waker},
 };
-use pointsman_domain::timestamp::Timestamp;
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
 /// Between attempts to look for work while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -28,8 +28,8 @@ pub struct RouterSupervisor {
     pub(super) shared: Arc<Shared>,
     /// How long it waits before its first look. Grows with each death in a row.
     pub(super) pause: Duration,
-    /// The shortest pause between two looks, by how long the last one took.
-    rest: Duration,
+    /// The next look begins no sooner, by how long the last one took.
+    not_before: Timestamp,
     /// When the last look through everything that was due began; none before the first has ended.
     all_seen_at: Option<Timestamp>,
     /// Rows were left that say that something is due where nothing is.
@@ -38,6 +38,8 @@ pub struct RouterSupervisor {
     seen_through: Timestamp,
     /// Rows that a look reads at a time.
     page_size: usize,
+    /// Workspaces whose actors have stopped since the last look; at most one entry for each actor.
+    left: Vec<WorkspaceId>,
     /// The earliest time at which a workspace asked it to look.
     wanted_at: Option<Timestamp>,
     /// The time and the timer of the next look; none while it looks.
@@ -72,7 +74,8 @@ impl RouterSupervisor {
         Self {
             shared,
             pause,
-            rest: SHORTEST_SLEEP,
+            not_before: Timestamp::default(),
+            left: Vec::new(),
             all_seen_at: None,
             has_left_some: false,
             seen_through: Timestamp::default(),
@@ -97,7 +100,12 @@ impl RouterSupervisor {
         };
         let began = self.shared.clock.instant();
         self.shared.looks.begin(began);
-        let mut waker = Waker::new(Arc::clone(&self.shared), look, self.page_size);
+        let mut waker = Waker::new(
+            Arc::clone(&self.shared),
+            look,
+            std::mem::take(&mut self.left),
+            self.page_size,
+        );
         let run = async move {
             let found = waker.run().await;
             (found, waker)
@@ -106,7 +114,7 @@ impl RouterSupervisor {
         ctx.spawn(run.into_actor(self).map(move |(found, waker), actor, ctx| {
             actor.page_size = waker.page_size();
             actor.has_left_some = waker.has_left_some();
-            let took = actor.shared.clock.elapsed(began);
+            let took = actor.shared.clock.elapsed(began).saturating_sub(waker.paused());
             let next = actor.looked(look, now, took, found);
             actor.sleep_until(next, ctx);
         }));
@@ -121,15 +129,15 @@ impl RouterSupervisor {
         found: Result<Option<Timestamp>, DbErr>,
     ) -> Timestamp {
         let instant = self.shared.clock.instant();
-        self.rest = SHORTEST_SLEEP;
-        match found {
+        let mut rest = SHORTEST_SLEEP;
+        let next = match found {
             Ok(next) => {
                 self.shared.looks.ended(instant);
                 self.seen_through = now;
                 match look {
                     Look::Everything | Look::AllDue => self.all_seen_at = Some(now),
                     Look::DueAfter(_) => {
-                        self.rest = took
+                        rest = took
                             .saturating_mul(REST_PER_LOOK)
                             .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
                     }
@@ -145,13 +153,15 @@ impl RouterSupervisor {
                 self.shared.looks.failed(&error.to_string(), instant);
                 self.shared.clock.now() + STORAGE_PAUSE
             }
-        }
+        };
+        self.not_before = self.shared.clock.now() + rest;
+        next
     }
 
     fn sleep_until(&mut self, next: Timestamp, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         let wanted = self.wanted_at.map_or(next, |wanted| wanted.min(next));
-        let pause = wanted.since(now).clamp(self.rest, LONGEST_SLEEP);
+        let pause = wanted.max(self.not_before).since(now).min(LONGEST_SLEEP);
         let handle = ctx.run_later(pause, |actor, ctx| actor.look(ctx));
         self.sleep = Some((now + pause, handle));
     }
@@ -169,6 +179,17 @@ impl Handler<LookBy> for RouterSupervisor {
             ctx.cancel_future(handle);
             self.sleep_until(until, ctx);
         }
+    }
+}
+
+impl Handler<WorkspaceLeft> for RouterSupervisor {
+    type Result = ();
+
+    /// Several are looked at together.
+    fn handle(&mut self, WorkspaceLeft(workspace): WorkspaceLeft, ctx: &mut Self::Context) {
+        self.left.push(workspace);
+        let at = self.shared.clock.now() + SHORTEST_SLEEP;
+        self.handle(LookBy(at), ctx);
     }
 }
 

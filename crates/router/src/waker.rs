@@ -2,7 +2,8 @@
 //!
 //! It reads the table of what is due by its index, a page at a time, and never the installations of all workspaces. A
 //! workspace that has an actor stays in the table, marked as due, until it rests: a page costs next to nothing for
-//! those. For the others the journal is asked whether there is something to do: a mark may have been left without need.
+//! those. For the others the journal is asked whether there is something to do. No actor is believed that there is
+//! nothing: when it stops, the waker asks the journal, and has the row say when there is something to do next.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -50,6 +51,8 @@ pub(crate) struct Waker {
     paused: Duration,
     /// Ends when the last correction is written. There is one at a time.
     correction: Option<oneshot::Receiver<()>>,
+    /// Workspaces whose actors have stopped. They are marked as due still.
+    left: Vec<WorkspaceId>,
     /// Rows are left that are to be corrected.
     has_left_some: bool,
 }
@@ -63,14 +66,15 @@ struct Verified {
 }
 
 impl Waker {
-    /// `page_size` is how many rows the last look read at a time.
-    pub(crate) fn new(shared: Arc<Shared>, look: Look, page_size: usize) -> Self {
+    /// `left` are workspaces whose actors have stopped, `page_size` is how many rows the last look read at a time.
+    pub(crate) fn new(shared: Arc<Shared>, look: Look, left: Vec<WorkspaceId>, page_size: usize) -> Self {
         Self {
             shared,
             look,
             page_size: page_size.clamp(1, LARGEST_PAGE),
             paused: Duration::ZERO,
             correction: None,
+            left,
             has_left_some: false,
         }
     }
@@ -78,6 +82,11 @@ impl Waker {
     /// How many rows the next look is to read at a time.
     pub(crate) const fn page_size(&self) -> usize {
         self.page_size
+    }
+
+    /// How long the look has left the database to others.
+    pub(crate) const fn paused(&self) -> Duration {
+        self.paused
     }
 
     /// Whether rows are left that say that something is due where nothing is.
@@ -88,22 +97,37 @@ impl Waker {
     /// Starts the actors of all workspaces of the look with something to do. Returns when the next one is due.
     pub(crate) async fn run(&mut self) -> Result<Option<Timestamp>, DbErr> {
         let now = self.shared.clock.now();
+        while !self.left.is_empty() {
+            let rest = self.left.split_off(self.page_size.min(self.left.len()));
+            let page = std::mem::replace(&mut self.left, rest).into_iter();
+            let marked = page.map(|workspace_id| DueRow {
+                due_at: DueRow::AT_ONCE,
+                workspace_id,
+            });
+            self.look_at(marked.collect(), now).await?;
+        }
         let (mut after, by) = self.range(now);
         loop {
-            let began = self.shared.clock.instant();
             let page = self.shared.journal.due_page(after, by, self.page_size).await?;
             let Some(last) = page.last() else { break };
             after = *last;
-            let verified = self.verify(page).await;
-            let took = self.shared.clock.elapsed(began);
-            self.adapt(took, verified.is_err());
-            let verified = verified?;
-            self.wake(&verified, now).await;
-            self.correct(verified, now).await;
-            self.shared.looks.goes_on(self.shared.clock.instant());
-            self.pause(took).await;
+            self.look_at(page, now).await?;
         }
         self.shared.journal.earliest_due_after(now).await
+    }
+
+    /// Starts the actors of those that have something to do, and has the rows of the others corrected.
+    async fn look_at(&mut self, page: Vec<DueRow>, now: Timestamp) -> Result<(), DbErr> {
+        let began = self.shared.clock.instant();
+        let verified = self.verify(page).await;
+        let took = self.shared.clock.elapsed(began);
+        self.adapt(took, verified.is_err());
+        let verified = verified?;
+        self.wake(&verified, now).await;
+        self.correct(verified, now).await;
+        self.shared.looks.goes_on(self.shared.clock.instant());
+        self.pause(took).await;
+        Ok(())
     }
 
     fn range(&self, now: Timestamp) -> (DueRow, Timestamp) {

@@ -268,13 +268,6 @@ impl Children {
         installed.filter_map(|one| one.next_start(at)).min()
     }
 
-    /// When an actor has to be started for one of them at the latest, if nothing happens before and nobody looks at
-    /// them until then.
-    pub(super) fn due_at(&self, at: Circumstances) -> Option<Timestamp> {
-        let installed = self.installed.values();
-        installed.filter_map(|one| one.due_at(at)).min()
-    }
-
     /// Whether no actor lives, and none is to be started before `soon`.
     pub(super) fn are_quiet_until(&self, soon: Timestamp, at: Circumstances) -> bool {
         let mut installed = self.installed.values();

@@ -16,7 +16,6 @@ use pointsman_domain::{
     event::PlatformEvent, installation::InstallationView, lane::Suspicion, seq::Seq, span::is_due,
     timestamp::Timestamp,
 };
-use pointsman_journal::DueRow;
 
 /// A lane that has so many events to go, due or not, may still keep up.
 const NEARLY_THERE: i64 = 256;
@@ -248,20 +247,6 @@ impl Installed {
         }
         match self.held_until(at.max_hold) {
             Some(until) => self.progress.has_any(at.head).then_some(until),
-            None => self.progress.next_retry_at(),
-        }
-    }
-
-    /// When an actor has to be started for it at the latest, if nothing happens before and nobody looks at it until
-    /// then. That is when the journal would find something to do for it: see `LogReader::next_work`.
-    pub(super) fn due_at(&self, at: Circumstances) -> Option<Timestamp> {
-        if !self.is_idle() || self.view.installation.uninstalled_at.is_some() {
-            return Some(DueRow::AT_ONCE);
-        }
-        let is_behind = self.progress.lags(at.head);
-        match self.held_until(at.max_hold) {
-            Some(until) => (is_behind || self.progress.has_any(at.head)).then_some(until),
-            None if is_behind => Some(DueRow::AT_ONCE),
             None => self.progress.next_retry_at(),
         }
     }

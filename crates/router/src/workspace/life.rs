@@ -8,7 +8,6 @@ use crate::{
     mail::workspace::WorkspaceAddress,
 };
 use pointsman_domain::timestamp::Timestamp;
-use pointsman_journal::Moment;
 
 /// See the [module](self).
 pub(super) struct Life {
@@ -19,14 +18,7 @@ pub(super) struct Life {
     is_retired: bool,
     /// The actor's own address, from the moment that the directory has let go of it until it is told to stop. An actor
     /// without any address ends at once, and with it the messages in its mailbox.
-    leaving: Option<Leaving>,
-}
-
-/// What is kept of an actor that leaves.
-struct Leaving {
-    _own: WorkspaceAddress,
-    /// Of what was recorded up to then, the actor has taken every notice.
-    as_of: Moment,
+    leaving: Option<WorkspaceAddress>,
 }
 
 impl Life {
@@ -78,16 +70,15 @@ impl Life {
         self.is_draining = true;
     }
 
-    /// The directory has let go of the actor, which keeps its address until it is told to stop. Of what was recorded up
-    /// to `as_of`, it has taken every notice.
-    pub(super) fn leave(&mut self, own: WorkspaceAddress, as_of: Moment) {
-        self.leaving = Some(Leaving { _own: own, as_of });
+    /// The directory has let go of the actor, which keeps its address until it is told to stop.
+    pub(super) fn leave(&mut self, own: WorkspaceAddress) {
+        self.leaving = Some(own);
     }
 
-    /// The actor was told to stop. Returns the moment up to which it knows of everything.
-    pub(super) fn retire(&mut self) -> Option<Moment> {
+    /// The actor was told to stop.
+    pub(super) fn retire(&mut self) {
         self.is_retired = true;
-        self.leaving.take().map(|leaving| leaving.as_of)
+        self.leaving = None;
     }
 
     /// Whether nothing more is to be started. An actor that stops before has died.
@@ -116,10 +107,10 @@ mod tests {
 
         let own: WorkspaceAddress = Arc::new(Nobody);
         let mut retired = life();
-        retired.leave(Arc::clone(&own), Moment::default());
+        retired.leave(Arc::clone(&own));
         assert!(!retired.is_ending(), "it is not told to stop yet");
         assert_eq!(Arc::strong_count(&own), 2, "its address is kept");
-        assert_eq!(retired.retire(), Some(Moment::default()));
+        retired.retire();
         assert!(retired.is_ending());
         assert_eq!(Arc::strong_count(&own), 1);
     }

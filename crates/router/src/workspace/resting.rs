@@ -8,7 +8,6 @@ use actix::prelude::*;
 use super::WorkspaceActor;
 use crate::mail::workspace::Retire;
 use pointsman_domain::timestamp::Timestamp;
-use pointsman_journal::{DueRow, Moment, Rested};
 
 impl WorkspaceActor {
     /// Has a tick come at `at`, if none comes before.
@@ -53,28 +52,11 @@ impl WorkspaceActor {
     /// Has the directory let go of this actor; false where somebody wants something of it.
     fn leave(&mut self, ctx: &mut Context<Self>) -> bool {
         let own = ctx.address();
-        // First: of what is recorded up to this moment, this actor has taken every notice if it may go.
-        let as_of = self.shared.journal.moment();
         let may_go = self.shared.directory.retire(self.id, &own);
         if may_go {
-            self.life.leave(Arc::new(own), as_of);
+            self.life.leave(Arc::new(own));
         }
         may_go
-    }
-
-    /// Has the journal write when there is something to do next. Where an installation has failed, the workspace stays
-    /// marked as due: the mark of a failed installation ends with the process.
-    fn rest(&self, as_of: Moment) {
-        let due_at = self.children.due_at(self.circumstances());
-        if due_at != Some(DueRow::AT_ONCE) {
-            let workspace_id = self.id;
-            // Nobody waits for it: a mark that stays costs one look of the waker.
-            drop(
-                self.shared
-                    .journal
-                    .rest(as_of, vec![Rested { workspace_id, due_at }]),
-            );
-        }
     }
 
     /// Whether nothing is missed when it stops: no delivery actor lives, and none is to be started soon.
@@ -100,13 +82,13 @@ impl Handler<Retire> for WorkspaceActor {
 
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
         let has_work = !self.is_at_rest();
-        let as_of = self.life.retire();
+        self.life.retire();
         ctx.stop();
         if has_work {
             // A message came before this one. A successor reads from the database what there is to do.
             self.shared.activate(self.id);
-        } else if let Some(as_of) = as_of {
-            self.rest(as_of);
+        } else {
+            self.shared.workspace_left(self.id);
         }
     }
 }

@@ -38,32 +38,14 @@ fn what_is_held_needs_an_actor_when_it_may_expire() {
     view.installation.held_since = Some(NOW);
     let held = Installed::new(Arc::new(view));
     assert_eq!(held.need(&ring(5..=5), at(4)), Need::None, "nothing waits");
-    assert_eq!(held.due_at(at(4)), None);
     let expires = NOW + Duration::from_secs(60);
     assert_eq!(held.need(&ring(5..=5), at(5)), Need::At(expires));
-    assert_eq!(held.due_at(at(5)), Some(expires));
     let later = Circumstances {
         now: expires,
         ..at(5)
     };
     assert_eq!(held.need(&ring(5..=5), later), Need::Now);
     assert!(!held.lags(at(5)) && held.lags(later));
-}
-
-#[test]
-fn a_workspace_is_due_when_the_first_of_its_installations_has_something_to_do() {
-    let settled = Installed::new(Arc::new(view(1, "crm.*", 5)));
-    assert_eq!(settled.due_at(at(5)), None);
-    assert_eq!(settled.due_at(at(6)), Some(DueRow::AT_ONCE));
-    let mut parked = Installed::new(Arc::new(view(1, "crm.*", 5)));
-    parked.note_retry(NOW);
-    assert_eq!(parked.due_at(at(5)), Some(NOW));
-    let mut failed = settled;
-    for _ in 0..8 {
-        failed.died(Fault::Own, NOW);
-    }
-    let always = "it is started again with the process";
-    assert_eq!(failed.due_at(at(5)), Some(DueRow::AT_ONCE), "{always}");
 }
 
 #[test]
