@@ -20,9 +20,10 @@ use pointsman_journal::{DueRow, Moment, Rested};
 
 /// Rows of a page, at most.
 const LARGEST_PAGE: usize = 512;
-/// A page that took longer than this makes the next one half as large; one that took less than a quarter of it, twice
-/// as large. Workspaces with many installations take longer.
-const PAGE_TIME: Duration = Duration::from_millis(200);
+/// A page that took longer than this makes the next one half as large; one that took less than half of it, twice as
+/// large. Workspaces with many installations take long. A page of the usual ones takes 10 ms, and on a busy machine a
+/// page of one may take 50 ms: it must not become small for that.
+const PAGE_TIME: Duration = Duration::from_secs(1);
 /// Workspaces that the waker starts at the same time, so that thousands of them that are behind do not delay
 /// publishers and admins.
 const STARTS_AT_ONCE: usize = 32;
@@ -166,7 +167,7 @@ impl Waker {
     fn adapt(&mut self, took: Duration, has_failed: bool) {
         if has_failed || took > PAGE_TIME {
             self.page_size = (self.page_size / 2).max(1);
-        } else if took < PAGE_TIME / 4 {
+        } else if took < PAGE_TIME / 2 {
             self.page_size = (self.page_size * 2).min(LARGEST_PAGE);
         }
     }
