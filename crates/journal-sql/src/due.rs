@@ -134,14 +134,16 @@ pub(super) fn next_work_statements(
          AND (SELECT MAX(e.seq) FROM platform_event e WHERE e.workspace_id = i.workspace_id) > {settled})"
     );
     let retry = "(SELECT MIN(r.next_attempt_at) FROM ext_delivery_retry r WHERE r.installation_id = i.id)";
+    // A subquery for each workspace, and no join: SQLite would walk all installations, in the order of the groups.
     let head = format!(
-        "SELECT i.workspace_id AS id, MIN(CASE WHEN i.uninstalled_at IS NOT NULL THEN 0 \
+        "SELECT v.column1 AS id, (SELECT MIN(CASE WHEN i.uninstalled_at IS NOT NULL THEN 0 \
          WHEN i.held_since IS NOT NULL THEN CASE WHEN {is_behind} OR {retry} IS NOT NULL \
          THEN i.held_since + {max_hold} END \
-         WHEN {is_behind} THEN 0 ELSE {retry} END) AS due_at FROM (VALUES"
+         WHEN {is_behind} THEN 0 ELSE {retry} END) FROM ext_installation i \
+         LEFT JOIN ext_delivery_cursor c ON c.installation_id = i.id \
+         WHERE i.workspace_id = v.column1 AND NOT i.closed) AS due_at FROM (VALUES"
     );
-    let tail = ") AS v JOIN ext_installation i ON i.workspace_id = v.column1 AND NOT i.closed \
-                LEFT JOIN ext_delivery_cursor c ON c.installation_id = i.id GROUP BY i.workspace_id";
+    let tail = ") AS v";
     rows_of(workspaces, backend, &head, tail, |workspace| {
         vec![workspace.uuid().into()]
     })

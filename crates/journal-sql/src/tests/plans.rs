@@ -112,6 +112,7 @@ on_both_engines!(
         let statement = due::next_work_statements(&workspaces, Duration::from_secs(1), backend).remove(0);
         let values = statement.values.map(|values| values.0).unwrap_or_default();
         let plan = plan(&journal, &statement.sql, values).await;
+        assert!(!plan.contains("SCAN i"), "{plan}");
         assert_seeks(
             &plan,
             &[
