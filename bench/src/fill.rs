@@ -41,7 +41,16 @@ impl Fill {
             self.some_events(workspace, done, part).await?;
             done += part;
         }
-        Ok(())
+        self.mark_due().await
+    }
+
+    /// Marks all workspaces as due, as the journal does with each event and each retry.
+    async fn mark_due(&self) -> Result<()> {
+        self.execute(
+            "INSERT INTO workspace_due (workspace_id, due_at) SELECT DISTINCT workspace_id, 0 FROM ext_installation
+             WHERE NOT closed ON CONFLICT (workspace_id) DO UPDATE SET due_at = 0",
+        )
+        .await
     }
 
     async fn some_events(&self, workspace: &str, done: u64, count: u64) -> Result<()> {
@@ -88,7 +97,8 @@ impl Fill {
     pub(crate) async fn make_due(&self) -> Result<()> {
         let now = minutes_from_now(0);
         self.execute(&format!("UPDATE ext_delivery_retry SET next_attempt_at = {now}"))
-            .await
+            .await?;
+        self.mark_due().await
     }
 
     /// Appends one event to each workspace that [`Fill::workspaces`] has made. The event is delivered already.

@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each part.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{limits::Limits, preflight, start_error::StartError};
 use crate::http::{connections::ConnectionSettings, state::HttpSettings};
@@ -111,6 +111,9 @@ pub(super) fn master_key(config: &Config) -> Result<Vec<u8>, StartError> {
     }
 }
 
+/// A waker that does not find everything that is due within this time is an alarm: it looks each minute.
+const WAKER_PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) fn router_settings(
     config: &Config,
     limits: &Limits,
@@ -135,6 +138,7 @@ pub(super) fn router_settings(
         breaker_failures: delivery.breaker_failures,
         max_hold: config.retention.max_hold,
         passivate_after: config.router.passivate_after,
+        waker_patience: WAKER_PATIENCE,
         transport: Arc::new(external_client(delivery, limits, clock)?),
         open_secret,
         in_process: InProcessSettings {

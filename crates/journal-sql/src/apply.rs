@@ -17,7 +17,10 @@ use pointsman_journal::{
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
-use crate::sql::{ROWS_PER_STATEMENT, any_of, count, power_of_two_chunks, rows_of};
+use crate::{
+    due,
+    sql::{ROWS_PER_STATEMENT, any_of, count, power_of_two_chunks, rows_of},
+};
 
 pub(crate) const EVENT_COLUMNS: usize = 12;
 /// Table and columns of an event, for INSERT INTO.
@@ -85,6 +88,7 @@ pub(crate) fn statements(changes: &Changes<'_>, backend: DbBackend) -> Vec<State
     statements.extend(replayed(&changes.replayed, backend));
     statements.extend(removed(&changes.removed, backend));
     statements.extend(admin::statements(changes, backend));
+    statements.extend(due::marks(&changes.due, backend));
     // Last, because a mark is kept while its delivery is in the retry table, which the others change.
     statements.extend(swept(&changes.swept, backend));
     statements

@@ -147,28 +147,36 @@ impl BeyondHead {
     }
 }
 
-/// Repairs every cursor beyond the head of its log. Must run before the first event is written: once the log has grown
-/// past such a cursor, the cursor looks right.
+/// Sets every cursor of the workspace that is beyond `head` back to it. Must run before the first event is written
+/// there: once the log has grown past such a cursor, the cursor looks right.
 pub(super) async fn repair_cursors(
     connection: &DatabaseConnection,
     corrupt: &CorruptRows,
+    workspace: WorkspaceId,
+    head: Seq,
 ) -> Result<(), DbErr> {
-    let head = reads::head_of("c.workspace_id", "c.workspace_id");
-    let sql = format!(
-        "SELECT c.installation_id, c.workspace_id, c.settled_seq, {head} AS head FROM ext_delivery_cursor c \
-         JOIN ext_installation i ON i.id = c.installation_id WHERE NOT i.closed AND c.settled_seq > {head}"
-    );
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let backend = connection.get_database_backend();
+    let values: [Value; 2] = [workspace.uuid().into(), head.get().into()];
+    let statement = Statement::from_sql_and_values(backend, cursors_beyond_sql(backend), values);
     for row in connection.query_all_raw(statement).await? {
         let lost = BeyondHead {
             installation: InstallationId::new(row.try_get("", "installation_id")?),
-            workspace: WorkspaceId::new(row.try_get("", "workspace_id")?),
+            workspace,
             settled: Seq::new(row.try_get("", "settled_seq")?),
-            head: Seq::new(row.try_get("", "head")?),
+            head,
         };
         lost.repair(connection, corrupt).await?;
     }
     Ok(())
+}
+
+/// Reads the cursors of one workspace.
+pub(super) fn cursors_beyond_sql(backend: DbBackend) -> String {
+    let [first, second] = numbered(backend);
+    format!(
+        "SELECT installation_id, settled_seq FROM ext_delivery_cursor \
+         WHERE workspace_id = {first} AND settled_seq > {second}"
+    )
 }
 
 /// Notes retries of unknown kinds as corrupt, and does not change them: a newer version may know their kind.

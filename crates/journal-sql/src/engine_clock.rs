@@ -126,15 +126,23 @@ async fn move_back(
     now: Timestamp,
 ) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
-    let [first, second, third] = numbered(backend);
+    let [first, second, third, fourth] = numbered(backend);
     let (now, last_seen): (Value, Value) = (now.millis().into(), last_seen.millis().into());
     let retries = format!(
         "UPDATE ext_delivery_retry SET next_attempt_at = {first} + \
          CASE WHEN next_attempt_at > {second} THEN next_attempt_at - {third} ELSE 0 END"
     );
-    let values = [now.clone(), last_seen.clone(), last_seen];
+    let values = [now.clone(), last_seen.clone(), last_seen.clone()];
     transaction
         .execute_raw(Statement::from_sql_and_values(backend, retries, values))
+        .await?;
+    let due = format!(
+        "UPDATE workspace_due SET due_at = {first} + \
+         CASE WHEN due_at > {second} THEN due_at - {third} ELSE 0 END WHERE due_at > {fourth}"
+    );
+    let values = [now.clone(), last_seen.clone(), last_seen, now.clone()];
+    transaction
+        .execute_raw(Statement::from_sql_and_values(backend, due, values))
         .await?;
     // An age whose start lies in the future starts now.
     for (table, column) in [

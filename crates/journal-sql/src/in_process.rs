@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Select,
     sea_query::{Alias, Condition, Expr, ExprTrait, Func, Query},
 };
 
 use entity::{ext_event_subscription, ext_installation};
 
-use super::{apply::apply, reads};
+use super::{apply::apply, reads, sql::rows_of};
 use pointsman_clock::Clock;
 use pointsman_domain::{event_pattern::EventPattern, id::SubscriptionId, installation::Installation};
 use pointsman_journal::{
@@ -44,6 +44,7 @@ pub async fn register_extensions(
         .write(move |transaction| {
             Box::pin(async move {
                 let gone = set_unavailable(transaction, &keys, now).await?;
+                mark_those_that_go_on(transaction, &keys).await?;
                 let back = set_available(transaction, &keys).await?;
                 if gone > 0 {
                     log::warn!(
@@ -115,6 +116,23 @@ async fn set_unavailable(
         .exec(transaction)
         .await?;
     Ok(updated.rows_affected)
+}
+
+/// Marks the workspaces as due whose installations go on: what waits there may have rested until the end of the hold.
+async fn mark_those_that_go_on(
+    transaction: &DatabaseTransaction,
+    keys: &[String],
+) -> Result<(), ChangeError> {
+    let head = "INSERT INTO workspace_due (workspace_id, due_at) SELECT DISTINCT i.workspace_id, 0 \
+                FROM ext_installation i JOIN (VALUES";
+    // SQLite takes the ON of an upsert after a SELECT for that of a join, unless there is a WHERE.
+    let tail = ") AS v ON i.key = v.column1 WHERE delivery_type = 'IN_PROCESS' AND i.uninstalled_at IS NULL \
+                AND NOT i.available ON CONFLICT (workspace_id) DO UPDATE SET due_at = excluded.due_at";
+    let backend = transaction.get_database_backend();
+    for statement in rows_of(keys, backend, head, tail, |key| vec![key.as_str().into()]) {
+        transaction.execute_raw(statement).await?;
+    }
+    Ok(())
 }
 
 async fn set_available(transaction: &DatabaseTransaction, keys: &[String]) -> Result<u64, ChangeError> {

@@ -8,6 +8,7 @@ mod causes;
 mod claim;
 mod database;
 mod disk_watch;
+mod due;
 mod effects;
 mod engine_clock;
 mod event_row;

@@ -7,7 +7,6 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Transac
 use tokio::sync::oneshot;
 
 use super::{
-    attach,
     claim::{self, FileClaim},
     database::DatabaseUrl,
     disk_watch::DiskWatch,
@@ -133,10 +132,10 @@ async fn start(
     };
     let key = settings.master_key.as_deref();
     let (connection, work_guard) = prepare(&parts, key, &settings.progress).await?;
-    let Repaired {
+    let Begun {
         last_generation,
         prune_from,
-    } = repair_times_and_cursors(&connection, &parts).await?;
+    } = begin(&connection, &parts).await?;
     // Not earlier: a start that is refused logs only why it is refused.
     claim.iter().for_each(FileClaim::warn_if_shared);
     let gate = Gate::default();
@@ -276,28 +275,25 @@ pub(super) async fn migrate_on(
     key_check::check_after_migrations(connection, key, found).await
 }
 
-/// Repairs stored times after the clock was set back, and cursors of a damaged file, before anything is written.
-async fn repair_times_and_cursors(
-    connection: &DatabaseConnection,
-    parts: &WriterParts,
-) -> Result<Repaired, OpenError> {
+/// Repairs stored times after the clock was set back, and counts the start, before anything is written.
+async fn begin(connection: &DatabaseConnection, parts: &WriterParts) -> Result<Begun, OpenError> {
     let now = parts.clock.now();
     let transaction = connection.begin().await?;
     let prune_from = engine_clock::prune_from(&transaction, now).await?;
     engine_clock::correct_stored_times(&transaction, now).await?;
     let prune_from = prune_from.store(&transaction).await?;
+    let last_generation = recovery::begin_generations(&transaction).await?;
     transaction.commit().await?;
-    attach::repair_cursors(connection, &parts.corrupt).await?;
-    let last_generation = recovery::last_generation(connection).await?;
     set_timeouts(connection).await?;
-    Ok(Repaired {
+    Ok(Begun {
         last_generation,
         prune_from,
     })
 }
 
-/// What a start finds after its repairs.
-struct Repaired {
+/// What a start begins with.
+struct Begun {
+    /// The generation before the first one of this start.
     last_generation: i64,
     /// Nothing is deleted by its age before this time.
     prune_from: Timestamp,

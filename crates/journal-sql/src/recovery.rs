@@ -1,22 +1,26 @@
-//! Queries of the recovery: the last generation at a start, and after a lost connection the outcome of its batch.
+//! Queries of the recovery: the generations of a start, and after a lost connection the outcome of its batch.
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
 use super::sql::power_of_two_chunks;
 use pointsman_domain::{id::EventId, seq::Seq};
 
-/// The highest generation of all stored settlements; 0 if there are none.
-pub(super) async fn last_generation(connection: &DatabaseConnection) -> Result<i64, DbErr> {
-    let sql = "SELECT MAX(generation) AS generation FROM ext_delivery_cursor";
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
-    let row = connection.query_one_raw(statement).await?;
-    let generation: Option<i64> = row
-        .map(|row| row.try_get("", "generation"))
-        .transpose()?
-        .flatten();
-    Ok(generation.unwrap_or(0))
+/// More than the attaches of any one start: 10,000 a second for 79 days.
+const GENERATIONS_PER_START: i64 = 1 << 36;
+
+/// Counts the start. Returns the generation before its first one, which is higher than all that are stored: the
+/// generations of a start begin at its number times 2^36.
+pub(super) async fn begin_generations(transaction: &DatabaseTransaction) -> Result<i64, DbErr> {
+    let sql = "INSERT INTO engine_start (id, starts) VALUES (1, 1) \
+               ON CONFLICT (id) DO UPDATE SET starts = engine_start.starts + 1 RETURNING starts";
+    let statement = Statement::from_string(transaction.get_database_backend(), sql);
+    let row = transaction.query_one_raw(statement).await?;
+    let starts: i64 = row
+        .ok_or_else(|| DbErr::RecordNotFound("engine_start".to_owned()))?
+        .try_get("", "starts")?;
+    Ok(starts.saturating_mul(GENERATIONS_PER_START))
 }
 
 /// The positions of the given events, also of those that handlers have published and that are pruned. Events that are

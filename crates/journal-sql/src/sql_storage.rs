@@ -12,6 +12,7 @@ use super::{
     causes,
     claim::{self, FileClaim},
     database::{BUSY_TIMEOUT, DatabaseUrl},
+    due,
     effects::{self, EffectThread, SlowEffectsConnection},
     engine_clock, expired,
     fault::is_fault_of_the_data,
@@ -34,7 +35,7 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_journal::{
-    AttemptRecord, ChangeError, CorruptRows, EffectOf, Notice,
+    AttemptRecord, ChangeError, CorruptRows, DueRow, EffectOf, Notice, Rested,
     change::{Change, InstallationWork},
     effects::StagedEffect,
     prune::Piece,
@@ -157,7 +158,13 @@ impl SqlConnection {
 
 impl Connection for SqlConnection {
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>> {
-        async move { reads::head(self.connection().await, workspace).await }.boxed()
+        async move {
+            let connection = self.connection().await;
+            let head = reads::head(connection, workspace).await?;
+            attach::repair_cursors(connection, &self.parts.corrupt, workspace, head).await?;
+            Ok(head)
+        }
+        .boxed()
     }
 
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
@@ -350,6 +357,14 @@ impl Connection for SqlConnection {
             .boxed()
     }
 
+    fn rest<'a>(&'a self, rests: &'a [Rested]) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        async move {
+            let write = async |transaction: &DatabaseTransaction| due::rest(transaction, rests).await;
+            in_transaction(self.connection().await, write).await
+        }
+        .boxed()
+    }
+
     fn tend(&self) -> BoxFuture<'_, ()> {
         async {
             let log = &self.parts.write_ahead_log;
@@ -426,12 +441,24 @@ impl LogReader for SqlReader {
         .boxed()
     }
 
-    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
-        reads::workspaces_with_work(&self.readers.engine, due_by, due_by - self.max_hold).boxed()
+    fn due_page(
+        &self,
+        after: DueRow,
+        by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DueRow>, DbErr>> {
+        due::page(&self.readers.engine, after, by, limit).boxed()
     }
 
-    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
-        reads::earliest_retry_after(&self.readers.engine, after).boxed()
+    fn earliest_due_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+        due::earliest_after(&self.readers.engine, after).boxed()
+    }
+
+    fn next_work(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+    ) -> BoxFuture<'_, Result<HashMap<WorkspaceId, Timestamp>, DbErr>> {
+        async move { due::next_work(&self.readers.engine, &workspaces, self.max_hold).await }.boxed()
     }
 
     fn causes_of(

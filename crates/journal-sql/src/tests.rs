@@ -5,6 +5,7 @@ mod causes;
 mod corrupt;
 mod cut;
 mod derived;
+mod due;
 mod effects;
 mod encoding;
 mod expired;
@@ -21,6 +22,7 @@ mod readers;
 mod retention;
 mod settlements;
 mod spans;
+mod starts;
 mod time;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! One transaction of the group commit, events and settlements, and the queue of what waits for the next one.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -27,6 +27,8 @@ pub struct Batch {
     pub settlements: Vec<SettleCommand>,
     /// Those of the settled installations that have effects marked as done.
     pub marked: HashSet<InstallationId>,
+    /// The workspaces that it marks as due.
+    pub due: BTreeSet<WorkspaceId>,
     /// Set where the batch is written for the second time: its publishers wait until then.
     pub again_until: Option<Instant>,
 }
@@ -127,6 +129,14 @@ impl Batch {
             }
         }
         cursors.into_values().collect()
+    }
+
+    /// The workspaces in which it makes work: by an event, or by a delivery that is tried again later. May name one
+    /// several times.
+    pub(crate) fn workspaces_with_work(&self) -> impl Iterator<Item = WorkspaceId> {
+        let appends = self.appends.iter().map(|staged| staged.append.workspace_id);
+        let parks = self.settlements.iter().filter(|command| !command.park.is_empty());
+        appends.chain(parks.map(|command| command.workspace_id))
     }
 
     /// The ids of its events.

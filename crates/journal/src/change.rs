@@ -36,5 +36,15 @@ pub enum Change {
     Close { installation: InstallationId },
 }
 
+impl Change {
+    /// The workspace in which the change makes work.
+    pub const fn workspace_with_work(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::StartReplay { workspace, .. } => Some(*workspace),
+            Self::Discard { .. } | Self::Close { .. } => None,
+        }
+    }
+}
+
 /// Takes the answer to a change.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;

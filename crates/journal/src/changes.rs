@@ -1,7 +1,7 @@
 //! The rows that one transaction changes, as data. They are put together before the transaction begins. A storage has
 //! one way to write them: for a batch of the group commit, for an effect, and for an admin's replay.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use pointsman_domain::{
     event::PlatformEvent,
@@ -56,6 +56,8 @@ pub struct Changes<'a> {
     pub succeeded_spans: Vec<Uuid>,
     /// Letters that an admin replays or discards.
     pub letters: Vec<(DeadLetterId, LetterStatus)>,
+    /// Workspaces in which there is something to do from now on: their actors have to be started.
+    pub due: BTreeSet<WorkspaceId>,
 }
 
 /// A row of `publish_idempotency_key`.
@@ -141,7 +143,7 @@ impl LetterStatus {
 
 impl Changes<'_> {
     /// Whether there are only events and cursors, as in most batches.
-    pub const fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         self.keys.is_empty()
             && self.parked.is_empty()
             && self.removed.is_empty()
@@ -157,6 +159,7 @@ impl Changes<'_> {
             && self.reopened_spans.is_empty()
             && self.succeeded_spans.is_empty()
             && self.letters.is_empty()
+            && self.due.is_empty()
     }
 }
 
@@ -166,6 +169,7 @@ impl Batch {
         let mut changes = Changes {
             events: self.events(),
             cursors: self.cursors(),
+            due: self.due.clone(),
             ..Changes::default()
         };
         for staged in &self.appends {

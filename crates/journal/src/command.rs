@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     admission::Permit,
     change::{Change, InstallationWork, Reply},
+    due::{Moment, Rested},
     effects::EffectCommand,
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
     notice::Notice,
@@ -102,6 +103,15 @@ pub struct LetterCommand {
     pub change: LetterChange,
     /// When the delivery failed or the replay was delivered.
     pub at: Timestamp,
+}
+
+/// Workspaces that rest, as they were known at a moment.
+#[derive(Debug)]
+pub(crate) struct RestCommand {
+    pub(crate) as_of: Moment,
+    pub(crate) rests: Vec<Rested>,
+    /// Dropped when the rests are written or given up.
+    pub(crate) _until_done: oneshot::Sender<()>,
 }
 
 /// A row of the history of attempts.
@@ -203,6 +213,7 @@ pub(crate) enum WriterCommand {
     Append(Append),
     Effect(Box<EffectCommand>),
     Settle(Box<SettleCommand>),
+    Rest(RestCommand),
     Job(Job),
     /// Stops the writer once everything that came before it is committed, the history included.
     Stop(oneshot::Sender<()>),

@@ -151,6 +151,8 @@ pub struct StagedEffect {
     /// Its installation has slow effects, so that it has a transaction to itself and may take longer.
     pub is_slow: bool,
     pub has_work: bool,
+    /// Its transaction marks its workspace as due.
+    pub marks_due: bool,
     /// Its transaction has come to it.
     pub is_begun: bool,
     /// Its work has begun, and its savepoint is neither kept nor undone: whatever has befallen the transaction, this
@@ -167,6 +169,7 @@ impl StagedEffect {
             events: Vec::new(),
             end: None,
             is_slow,
+            marks_due: false,
             is_begun: false,
             is_suspect: false,
             took: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! The handle of the journal.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use pointsman_clock::Clock;
@@ -18,8 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     change::{Change, InstallationWork},
-    command::{Append, Attached, Job, SettleCommand, WriterCommand},
+    command::{Append, Attached, Job, RestCommand, SettleCommand, WriterCommand},
     corrupt::CorruptRows,
+    due::{DueRow, Moment, Now, Rested},
     effects::{EffectCommand, EffectEnd},
     errors::{ChangeError, StorageUnavailable},
     health::{Health, StorageTrouble},
@@ -37,6 +38,7 @@ pub struct Journal {
     log: Arc<dyn LogReader>,
     health: Arc<Health>,
     corrupt: Arc<CorruptRows>,
+    now: Now,
     clock: Clock,
 }
 
@@ -74,12 +76,14 @@ impl Journal {
     /// A journal over this storage, and its writer. The caller runs the writer, which ends when the journal is stopped.
     pub fn over(parts: JournalParts) -> (Self, Writer) {
         let (commands, receiver) = mpsc::unbounded_channel();
+        let now = Now::default();
         let writer = Writer::new(
             parts.storage,
             parts.connection,
             parts.last_generation,
             receiver,
             parts.notices,
+            now.clone(),
             Arc::clone(&parts.health),
             parts.clock,
         );
@@ -88,6 +92,7 @@ impl Journal {
             log: parts.log,
             health: parts.health,
             corrupt: parts.corrupt,
+            now,
             clock: parts.clock,
         };
         (journal, writer)
@@ -296,21 +301,49 @@ impl Journal {
         self.log.due_retries(workspace, installation, due_by, limit).await
     }
 
-    /// Workspaces in which something is to be done by `due_by`. Deliveries of an installation that is paused or
-    /// disabled count only once they may expire.
-    ///
-    /// # Errors
-    /// While there is no database.
-    pub async fn workspaces_with_work(&self, due_by: Timestamp) -> Result<Vec<WorkspaceId>, DbErr> {
-        self.log.workspaces_with_work(due_by).await
+    /// The present moment, to be taken before somebody looks at workspaces that are to rest.
+    pub fn moment(&self) -> Moment {
+        self.now.get()
     }
 
-    /// The time of the earliest retry after `after`, in any workspace.
+    /// Has the rows of the workspaces say when they have something to do next, as was known at the moment. Those in
+    /// which work was recorded since stay as they are. What is returned ends once it is done, or given up.
+    pub fn rest(&self, as_of: Moment, rests: Vec<Rested>) -> oneshot::Receiver<()> {
+        let (until_done, done) = oneshot::channel();
+        self.send(WriterCommand::Rest(RestCommand {
+            as_of,
+            rests,
+            _until_done: until_done,
+        }));
+        done
+    }
+
+    /// Up to `limit` rows of workspaces after `after` that are due by `by`, in their order.
     ///
     /// # Errors
     /// While there is no database.
-    pub async fn earliest_retry_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
-        self.log.earliest_retry_after(after).await
+    pub async fn due_page(&self, after: DueRow, by: Timestamp, limit: usize) -> Result<Vec<DueRow>, DbErr> {
+        self.log.due_page(after, by, limit).await
+    }
+
+    /// The time of the first row after `after`.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn earliest_due_after(&self, after: Timestamp) -> Result<Option<Timestamp>, DbErr> {
+        self.log.earliest_due_after(after).await
+    }
+
+    /// Of those of the workspaces that have something to do, when the first of it is to be done. Deliveries of an
+    /// installation that is held count from the time at which they may expire.
+    ///
+    /// # Errors
+    /// While there is no database.
+    pub async fn next_work(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+    ) -> Result<HashMap<WorkspaceId, Timestamp>, DbErr> {
+        self.log.next_work(workspaces).await
     }
 
     /// The event, the event that caused it, and so on up to the first of the chain, at most `limit` of them. The chain

@@ -21,6 +21,7 @@ pub mod change;
 pub mod changes;
 pub mod command;
 mod corrupt;
+mod due;
 pub mod effects;
 pub mod errors;
 
@@ -38,6 +39,7 @@ pub use self::{
     admission::{Admission, Permit, WorkspaceAdmission},
     command::{Append, Attached, AttemptRecord, LetterCommand, SettleCommand},
     corrupt::CorruptRows,
+    due::{DueRow, Moment, Rested},
     effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
     handle::{Journal, JournalParts},

@@ -14,6 +14,7 @@ pub use super::{
 use super::{
     change::{Change, InstallationWork},
     command::AttemptRecord,
+    due::{DueRow, Rested},
     effects::{EffectEnd, EffectOf, EffectWork, StagedEffect},
     errors::ChangeError,
     notice::Notice,
@@ -88,10 +89,12 @@ pub const WRITE_LOCK_IS_HELD: &str = "another process holds the write lock of th
 /// The writer connection. There is one at a time, and it does one thing at a time. The writer bounds every call by a
 /// time-out, and throws the connection away after a call that timed out.
 pub trait Connection: Send + Sync {
-    /// The highest position in the workspace's log.
+    /// The highest position in the workspace's log. Cursors beyond it are set back to it first: the writer asks for the
+    /// head before it appends anything there on this connection.
     fn head(&self, workspace: WorkspaceId) -> BoxFuture<'_, Result<Seq, DbErr>>;
 
-    /// Writes events with their idempotency keys, and settlements, in one transaction: the rows of [`Batch::changes`].
+    /// Writes events with their idempotency keys, settlements, and marks of workspaces that are due, in one
+    /// transaction: the rows of [`Batch::changes`].
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>>;
 
     /// The idempotency keys of `names` that are stored and have not expired at `now`.
@@ -108,8 +111,8 @@ pub trait Connection: Send + Sync {
     fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
 
     /// Runs effects in one transaction, until it has done enough work for one. Their events get positions after
-    /// `heads`, which move with them. Where one of them ends the transaction of the others, the transaction is rolled
-    /// back, and the ends of the effects say which.
+    /// `heads`, which move with them; those that say so mark their workspace as due. Where one of them ends the
+    /// transaction of the others, the transaction is rolled back, and the ends of the effects say which.
     fn run_effects<'a>(
         &'a self,
         effects: &'a mut [StagedEffect],
@@ -125,14 +128,15 @@ pub trait Connection: Send + Sync {
     /// Whether effects of the installation are marked as done.
     fn has_marks(&self, installation: InstallationId) -> BoxFuture<'_, Result<bool, DbErr>>;
 
-    /// Makes an admin's change of an installation, at this place of the commit order.
+    /// Makes an admin's change of an installation, at this place of the commit order, and marks the workspace as due.
     fn change_installation(
         &self,
         workspace: WorkspaceId,
         work: InstallationWork,
     ) -> BoxFuture<'_, Outcome<InstallationView, ChangeError>>;
 
-    /// Makes one of the router's own changes. Returns the notice for the router.
+    /// Makes one of the router's own changes, and marks [`Change::workspace_with_work`] as due. Returns the notice for
+    /// the router.
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>>;
 
     /// Runs a caller's transaction, if this is a connection to an SQL database. Beside a slow effect it does not wait
@@ -161,6 +165,9 @@ pub trait Connection: Send + Sync {
         rows: &'a [AttemptRecord],
         is_again: bool,
     ) -> BoxFuture<'a, Outcome<(), DbErr>>;
+
+    /// Writes when each of the workspaces has something to do next, or that it has nothing to do. Each occurs once.
+    fn rest<'a>(&'a self, rests: &'a [Rested]) -> BoxFuture<'a, Outcome<(), DbErr>>;
 
     /// Does the upkeep of the storage that is due between two batches.
     fn tend(&self) -> BoxFuture<'_, ()>;
@@ -228,11 +235,23 @@ pub trait LogReader: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'_, Result<DueRetries, DbErr>>;
 
-    /// Workspaces in which something is to be done by `due_by`.
-    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>>;
+    /// Up to `limit` rows of workspaces after `after` that are due by `by`, in their order.
+    fn due_page(
+        &self,
+        after: DueRow,
+        by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DueRow>, DbErr>>;
 
-    /// The time of the earliest retry after `after`, in any workspace.
-    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>>;
+    /// The time of the first row after `after`.
+    fn earliest_due_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>>;
+
+    /// Of those of the workspaces that have something to do, when the first of it is to be done. Deliveries of an
+    /// installation that is held count from the time at which they may expire.
+    fn next_work(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+    ) -> BoxFuture<'_, Result<HashMap<WorkspaceId, Timestamp>, DbErr>>;
 
     /// The event, the event that caused it, and so on up to the first of the chain, at most `limit` of them.
     fn causes_of(

@@ -4,6 +4,7 @@ mod bounds;
 mod commit;
 mod connection;
 mod deadline;
+mod due_marks;
 mod effects;
 mod history;
 mod housekeeping;
@@ -12,6 +13,7 @@ mod lanes;
 mod outage;
 mod reconnect;
 mod recovery;
+mod rests;
 mod running_effect;
 mod slow_effects;
 mod workspace_logs;
@@ -25,10 +27,11 @@ use tokio::{
 
 use self::{
     commit::GroupCommit, connection::WriterConnection, effects::Effects, history::History,
-    housekeeping::Housekeeping, jobs::Jobs, lanes::Lanes, workspace_logs::WorkspaceLogs,
+    housekeeping::Housekeeping, jobs::Jobs, lanes::Lanes, rests::Rests, workspace_logs::WorkspaceLogs,
 };
 use crate::{
     command::{Inbox, WriterCommand},
+    due::Now,
     health::Health,
     notice::NoticeSink,
     storage::{Connection, Storage},
@@ -48,6 +51,7 @@ pub struct Writer {
     commits: GroupCommit,
     effects: Effects,
     jobs: Jobs,
+    rests: Rests,
     history: History,
     housekeeping: Housekeeping,
     clock: Clock,
@@ -66,17 +70,19 @@ impl Writer {
         last_generation: i64,
         commands: mpsc::UnboundedReceiver<WriterCommand>,
         notices: NoticeSink,
+        now: Now,
         health: Arc<Health>,
         clock: Clock,
     ) -> Self {
         Self {
             inbox: Inbox::new(commands),
             connection: WriterConnection::new(storage, connection, health, clock),
-            logs: WorkspaceLogs::new(notices),
+            logs: WorkspaceLogs::new(notices, now),
             lanes: Lanes::new(last_generation),
             commits: GroupCommit::new(clock),
             effects: Effects::new(clock),
             jobs: Jobs::default(),
+            rests: Rests::new(clock),
             history: History::default(),
             housekeeping: Housekeeping::new(clock),
             clock,
@@ -86,6 +92,8 @@ impl Writer {
     /// Runs until it is told to stop, or every handle of the journal is gone.
     pub async fn run(mut self) {
         let stopped = self.run_cycles().await;
+        // Once: where thousands wait, the next start has a look at the others.
+        self.rests.write(&mut self.connection, &mut self.logs).await;
         while self.history.write(&mut self.connection).await {}
         self.housekeeping.run(&mut self.connection).await;
         self.connection.close().await;
@@ -136,6 +144,7 @@ impl Writer {
             Some(self.housekeeping.wait(now)),
             self.history.wait(now),
             self.effects.wait(now, self.connection.slow_session()),
+            self.rests.wait(now),
         ];
         let pause = dues.into_iter().flatten().min().unwrap_or_default();
         tokio::select! {
@@ -156,6 +165,7 @@ impl Writer {
             WriterCommand::Append(append) => self.commits.push_append(append),
             WriterCommand::Settle(command) => self.commits.push_settlement(*command),
             WriterCommand::Effect(command) => self.effects.push(*command),
+            WriterCommand::Rest(command) => self.rests.push(command),
             WriterCommand::Job(job) => self.jobs.push(job, self.commits.settlements_received()),
             WriterCommand::Stop(reply) => self.inbox.request_stop(reply),
         }
@@ -167,6 +177,7 @@ impl Writer {
         self.commit_batch().await;
         self.run_effects().await;
         self.run_jobs().await;
+        self.logs.due.all_is_told();
         // Tending that does not end still uses the connection: nothing else of this cycle may wait for it.
         if self.connection.tend().await {
             self.write_what_is_due().await;
@@ -228,6 +239,9 @@ impl Writer {
 
     async fn write_what_is_due(&mut self) {
         let now = self.clock.instant();
+        if self.rests.is_due(now) {
+            self.rests.write(&mut self.connection, &mut self.logs).await;
+        }
         if self.history.is_due(now) {
             self.history.write(&mut self.connection).await;
         }

@@ -55,6 +55,10 @@ pub enum NotReady {
     /// Why, for an operator.
     #[error("{0}")]
     Storage(String),
+    /// The waker does not get to the end of what is due: deliveries of workspaces that are not active may wait. Says
+    /// for how long, and why. Events are accepted.
+    #[error("{0}")]
+    Waker(String),
 }
 
 /// The state of an installation's lane.

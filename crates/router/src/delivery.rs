@@ -64,6 +64,8 @@ pub struct DeliveryActor<C: DeliveryChannel> {
     lane: Option<Lane>,
     /// A read of the retry table is on its way.
     reading_retries: bool,
+    /// When to look at the retry table, told before the lane was attached: its attachment may be older.
+    retries_wait: Option<Timestamp>,
     idleness: Idleness,
     /// Rings when it is time to look whether the actor may stop.
     idle_alarm: Alarm,
@@ -101,6 +103,7 @@ impl<C: DeliveryChannel> DeliveryActor<C> {
             view,
             lane: None,
             reading_retries: false,
+            retries_wait: None,
             generation: 0,
             running: BTreeMap::new(),
             history: Vec::new(),

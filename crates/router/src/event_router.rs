@@ -327,7 +327,9 @@ impl EventRouter {
         self.shared
             .journal
             .storage_state()
-            .map_err(|trouble| NotReady::Storage(trouble.to_string()))
+            .map_err(|trouble| NotReady::Storage(trouble.to_string()))?;
+        let waker = self.shared.looks.trouble(self.shared.clock.instant());
+        waker.map_or(Ok(()), |trouble| Err(NotReady::Waker(trouble)))
     }
 
     /// Returns once the journal has ended. Before [`EventRouter::stop`] that is a defect after which nothing is

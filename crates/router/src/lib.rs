@@ -23,6 +23,7 @@ mod in_process;
 mod incarnation;
 mod lines;
 mod lock;
+mod looks;
 mod mail;
 mod publish;
 mod restarts;
@@ -30,6 +31,7 @@ mod ring;
 mod settings;
 mod shared;
 mod supervisor;
+mod waker;
 mod workspace;
 
 pub use pointsman_journal::ChangeError;

@@ -23,6 +23,8 @@ pub struct RouterSettings {
     pub breaker_failures: u32,
     pub max_hold: Duration,
     pub passivate_after: Duration,
+    /// How long the waker may take to find everything that is due; then the router is not ready.
+    pub waker_patience: Duration,
     /// Sends the attempts of external installations.
     pub transport: Arc<dyn Transport>,
     pub open_secret: OpenSecret,

@@ -19,11 +19,12 @@ use crate::{
     in_process::EventExecutor,
     lines::Lines,
     lock::locked,
+    looks::Looks,
     mail::{
         dead_letters::DeadLetterAddress,
         delivery::DeliveryAddress,
         origin::Origin,
-        supervisor::{LookBy, SupervisorAddress, WorkspaceStopped},
+        supervisor::{LookBy, SupervisorAddress, WorkspaceLeft, WorkspaceStopped},
         workspace::WorkspaceAddress,
     },
     restarts::{Deaths, Fault, SINGLE_ACTOR},
@@ -70,6 +71,7 @@ pub struct Shared {
     dead_letter_deaths: Arc<Mutex<Deaths>>,
     supervisor: Mutex<Option<SupervisorAddress>>,
     supervisor_deaths: Mutex<Deaths>,
+    pub(super) looks: Looks,
     stopping: AtomicBool,
 }
 
@@ -89,6 +91,7 @@ impl Shared {
     ) -> Self {
         Self {
             admission: Admission::new(settings.max_in_flight),
+            looks: Looks::new(settings.waker_patience),
             arbiters: arbiters(settings.threads),
             delivery_arbiters: arbiters(settings.threads),
             executor: EventExecutor::new(
@@ -181,11 +184,13 @@ impl Shared {
 
     /// Makes sure that the workspace has an actor. Returns its address where it had to be started.
     pub(super) fn activate(self: &Arc<Self>, id: WorkspaceId) -> Option<WorkspaceAddress> {
-        let is_active = self
-            .directory
-            .existing(id)
-            .is_some_and(|entry| entry.active().is_some());
-        (!is_active && !self.is_stopping()).then(|| self.workspace(id))
+        (!self.is_active(id) && !self.is_stopping()).then(|| self.workspace(id))
+    }
+
+    /// Whether the workspace has an actor.
+    pub(super) fn is_active(&self, id: WorkspaceId) -> bool {
+        let entry = self.directory.existing(id);
+        entry.is_some_and(|entry| entry.active().is_some())
     }
 
     /// Leaves the notice for the actor of its workspace. Notices are kept in the order of the calls.
@@ -195,6 +200,7 @@ impl Shared {
                 *workspace_id
             }
             Notice::InstallationChanged(view) => view.workspace_id(),
+            Notice::DueBy(at) => return self.look_by(*at),
             Notice::Reconnected => {
                 return self
                     .directory
@@ -238,7 +244,14 @@ impl Shared {
         }
     }
 
-    /// Has the supervisor look for work by that time. Called by a WorkspaceActor that stops.
+    /// Called by a WorkspaceActor that stops because it has nothing to do.
+    pub(super) fn workspace_left(&self, id: WorkspaceId) {
+        if let Some(supervisor) = &*locked(&self.supervisor) {
+            supervisor.tell(WorkspaceLeft(id));
+        }
+    }
+
+    /// Has the supervisor look by that time for workspaces that are due.
     pub(super) fn look_by(&self, at: Timestamp) {
         if let Some(supervisor) = &*locked(&self.supervisor) {
             supervisor.tell(LookBy(at));

@@ -4,40 +4,42 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use futures_util::future::join_all;
 use sea_orm::DbErr;
-use tokio::time::timeout;
 
 use crate::{
-    mail::{
-        supervisor::{LookBy, WorkspaceStopped},
-        workspace::AwaitStart,
-    },
+    mail::supervisor::{LookBy, WorkspaceLeft, WorkspaceStopped},
     shared::Shared,
+    waker::{Look, Waker},
 };
-use pointsman_domain::timestamp::Timestamp;
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 
 /// Between attempts to look for work while there is no database.
 const STORAGE_PAUSE: Duration = Duration::from_secs(1);
 /// The waker looks no more often than this. Retries of active workspaces do not wait for it. Retries of other
 /// workspaces do, after they have waited for minutes already.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
-/// The waker pauses for this many times as long as its last look took.
+/// After a look for what has become due, the waker pauses for this many times as long as it took.
 const REST_PER_LOOK: u32 = 20;
-/// The waker looks at least this often: the timers of the runtime stand still while the machine is suspended.
+/// The waker looks at least this often: the timers of the runtime stand still while the machine is suspended. So often
+/// it looks through everything that is due, also where that was found before: what was to start it may be lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// Workspaces that the waker starts at the same time, so that thousands of them that are behind do not
-/// delay publishers and admins.
-const STARTS_AT_ONCE: usize = 32;
-/// How long the waker waits for those before it goes on with the next.
-const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct RouterSupervisor {
     pub(super) shared: Arc<Shared>,
     /// How long it waits before its first look. Grows with each death in a row.
     pub(super) pause: Duration,
-    /// The shortest pause between two looks, by how long the last one took.
-    rest: Duration,
+    /// The next look begins no sooner, by how long the last one took.
+    not_before: Timestamp,
+    /// When the last look through everything that was due began; none before the first has ended.
+    all_seen_at: Option<Timestamp>,
+    /// Rows were left that say that something is due where nothing is.
+    has_left_some: bool,
+    /// What became due up to this time has been found.
+    seen_through: Timestamp,
+    /// Rows that a look reads at a time.
+    page_size: usize,
+    /// Workspaces whose actors have stopped since the last look; at most one entry for each actor.
+    left: Vec<WorkspaceId>,
     /// The earliest time at which a workspace asked it to look.
     wanted_at: Option<Timestamp>,
     /// The time and the timer of the next look; none while it looks.
@@ -72,41 +74,94 @@ impl RouterSupervisor {
         Self {
             shared,
             pause,
-            rest: SHORTEST_SLEEP,
+            not_before: Timestamp::default(),
+            left: Vec::new(),
+            all_seen_at: None,
+            has_left_some: false,
+            seen_through: Timestamp::default(),
+            page_size: usize::MAX,
             wanted_at: None,
             sleep: None,
         }
     }
 
-    /// Activates every workspace that has something to do now, and sleeps until the next retry is due.
+    /// Activates every workspace that has something to do now, and sleeps until the next one is due.
     fn look(&mut self, ctx: &mut Context<Self>) {
         self.sleep = None;
-        self.wanted_at = None;
-        let shared = Arc::clone(&self.shared);
-        let began = shared.clock.instant();
-        // Interleaves with messages.
-        ctx.spawn(
-            async move { wake_workspaces(&shared).await }
-                .into_actor(self)
-                .map(move |found, actor, ctx| {
-                    let now = actor.shared.clock.now();
-                    let took = actor.shared.clock.elapsed(began);
-                    actor.rest = took
-                        .saturating_mul(REST_PER_LOOK)
-                        .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-                    let next = found.unwrap_or_else(|error| {
-                        log::warn!(error:%; "the waker cannot look for work yet");
-                        Some(now + STORAGE_PAUSE)
-                    });
-                    actor.sleep_until(next.unwrap_or(Timestamp::MAX), ctx);
-                }),
+        let now = self.shared.clock.now();
+        if let Some(wanted_at) = self.wanted_at.take() {
+            // It may have been written after the time at which it is due.
+            self.seen_through = self.seen_through.min(wanted_at - Duration::from_millis(1));
+        }
+        let look = match self.all_seen_at {
+            None => Look::Everything,
+            Some(at) if self.has_left_some || at + LONGEST_SLEEP <= now => Look::AllDue,
+            Some(_) => Look::DueAfter(self.seen_through),
+        };
+        let began = self.shared.clock.instant();
+        self.shared.looks.begin(began);
+        let mut waker = Waker::new(
+            Arc::clone(&self.shared),
+            look,
+            std::mem::take(&mut self.left),
+            self.page_size,
         );
+        let run = async move {
+            let found = waker.run().await;
+            (found, waker)
+        };
+        // Interleaves with messages.
+        ctx.spawn(run.into_actor(self).map(move |(found, waker), actor, ctx| {
+            actor.page_size = waker.page_size();
+            actor.has_left_some = waker.has_left_some();
+            let took = actor.shared.clock.elapsed(began).saturating_sub(waker.paused());
+            let next = actor.looked(look, now, took, found);
+            actor.sleep_until(next, ctx);
+        }));
+    }
+
+    /// A look that began at `now` has ended. Returns when to look again, if nothing happens before.
+    fn looked(
+        &mut self,
+        look: Look,
+        now: Timestamp,
+        took: Duration,
+        found: Result<Option<Timestamp>, DbErr>,
+    ) -> Timestamp {
+        let instant = self.shared.clock.instant();
+        let mut rest = SHORTEST_SLEEP;
+        let next = match found {
+            Ok(next) => {
+                self.shared.looks.ended(instant);
+                self.seen_through = now;
+                match look {
+                    Look::Everything | Look::AllDue => self.all_seen_at = Some(now),
+                    Look::DueAfter(_) => {
+                        rest = took
+                            .saturating_mul(REST_PER_LOOK)
+                            .clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+                    }
+                }
+                let all = match self.all_seen_at {
+                    Some(at) if !self.has_left_some => at + LONGEST_SLEEP,
+                    _ => now,
+                };
+                next.map_or(all, |next| next.min(all))
+            }
+            Err(error) => {
+                log::warn!(error:%; "the waker cannot look for work yet");
+                self.shared.looks.failed(&error.to_string(), instant);
+                self.shared.clock.now() + STORAGE_PAUSE
+            }
+        };
+        self.not_before = self.shared.clock.now() + rest;
+        next
     }
 
     fn sleep_until(&mut self, next: Timestamp, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         let wanted = self.wanted_at.map_or(next, |wanted| wanted.min(next));
-        let pause = wanted.since(now).clamp(self.rest, LONGEST_SLEEP);
+        let pause = wanted.max(self.not_before).since(now).min(LONGEST_SLEEP);
         let handle = ctx.run_later(pause, |actor, ctx| actor.look(ctx));
         self.sleep = Some((now + pause, handle));
     }
@@ -127,24 +182,15 @@ impl Handler<LookBy> for RouterSupervisor {
     }
 }
 
-/// Starts the actors of all workspaces with something to do, a few at a time. Returns the time of the next retry.
-async fn wake_workspaces(shared: &Arc<Shared>) -> Result<Option<Timestamp>, DbErr> {
-    let now = shared.clock.now();
-    let mut workspaces = shared.journal.workspaces_with_work(now).await?.into_iter();
-    loop {
-        let started: Vec<_> = workspaces
-            .by_ref()
-            .filter_map(|workspace| shared.activate(workspace))
-            .take(STARTS_AT_ONCE)
-            .map(|address| address.ask(AwaitStart))
-            .collect();
-        if started.is_empty() {
-            break;
-        }
-        // An actor that has died meanwhile is replaced. One that is slow delays the others by the timeout at most.
-        let _ = timeout(START_TIMEOUT, join_all(started)).await;
+impl Handler<WorkspaceLeft> for RouterSupervisor {
+    type Result = ();
+
+    /// Several are looked at together.
+    fn handle(&mut self, WorkspaceLeft(workspace): WorkspaceLeft, ctx: &mut Self::Context) {
+        self.left.push(workspace);
+        let at = self.shared.clock.now() + SHORTEST_SLEEP;
+        self.handle(LookBy(at), ctx);
     }
-    shared.journal.earliest_retry_after(now).await
 }
 
 impl Handler<WorkspaceStopped> for RouterSupervisor {

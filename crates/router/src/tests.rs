@@ -10,6 +10,7 @@ mod poison;
 mod probe;
 mod restarts;
 mod traps;
+mod waker;
 
 use std::time::Duration;
 

@@ -128,7 +128,11 @@ impl WorkspaceActor {
     fn take_installations(&mut self, head: Seq, views: Vec<InstallationView>, ctx: &mut Context<Self>) {
         self.log.advance(head);
         for view in views {
+            let (id, has_retries) = (view.id(), view.has_retries);
             self.take_view(view, ctx);
+            if has_retries {
+                self.children.look_at_retries(id, self.shared.clock.now());
+            }
         }
         self.decide_latches();
         // Includes installations whose newer view came as a notice while this one was read.

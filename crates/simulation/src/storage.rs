@@ -20,7 +20,7 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_journal::{
-    AttemptRecord, ChangeError, EffectOf, JournalParts, Notice, NoticeSink,
+    AttemptRecord, ChangeError, DueRow, EffectOf, JournalParts, Notice, NoticeSink, Rested,
     change::{Change, InstallationWork},
     effects::StagedEffect,
     prune::Piece,
@@ -226,6 +226,7 @@ impl Connection for SimulatedConnection {
             let view = state.tables.change_installation(workspace, &work);
             let done = view.is_ok();
             state.trace.record(format_args!("{work:?}: {done}"));
+            state.check_tables();
             view
         })
         .boxed()
@@ -293,6 +294,17 @@ impl Connection for SimulatedConnection {
         self.transact("write_attempts", |_| Ok(())).boxed()
     }
 
+    fn rest<'a>(&'a self, rests: &'a [Rested]) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let rests = rests.to_vec();
+        self.transact("rest", move |state| {
+            state.trace.record(format_args!("rest: {rests:?}"));
+            state.tables.rest(&rests);
+            state.check_tables();
+            Ok(())
+        })
+        .boxed()
+    }
+
     fn tend(&self) -> BoxFuture<'_, ()> {
         async {}.boxed()
     }
@@ -358,14 +370,31 @@ impl LogReader for Reader {
             .boxed()
     }
 
-    fn workspaces_with_work(&self, due_by: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
-        self.read(move |state| state.tables.workspaces_with_work(due_by))
+    fn due_page(
+        &self,
+        after: DueRow,
+        by: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DueRow>, DbErr>> {
+        self.read(move |state| state.tables.due_page(after, by, limit))
             .boxed()
     }
 
-    fn earliest_retry_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
-        self.read(move |state| state.tables.earliest_retry_after(after))
+    fn earliest_due_after(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+        self.read(move |state| state.tables.earliest_due_after(after))
             .boxed()
+    }
+
+    fn next_work(
+        &self,
+        workspaces: Vec<WorkspaceId>,
+    ) -> BoxFuture<'_, Result<HashMap<WorkspaceId, Timestamp>, DbErr>> {
+        self.read(move |state| {
+            let next_work = state.tables.next_work(state.settings.max_hold);
+            let asked = |(workspace, _): &(WorkspaceId, Timestamp)| workspaces.contains(workspace);
+            next_work.into_iter().filter(asked).collect()
+        })
+        .boxed()
     }
 
     /// No event of a simulated world has causes.

@@ -1,6 +1,7 @@
 //! What is durable in a simulated world: the tables, as transactions change them.
 
 pub(super) mod changes;
+pub(super) mod due;
 pub(super) mod effects;
 pub(super) mod reads;
 
@@ -35,6 +36,8 @@ pub(super) struct Tables {
     /// The engine's time when it was last written.
     pub(super) last_seen: Timestamp,
     pub(super) letter_of: BTreeMap<(InstallationId, EventId), DeadLetterId>,
+    /// When at the latest somebody has to look at a workspace.
+    pub(super) due: BTreeMap<WorkspaceId, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -147,6 +150,9 @@ impl Tables {
         }
         for row in self.retries.values_mut() {
             row.next_attempt_at = now + row.next_attempt_at.since(last_seen);
+        }
+        for due_at in self.due.values_mut().filter(|due_at| **due_at > now) {
+            *due_at = now + due_at.since(last_seen);
         }
         for (_, created_at) in self.keys.values_mut() {
             *created_at = (*created_at).min(now);

@@ -15,6 +15,7 @@ use super::{
     world_settings::{Faults, WorldSettings},
 };
 use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
+use pointsman_simulated_clock::Clock;
 
 /// Shared by all parts of a simulation. All of it runs on one thread, so that the lock is never waited for.
 pub(super) struct World(Mutex<State>);
@@ -89,5 +90,10 @@ impl State {
     /// Checks everything that holds between two transactions.
     pub(super) fn check_tables(&mut self) {
         self.witness.check_letters(&self.tables);
+        let missed = self.tables.missed(Clock.now(), self.settings.max_hold);
+        if let Some(workspace) = missed {
+            self.witness
+                .violated(format!("nobody will look at {workspace} in time"));
+        }
     }
 }

@@ -92,6 +92,7 @@ impl WorldSettings {
             breaker_failures: self.breaker_failures,
             max_hold: self.max_hold,
             passivate_after: self.passivate_after,
+            waker_patience: Duration::from_secs(60),
             transport,
             open_secret: Arc::new(|sealed| Ok(sealed.to_owned())),
             in_process: pointsman_router::InProcessSettings::default(),

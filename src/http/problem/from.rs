@@ -23,7 +23,7 @@ impl From<NotReady> for Problem {
     fn from(error: NotReady) -> Self {
         match error {
             NotReady::ShuttingDown => Self::shutting_down(),
-            NotReady::Storage(reason) => Self::StorageUnavailable(reason.into()),
+            NotReady::Storage(reason) | NotReady::Waker(reason) => Self::StorageUnavailable(reason.into()),
         }
     }
 }
@@ -105,11 +105,16 @@ mod tests {
     #[test]
     fn a_server_that_is_not_ready_says_whether_that_is_for_its_database() {
         let reason = "the disk is full";
-        let outage = Problem::from(NotReady::Storage(reason.to_owned()));
-        assert_eq!(
-            (outage.code(), outage.to_string().as_str()),
-            ("STORAGE_UNAVAILABLE", reason)
-        );
+        for not_ready in [
+            NotReady::Storage(reason.to_owned()),
+            NotReady::Waker(reason.to_owned()),
+        ] {
+            let outage = Problem::from(not_ready);
+            assert_eq!(
+                (outage.code(), outage.to_string().as_str()),
+                ("STORAGE_UNAVAILABLE", reason)
+            );
+        }
         assert_eq!(Problem::from(NotReady::ShuttingDown).code(), "OVERLOADED");
     }
 

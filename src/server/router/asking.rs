@@ -45,7 +45,7 @@ pub use pointsman_clock::Clock;
 ///     match router.readiness() {
 ///         Ok(()) => "ready".to_owned(),
 ///         Err(NotReady::ShuttingDown) => "it stops".to_owned(),
-///         Err(NotReady::Storage(why)) => why,
+///         Err(NotReady::Storage(why) | NotReady::Waker(why)) => why,
 ///     }
 /// }
 /// ```

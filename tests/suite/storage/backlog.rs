@@ -66,7 +66,7 @@ async fn twenty_thousand_events_wait_on_disk_and_drain_in_the_order_of_the_log(e
     app.finish().await;
 }
 
-/// Written as the journal would have, by one statement.
+/// Written as the journal would have.
 async fn fill_log(app: &TestApp, engine: Engine, workspace: &str) {
     let now = Clock.wall().millis();
     let columns = "workspace_id, seq, id, event_key, payload, occurred_at";
@@ -88,6 +88,18 @@ async fn fill_log(app: &TestApp, engine: Engine, workspace: &str) {
         .await
         .expect("rows can be added to the log");
     assert_eq!(done.rows_affected(), BACKLOG);
+    let id = match engine {
+        Engine::Sqlite => format!("x'{}'", workspace.replace('-', "")),
+        Engine::Postgres => format!("'{workspace}'"),
+    };
+    let mark = format!(
+        "INSERT INTO workspace_due (workspace_id, due_at) VALUES ({id}, 0) \
+         ON CONFLICT (workspace_id) DO UPDATE SET due_at = 0"
+    );
+    database
+        .execute_unprepared(&mark)
+        .await
+        .expect("the workspace can be marked as due");
     database.close().await.expect("a connection can be closed");
 }
 

@@ -7,6 +7,7 @@ mod claim;
 mod corrupt;
 mod crash;
 mod idempotency;
+mod idle_workspaces;
 mod master_key;
 mod outage;
 mod private_files;

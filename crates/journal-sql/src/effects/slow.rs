@@ -226,7 +226,7 @@ impl PreparedEffect for Prepared {
 }
 
 async fn finish(transaction: Open, effect: &mut StagedEffect, head: Seq, clock: Clock) -> FinishedEffect {
-    let events = match settle(&transaction, &mut effect.command, head, clock).await {
+    let events = match settle(&transaction, effect, head, clock).await {
         Ok(events) => events,
         Err(stop) => {
             let end = match stop {

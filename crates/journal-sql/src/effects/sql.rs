@@ -31,7 +31,7 @@ use pointsman_domain::{
 };
 use pointsman_journal::{
     changes::Changes,
-    effects::{EffectCommand, EffectEnd, EffectOf, StagedEffect},
+    effects::{EffectEnd, EffectOf, StagedEffect},
 };
 
 /// A transaction that has run for this long starts no further effect.
@@ -246,13 +246,7 @@ async fn attempt<'a>(
 ) -> Result<(), Stop> {
     let patience = bounds.patience(effect);
     let head = heads.get(&effect.command.workspace_id).copied();
-    effect.events = settle(
-        transaction,
-        &mut effect.command,
-        head.unwrap_or(Seq::ZERO),
-        bounds.clock,
-    )
-    .await?;
+    effect.events = settle(transaction, effect, head.unwrap_or(Seq::ZERO), bounds.clock).await?;
     if let Some(effect_work) = effect.command.work.take() {
         effect.is_suspect = true;
         match work(transaction, effect_work, patience, bounds, working).await {
@@ -268,13 +262,14 @@ async fn attempt<'a>(
     Ok(())
 }
 
-/// Writes the end of the delivery and the events, whose positions come after `head`.
+/// Writes the end of the delivery and the events, whose positions come after `head`, with the mark of the workspace.
 pub(super) async fn settle(
     transaction: &DatabaseTransaction,
-    command: &mut EffectCommand,
+    effect: &mut StagedEffect,
     mut head: Seq,
     clock: Clock,
 ) -> Result<Vec<Arc<PlatformEvent>>, Stop> {
+    let command = &mut effect.command;
     if let Some(settles) = &command.settles
         && !mark(transaction, settles).await?
     {
@@ -290,6 +285,9 @@ pub(super) async fn settle(
         events: events.iter().map(Arc::as_ref).collect(),
         ..Changes::default()
     };
+    if effect.marks_due {
+        changes.due.insert(command.workspace_id);
+    }
     if let Some(settles) = &command.settles {
         changes.removed.push((settles.installation_id, settles.key));
         if let (DeliveryKind::Replay, Some(letter)) = (settles.key.kind, settles.dead_letter_id) {

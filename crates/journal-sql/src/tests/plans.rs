@@ -1,9 +1,11 @@
 //! The queries of a start and of a lane use indexes, whatever the length of the backlog.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::*;
-use crate::{attach, reads, sql::numbered};
+use crate::{attach, due, reads, sql::numbered};
 
 /// The plan of the statement, one step per line. Sequential scans and sorts are disabled on PostgreSQL, so that a plan
 /// has one only where no index can replace it.
@@ -92,11 +94,25 @@ on_both_engines!(
 );
 
 on_both_engines!(
-    async fn a_start_walks_the_installations_and_not_the_log(scratch: Scratch) {
+    async fn the_first_append_to_a_workspace_reads_the_cursors_of_this_one_alone(scratch: Scratch) {
         let journal = scratch.open().await;
-        let sql = reads::workspaces_with_work_sql(journal.reader().get_database_backend());
-        let values = vec![5_i64.into(), 5_i64.into()];
+        let sql = attach::cursors_beyond_sql(journal.reader().get_database_backend());
+        let values = vec![Clock.new_uuid().into(), 5_i64.into()];
         let plan = plan(&journal, &sql, values).await;
+        assert_seeks(&plan, &["ext_delivery_cursor_workspace"]);
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn the_waker_looks_at_the_installations_of_the_workspaces_of_its_page_alone(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let backend = journal.reader().get_database_backend();
+        let workspaces = [scratch.workspace(), scratch.workspace()];
+        let statement = due::next_work_statements(&workspaces, Duration::from_secs(1), backend).remove(0);
+        let values = statement.values.map(|values| values.0).unwrap_or_default();
+        let plan = plan(&journal, &statement.sql, values).await;
+        assert!(!plan.contains("SCAN i"), "{plan}");
         assert_seeks(
             &plan,
             &[
@@ -105,6 +121,18 @@ on_both_engines!(
                 "ext_event_subscription_installation",
             ],
         );
+        journal.stop().await;
+    }
+);
+
+on_both_engines!(
+    async fn the_waker_reads_what_is_due_in_the_order_of_its_index(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let sql = due::page_sql(journal.reader().get_database_backend());
+        let values = vec![0_i64.into(), Clock.new_uuid().into(), 5_i64.into(), 10_i64.into()];
+        let plan = plan(&journal, &sql, values).await;
+        assert_seeks(&plan, &["workspace_due_at"]);
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         journal.stop().await;
     }
 );

@@ -95,6 +95,7 @@ impl InstallationChanges {
             closed_spans: self.closed.clone(),
             reopened_spans: self.reopened.clone(),
             succeeded_spans: self.succeeded.clone(),
+            due: [self.installation.workspace_id].into(),
             ..Changes::default()
         }
     }

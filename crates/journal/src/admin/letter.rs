@@ -56,6 +56,11 @@ impl LetterChanges {
         Changes {
             parked: parked.collect(),
             letters: vec![(self.letter, self.status)],
+            due: self
+                .replay
+                .iter()
+                .map(|(workspace_id, ..)| *workspace_id)
+                .collect(),
             ..Changes::default()
         }
     }

@@ -188,6 +188,7 @@ impl GroupCommit {
             return Outcome::Committed(Heads::new());
         }
         batch.marked = lanes.marked_of(batch);
+        batch.due = logs.due.without_mark(batch.workspaces_with_work());
         let heads = logs.stage(batch);
         bounded(current.write(batch)).await.map(|written| {
             connection.answered();
@@ -222,6 +223,7 @@ impl GroupCommit {
     /// The batch is durable: answers its publishers, tells the router of the new heads, and answers its settlements.
     fn committed(&mut self, batch: Batch, heads: Heads, logs: &mut WorkspaceLogs, history: &mut History) {
         logs.moved_to(heads.clone());
+        logs.due.worked(batch.workspaces_with_work());
         let mut events: BTreeMap<WorkspaceId, Vec<_>> = BTreeMap::new();
         for mut staged in batch.appends {
             let recorded = events.entry(staged.append.workspace_id).or_default();

@@ -75,6 +75,9 @@ impl Effects {
             self.not_run(effects);
             return connection.lose("reading the heads of the log failed");
         }
+        for effect in &mut effects {
+            effect.marks_due = logs.has_to_mark(effect);
+        }
         let mut heads = logs.heads_of(workspaces_of(&effects));
         match bounded(current.run_effects(&mut effects, &mut heads)).await {
             Outcome::Committed(()) => {
@@ -121,6 +124,7 @@ impl Effects {
             let workspace = effect.command.workspace_id;
             let published = std::mem::take(&mut effect.events);
             if !published.is_empty() {
+                logs.due.worked([workspace].into_iter());
                 events.entry(workspace).or_default().extend(published);
             }
             effect.answer(end);

@@ -124,7 +124,10 @@ async fn run(
                         reply,
                     });
                 }
-                Outcome::Committed(view) => logs.tell(Notice::InstallationChanged(Box::new(view.clone()))),
+                Outcome::Committed(view) => {
+                    logs.due.worked([workspace].into_iter());
+                    logs.tell(Notice::InstallationChanged(Box::new(view.clone())));
+                }
                 Outcome::RolledBack(_) | Outcome::Unknown => {}
             }
             answer(outcome, reply, connection);
@@ -135,7 +138,10 @@ async fn run(
             if matches!(outcome, Outcome::NotBegun) {
                 return Some(Job::Change { change, reply });
             }
-            let outcome = outcome.map(|notice| notice.into_iter().for_each(|notice| logs.tell(notice)));
+            let outcome = outcome.map(|notice| {
+                logs.due.worked(change.workspace_with_work().into_iter());
+                notice.into_iter().for_each(|notice| logs.tell(notice));
+            });
             answer(outcome, reply, connection);
             None
         }

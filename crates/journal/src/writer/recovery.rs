@@ -12,7 +12,6 @@ use super::{
     deadline::Deadline,
     reconnect::{Restored, Traces, reconnect},
 };
-use crate::notice::Notice;
 
 /// How long callers wait for the recovery.
 struct Patience {
@@ -75,6 +74,7 @@ impl Writer {
         self.commits.refuse_waiting();
         self.effects.refuse_waiting();
         self.jobs.refuse_waiting();
+        self.rests.forget_waiting();
     }
 
     /// There is a connection again: what was in doubt is answered or done again, and everything goes on.
@@ -87,8 +87,7 @@ impl Writer {
             &mut self.history,
         );
         self.effects.resolve(&restored.effects_done, &mut self.lanes);
-        self.logs.forget_heads();
         self.connection.replace(restored.connection);
-        self.logs.tell(Notice::Reconnected);
+        self.logs.reconnected();
     }
 }

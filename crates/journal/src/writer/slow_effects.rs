@@ -62,6 +62,7 @@ async fn commit(
         return connection.lose("reading the head of a log failed");
     };
     connection.answered();
+    effect.marks_due = logs.has_to_mark(&effect);
     let finish = prepared.finish(&mut effect, head, connection.clock());
     match timeout(TRANSACTION_TIMEOUT, finish).await {
         Ok(FinishedEffect::Ended(end)) => effects.ended_alone(effect, end, logs, lanes),

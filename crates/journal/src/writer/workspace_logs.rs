@@ -1,4 +1,4 @@
-//! The head of each workspace's log, and the notices to the router.
+//! The head of each workspace's log, the marks of workspaces in which something is due, and the notices to the router.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,9 +8,11 @@ use std::{
 use sea_orm::DbErr;
 use tokio::time::timeout;
 
-use super::bounds::TRANSACTION_TIMEOUT;
+use super::{bounds::TRANSACTION_TIMEOUT, due_marks::DueMarks};
 use crate::{
     batch::Batch,
+    due::Now,
+    effects::StagedEffect,
     notice::{Notice, NoticeSink},
     storage::Connection,
 };
@@ -23,15 +25,17 @@ const MAX_HEADS: usize = 100_000;
 pub(super) struct WorkspaceLogs {
     /// Heads as committed. This process is the only writer, so that a head is read once per connection.
     heads: HashMap<WorkspaceId, Seq>,
+    pub(super) due: DueMarks,
     notices: NoticeSink,
     /// Events recorded since the writer began.
     recorded: u64,
 }
 
 impl WorkspaceLogs {
-    pub(super) fn new(notices: NoticeSink) -> Self {
+    pub(super) fn new(notices: NoticeSink, now: Now) -> Self {
         Self {
             heads: HashMap::new(),
+            due: DueMarks::new(now),
             notices,
             recorded: 0,
         }
@@ -72,6 +76,12 @@ impl WorkspaceLogs {
             .collect()
     }
 
+    /// Whether the transaction of the effect has to mark its workspace as due.
+    pub(super) fn has_to_mark(&self, effect: &StagedEffect) -> bool {
+        let workspace = [effect.command.workspace_id].into_iter();
+        !effect.command.events.is_empty() && !self.due.without_mark(workspace).is_empty()
+    }
+
     /// Gives the events of the batch their positions after the heads, which move at commit. Returns the heads after the
     /// commit.
     pub(super) fn stage(&self, batch: &mut Batch) -> HashMap<WorkspaceId, Seq> {
@@ -86,9 +96,12 @@ impl WorkspaceLogs {
         self.heads.extend(heads);
     }
 
-    /// Forgets the heads: another connection has begun.
-    pub(super) fn forget_heads(&mut self) {
+    /// Forgets heads and marks, and tells the router: another connection has begun.
+    pub(super) fn reconnected(&mut self) {
         self.heads.clear();
+        self.due.forget();
+        self.tell(Notice::Reconnected);
+        self.due.all_is_told();
     }
 
     /// Tells the router that the workspace's log ends at `head` now, with these events.
@@ -134,12 +147,12 @@ mod tests {
     #[test]
     fn all_heads_are_forgotten_before_there_are_too_many() {
         let most = MAX_HEADS as u128;
-        let mut logs = WorkspaceLogs::new(Box::new(|_| ()));
+        let mut logs = WorkspaceLogs::new(Box::new(|_| ()), Now::default());
         logs.moved_to(heads(0..most));
         assert_eq!(known(&logs, 0..most), MAX_HEADS);
         logs.moved_to(heads(most..most + 1));
         assert_eq!(known(&logs, 0..most + 1), 1, "only the last is known");
-        logs.forget_heads();
+        logs.reconnected();
         assert_eq!(known(&logs, 0..most + 1), 0);
     }
 }

@@ -2,6 +2,7 @@
 //! connection is lost.
 
 mod ask;
+mod due;
 mod script;
 
 use std::{sync::Arc, time::Duration};

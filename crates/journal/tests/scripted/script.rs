@@ -21,7 +21,8 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_journal::{
-    AttemptRecord, ChangeError, EffectEnd, EffectOf, EffectWork, Health, Journal, JournalParts, Notice,
+    AttemptRecord, ChangeError, DueRow, EffectEnd, EffectOf, EffectWork, Health, Journal, JournalParts,
+    Notice, Rested,
     change::{Change, InstallationWork},
     effects::StagedEffect,
     prune::Piece,
@@ -62,6 +63,7 @@ impl CallEnd {
 pub(crate) struct State {
     pub(crate) writes: VecDeque<CallEnd>,
     pub(crate) changes: VecDeque<CallEnd>,
+    pub(crate) rests: VecDeque<CallEnd>,
     /// How look-ups of events by their ids end; none is found.
     pub(crate) look_ups: VecDeque<CallEnd>,
     /// How every housekeeping ends.
@@ -77,6 +79,9 @@ pub(crate) struct State {
     pub(crate) connecting: Duration,
     /// When each call came, since the start.
     pub(crate) written: Vec<(Duration, usize)>,
+    /// How many workspaces each write has marked as due.
+    pub(crate) marked: Vec<usize>,
+    pub(crate) rested: Vec<(Duration, Vec<Rested>)>,
     pub(crate) kept: Vec<Duration>,
     pub(crate) tended: usize,
     pub(crate) connected: usize,
@@ -148,6 +153,7 @@ impl Connection for Script {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Outcome<Written, DbErr>> {
         let end = self.with(|state| {
             state.written.push((since_start(), batch.appends.len()));
+            state.marked.push(batch.due.len());
             state.writes.pop_front().unwrap_or(CallEnd::Fine(1))
         });
         end.outcome(Written::default()).boxed()
@@ -271,6 +277,14 @@ impl Connection for Script {
         async { Outcome::Committed(()) }.boxed()
     }
 
+    fn rest<'a>(&'a self, rests: &'a [Rested]) -> BoxFuture<'a, Outcome<(), DbErr>> {
+        let end = self.with(|state| {
+            state.rested.push((since_start(), rests.to_vec()));
+            state.rests.pop_front().unwrap_or(CallEnd::Fine(1))
+        });
+        end.outcome(()).boxed()
+    }
+
     fn tend(&self) -> BoxFuture<'_, ()> {
         let hangs = self.with(|state| {
             state.tended += 1;
@@ -318,11 +332,18 @@ impl LogReader for Script {
         async { Ok((Vec::<RetryRow>::new(), None)) }.boxed()
     }
 
-    fn workspaces_with_work(&self, _: Timestamp) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+    fn due_page(&self, _: DueRow, _: Timestamp, _: usize) -> BoxFuture<'_, Result<Vec<DueRow>, DbErr>> {
         unasked()
     }
 
-    fn earliest_retry_after(&self, _: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+    fn earliest_due_after(&self, _: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, DbErr>> {
+        unasked()
+    }
+
+    fn next_work(
+        &self,
+        _: Vec<WorkspaceId>,
+    ) -> BoxFuture<'_, Result<HashMap<WorkspaceId, Timestamp>, DbErr>> {
         unasked()
     }
 

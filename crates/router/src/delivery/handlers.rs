@@ -75,6 +75,9 @@ impl<C: DeliveryChannel> Handler<Attached> for DeliveryActor<C> {
                 });
                 self.idleness.touch();
                 self.execute(ctx);
+                if let Some(at) = self.retries_wait.take() {
+                    self.step(Input::RetriesAdded { at }, ctx);
+                }
             }
             Err(_) if self.drained.is_some() => self.end_as(ChildEnd::Drained, ctx),
             Err(_) => {
@@ -142,6 +145,10 @@ impl<C: DeliveryChannel> Handler<RetriesWait> for DeliveryActor<C> {
     fn handle(&mut self, wait: RetriesWait, ctx: &mut Self::Context) {
         self.handled.count();
         self.idleness.touch();
+        if self.lane.is_none() {
+            let first = self.retries_wait.map_or(wait.at, |at| at.min(wait.at));
+            self.retries_wait = Some(first);
+        }
         self.step(Input::RetriesAdded { at: wait.at }, ctx);
     }
 }

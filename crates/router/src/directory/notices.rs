@@ -47,6 +47,8 @@ impl PendingNotices {
                 *earliest = at.min(*earliest);
             }
             Notice::Reconnected => self.reload = true,
+            // Concerns the supervisor alone.
+            Notice::DueBy(_) => {}
         }
     }
 }

@@ -12,15 +12,26 @@ use super::Accepts;
 #[rtype(result = "()")]
 pub(crate) struct WorkspaceStopped(pub(crate) WorkspaceId);
 
-/// A WorkspaceActor stops whose workspace has something to do at that time.
+/// A workspace without an actor has something to do at that time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct LookBy(pub(crate) Timestamp);
 
-/// An address that accepts these messages.
-pub(crate) trait SupervisorRecipient: Accepts<WorkspaceStopped> + Accepts<LookBy> + Any {}
+/// A WorkspaceActor has stopped: there is nothing to do in its workspace, or only later.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct WorkspaceLeft(pub(crate) WorkspaceId);
 
-impl<A: Actor> SupervisorRecipient for Addr<A> where Addr<A>: Accepts<WorkspaceStopped> + Accepts<LookBy> {}
+/// An address that accepts these messages.
+pub(crate) trait SupervisorRecipient:
+    Accepts<WorkspaceStopped> + Accepts<LookBy> + Accepts<WorkspaceLeft> + Any
+{
+}
+
+impl<A: Actor> SupervisorRecipient for Addr<A> where
+    Addr<A>: Accepts<WorkspaceStopped> + Accepts<LookBy> + Accepts<WorkspaceLeft>
+{
+}
 
 /// The address of the RouterSupervisor.
 pub(crate) type SupervisorAddress = Arc<dyn SupervisorRecipient>;

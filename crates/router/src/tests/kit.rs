@@ -276,6 +276,7 @@ async fn start(
         breaker_failures: 20,
         max_hold: Duration::from_secs(86_400),
         passivate_after: Duration::from_secs(300),
+        waker_patience: Duration::from_secs(60),
         attempt_timeout: timeout,
         transport: Arc::new(Poisonable(ExternalClientConfig::new(
             timeout,

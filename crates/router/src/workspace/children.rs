@@ -16,7 +16,7 @@ use crate::{
     incarnation::{Incarnation, Incarnations},
     mail::{
         Accepts,
-        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events},
+        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events, RetriesWait},
         origin::Origin,
         workspace::{Found, Rest, WorkspaceAddress},
     },
@@ -186,6 +186,12 @@ impl Children {
         if let Some(installed) = self.installed.get_mut(&id) {
             installed.note_retry(at);
         }
+    }
+
+    /// Has the actor, where there is one, look at the retry table. A replay may have been put there without a notice,
+    /// by a change whose connection was lost.
+    pub(super) fn look_at_retries(&mut self, id: InstallationId, now: Timestamp) {
+        self.tell(id, RetriesWait { at: now });
     }
 
     /// Tells all actors to drain. Each receiver ends when its actor has drained.

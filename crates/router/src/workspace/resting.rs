@@ -55,9 +55,6 @@ impl WorkspaceActor {
         let may_go = self.shared.directory.retire(self.id, &own);
         if may_go {
             self.life.leave(Arc::new(own));
-            if let Some(at) = self.next_start() {
-                self.shared.look_by(at);
-            }
         }
         may_go
     }
@@ -90,6 +87,8 @@ impl Handler<Retire> for WorkspaceActor {
         if has_work {
             // A message came before this one. A successor reads from the database what there is to do.
             self.shared.activate(self.id);
+        } else {
+            self.shared.workspace_left(self.id);
         }
     }
 }

@@ -42,6 +42,7 @@ impl Tables {
                     return Err(ChangeError::Conflict("the key is installed already".to_owned()));
                 }
                 let changes = installation::install(workspace, new.clone(), at, &mut new_id)?;
+                self.mark_due(changes.changes().due);
                 let mut spans = Vec::new();
                 changes.apply_to(&mut spans);
                 let installed = Installed {
@@ -64,7 +65,9 @@ impl Tables {
                 let spans = installed.spans_for(SpansNeeded::by(change, &row));
                 let changes = installation::change(row, &spans, change.clone(), at, &mut new_id)?;
                 changes.apply_to(&mut installed.spans);
+                let due = changes.changes().due;
                 installed.row = changes.installation;
+                self.mark_due(due);
                 *id
             }
         };
@@ -130,6 +133,7 @@ impl Tables {
         let key = (target, letter.replay_key());
         let is_replayed = self.retries.contains_key(&key);
         let changes = letter::start_replay(&letter, &installed.row, is_replayed, now)?;
+        let due = changes.changes().due;
         if let Some(replay) = changes.replay() {
             let row = Retry {
                 seq: replay.seq,
@@ -142,6 +146,7 @@ impl Tables {
             self.retries.insert(key, row);
         }
         self.set_status(id, LetterStatus::Replaying);
+        self.mark_due(due);
         Ok(Notice::RetriesAdded {
             workspace_id: workspace,
             installation_id: target,

@@ -31,6 +31,7 @@ pub(crate) struct Effects {
     pub(crate) events: Vec<Arc<PlatformEvent>>,
     keys: Vec<(KeyName, StoredKey)>,
     pub(crate) settlements: Vec<Settled>,
+    due: BTreeSet<WorkspaceId>,
 }
 
 /// One settlement.
@@ -116,6 +117,7 @@ impl Effects {
                 .iter()
                 .map(|command| Settled::of(command, tables))
                 .collect(),
+            due: batch.due.clone(),
         }
     }
 }
@@ -209,6 +211,7 @@ impl Tables {
 
     /// Does what the statements of a batch do, in their order.
     pub(crate) fn apply(&mut self, effects: &Effects) {
+        self.mark_due(effects.due.iter().copied());
         for event in &effects.events {
             self.positions.insert(event.id, (event.workspace_id, event.seq));
             self.logs

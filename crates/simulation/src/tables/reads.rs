@@ -1,10 +1,6 @@
 //! What the engine reads of the tables.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
 
@@ -76,7 +72,7 @@ impl Tables {
         })
     }
 
-    fn rows_of(&self, id: InstallationId) -> impl Iterator<Item = (DeliveryKey, &Retry)> {
+    pub(super) fn rows_of(&self, id: InstallationId) -> impl Iterator<Item = (DeliveryKey, &Retry)> {
         self.retries
             .iter()
             .filter(move |((installation, _), _)| *installation == id)
@@ -140,35 +136,5 @@ impl Tables {
             last_error: row.last_error.clone(),
             last_status: row.last_status,
         })
-    }
-
-    pub(crate) fn workspaces_with_work(&self, due_by: Timestamp) -> Vec<WorkspaceId> {
-        let behind = self
-            .installations
-            .values()
-            .filter(|installed| !installed.row.closed)
-            .filter(|installed| {
-                installed.row.uninstalled_at.is_some() || installed.cursor < self.head(installed.workspace())
-            })
-            .map(Installed::workspace);
-        let workspace_of: BTreeMap<InstallationId, WorkspaceId> = self
-            .installations
-            .iter()
-            .map(|(id, installed)| (*id, installed.workspace()))
-            .collect();
-        let due = self
-            .retries
-            .iter()
-            .filter(|(_, row)| row.next_attempt_at <= due_by)
-            .filter_map(|((installation, _), _)| workspace_of.get(installation).copied());
-        behind.chain(due).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    pub(crate) fn earliest_retry_after(&self, after: Timestamp) -> Option<Timestamp> {
-        self.retries
-            .values()
-            .map(|row| row.next_attempt_at)
-            .filter(|at| *at > after)
-            .min()
     }
 }
