@@ -3,8 +3,11 @@
 
 mod apply;
 mod attach;
+mod backup;
 mod batch_driver;
+mod care_error;
 mod causes;
+mod check;
 mod claim;
 mod database;
 mod disk_watch;
@@ -24,7 +27,11 @@ mod open_error;
 mod reader;
 mod reads;
 mod recovery;
+mod restore;
+mod room_watch;
+mod schema_version;
 mod session;
+mod snapshot_copy;
 mod spans;
 mod sql;
 mod sql_storage;
@@ -33,6 +40,9 @@ mod work_guard;
 mod write_ahead_log;
 
 pub use self::{
+    backup::{BackedUp, backup},
+    care_error::CareError,
+    check::{Checked, Finding, check},
     database::DatabaseUrl,
     in_process::{InProcessExtension, register_extensions},
     installations::install_within,
@@ -40,6 +50,7 @@ pub use self::{
     open::{JournalSettings, Opened, accept_key, migrate, open},
     open_error::OpenError,
     reader::{Reader, Readers, WorkspaceReader},
+    restore::{Restored, restore},
 };
 
 #[cfg(test)]

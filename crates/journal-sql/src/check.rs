@@ -1,0 +1,141 @@
+//! `pointsman check`: reads a database and says what is wrong with it.
+//!
+//! Everything is read in one transaction, so that what a server changes meanwhile is not seen half done. Nothing is
+//! written. The log is read in pieces of its key, the other tables by statements that give only the rows that are wrong,
+//! a few at a time: memory does not grow with the database.
+
+mod collected;
+mod log_walk;
+mod questions;
+mod secrets;
+
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    Statement, TransactionTrait,
+};
+
+pub use self::collected::Finding;
+use self::{collected::Collected, log_walk::Bounds};
+use super::{
+    care_error::CareError,
+    database::DatabaseUrl,
+    key_check::MasterKey,
+    open_error::OpenError,
+    room_watch::RoomWatch,
+    schema_version::{SchemaVersion, schema_version},
+};
+
+/// What a check has looked at, and what it has found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What is wrong, at most [`Finding::SHOWN`] of each kind, in the order in which it was looked for.
+    pub findings: Vec<Finding>,
+    /// How many more there are of a kind.
+    pub left_out: Vec<(&'static str, u64)>,
+    /// Events in all logs.
+    pub events: u64,
+    /// Workspaces whose logs have events.
+    pub logs: u64,
+    /// Installations, also those that are uninstalled.
+    pub installations: u64,
+}
+
+impl Checked {
+    /// How many things are wrong.
+    pub fn wrong(&self) -> u64 {
+        self.findings.len() as u64 + self.left_out.iter().map(|(_, more)| more).sum::<u64>()
+    }
+}
+
+/// Reads the database and says what is wrong with it. Takes no claim and writes nothing, so that it may run beside a
+/// server. Where the key is given, it is tried on every secret.
+///
+/// The write-ahead log of an embedded database grows meanwhile, because the snapshot is kept: the check is given up
+/// before `min_free_bytes` of its disk are touched.
+///
+/// # Errors
+/// See [`CareError`]. That something is wrong is no error.
+pub async fn check(
+    url: &DatabaseUrl,
+    key: Option<&dyn MasterKey>,
+    min_free_bytes: u64,
+) -> Result<Checked, CareError> {
+    let Some(database) = url.file() else {
+        let connection = url.snapshot_connection().await?;
+        let checked = check_on(&connection, key).await;
+        connection.close().await?;
+        return checked;
+    };
+    if !database.exists() {
+        return Err(CareError::Missing(database));
+    }
+    let watch = RoomWatch::of(&database, min_free_bytes);
+    let connection = DatabaseUrl::existing_file(&database)
+        .snapshot_connection()
+        .await?;
+    let checked = tokio::select! {
+        checked = check_on(&connection, key) => checked,
+        // The statement that runs ends with the process.
+        short = watch.until_short() => return Err(short),
+    };
+    connection.close().await?;
+    checked
+}
+
+async fn check_on(
+    connection: &DatabaseConnection,
+    key: Option<&dyn MasterKey>,
+) -> Result<Checked, CareError> {
+    let snapshot = match connection.get_database_backend() {
+        DbBackend::Postgres => {
+            connection
+                .begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly))
+                .await?
+        }
+        _ => {
+            connection.execute_unprepared("PRAGMA query_only = on").await?;
+            connection.begin().await?
+        }
+    };
+    let checked = check_within(&snapshot, key).await;
+    snapshot.rollback().await?;
+    checked
+}
+
+async fn check_within(
+    snapshot: &DatabaseTransaction,
+    key: Option<&dyn MasterKey>,
+) -> Result<Checked, CareError> {
+    let mut found = Collected::default();
+    // First: after it an error of another statement says nothing new.
+    questions::ask_engine(snapshot, &mut found).await?;
+    match schema_version(snapshot).await {
+        Ok(SchemaVersion::Current) => {}
+        Ok(SchemaVersion::Older) => return Err(CareError::Older),
+        Ok(SchemaVersion::Newer(version)) => return Err(OpenError::Newer(version).into()),
+        Err(error) => return Err(error.into()),
+    }
+    let bounds = Bounds::of(snapshot).await?;
+    let walked = log_walk::walk(snapshot, bounds, &mut found).await?;
+    questions::ask(snapshot, bounds, &mut found).await?;
+    if let Some(key) = key {
+        secrets::try_on_all(snapshot, key, &mut found).await?;
+    }
+    let installations = count(snapshot, "SELECT count(*) FROM ext_installation").await?;
+    let (findings, left_out) = found.into_parts();
+    Ok(Checked {
+        findings,
+        left_out,
+        events: walked.events,
+        logs: walked.logs,
+        installations,
+    })
+}
+
+/// The number in the first column of the only row.
+async fn count(snapshot: &DatabaseTransaction, sql: &str) -> Result<u64, DbErr> {
+    let statement = Statement::from_string(snapshot.get_database_backend(), sql);
+    let row = snapshot.query_one_raw(statement).await?;
+    let number: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+    Ok(number.unsigned_abs())
+}
