@@ -34,9 +34,9 @@ pub enum CareError {
     /// Another backup or restore writes the same file.
     #[error("{}: another process writes this file", .0.display())]
     Busy(PathBuf),
-    /// The file is no database of Pointsman.
-    #[error("{}: this is no database of Pointsman", .0.display())]
-    Foreign(PathBuf),
+    /// It has no list of migrations. Holds the file or the schema.
+    #[error("{0}: this is no database of Pointsman")]
+    Foreign(String),
     /// The schema is of an earlier version.
     #[error("the schema is of an earlier version; run pointsman migrate first, or check with that version")]
     Older,

@@ -15,7 +15,10 @@ use sea_orm::{
 };
 
 pub use self::collected::Finding;
-use self::{collected::Collected, log_walk::Bounds};
+use self::{
+    collected::Collected,
+    log_walk::{Bounds, Walked},
+};
 use super::{
     care_error::CareError,
     database::DatabaseUrl,
@@ -107,28 +110,52 @@ async fn check_within(
     key: Option<&dyn MasterKey>,
 ) -> Result<Checked, CareError> {
     let mut found = Collected::default();
-    // First: after it an error of another statement says nothing new.
+    // First: where the file is damaged, other statements may fail.
     questions::ask_engine(snapshot, &mut found).await?;
-    match schema_version(snapshot).await {
-        Ok(SchemaVersion::Current) => {}
-        Ok(SchemaVersion::Older) => return Err(CareError::Older),
-        Ok(SchemaVersion::Newer(version)) => return Err(OpenError::Newer(version).into()),
-        Err(error) => return Err(error.into()),
-    }
-    let bounds = Bounds::of(snapshot).await?;
-    let walked = log_walk::walk(snapshot, bounds, &mut found).await?;
-    questions::ask(snapshot, bounds, &mut found).await?;
-    if let Some(key) = key {
-        secrets::try_on_all(snapshot, key, &mut found).await?;
-    }
-    let installations = count(snapshot, "SELECT count(*) FROM ext_installation").await?;
+    let read = read_all(snapshot, key, &mut found).await;
+    let seen = match read {
+        Err(CareError::Open(OpenError::Database(error))) if !found.is_empty() => {
+            found.add(questions::DEFECT, || format!("the rest cannot be read: {error}"));
+            Seen::default()
+        }
+        read => read?,
+    };
     let (findings, left_out) = found.into_parts();
     Ok(Checked {
         findings,
         left_out,
-        events: walked.events,
-        logs: walked.logs,
-        installations,
+        events: seen.logs.events,
+        logs: seen.logs.logs,
+        installations: seen.installations,
+    })
+}
+
+#[derive(Default)]
+struct Seen {
+    logs: Walked,
+    installations: u64,
+}
+
+async fn read_all(
+    snapshot: &DatabaseTransaction,
+    key: Option<&dyn MasterKey>,
+    found: &mut Collected,
+) -> Result<Seen, CareError> {
+    match schema_version(snapshot).await? {
+        SchemaVersion::Current => {}
+        SchemaVersion::Older => return Err(CareError::Older),
+        SchemaVersion::Newer(version) => return Err(OpenError::Newer(version).into()),
+        SchemaVersion::Foreign => return Err(CareError::Foreign("database.url".to_owned())),
+    }
+    let bounds = Bounds::of(snapshot).await?;
+    let logs = log_walk::walk(snapshot, bounds, found).await?;
+    questions::ask(snapshot, bounds, found).await?;
+    if let Some(key) = key {
+        secrets::try_on_all(snapshot, key, found).await?;
+    }
+    Ok(Seen {
+        logs,
+        installations: count(snapshot, "SELECT count(*) FROM ext_installation").await?,
     })
 }
 

@@ -107,7 +107,7 @@ impl DatabaseUrl {
 
     /// The embedded database in this file, which must exist. Opening it changes no setting of the file, such as the
     /// mode of its journal.
-    pub(super) fn existing_file(path: &Path) -> Self {
+    pub fn existing_file(path: &Path) -> Self {
         Self::Sqlite(Box::new(
             SqliteConnectOptions::new()
                 .filename(follow_links(path))

@@ -281,6 +281,6 @@ async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> 
     Migrator::install(connection).await?;
     match schema_version(connection).await? {
         SchemaVersion::Newer(version) => Err(OpenError::Newer(version)),
-        SchemaVersion::Current | SchemaVersion::Older => Ok(()),
+        SchemaVersion::Current | SchemaVersion::Older | SchemaVersion::Foreign => Ok(()),
     }
 }

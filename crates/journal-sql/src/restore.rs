@@ -113,10 +113,10 @@ async fn refuse_foreign(copy: &Path, file: &Path) -> Result<bool, CareError> {
     let connection = DatabaseUrl::existing_file(copy).snapshot_connection().await?;
     let version = schema_version(&connection).await;
     connection.close().await?;
-    match version {
-        Ok(SchemaVersion::Newer(version)) => Err(OpenError::Newer(version).into()),
-        Ok(version) => Ok(version == SchemaVersion::Older),
-        Err(_) => Err(CareError::Foreign(file.to_owned())),
+    match version? {
+        SchemaVersion::Newer(version) => Err(OpenError::Newer(version).into()),
+        SchemaVersion::Foreign => Err(CareError::Foreign(file.display().to_string())),
+        version => Ok(version == SchemaVersion::Older),
     }
 }
 

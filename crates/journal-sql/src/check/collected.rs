@@ -37,6 +37,10 @@ impl Collected {
         *self.count_of(kind) += more;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
     fn count_of(&mut self, kind: &'static str) -> &mut u64 {
         let index = match self.counts.iter().position(|(known, _)| *known == kind) {
             Some(index) => index,

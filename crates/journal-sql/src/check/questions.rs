@@ -9,7 +9,7 @@ use super::{
     log_walk::Bounds,
 };
 
-const DEFECT: &str = "defect of the database";
+pub(super) const DEFECT: &str = "defect of the database";
 
 /// A statement that gives the rows that are wrong, and what is said of each.
 struct Question {
@@ -30,9 +30,15 @@ pub(super) async fn ask_engine(snapshot: &DatabaseTransaction, found: &mut Colle
         // SQLite gives up after so many.
         _ => "PRAGMA integrity_check(100)",
     };
-    let rows = snapshot
-        .query_all_raw(Statement::from_string(backend, sql))
-        .await?;
+    let asked = snapshot.query_all_raw(Statement::from_string(backend, sql)).await;
+    let rows = match asked {
+        // SQLite may fail to look through a file that is badly damaged.
+        Err(error) if backend == DbBackend::Sqlite => {
+            found.add(DEFECT, || error.to_string());
+            return Ok(());
+        }
+        asked => asked?,
+    };
     for row in rows {
         let text: String = row.try_get_by_index(0)?;
         for line in text.lines().filter(|line| *line != "ok") {

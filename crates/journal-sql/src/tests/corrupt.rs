@@ -6,7 +6,7 @@ use super::{kit::execute_directly, *};
 use pointsman_domain::id::EventId;
 
 /// The id as a literal in the engine's SQL.
-fn literal(journal: &OpenJournal, id: uuid::Uuid) -> String {
+pub(super) fn literal(journal: &OpenJournal, id: uuid::Uuid) -> String {
     match journal.reader().get_database_backend() {
         DbBackend::Sqlite => format!("x'{}'", id.simple()),
         _ => format!("'{id}'"),
@@ -26,7 +26,7 @@ async fn publish(journal: &OpenJournal, workspace: WorkspaceId, count: usize) ->
     ids
 }
 
-async fn park(
+pub(super) async fn park(
     journal: &OpenJournal,
     (workspace, installation): (WorkspaceId, InstallationId),
     events: &[(EventId, i64)],
