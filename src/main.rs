@@ -16,6 +16,7 @@ use pointsman_clock::Clock;
 use pointsman_config::Config;
 use pointsman_domain::role::GlobalRole;
 use pointsman_receive::{ReceiveArgs, run_receive};
+use serde_json::json;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,8 +49,8 @@ enum CliCommand {
     AcceptKey,
     /// Copy the embedded database into FILE; the server may be running
     ///
-    /// The copy is written as FILE.partial, looked through and renamed. It has every event that was acknowledged before.
-    /// No publisher waits for it. The master key is not in it: keep that in another place.
+    /// The copy is written as FILE.partial, looked through and renamed. It has every event that was acknowledged
+    /// before. No publisher waits for it. The master key is not in it: keep that in another place.
     Backup {
         /// Where to write the backup; there must be no such file
         file: PathBuf,
@@ -268,11 +269,13 @@ fn as_text(checked: &care::Checked) -> String {
 
 fn as_json(checked: &care::Checked) -> String {
     let findings = checked.findings.iter();
+    let findings = findings.map(|finding| json!({"kind": finding.kind, "text": finding.text}));
     let left_out = checked.left_out.iter();
-    serde_json::json!({
+    let left_out = left_out.map(|(kind, more)| json!({"kind": kind, "more": more}));
+    json!({
         "wrong": checked.wrong(),
-        "findings": findings.map(|found| serde_json::json!({"kind": found.kind, "text": found.text})).collect::<Vec<_>>(),
-        "leftOut": left_out.map(|(kind, more)| serde_json::json!({"kind": kind, "more": more})).collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
+        "leftOut": left_out.collect::<Vec<_>>(),
         "events": checked.events,
         "logs": checked.logs,
         "installations": checked.installations,

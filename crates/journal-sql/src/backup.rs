@@ -29,11 +29,11 @@ pub struct BackedUp {
     pub kept_log: Duration,
 }
 
-/// Copies the embedded database into `file`, which must not exist. Takes no claim, so that it runs beside a server, whose
-/// writer waits for nothing. Every event that was acknowledged before is in it.
+/// Copies the embedded database into `file`, which must not exist. Takes no claim, so that it runs beside a server,
+/// whose writer waits for nothing. Every event that was acknowledged before is in it.
 ///
-/// It is written as `<file>.partial`, looked through, made durable and renamed. Where `min_free_bytes` of the database's
-/// disk would be touched, it is given up.
+/// It is written as `<file>.partial`, looked through, made durable and renamed. Where `min_free_bytes` of the
+/// database's disk would be touched, it is given up.
 ///
 /// # Errors
 /// See [`CareError`]. A copy that is found damaged is left as `<file>.partial`, every other one is removed.

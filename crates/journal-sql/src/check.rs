@@ -1,8 +1,8 @@
 //! `pointsman check`: reads a database and says what is wrong with it.
 //!
 //! Everything is read in one transaction, so that what a server changes meanwhile is not seen half done. Nothing is
-//! written. The log is read in pieces of its key, the other tables by statements that give only the rows that are wrong,
-//! a few at a time: memory does not grow with the database.
+//! written. The log is read in pieces of its key, the other tables by statements that give only the rows that are
+//! wrong, a few at a time: memory does not grow with the database.
 
 mod collected;
 mod log_walk;

@@ -37,8 +37,8 @@ pub struct Restored {
     pub is_older: bool,
 }
 
-/// Puts a copy of the backup in `file` in the place of the embedded database. Takes the claim. Where there is a database,
-/// it is moved aside if `replace` says so, and never deleted.
+/// Puts a copy of the backup in `file` in the place of the embedded database. Takes the claim. Where there is a
+/// database, it is moved aside if `replace` says so, and never deleted.
 ///
 /// The copy is made and looked through beside the database first. A process that is killed leaves either the former
 /// database or the restored one in place, each complete.
@@ -123,8 +123,8 @@ async fn refuse_foreign(copy: &Path, file: &Path) -> Result<bool, CareError> {
 /// Gives the database a second name, beside the first, and returns it. Afterwards it has no log, so that the restored
 /// database can take the first name in one step.
 ///
-/// A database that SQLite cannot open is moved with its log, the log first. Where the process is killed in between, that
-/// database is as damaged as it was, and nothing of it is gone.
+/// A database that SQLite cannot open is moved with its log, the log first. Where the process is killed in between,
+/// that database is as damaged as it was, and nothing of it is gone.
 async fn set_aside(database: &Path, clock: Clock) -> Result<PathBuf, CareError> {
     let aside = beside(database, &format!(".replaced-{}", clock.wall().millis()));
     if let Err(error) = copy_log_into(database).await {

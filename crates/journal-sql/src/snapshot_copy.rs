@@ -2,11 +2,12 @@
 //!
 //! A read transaction is open meanwhile. Two cases, by the state of the write-ahead log when it begins:
 //!
-//! - The log has pages that are not yet in the file. Then no writer starts the log anew, and checkpoints copy only pages
-//!   of the transaction's snapshot into the file. Each page that changes in the file during the copy is in the log, and
-//!   so in the copy of the log. SQLite replays that log when the copy is opened for the first time, as after a crash.
-//! - Every page of the log is in the file. Then no checkpoint changes the file, and a writer may start the log anew. Its
-//!   copy is used only where that did not happen meanwhile: a mixture of two logs might replay old pages.
+//! - The log has pages that are not yet in the file. Then no writer starts the log anew, and checkpoints copy only
+//!   pages of the transaction's snapshot into the file. Each page that changes in the file during the copy is in the
+//!   log, and so in the copy of the log. SQLite replays that log when the copy is opened for the first time, as after a
+//!   crash.
+//! - Every page of the log is in the file. Then no checkpoint changes the file, and a writer may start the log anew.
+//!   Its copy is used only where that did not happen meanwhile: a mixture of two logs might replay old pages.
 //!
 //! Either way the copy has every transaction that was committed before it began. It may have some that came a moment
 //! later; a transaction that is not whole is left out, because the frames of a log have checksums.

@@ -129,6 +129,11 @@ impl Drop for Cluster {
     }
 }
 
+/// A program of PostgreSQL, such as `pg_dump`.
+pub fn postgres_tool(name: &str) -> PathBuf {
+    programs().join(name)
+}
+
 /// The folder with `initdb` and `postgres`: of the PATH, else the newest that Debian has installed.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

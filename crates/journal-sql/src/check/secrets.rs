@@ -8,7 +8,8 @@ use crate::key_check::{self, MasterKey, Pages};
 const ANOTHER_KEY: &str = "another master key";
 const UNREADABLE: &str = "secret that the key does not open";
 
-/// Says where the key is not that of the database, and which installations have a secret or header that it does not open.
+/// Says where the key is not that of the database, and which installations have a secret or header that it does not
+/// open.
 pub(super) async fn try_on_all(
     snapshot: &DatabaseTransaction,
     key: &dyn MasterKey,
