@@ -174,8 +174,12 @@ async fn run(command: CliCommand, config: Config) -> ExitCode {
     }
 }
 
+/// The number and the word, in the plural where there is not one.
+fn plural(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 fn accepted(AcceptedKey { origin, unreadable }: AcceptedKey) -> String {
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     match unreadable.extensions {
         0 => {
             format!("the master key of {origin} is accepted; it opens every secret and header that is stored")
@@ -183,8 +187,8 @@ fn accepted(AcceptedKey { origin, unreadable }: AcceptedKey) -> String {
         extensions => format!(
             "the master key of {origin} is accepted. It does not open the secrets or headers of {} in {}. Set them \
              anew: POST …/extensions/{{id}}/rotate-secret, and PATCH with headers",
-            plural(extensions, "extension"),
-            plural(unreadable.workspaces, "workspace"),
+            plural(extensions as u64, "extension"),
+            plural(unreadable.workspaces as u64, "workspace"),
         ),
     }
 }
@@ -255,14 +259,16 @@ fn as_text(checked: &care::Checked) -> String {
             .iter()
             .map(|(kind, more)| format!("{kind}: {more} more")),
     );
-    let seen = format!(
-        "{} events in {} logs, and {} installations were looked at",
-        checked.events, checked.logs, checked.installations
-    );
+    let [events, logs, installations] = [
+        (checked.events, "event"),
+        (checked.logs, "log"),
+        (checked.installations, "installation"),
+    ]
+    .map(|(count, word)| plural(count, word));
+    let seen = format!("looked at {events} in {logs}, and {installations}");
     lines.push(match checked.wrong() {
         0 => format!("nothing is wrong; {seen}"),
-        1 => format!("1 thing is wrong; {seen}"),
-        wrong => format!("{wrong} things are wrong; {seen}"),
+        wrong => format!("wrong: {}; {seen}", plural(wrong, "thing")),
     });
     lines.join("\n")
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr};
 
 use super::open_error::OpenError;
 
@@ -74,6 +74,28 @@ pub enum CareError {
 impl From<DbErr> for CareError {
     fn from(error: DbErr) -> Self {
         Self::Open(error.into())
+    }
+}
+
+impl CareError {
+    /// The error of a statement on the database in this file, which SQLite may find to be damaged.
+    pub(crate) fn of_file(path: &Path, error: DbErr) -> Self {
+        /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`, the lowest byte of an error's code.
+        const DAMAGED: [u32; 2] = [11, 26];
+        let code = match &error {
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => error
+                .as_database_error()
+                .and_then(|error| error.code()?.parse::<u32>().ok()),
+            _ => None,
+        };
+        match code {
+            Some(code) if DAMAGED.contains(&(code & 0xff)) => {
+                Self::Damaged(path.to_owned(), error.to_string())
+            }
+            _ => error.into(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 
 use super::{
     backup::bytes_of,
@@ -15,7 +15,7 @@ use super::{
     open_error::OpenError,
     room_watch::RoomWatch,
     schema_version::{SchemaVersion, schema_version},
-    snapshot_copy::{Copy, sync_folder_of},
+    snapshot_copy::{Copy, READ_SCHEMA, sync_folder_of},
 };
 use pointsman_clock::Clock;
 
@@ -147,10 +147,15 @@ async fn set_aside(database: &Path, clock: Clock) -> Result<PathBuf, CareError> 
 
 /// Has SQLite copy the log into the database, and remove it.
 async fn copy_log_into(database: &Path) -> Result<(), CareError> {
-    let connection: DatabaseConnection = DatabaseUrl::existing_file(database).snapshot_connection().await?;
-    let copied = connection
-        .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
-        .await;
+    let connection = DatabaseUrl::existing_file(database).snapshot_connection().await?;
+    let copied = async {
+        // A checkpoint would write pages into a file that is no database.
+        connection.execute_unprepared(READ_SCHEMA).await?;
+        connection
+            .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
+            .await
+    };
+    let copied = copied.await;
     connection.close().await?;
     copied?;
     Ok(())

@@ -39,6 +39,8 @@ use pointsman_clock::Clock;
 const PIECE: u64 = 8 * 1024 * 1024;
 /// How often a long copy says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+/// A read that needs the first page, and all of the schema.
+pub(crate) const READ_SCHEMA: &str = "SELECT count(*) || '' FROM sqlite_schema";
 /// The header of a write-ahead log: it has the salts, which are drawn anew when the log is started anew.
 const LOG_HEADER: usize = 32;
 
@@ -81,10 +83,11 @@ impl Copy {
         // Opened before SQLite opens it, and closed after: closing any handle of a file gives up all locks that the
         // process has on it.
         let database = File::open(source).map_err(&failed)?;
-        let connection = DatabaseUrl::existing_file(source).snapshot_connection().await?;
+        let connection = open(source).await?;
         let snapshot = connection.begin().await?;
         // The snapshot is that of the first read.
-        read_text(&snapshot, "SELECT count(*) || '' FROM sqlite_schema").await?;
+        let first = read_text(&snapshot, READ_SCHEMA).await;
+        first.map_err(|error| CareError::of_file(source, error))?;
         let opened = database.metadata().map_err(&failed)?;
         let now = fs::metadata(source).map_err(&failed)?;
         if (opened.dev(), opened.ino()) != (now.dev(), now.ino()) {
@@ -114,9 +117,7 @@ impl Copy {
     /// with its table, takes more than twice as long and finds nothing that copying could have done; `pointsman check`
     /// does that.
     pub(crate) async fn complete(&self) -> Result<u64, CareError> {
-        let connection = DatabaseUrl::existing_file(&self.path)
-            .snapshot_connection()
-            .await?;
+        let connection = open(&self.path).await?;
         let looked = look_through(&connection, &self.path).await;
         connection.close().await?;
         looked?;
@@ -129,6 +130,12 @@ impl Copy {
         // The error that made the copy useless says more than that it could not be removed.
         let _ = remove_copy(&self.path);
     }
+}
+
+/// The database in this file, which must exist.
+async fn open(file: &Path) -> Result<DatabaseConnection, CareError> {
+    let connection = DatabaseUrl::existing_file(file).snapshot_connection().await;
+    connection.map_err(|error| CareError::of_file(file, error))
 }
 
 async fn look_through(connection: &DatabaseConnection, path: &Path) -> Result<(), CareError> {

@@ -131,7 +131,7 @@ async fn a_disk_without_room_for_it_is_told_before_it_is_filled() {
 async fn where_the_server_would_soon_refuse_events_nothing_keeps_its_write_ahead_log() {
     let disk = SmallDisk::mount(MIB);
     let app = TestApp::start(Engine::Sqlite).await;
-    let nearly_full = (1_u64 << 50).to_string();
+    let nearly_full = (1_u64 << 40).to_string();
     let elsewhere = disk.folder().join("backup.db").display().to_string();
     for arguments in [&["backup", &elsewhere][..], &["check"]] {
         let ended = app
@@ -150,7 +150,8 @@ async fn two_backups_into_one_file_do_not_meet() {
     let app = TestApp::start(Engine::Sqlite).await;
     LogWatch::of(&app).under_load(&app, EVENTS / 10).await;
     let file = path(&app, "backup.db");
-    let one = || app.run(&["backup", &file], |settings| settings);
+    let arguments = ["backup", &file];
+    let one = || app.run(&arguments, |settings| settings);
     let (first, second) = join(one(), one()).await;
     let mut codes = [first.code, second.code];
     codes.sort_unstable();
