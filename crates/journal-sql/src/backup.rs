@@ -1,7 +1,7 @@
 //! `pointsman backup`: a copy of an embedded database that a server may be using.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use super::{
     claim::beside,
     database::DatabaseUrl,
     room_watch::RoomWatch,
-    snapshot_copy::{Copy, sync_folder_of},
+    snapshot_copy::{COMPANIONS, Copy, sync_folder_of},
 };
 use pointsman_clock::Clock;
 
@@ -78,23 +78,26 @@ pub async fn backup(
     })
 }
 
+/// A file beside it that SQLite would take for the backup's own counts as well.
 fn refuse_existing(file: &Path) -> Result<(), CareError> {
-    match fs::symlink_metadata(file) {
-        Ok(_) => Err(CareError::Exists(file.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(at(file)(error)),
+    for ending in COMPANIONS.into_iter().chain([""]) {
+        let path = beside(file, ending);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => return Err(CareError::Exists(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(at(&path)(error)),
+        }
     }
+    Ok(())
 }
 
-/// The size of a database with its write-ahead log.
+/// The most that a copy of the database takes: its write-ahead log is copied, and then replayed into the file.
 pub(crate) fn bytes_of(database: &Path) -> Result<u64, CareError> {
     let bytes = |path: PathBuf| fs::metadata(path).map(|data| data.len());
     match bytes(database.to_owned()) {
         // There is no log after an ordered stop.
-        Ok(of_file) => Ok(of_file + bytes(beside(database, "-wal")).unwrap_or(0)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(CareError::Missing(database.to_owned()))
-        }
+        Ok(of_file) => Ok(of_file + 2 * bytes(beside(database, "-wal")).unwrap_or(0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CareError::Missing(database.to_owned())),
         Err(error) => Err(at(database)(error)),
     }
 }

@@ -80,23 +80,24 @@ impl From<DbErr> for CareError {
 impl CareError {
     /// The error of a statement on the database in this file, which SQLite may find to be damaged.
     pub(crate) fn of_file(path: &Path, error: DbErr) -> Self {
-        /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`, the lowest byte of an error's code.
-        const DAMAGED: [u32; 2] = [11, 26];
-        let code = match &error {
-            DbErr::Conn(RuntimeErr::SqlxError(error))
-            | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => error
-                .as_database_error()
-                .and_then(|error| error.code()?.parse::<u32>().ok()),
-            _ => None,
-        };
-        match code {
-            Some(code) if DAMAGED.contains(&(code & 0xff)) => {
-                Self::Damaged(path.to_owned(), error.to_string())
-            }
+        // The lowest byte of an error's code says what it is: `SQLITE_CORRUPT`, `SQLITE_FULL` and `SQLITE_NOTADB`.
+        match sqlite_code(&error).map(|code| code & 0xff) {
+            Some(11 | 26) => Self::Damaged(path.to_owned(), error.to_string()),
+            Some(13) => at(path)(io::ErrorKind::StorageFull.into()),
             _ => error.into(),
         }
     }
+}
+
+/// The code of an error that SQLite has returned.
+fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 /// Names the file that an error is about.
@@ -108,5 +109,17 @@ pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> CareError {
             io::Error::other("the disk is full; make room, or choose another disk"),
         ),
         _ => CareError::File(path.clone(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_file() {
+        let error = at(Path::new("/backups/today.db"))(io::ErrorKind::StorageFull.into());
+        let expected = "/backups/today.db: the disk is full; make room, or choose another disk";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -15,14 +15,12 @@ use super::{
     open_error::OpenError,
     room_watch::RoomWatch,
     schema_version::{SchemaVersion, schema_version},
-    snapshot_copy::{Copy, READ_SCHEMA, sync_folder_of},
+    snapshot_copy::{COMPANIONS, Copy, READ_SCHEMA, folder_of, sync_folder_of},
 };
 use pointsman_clock::Clock;
 
 /// What follows the name of the database while the backup is copied.
 const RESTORING: &str = ".restoring";
-/// What SQLite keeps beside a database. Beside another one it would be taken for that one's.
-const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// A database that was restored.
 #[derive(Clone, Debug)]
@@ -69,6 +67,10 @@ pub async fn restore(
     let copied = async {
         copy.fill(file, &watch, clock).await?;
         let bytes = copy.complete().await?;
+        copy.give_to_owner_of(match database.exists() {
+            true => &database,
+            false => folder_of(&database),
+        })?;
         Ok((bytes, refuse_foreign(copy.path(), file).await?))
     };
     let (bytes, is_older) = match copied.await {
@@ -95,10 +97,10 @@ pub async fn restore(
     })
 }
 
-/// Whether there is a database. An empty file is none, unless it has a log.
+/// Whether there is a database. An empty file is none, unless it has a log or a journal.
 fn is_there(database: &Path) -> Result<bool, CareError> {
     let mut bytes = 0;
-    for path in [database.to_owned(), beside(database, "-wal")] {
+    for path in ["", "-wal", "-journal"].map(|ending| beside(database, ending)) {
         match fs::metadata(&path) {
             Ok(data) => bytes += data.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -73,6 +73,21 @@ impl Copy {
         })
     }
 
+    /// Gives the copy the owner of this file or folder, so that a copy that root has made can be used by the account of
+    /// the server.
+    pub(crate) fn give_to_owner_of(&self, path: &Path) -> Result<(), CareError> {
+        let owner = fs::metadata(path).map_err(at(path))?;
+        let own = self.file.metadata().map_err(at(&self.path))?;
+        if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) {
+            return Ok(());
+        }
+        match std::os::unix::fs::fchown(&self.file, Some(owner.uid()), Some(owner.gid())) {
+            // Only root may give files away. The server has this account then, or its owner has planned otherwise.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            given => given.map_err(at(&self.path)),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -139,19 +154,15 @@ async fn open(file: &Path) -> Result<DatabaseConnection, CareError> {
 }
 
 async fn look_through(connection: &DatabaseConnection, path: &Path) -> Result<(), CareError> {
-    let damaged = |what: &dyn ToString| {
-        let what = what.to_string();
-        CareError::Damaged(path.to_owned(), what.lines().collect::<Vec<_>>().join(" "))
-    };
     for (pragma, wanted) in [
         ("PRAGMA journal_mode = DELETE", "delete"),
         ("PRAGMA quick_check(1)", "ok"),
     ] {
-        let answer = read_text(connection, pragma)
-            .await
-            .map_err(|error| damaged(&error))?;
+        let answer = read_text(connection, pragma).await;
+        let answer = answer.map_err(|error| CareError::of_file(path, error))?;
         if answer != wanted {
-            return Err(damaged(&answer));
+            let line = answer.lines().collect::<Vec<_>>().join(" ");
+            return Err(CareError::Damaged(path.to_owned(), line));
         }
     }
     Ok(())
@@ -275,7 +286,7 @@ fn create_new(path: &Path) -> Result<File, CareError> {
 
 /// Removes a copy that is not complete, with its log.
 fn remove_copy(path: &Path) -> Result<(), CareError> {
-    for ending in ["-wal", "-shm", "-journal", ""] {
+    for ending in COMPANIONS.into_iter().chain([""]) {
         let path = beside(path, ending);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
@@ -284,6 +295,9 @@ fn remove_copy(path: &Path) -> Result<(), CareError> {
     }
     Ok(())
 }
+
+/// What SQLite keeps beside a database. Beside another one it would be taken for that one's.
+pub(crate) const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// Makes the names in the folder of this file durable.
 pub(crate) fn sync_folder_of(file: &Path) -> Result<(), CareError> {

@@ -64,6 +64,11 @@ async fn a_backup_replaces_no_file_and_is_for_its_owner_alone() {
     let again = app.run(&["backup", &file], |settings| settings).await;
     refused(&again, &["backup.db", "a backup replaces none"]);
     assert_eq!(fs::read(&file).expect("it can be read"), before);
+    // SQLite would take it for the log of the backup.
+    fs::write(app.folder().join("other.db-wal"), "of an earlier file").expect("a file can be made");
+    let other = path(&app, "other.db");
+    let beside = app.run(&["backup", &other], |settings| settings).await;
+    refused(&beside, &["other.db-wal", "a backup replaces none"]);
     app.finish().await;
 }
 

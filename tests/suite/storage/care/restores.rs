@@ -1,6 +1,11 @@
 //! `pointsman restore`.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -110,6 +115,21 @@ async fn a_restore_where_there_is_no_database_makes_one() {
     assert!(!restored.stdout.contains("former"), "{restored:?}");
     let kept = events_in(&database).await;
     assert!(events[..2].iter().all(|event| kept.contains(event)));
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_database_that_root_restores_is_the_servers_own() {
+    let (mut app, _workspace, _service, _events, file) = with_a_backup().await;
+    assert!(app.stop().await.success());
+    let database = app.folder().join("pointsman.db");
+    let nobody = 65534;
+    // Only root may give files away; elsewhere the owner stays the same.
+    let given = std::os::unix::fs::chown(&database, Some(nobody), Some(nobody)).is_ok();
+    run(&app, &["restore", &file, "--replace"]).await;
+    let owner = fs::metadata(&database).expect("it is there");
+    assert_eq!((owner.uid() == nobody, owner.gid() == nobody), (given, given));
+    app.start_again().await;
     app.finish().await;
 }
 
