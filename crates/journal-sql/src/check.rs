@@ -7,17 +7,19 @@
 mod collected;
 mod log_walk;
 mod questions;
+mod rows;
 mod secrets;
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    Statement, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    TransactionTrait,
 };
 
 pub use self::collected::Finding;
 use self::{
     collected::Collected,
     log_walk::{Bounds, Walked},
+    rows::count,
 };
 use super::{
     care_error::CareError,
@@ -157,12 +159,4 @@ async fn read_all(
         logs,
         installations: count(snapshot, "SELECT count(*) FROM ext_installation").await?,
     })
-}
-
-/// The number in the first column of the only row.
-async fn count(snapshot: &DatabaseTransaction, sql: &str) -> Result<u64, DbErr> {
-    let statement = Statement::from_string(snapshot.get_database_backend(), sql);
-    let row = snapshot.query_one_raw(statement).await?;
-    let number: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    Ok(number.unsigned_abs())
 }

@@ -12,10 +12,11 @@ use super::{
     care_error::{CareError, at},
     claim::{FileClaim, beside},
     database::DatabaseUrl,
+    disk_watch::folder_of,
     open_error::OpenError,
     room_watch::RoomWatch,
     schema_version::{SchemaVersion, schema_version},
-    snapshot_copy::{COMPANIONS, Copy, READ_SCHEMA, folder_of, sync_folder_of},
+    snapshot_copy::{COMPANIONS, Copy, READ_SCHEMA, sync_folder_of},
 };
 use pointsman_clock::Clock;
 
@@ -67,8 +68,8 @@ pub async fn restore(
     let copied = async {
         copy.fill(file, &watch, clock).await?;
         let bytes = copy.complete().await?;
-        copy.give_to_owner_of(match database.exists() {
-            true => &database,
+        copy.give_to_owner_of(&match database.exists() {
+            true => database.clone(),
             false => folder_of(&database),
         })?;
         Ok((bytes, refuse_foreign(copy.path(), file).await?))

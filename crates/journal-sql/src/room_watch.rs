@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     care_error::{CareError, at},
-    snapshot_copy::folder_of,
+    disk_watch::folder_of,
 };
 
 /// How often the room is measured. On a fast disk some ten MiB of events are written in this time.
@@ -27,7 +27,7 @@ impl RoomWatch {
     /// is kept beside.
     pub(crate) fn of(database: &Path, min_free_bytes: u64) -> Self {
         Self {
-            folder: folder_of(database).to_owned(),
+            folder: folder_of(database),
             least: min_free_bytes + min_free_bytes / 4,
         }
     }
@@ -56,9 +56,9 @@ impl RoomWatch {
     pub(crate) fn has_room_for(&self, path: &Path, bytes: u64) -> Result<(), CareError> {
         let folder = folder_of(path);
         let device = |folder: &Path| folder.metadata().map(|data| data.dev()).map_err(at(folder));
-        let beside_database = device(folder)? == device(&self.folder)?;
+        let beside_database = device(&folder)? == device(&self.folder)?;
         let needed = bytes + if beside_database { self.least } else { 0 };
-        let free = fs4::available_space(folder).map_err(at(folder))?;
+        let free = fs4::available_space(&folder).map_err(at(&folder))?;
         if free < needed {
             let path = path.to_owned();
             return Err(CareError::NoRoom { path, needed, free });

@@ -30,6 +30,7 @@ use super::{
     care_error::{CareError, at},
     claim::beside,
     database::DatabaseUrl,
+    disk_watch::folder_of,
     room_watch::RoomWatch,
 };
 use pointsman_clock::Clock;
@@ -302,15 +303,7 @@ pub(crate) const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 /// Makes the names in the folder of this file durable.
 pub(crate) fn sync_folder_of(file: &Path) -> Result<(), CareError> {
     let folder = folder_of(file);
-    File::open(folder)
+    File::open(&folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(at(folder))
-}
-
-/// The folder of this file.
-pub(crate) fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+        .map_err(at(&folder))
 }

@@ -1,9 +1,9 @@
 //! Walks through the log of each workspace, in pieces of its key.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
 use uuid::Uuid;
 
-use super::collected::Collected;
+use super::{collected::Collected, rows::one};
 
 /// Positions that are counted at a time.
 const PIECE: i64 = 10_000;
@@ -189,13 +189,4 @@ impl Log<'_> {
         }
         Ok(())
     }
-}
-
-async fn one<const N: usize>(
-    snapshot: &DatabaseTransaction,
-    sql: &str,
-    values: [Value; N],
-) -> Result<Option<QueryResult>, DbErr> {
-    let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
-    snapshot.query_one_raw(statement).await
 }

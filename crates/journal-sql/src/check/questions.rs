@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     collected::{Collected, Finding},
-    count,
     log_walk::Bounds,
+    rows::count,
 };
 
 pub(super) const DEFECT: &str = "defect of the database";

@@ -134,7 +134,7 @@ async fn a_disk_without_room_for_it_is_told_before_it_is_filled() {
 
 #[actix_web::test]
 async fn where_the_server_would_soon_refuse_events_nothing_keeps_its_write_ahead_log() {
-    let disk = SmallDisk::mount(MIB);
+    let disk = SmallDisk::mount(16 * MIB);
     let app = TestApp::start(Engine::Sqlite).await;
     let nearly_full = (1_u64 << 40).to_string();
     let elsewhere = disk.folder().join("backup.db").display().to_string();
