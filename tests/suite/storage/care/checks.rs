@@ -16,15 +16,9 @@ on_both_engines! {
 }
 
 /// Letters are replayed and discarded, and the extension is held and changed, until `load` is over.
-async fn meddle(workspace: &Workspace, load: &Load, times: usize) {
-    let flaky = Service::behaving(Behavior {
-        // One in ten, so that no breaker opens.
-        fail_where: Some(("5}".to_owned(), 410)),
-        ..Behavior::default()
-    })
-    .await;
+async fn meddle(workspace: &Workspace, flaky: &Service, load: &Load, times: usize) {
     let extension = workspace
-        .install_external("flaky", &flaky)
+        .install_external("flaky", flaky)
         .subscribed_to(&["crm.**"])
         .await;
     for round in 0..times {
@@ -60,6 +54,12 @@ async fn nothing_is_wrong_while_everything_is_in_motion(engine: Engine) {
         .install_external("slow", &slow)
         .subscribed_to(&["crm.**"])
         .await;
+    let flaky = Service::behaving(Behavior {
+        // One in ten, so that no breaker opens.
+        fail_where: Some(("5}".to_owned(), 410)),
+        ..Behavior::default()
+    })
+    .await;
     let load = Load::on(&workspace);
     let scripted = async {
         let checks = async {
@@ -68,7 +68,7 @@ async fn nothing_is_wrong_while_everything_is_in_motion(engine: Engine) {
                 assert!(said.starts_with("nothing is wrong"), "{said}");
             }
         };
-        join(checks, meddle(&workspace, &load, 9)).await;
+        join(checks, meddle(&workspace, &flaky, &load, 9)).await;
         load.stop();
     };
     join(load.publish(), scripted).await;
