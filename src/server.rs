@@ -2,7 +2,8 @@
 //!
 //! [`Server::builder`] begins a server with extensions, and [`exit::run`] is the `main` of its process.
 //! [`RouterBuilder`] begins a router without the HTTP interface. [`mod@router`] has what a host needs that publishes
-//! without HTTP. [`admin`] changes a database that no server uses.
+//! without HTTP. [`admin`] changes a database that no server uses,
+//! [`care`] backs up, restores and checks one.
 //!
 //! ```
 //! use pointsman::{Server, config::Config};
@@ -25,6 +26,7 @@
 
 pub mod admin;
 mod builder;
+pub mod care;
 pub mod exit;
 mod limits;
 mod listener;

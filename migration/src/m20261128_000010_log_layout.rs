@@ -1,8 +1,8 @@
 //! The log gets the layout that writes least, and a place for what was pruned.
 //!
 //! On SQLite a row of the log was kept in the tree of its key, at the place of its workspace: events of a thousand
-//! workspaces changed a thousand pages, each of them with payloads. Now rows are appended in the order in which they are
-//! written, and only the entries of the index by key are spread. On PostgreSQL that has been so from the beginning.
+//! workspaces changed a thousand pages, each of them with payloads. Now rows are appended in the order in which they
+//! are written, and only the entries of the index by key are spread. On PostgreSQL that has been so from the beginning.
 //!
 //! A log with rows is moved after this migration, in pieces: see [`crate::moving`].
 

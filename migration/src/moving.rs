@@ -1,5 +1,5 @@
-//! What a migration leaves to do because it takes longer than one transaction may: the rows of the log move to their new
-//! layout, in pieces.
+//! What a migration leaves to do because it takes longer than one transaction may: the rows of the log move to their
+//! new layout, in pieces.
 //!
 //! Each piece is one transaction that inserts the rows where they belong and deletes them where they were. A process
 //! that is killed leaves every row in one of the two tables, and the next one goes on. The file does not grow by the
@@ -24,8 +24,8 @@ pub struct Progress {
     pub all: u64,
 }
 
-/// Moves the rows that an earlier version has left in the former layout, if there are any, and tells `report` after each
-/// piece. Nobody else may use the database meanwhile.
+/// Moves the rows that an earlier version has left in the former layout, if there are any, and tells `report` after
+/// each piece. Nobody else may use the database meanwhile.
 ///
 /// # Errors
 /// When the database fails. What is moved stays moved.

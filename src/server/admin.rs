@@ -42,7 +42,7 @@ pub use pointsman_domain::{
     role::GlobalRole,
 };
 use pointsman_journal::{ChangeError, Journal};
-use pointsman_journal_sql::{DatabaseUrl, MasterKey as _, OpenError, Unreadable};
+use pointsman_journal_sql::{CareError, DatabaseUrl, MasterKey as _, OpenError, Unreadable};
 use pointsman_store::{self as store, users::NewUser};
 
 /// Why the database was not changed.
@@ -80,6 +80,9 @@ pub enum AdminError {
     /// The name is not 1 to 120 characters without control characters. Holds the rule.
     #[error("name: {0}")]
     Name(&'static str),
+    /// The database cannot be backed up, restored or checked.
+    #[error(transparent)]
+    Care(#[from] CareError),
     /// The database refuses the change, for example an e-mail address that is taken.
     #[error(transparent)]
     Change(#[from] ChangeError),

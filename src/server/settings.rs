@@ -64,10 +64,7 @@ pub(super) struct ConfiguredKey {
 impl ConfiguredKey {
     pub(super) fn new(config: &Config, master_key: &[u8]) -> Self {
         Self {
-            origin: match config.auth.cookie_key_bytes() {
-                Some(_) => "auth.cookie_key".to_owned(),
-                None => config.cookie_key_file().display().to_string(),
-            },
+            origin: key_origin(config),
             check: KeyCheck::new(master_key),
             sealer: Sealer::new(master_key),
         }
@@ -90,6 +87,23 @@ impl MasterKey for ConfiguredKey {
     fn opens(&self, sealed: &str) -> bool {
         self.sealer.open(sealed).is_ok()
     }
+}
+
+/// The setting or the file that has the master key.
+pub(super) fn key_origin(config: &Config) -> String {
+    match config.auth.cookie_key_bytes() {
+        Some(_) => "auth.cookie_key".to_owned(),
+        None => config.cookie_key_file().display().to_string(),
+    }
+}
+
+/// The master key where there is one; none is made.
+pub(super) fn existing_key(config: &Config) -> Result<Option<ConfiguredKey>, StartError> {
+    let key = match config.auth.cookie_key_bytes() {
+        Some(key) => Some(key),
+        None => key_file::load(&config.cookie_key_file())?.map(|key| key.to_vec()),
+    };
+    Ok(key.map(|key| ConfiguredKey::new(config, &key)))
 }
 
 /// Logs a warning where other local users may read the file of the key.

@@ -49,17 +49,28 @@ pub enum KeyFileError {
 /// # Errors
 /// When the file cannot be read or written, or has another length. It is never replaced.
 pub fn load_or_create(path: &Path) -> Result<[u8; MASTER_KEY_BYTES], KeyFileError> {
-    let failed = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    match fs::read(path) {
-        Ok(bytes) if !bytes.is_empty() => return checked(path, &bytes),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        Ok(_) | Err(_) => {}
+    match load(path)? {
+        Some(key) => Ok(key),
+        None => checked(path, &create(path).map_err(failed(path))?),
     }
-    let bytes = create(path).map_err(failed)?;
-    checked(path, &bytes)
+}
+
+/// Reads the key. None where there is no file, or an empty one.
+///
+/// # Errors
+/// When the file cannot be read, or has another length.
+pub fn load(path: &Path) -> Result<Option<[u8; MASTER_KEY_BYTES]>, KeyFileError> {
+    match fs::read(path) {
+        Ok(bytes) if bytes.is_empty() => Ok(None),
+        Ok(bytes) => checked(path, &bytes).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path)(error)),
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
+    let path = path.to_owned();
+    move |source| KeyFileError::Io { path, source }
 }
 
 fn checked(path: &Path, bytes: &[u8]) -> Result<[u8; MASTER_KEY_BYTES], KeyFileError> {

@@ -23,11 +23,21 @@ pub(super) struct FileClaim {
 }
 
 impl FileClaim {
-    /// Locks `<database>.lock`. None on PostgreSQL, where the connection takes an advisory lock instead.
+    /// Locks `<database>.lock`, and makes the database where it is missing. None on PostgreSQL, where the connection
+    /// takes an advisory lock instead.
     pub(super) fn take(url: &DatabaseUrl) -> Result<Option<Self>, OpenError> {
         let Some(database) = url.file() else {
             return Ok(None);
         };
+        let claim = Self::lock(database)?;
+        // SQLite gives its other files the permissions of this one.
+        let made = private_files::make(&claim.database);
+        made.map_err(|error| OpenError::File(claim.database.clone(), error))?;
+        Ok(Some(claim))
+    }
+
+    /// Locks `<database>.lock`, and makes no database.
+    pub(super) fn lock(database: PathBuf) -> Result<Self, OpenError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |error| OpenError::File(path, error)
@@ -40,12 +50,10 @@ impl FileClaim {
             Ok(false) => return Err(OpenError::Claimed),
             Err(error) => return Err(OpenError::File(path, error)),
         }
-        // SQLite gives its other files the permissions of this one.
-        private_files::make(&database).map_err(at(&database))?;
-        Ok(Some(Self {
+        Ok(Self {
             database,
             _file: file,
-        }))
+        })
     }
 
     /// Logs a warning for each database file, and for the folder, that other local users have access to.
@@ -59,7 +67,7 @@ impl FileClaim {
 }
 
 /// The path of the database with this ending.
-fn beside(database: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(ending);
     name.into()

@@ -105,6 +105,34 @@ impl DatabaseUrl {
         }
     }
 
+    /// The embedded database in this file, which must exist. Opening it changes no setting of the file, such as the
+    /// mode of its journal.
+    pub fn existing_file(path: &Path) -> Self {
+        Self::Sqlite(Box::new(
+            SqliteConnectOptions::new()
+                .filename(follow_links(path))
+                .create_if_missing(false)
+                .busy_timeout(BUSY_TIMEOUT)
+                .disable_statement_logging(),
+        ))
+    }
+
+    /// One connection for a long read beside those of a server. Its statements have no time-out.
+    pub(super) async fn snapshot_connection(&self) -> Result<DatabaseConnection, DbErr> {
+        match self {
+            Self::Sqlite(options) => {
+                let pool = never_replaced::<Sqlite>().connect_with((**options).clone()).await;
+                Ok(pool.map_err(no_connection)?.into())
+            }
+            Self::Postgres(options) => {
+                let options = (**options).clone().options(SESSION).options(READER_SESSION);
+                let options = options.options([("statement_timeout", "0")]);
+                let pool = never_replaced::<Postgres>().connect_with(options).await;
+                Ok(pool.map_err(no_connection)?.into())
+            }
+        }
+    }
+
     pub const fn backend(&self) -> DbBackend {
         match self {
             Self::Sqlite(_) => DbBackend::Sqlite,

@@ -101,7 +101,8 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
     fs4::available_space(folder)
 }
 
-fn folder_of(file: &Path) -> PathBuf {
+/// The folder of this file.
+pub(crate) fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

@@ -97,10 +97,7 @@ pub(super) async fn accept(
     let mut workspaces = HashSet::new();
     let mut pages = Pages::default();
     while let Some(page) = pages.next(connection).await? {
-        for row in page
-            .iter()
-            .filter(|row| row.sealed().any(|sealed| !key.opens(sealed)))
-        {
+        for row in page.iter().filter(|row| row.is_unreadable(key)) {
             extensions += 1;
             workspaces.insert(row.workspace_id);
         }
@@ -115,7 +112,7 @@ pub(super) async fn accept(
     })
 }
 
-async fn stored<C: ConnectionTrait>(connection: &C) -> Result<Option<Vec<u8>>, DbErr> {
+pub(crate) async fn stored<C: ConnectionTrait>(connection: &C) -> Result<Option<Vec<u8>>, DbErr> {
     let row = master_key_check::Entity::find_by_id(ID).one(connection).await?;
     Ok(row.map(|row| row.value))
 }
@@ -148,9 +145,9 @@ async fn opens_any(connection: &DatabaseConnection, key: &dyn MasterKey) -> Resu
 
 /// The sealed texts of an installed extension. The previous secret is not checked: it expires by itself.
 #[derive(Debug)]
-struct Sealed {
-    id: Uuid,
-    workspace_id: Uuid,
+pub(crate) struct Sealed {
+    pub(crate) id: Uuid,
+    pub(crate) workspace_id: Uuid,
     signing_secret: String,
     headers: String,
 }
@@ -168,6 +165,11 @@ impl FromQueryResult for Sealed {
 }
 
 impl Sealed {
+    /// Whether the key does not open one of the texts.
+    pub(crate) fn is_unreadable(&self, key: &dyn MasterKey) -> bool {
+        self.sealed().any(|sealed| !key.opens(sealed))
+    }
+
     /// The texts that are not empty; in-process extensions have none.
     fn sealed(&self) -> impl Iterator<Item = &str> {
         [self.signing_secret.as_str(), self.headers.as_str()]
@@ -178,13 +180,16 @@ impl Sealed {
 
 /// Pages of the sealed texts, the newest installation first: it is the most likely to be sealed with the current key.
 #[derive(Default)]
-struct Pages {
+pub(crate) struct Pages {
     before: Option<Uuid>,
 }
 
 impl Pages {
     /// None at the end.
-    async fn next(&mut self, connection: &DatabaseConnection) -> Result<Option<Vec<Sealed>>, DbErr> {
+    pub(crate) async fn next<C: ConnectionTrait>(
+        &mut self,
+        connection: &C,
+    ) -> Result<Option<Vec<Sealed>>, DbErr> {
         use ext_installation::Column;
         let mut query = ext_installation::Entity::find()
             .select_only()

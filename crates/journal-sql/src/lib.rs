@@ -3,8 +3,11 @@
 
 mod apply;
 mod attach;
+mod backup;
 mod batch_driver;
+mod care_error;
 mod causes;
+mod check;
 mod claim;
 mod database;
 mod disk_watch;
@@ -26,9 +29,13 @@ mod open_error;
 mod reader;
 mod reads;
 mod recovery;
+mod restore;
 mod retention;
+mod room_watch;
+mod schema_version;
 mod session;
 mod size;
+mod snapshot_copy;
 mod spans;
 mod sql;
 mod sql_storage;
@@ -37,6 +44,9 @@ mod work_guard;
 mod write_ahead_log;
 
 pub use self::{
+    backup::{BackedUp, backup},
+    care_error::CareError,
+    check::{Checked, Finding, check},
     database::DatabaseUrl,
     in_process::{InProcessExtension, register_extensions},
     installations::install_within,
@@ -45,6 +55,7 @@ pub use self::{
     open::{JournalSettings, Opened, accept_key, migrate, open},
     open_error::OpenError,
     reader::{Reader, Readers, WorkspaceReader},
+    restore::{Restored, restore},
     retention::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionSettings, RetentionState},
 };
 

@@ -18,6 +18,7 @@ use super::{
     reader::{Gate, Readers},
     recovery,
     retention::{self, Retention, RetentionSettings, RetentionState},
+    schema_version::{SchemaVersion, schema_version},
     session::set_timeouts,
     sql_storage::{SqlReader, SqlStorage, WriterParts},
     work_guard::WorkGuard,
@@ -317,17 +318,8 @@ async fn refuse_encoding(connection: &DatabaseConnection) -> Result<(), OpenErro
 /// Refuses a database with a migration that this version does not have.
 async fn refuse_newer(connection: &DatabaseConnection) -> Result<(), OpenError> {
     Migrator::install(connection).await?;
-    let backend = connection.get_database_backend();
-    let statement = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
-    let known: Vec<String> = Migrator::migrations()
-        .iter()
-        .map(|migration| migration.name().to_owned())
-        .collect();
-    for row in connection.query_all_raw(statement).await? {
-        let version: String = row.try_get("", "version")?;
-        if !known.contains(&version) {
-            return Err(OpenError::Newer(version));
-        }
+    match schema_version(connection).await? {
+        SchemaVersion::Newer(version) => Err(OpenError::Newer(version)),
+        SchemaVersion::Current | SchemaVersion::Older | SchemaVersion::Foreign => Ok(()),
     }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! Deletes what is older than its retention, beside the engine.
 //!
-//! A thread of its own plans: it reads over a connection of its own which rows are old, and which of them somebody still
-//! needs. The writer deletes them in pieces (`delete`), between two batches. A piece is made so large that it holds the
-//! writer up for about two milliseconds, and the pauses between pieces leave at least half of the writer's time to
-//! everybody else, usually nine tenths.
+//! A thread of its own plans: it reads over a connection of its own which rows are old, and which of them somebody
+//! still needs. The writer deletes them in pieces (`delete`), between two batches. A piece is made so large that it
+//! holds the writer up for about two milliseconds, and the pauses between pieces leave at least half of the writer's
+//! time to everybody else, usually nine tenths.
 //!
 //! Events go in the order of their workspace's log, so that a log has no gaps: `needs` says where that has to stop.
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod causes;
+mod check;
 mod corrupt;
 mod cut;
 mod derived;

@@ -182,6 +182,11 @@ impl TestApp {
         process::run_to_end(&self.folder, &choose(self.settings.clone()), arguments).await
     }
 
+    /// As [`TestApp::run`], but killed after this time if it has not ended by then. Returns how it ended.
+    pub async fn run_and_die(&self, arguments: &[&str], after: Duration) -> Option<Ended> {
+        process::run_for(&self.folder, &self.settings, arguments, after).await
+    }
+
     /// A caller without a session.
     pub fn anonymous(&self) -> Caller {
         Caller::anonymous(&self.target)
@@ -239,6 +244,11 @@ impl TestApp {
             .expect("the test has not finished")
             .connect()
             .await
+    }
+
+    /// Where the test's database is.
+    pub fn database_url(&self) -> &str {
+        &self.database.as_ref().expect("the test has not finished").url
     }
 
     /// Waits until nothing is left unsettled.

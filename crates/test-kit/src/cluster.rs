@@ -129,6 +129,13 @@ impl Drop for Cluster {
     }
 }
 
+/// A program of PostgreSQL, such as `pg_dump`.
+pub fn postgres_tool(name: &str) -> PathBuf {
+    // What is on the PATH may be a link to one of them only.
+    let initdb = programs().join("initdb").canonicalize();
+    initdb.expect("PostgreSQL is installed").with_file_name(name)
+}
+
 /// The folder with `initdb` and `postgres`: of the PATH, else the newest that Debian has installed.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -38,7 +38,7 @@ mod write_ahead_log;
 pub use self::{
     app::{ADMIN_EMAIL, ADMIN_PASSWORD, TestApp, USER_PASSWORD},
     client::{Answer, Caller},
-    cluster::Cluster,
+    cluster::{Cluster, postgres_tool},
     database::{Engine, TestDatabase},
     disk::{ReadOnly, SmallDisk},
     eventually::{PATIENCE, eventually},

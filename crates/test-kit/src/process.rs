@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
@@ -124,6 +125,19 @@ impl Drop for ServerProcess {
 
 /// Runs the binary with these arguments until it ends by itself.
 pub(crate) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[&str]) -> Ended {
+    match run_for(folder, settings, arguments, PATIENCE).await {
+        Some(ended) => ended,
+        None => panic!("{arguments:?} did not end by itself"),
+    }
+}
+
+/// Runs the binary with these arguments, and kills it after this time. None where that was so.
+pub(crate) async fn run_for(
+    folder: &Path,
+    settings: &Settings,
+    arguments: &[&str],
+    time: Duration,
+) -> Option<Ended> {
     let child = command(folder, settings)
         .args(arguments)
         .stdout(Stdio::piped())
@@ -131,21 +145,23 @@ pub(crate) async fn run_to_end(folder: &Path, settings: &Settings, arguments: &[
         .spawn()
         .expect("the binary under test can be started");
     let id = child.id();
-    let waiting = spawn_blocking(move || child.wait_with_output());
-    let Ok(output) = timeout(PATIENCE, waiting).await else {
+    let mut waiting = spawn_blocking(move || child.wait_with_output());
+    let Ok(output) = timeout(time, &mut waiting).await else {
         let _ = Command::new("sh")
             .args(["-c", &format!("kill -KILL {id}")])
             .status();
-        panic!("{arguments:?} did not end by itself");
+        // Its files are closed only when it has ended.
+        let _ = waiting.await;
+        return None;
     };
     let output = output
         .expect("waiting does not panic")
         .expect("a child can be waited for");
-    Ended {
+    Some(Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    })
 }
 
 /// The binary with nothing from the environment of the tests but what it needs to run.

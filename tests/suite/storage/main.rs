@@ -3,6 +3,7 @@
 //! Black-box tests of the real binary over real HTTP, on both databases. Each module holds the tests of one promise.
 
 mod backlog;
+mod care;
 mod claim;
 mod corrupt;
 mod crash;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{Interrupted, Planner, delete::numbered_statement, state::RetentionPass};
 
 impl Planner {
-    /// Deletes the attempts before `cutoff` of events before it. The history is kept by event, and the ids of events grow
-    /// with the time.
+    /// Deletes the attempts before `cutoff` of events before it. The history is kept by event, and the ids of events
+    /// grow with the time.
     pub(super) async fn prune_attempts(
         &mut self,
         cutoff: Timestamp,
@@ -197,7 +197,8 @@ impl Planner {
         }
     }
 
-    /// The rows that the query finds over the planner's connection. Its placeholders are written `{1}`, `{2}` and so on.
+    /// The rows that the query finds over the planner's connection. Its placeholders are written `{1}`, `{2}` and so
+    /// on.
     pub(super) async fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
         let reader = &self.parts.reader;
         reader

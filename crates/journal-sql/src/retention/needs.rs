@@ -1,9 +1,9 @@
 //! Which events of a workspace somebody still needs.
 //!
 //! An event is needed by an installation that is not closed, where it is due to it and beyond its durable cursor, or
-//! where its delivery is parked. A cursor may stand far back because nothing that came since was due: then it needs none
-//! of them. What was free once stays free: cursors never move back, and new subscriptions begin at the head. So what is
-//! read here may be older than the deletion.
+//! where its delivery is parked. A cursor may stand far back because nothing that came since was due: then it needs
+//! none of them. What was free once stays free: cursors never move back, and new subscriptions begin at the head. So
+//! what is read here may be older than the deletion.
 
 use std::collections::HashMap;
 

@@ -201,8 +201,11 @@ impl Planner {
     /// Old events, attempts and letters, each at most [`MOST_COUNTED`].
     async fn count_old(&self, from: Timestamp) -> Result<[i64; 3], DbErr> {
         let cutoffs = self.cutoffs(from);
-        let letters = "SELECT COUNT(*) AS found FROM (SELECT 1 FROM dead_letter_event WHERE failed_at < {1} LIMIT {2}) t";
-        let attempts = "SELECT COUNT(*) AS found FROM (SELECT 1 FROM ext_delivery_attempt WHERE event_id < {1} LIMIT {2}) t";
+        let counted = |rows: &str| {
+            format!("SELECT COUNT(*) AS found FROM (SELECT 1 FROM {rows} < {{1}} LIMIT {{2}}) t")
+        };
+        let letters = counted("dead_letter_event WHERE failed_at");
+        let attempts = counted("ext_delivery_attempt WHERE event_id");
         let mut events = 0;
         let mut after = Uuid::nil();
         while let Some(first) = first_event_after(&self.parts.reader, after).await? {
@@ -216,8 +219,9 @@ impl Planner {
         }
         Ok([
             events.min(MOST_COUNTED),
-            self.count(attempts, first_id_of(cutoffs.attempts).into()).await?,
-            self.count(letters, cutoffs.dead_letters.millis().into()).await?,
+            self.count(&attempts, first_id_of(cutoffs.attempts).into())
+                .await?,
+            self.count(&letters, cutoffs.dead_letters.millis().into()).await?,
         ])
     }
 

@@ -9,7 +9,7 @@ use pointsman_domain::id::EventId;
 use pointsman_journal::DueRow;
 
 /// The id as a literal in the engine's SQL.
-fn literal(journal: &OpenJournal, id: uuid::Uuid) -> String {
+pub(super) fn literal(journal: &OpenJournal, id: uuid::Uuid) -> String {
     match journal.reader().get_database_backend() {
         DbBackend::Sqlite => format!("x'{}'", id.simple()),
         _ => format!("'{id}'"),
@@ -29,7 +29,7 @@ async fn publish(journal: &OpenJournal, workspace: WorkspaceId, count: usize) ->
     ids
 }
 
-async fn park(
+pub(super) async fn park(
     journal: &OpenJournal,
     (workspace, installation): (WorkspaceId, InstallationId),
     events: &[(EventId, i64)],

@@ -14,10 +14,10 @@ use crate::{MasterKey, Unreadable, accept_key};
 
 /// A key that opens every text that begins with its name.
 #[derive(Debug)]
-struct NamedKey(&'static str, Mutex<usize>);
+pub(super) struct NamedKey(&'static str, Mutex<usize>);
 
 impl NamedKey {
-    fn new(name: &'static str) -> Arc<Self> {
+    pub(super) fn new(name: &'static str) -> Arc<Self> {
         Arc::new(Self(name, Mutex::default()))
     }
 

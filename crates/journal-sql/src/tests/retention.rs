@@ -317,7 +317,8 @@ on_both_engines!(
         ] {
             let sql = format!(
                 "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, handler, kind, number, \
-                 outcome, duration_ms, attempted_at) VALUES ({{1}}, {{2}}, {{3}}, {{4}}, '', 'LIVE', 1, 'TIMEOUT', 1, {at})"
+                 outcome, duration_ms, attempted_at) \
+                 VALUES ({{1}}, {{2}}, {{3}}, {{4}}, '', 'LIVE', 1, 'TIMEOUT', 1, {at})"
             );
             execute(&client, &sql, &[Clock.new_uuid(), workspace, crm, event]).await;
         }

@@ -174,7 +174,7 @@ impl History {
     }
 }
 
-fn subscription(number: usize) -> (SubscriptionId, EventPattern) {
+pub(super) fn subscription(number: usize) -> (SubscriptionId, EventPattern) {
     let pattern = EventPattern::parse(&format!("a.b{number}")).unwrap();
     (SubscriptionId::new(Clock.new_uuid()), pattern)
 }
