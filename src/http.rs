@@ -30,6 +30,7 @@ pub mod problem;
 pub mod query;
 mod request_id;
 pub mod state;
+mod storage;
 mod subscriptions;
 mod users;
 pub mod validate;

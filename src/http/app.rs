@@ -15,7 +15,7 @@ use actix_web::{
 
 use super::{
     auth, channels, connections, dead_letters, events, extensions, head, health, members, problem::Problem,
-    request_id, state::AppState, subscriptions, users, workspaces,
+    request_id, state::AppState, storage, subscriptions, users, workspaces,
 };
 use pointsman_auth::sessions::{COOKIE_NAME, DatabaseSessions};
 
@@ -57,6 +57,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(events::publish_route)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(storage::routes)
         .configure(workspaces::routes)
         .configure(members::routes)
         .configure(extensions::routes)

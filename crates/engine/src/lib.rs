@@ -2,16 +2,21 @@
 
 #![warn(missing_docs)]
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use pointsman_clock::Clock;
 use pointsman_domain::{id::WorkspaceId, installation::NewInstallation};
 use pointsman_journal::ChangeError;
 use pointsman_journal_sql::{
-    InProcessExtension, JournalSettings, OpenError, Reader, Readers, WorkspaceReader,
+    InProcessExtension, JournalSettings, OpenError, Reader, Readers, RetentionState, WorkspaceReader,
 };
 use pointsman_router::{Notices, RouterSettings};
 use sea_orm::DatabaseTransaction;
+
+/// What is deleted because of its age.
+pub mod retention {
+    pub use pointsman_journal_sql::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionState};
+}
 
 /// The router of this process, and the pools for reads of its database. Cheap to clone.
 ///
@@ -20,6 +25,7 @@ use sea_orm::DatabaseTransaction;
 pub struct EventRouter {
     router: pointsman_router::EventRouter,
     readers: Readers,
+    retention: Arc<RetentionState>,
 }
 
 impl Deref for EventRouter {
@@ -57,7 +63,13 @@ impl EventRouter {
         Ok(Self {
             router: pointsman_router::EventRouter::start(settings, opened.journal, notices, clock),
             readers: opened.readers,
+            retention: opened.retention,
         })
+    }
+
+    /// What was deleted because of its age.
+    pub fn retention(&self) -> &RetentionState {
+        &self.retention
     }
 
     /// The pool for queries, with the crate `sea-orm`. The database refuses to write through it, and ends a statement

@@ -15,6 +15,7 @@ pub mod installations;
 pub mod members;
 mod pieces;
 pub mod sessions;
+pub mod storage;
 pub mod subscriptions;
 pub mod users;
 pub mod workspaces;

@@ -35,6 +35,8 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
     ("GET", "/api/auth/me", "", SignedIn, 200),
     ("POST", "/api/users", "{}", GlobalAdmin, 400),
     ("GET", "/api/users", "", GlobalAdmin, 200),
+    ("GET", "/api/storage", "", GlobalAdmin, 200),
+    ("GET", "/api/storage/workspaces", "", GlobalAdmin, 200),
     ("POST", "/api/workspaces", "{}", GlobalAdmin, 400),
     ("GET", "/api/workspaces", "", SignedIn, 200),
     ("GET", "/api/workspaces/{workspaceId}", "", Member, 200),
