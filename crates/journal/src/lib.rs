@@ -30,6 +30,7 @@ mod health;
 mod idempotency;
 mod job;
 mod notice;
+mod parts;
 pub mod storage;
 mod writer;
 
@@ -40,8 +41,9 @@ pub use self::{
     due::{DueRow, Moment, Rested},
     effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
-    handle::{Journal, JournalParts},
+    handle::Journal,
     health::{Health, StorageTrouble},
     notice::{Notice, NoticeSink},
+    parts::JournalParts,
     writer::Writer,
 };
