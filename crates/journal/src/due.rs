@@ -7,7 +7,7 @@
 //! - Whatever makes work **marks** the workspace as due at once, in its own transaction. The writer remembers which
 //!   workspaces it has marked, so that a workspace that is active costs nothing.
 //! - A workspace **rests** when all of its work is done or has its time: its row gets the earliest of these times, or
-//!   goes. Who decides that knows the workspace as of a [`Moment`]. The writer refuses a rest where work was recorded
+//!   goes. Who decides that has asked the tables after a [`Moment`]. The writer refuses a rest where work was recorded
 //!   after that moment, so that a rest never hides work that it did not know of. A mark that is left without need costs
 //!   one look of the waker; a mark that is lost would cost a delivery.
 

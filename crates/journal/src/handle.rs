@@ -25,9 +25,10 @@ use crate::{
     errors::{ChangeError, StorageUnavailable},
     health::{Health, StorageTrouble},
     job::ChangeJob,
-    notice::{Notice, NoticeSink},
+    notice::Notice,
+    parts::JournalParts,
     pruner::Pruner,
-    storage::{Connection, LogReader, Storage},
+    storage::LogReader,
     writer::Writer,
 };
 
@@ -50,51 +51,20 @@ impl fmt::Debug for Journal {
     }
 }
 
-/// The parts that make a journal.
-pub struct JournalParts {
-    pub storage: Box<dyn Storage>,
-    /// The writer connection. It holds the claim.
-    pub connection: Arc<dyn Connection>,
-    /// The highest generation that any lane has settled under.
-    pub last_generation: i64,
-    pub log: Arc<dyn LogReader>,
-    pub notices: NoticeSink,
-    pub health: Arc<Health>,
-    pub corrupt: Arc<CorruptRows>,
-    pub clock: Clock,
-}
-
-impl fmt::Debug for JournalParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JournalParts")
-            .field("last_generation", &self.last_generation)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Journal {
     /// A journal over this storage, and its writer. The caller runs the writer, which ends when the journal is stopped.
     pub fn over(parts: JournalParts) -> (Self, Writer) {
         let (commands, receiver) = mpsc::unbounded_channel();
         let now = Now::default();
-        let writer = Writer::new(
-            parts.storage,
-            parts.connection,
-            parts.last_generation,
-            receiver,
-            parts.notices,
-            now.clone(),
-            Arc::clone(&parts.health),
-            parts.clock,
-        );
         let journal = Self {
             commands,
-            log: parts.log,
-            health: parts.health,
-            corrupt: parts.corrupt,
-            now,
+            log: Arc::clone(&parts.log),
+            health: Arc::clone(&parts.health),
+            corrupt: Arc::clone(&parts.corrupt),
+            now: now.clone(),
             clock: parts.clock,
         };
+        let writer = Writer::new(parts, receiver, now);
         (journal, writer)
     }
 

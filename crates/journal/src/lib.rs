@@ -30,6 +30,7 @@ mod health;
 mod idempotency;
 mod job;
 mod notice;
+mod parts;
 pub mod prune;
 mod pruner;
 pub mod storage;
@@ -42,9 +43,10 @@ pub use self::{
     due::{DueRow, Moment, Rested},
     effects::{EffectCommand, EffectEnd, EffectFailure, EffectOf, EffectWork},
     errors::{AppendError, ChangeError, SettleError, StorageUnavailable},
-    handle::{Journal, JournalParts},
+    handle::Journal,
     health::{Health, StorageTrouble},
     notice::{Notice, NoticeSink},
+    parts::JournalParts,
     pruner::Pruner,
     writer::Writer,
 };

@@ -18,7 +18,7 @@ mod running_effect;
 mod slow_effects;
 mod workspace_logs;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -32,9 +32,7 @@ use self::{
 use crate::{
     command::{Inbox, WriterCommand},
     due::Now,
-    health::Health,
-    notice::NoticeSink,
-    storage::{Connection, Storage},
+    parts::JournalParts,
 };
 use pointsman_clock::Clock;
 
@@ -64,21 +62,18 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
+    /// `now` is moved on with everything of which the router has been told.
     pub(crate) fn new(
-        storage: Box<dyn Storage>,
-        connection: Arc<dyn Connection>,
-        last_generation: i64,
+        parts: JournalParts,
         commands: mpsc::UnboundedReceiver<WriterCommand>,
-        notices: NoticeSink,
         now: Now,
-        health: Arc<Health>,
-        clock: Clock,
     ) -> Self {
+        let clock = parts.clock;
         Self {
             inbox: Inbox::new(commands),
-            connection: WriterConnection::new(storage, connection, health, clock),
-            logs: WorkspaceLogs::new(notices, now),
-            lanes: Lanes::new(last_generation),
+            connection: WriterConnection::new(parts.storage, parts.connection, parts.health, clock),
+            logs: WorkspaceLogs::new(parts.notices, now),
+            lanes: Lanes::new(parts.last_generation),
             commits: GroupCommit::new(clock),
             effects: Effects::new(clock),
             jobs: Jobs::default(),

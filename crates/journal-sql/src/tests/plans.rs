@@ -55,6 +55,7 @@ pub(super) fn assert_seeks(plan: &str, indexes: &[&str]) {
         // Two scans are right: of the page that the inner query has limited, and of the statement's own VALUES.
         let is_page = line == "SCAN v"
             || line.contains("CONSTANT ROW")
+            || line.contains("VALUES CLAUSE")
             || (line == "SCAN r" && plan.contains("CO-ROUTINE r"));
         assert!(
             !line.starts_with("SCAN ") || is_page || line.contains("USING"),

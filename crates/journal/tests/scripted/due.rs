@@ -21,7 +21,8 @@ fn rested(workspace_id: WorkspaceId) -> Vec<Rested> {
 
 /// Publishes, and waits until the router is told.
 async fn recorded(journal: &Journal) {
-    publish(journal).await.unwrap().unwrap();
+    let answer = publish(journal).await.expect("the writer answers");
+    assert!(answer.is_ok(), "{answer:?}");
     sleep(Duration::from_millis(1)).await;
 }
 
