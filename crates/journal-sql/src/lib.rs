@@ -15,7 +15,6 @@ mod due;
 mod effects;
 mod engine_clock;
 mod event_row;
-mod expired;
 mod fault;
 mod idempotency;
 mod in_process;

@@ -1,4 +1,4 @@
-//! Deletes what is older than its retention, beside the engine.
+//! Deletes what is older than its retention, and what has expired, beside the engine.
 //!
 //! A thread of its own plans: it reads over a connection of its own which rows are old, and which of them somebody
 //! still needs. The writer deletes them in pieces (`delete`), between two batches. A piece is made so large that it
@@ -16,7 +16,10 @@ mod pace;
 mod size;
 mod state;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use pointsman_clock::Clock;
 use pointsman_domain::timestamp::Timestamp;
@@ -61,9 +64,9 @@ impl Default for RetentionSettings {
     }
 }
 
-/// The least time between two passes.
+/// The time between two passes.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
-/// The pause after a pass, as a multiple of the time that it took to read.
+/// How long it takes until all workspaces are looked through again, as a multiple of the time that it took to read.
 const PAUSE_FACTOR: u32 = 50;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// The pause after an error.
@@ -97,6 +100,7 @@ impl Retention {
         let planner = Planner {
             pace: Pace::new(parts.clock),
             parts,
+            next_full: None,
             stopped,
         };
         std::thread::Builder::new()
@@ -131,6 +135,8 @@ impl From<StorageUnavailable> for Interrupted {
 struct Planner {
     parts: Parts,
     pace: Pace,
+    /// When all of what is kept by its age is looked through again.
+    next_full: Option<Instant>,
     /// Closed when the planner is to end.
     stopped: watch::Receiver<()>,
 }
@@ -172,9 +178,14 @@ impl Planner {
         }
     }
 
-    /// Deletes all that may be deleted now. Returns the time until the next pass.
+    /// Deletes what has expired and, where it is time for that, all that may be deleted because of its age. Returns the
+    /// time until the next pass.
     async fn pass(&mut self) -> Result<Duration, Interrupted> {
         let now = self.parts.clock.now();
+        self.prune_expired().await?;
+        if self.next_full.is_some_and(|at| self.parts.clock.instant() < at) {
+            return Ok(SHORTEST_PAUSE);
+        }
         let from = self.parts.state.from();
         if now < from {
             return Ok(from.since(now).min(SHORTEST_PAUSE));
@@ -199,7 +210,8 @@ impl Planner {
             .clock
             .elapsed(began)
             .saturating_sub(self.pace.spent() - held_up);
-        Ok((reading * PAUSE_FACTOR).clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
+        self.next_full = Some(self.parts.clock.instant() + (reading * PAUSE_FACTOR).min(LONGEST_PAUSE));
+        Ok(SHORTEST_PAUSE)
     }
 
     fn cutoffs(&self, now: Timestamp) -> Cutoffs {

@@ -14,7 +14,7 @@ use super::{
     database::{BUSY_TIMEOUT, DatabaseUrl},
     due,
     effects::{self, EffectThread, SlowEffectsConnection},
-    engine_clock, expired,
+    engine_clock,
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Readers,
@@ -40,8 +40,8 @@ use pointsman_journal::{
     effects::StagedEffect,
     prune::Piece,
     storage::{
-        Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WRITE_LOCK_IS_HELD, WriteJob, Written,
+        Batch, ConnectError, Connection, DueRetries, JobError, KeyName, LogReader, Outcome, SlowEffects,
+        Storage, StoredKey, WRITE_LOCK_IS_HELD, WriteJob, Written,
     },
 };
 use pointsman_panics::Caught;
@@ -193,12 +193,10 @@ impl Connection for SqlConnection {
         async move { engine_clock::write(self.connection().await, now).await }.boxed()
     }
 
-    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        let wall = self.parts.clock.wall();
+    fn keep_time(&self, now: Timestamp) -> BoxFuture<'_, Outcome<(), DbErr>> {
         async move {
             in_transaction(self.connection().await, async move |transaction| {
-                engine_clock::write(transaction, now).await?;
-                expired::delete(transaction, now, wall).await
+                engine_clock::write(transaction, now).await
             })
             .await
         }

@@ -29,6 +29,10 @@ pub enum Piece {
         after: Option<LetterPosition>,
         through: LetterPosition,
     },
+    /// Idempotency keys that were used at this time or before, at most so many.
+    IdempotencyKeys { used_by: Timestamp, limit: u64 },
+    /// Sessions that ended at this time or before, at most so many.
+    Sessions { ended_by: Timestamp, limit: u64 },
     /// Ids of events that handlers had published before this time, at most so many.
     DerivedIds { published_before: Timestamp, limit: u64 },
     /// Messages of the chat in one channel up to this id.

@@ -65,14 +65,6 @@ pub struct Written {
     pub unmarked: Vec<InstallationId>,
 }
 
-/// How far the housekeeping came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HouseKept {
-    Done,
-    /// There is more to delete.
-    Partly,
-}
-
 /// Where the log is kept, for the writer.
 pub trait Storage: Send {
     /// A new writer connection that holds the claim. It is returned once no transaction of an earlier connection can
@@ -107,8 +99,8 @@ pub trait Connection: Send + Sync {
     /// Stores that the engine's clock showed `now`. Its commit proves that the storage takes writes.
     fn probe(&self, now: Timestamp) -> BoxFuture<'_, Result<(), DbErr>>;
 
-    /// Stores that the engine's clock showed `now`, and deletes some of the rows that have expired by then.
-    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>>;
+    /// Stores that the engine's clock showed `now`.
+    fn keep_time(&self, now: Timestamp) -> BoxFuture<'_, Outcome<(), DbErr>>;
 
     /// Runs effects in one transaction, until it has done enough work for one. Their events get positions after
     /// `heads`, which move with them; those that say so mark their workspace as due. Where one of them ends the

@@ -7,7 +7,6 @@ mod deadline;
 mod due_marks;
 mod effects;
 mod history;
-mod housekeeping;
 mod jobs;
 mod lanes;
 mod outage;
@@ -16,6 +15,7 @@ mod recovery;
 mod rests;
 mod running_effect;
 mod slow_effects;
+mod timekeeping;
 mod workspace_logs;
 
 use std::fmt;
@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use self::{
-    commit::GroupCommit, connection::WriterConnection, effects::Effects, history::History,
-    housekeeping::Housekeeping, jobs::Jobs, lanes::Lanes, rests::Rests, workspace_logs::WorkspaceLogs,
+    commit::GroupCommit, connection::WriterConnection, effects::Effects, history::History, jobs::Jobs,
+    lanes::Lanes, rests::Rests, timekeeping::Timekeeping, workspace_logs::WorkspaceLogs,
 };
 use crate::{
     command::{Inbox, WriterCommand},
@@ -51,7 +51,7 @@ pub struct Writer {
     jobs: Jobs,
     rests: Rests,
     history: History,
-    housekeeping: Housekeeping,
+    timekeeping: Timekeeping,
     clock: Clock,
 }
 
@@ -79,7 +79,7 @@ impl Writer {
             jobs: Jobs::default(),
             rests: Rests::new(clock),
             history: History::default(),
-            housekeeping: Housekeeping::new(clock),
+            timekeeping: Timekeeping::new(clock),
             clock,
         }
     }
@@ -90,7 +90,7 @@ impl Writer {
         // Once: where thousands wait, the next start has a look at the others.
         self.rests.write(&mut self.connection, &mut self.logs).await;
         while self.history.write(&mut self.connection).await {}
-        self.housekeeping.run(&mut self.connection).await;
+        self.timekeeping.run(&mut self.connection).await;
         self.connection.close().await;
         if let Some(reply) = stopped {
             let _ = reply.send(());
@@ -136,7 +136,7 @@ impl Writer {
     async fn wait(&mut self) -> bool {
         let now = self.clock.instant();
         let dues = [
-            Some(self.housekeeping.wait(now)),
+            Some(self.timekeeping.wait(now)),
             self.history.wait(now),
             self.effects.wait(now, self.connection.slow_session()),
             self.rests.wait(now),
@@ -240,8 +240,8 @@ impl Writer {
         if self.history.is_due(now) {
             self.history.write(&mut self.connection).await;
         }
-        if self.housekeeping.is_due(now) {
-            self.housekeeping.run(&mut self.connection).await;
+        if self.timekeeping.is_due(now) {
+            self.timekeeping.run(&mut self.connection).await;
         }
     }
 }

@@ -25,8 +25,8 @@ use pointsman_journal::{
     effects::StagedEffect,
     prune::Piece,
     storage::{
-        Batch, ConnectError, Connection, DueRetries, HouseKept, JobError, KeyName, LogReader, Outcome,
-        SlowEffects, Storage, StoredKey, WriteJob, Written,
+        Batch, ConnectError, Connection, DueRetries, JobError, KeyName, LogReader, Outcome, SlowEffects,
+        Storage, StoredKey, WriteJob, Written,
     },
 };
 use pointsman_simulated_clock::Clock;
@@ -209,10 +209,10 @@ impl Connection for SimulatedConnection {
         .boxed()
     }
 
-    fn keep_house(&self, now: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        self.transact("keep_house", move |state| {
+    fn keep_time(&self, now: Timestamp) -> BoxFuture<'_, Outcome<(), DbErr>> {
+        self.transact("keep_time", move |state| {
             state.tables.last_seen = now;
-            Ok(HouseKept::Done)
+            Ok(())
         })
         .boxed()
     }

@@ -57,19 +57,14 @@ async fn delete_in(transaction: &DatabaseTransaction, piece: Piece) -> Result<u6
             made_before,
         } => attempts(transaction, after, through, made_before).await,
         Piece::DeadLetters { after, through } => dead_letters(transaction, after, through).await,
+        Piece::IdempotencyKeys { used_by, limit } => {
+            oldest(transaction, &IDEMPOTENCY_KEYS, used_by, limit).await
+        }
+        Piece::Sessions { ended_by, limit } => oldest(transaction, &SESSIONS, ended_by, limit).await,
         Piece::DerivedIds {
             published_before,
             limit,
-        } => {
-            let sql = "DELETE FROM pruned_derived_event WHERE id IN (SELECT id FROM pruned_derived_event \
-                       WHERE occurred_at < {1} ORDER BY occurred_at LIMIT {2})";
-            run(
-                transaction,
-                sql,
-                vec![published_before.millis().into(), signed(limit).into()],
-            )
-            .await
-        }
+        } => oldest(transaction, &DERIVED_IDS, published_before, limit).await,
         Piece::ChatMessages {
             workspace,
             channel,
@@ -86,6 +81,48 @@ async fn delete_in(transaction: &DatabaseTransaction, piece: Piece) -> Result<u6
         Piece::Spans { workspace, ids } => spans(transaction, workspace, &ids).await,
         Piece::Installation { id, limit } => installation(transaction, id, limit).await,
     }
+}
+
+/// A kind of rows that expire: their table, its primary key, and the time by which an index orders them.
+pub(super) struct Kind {
+    pub(super) table: &'static str,
+    key: &'static str,
+    pub(super) time: &'static str,
+}
+
+pub(super) const IDEMPOTENCY_KEYS: Kind = Kind {
+    table: "publish_idempotency_key",
+    key: "workspace_id, key",
+    time: "created_at",
+};
+pub(super) const SESSIONS: Kind = Kind {
+    table: "user_session",
+    key: "id",
+    time: "expires_at",
+};
+pub(super) const DERIVED_IDS: Kind = Kind {
+    table: "pruned_derived_event",
+    key: "id",
+    time: "occurred_at",
+};
+
+async fn oldest(
+    transaction: &DatabaseTransaction,
+    kind: &Kind,
+    through: Timestamp,
+    limit: u64,
+) -> Result<u64, DbErr> {
+    let Kind { table, key, time } = kind;
+    let sql = format!(
+        "DELETE FROM {table} WHERE ({key}) IN \
+         (SELECT {key} FROM {table} WHERE {time} <= {{1}} ORDER BY {time} LIMIT {{2}})"
+    );
+    run(
+        transaction,
+        &sql,
+        vec![through.millis().into(), signed(limit).into()],
+    )
+    .await
 }
 
 /// Keeps the ids of what handlers have published, and how far the log is pruned.

@@ -8,7 +8,12 @@ use pointsman_journal::prune::{AttemptKey, LetterPosition, Piece};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
-use super::{Interrupted, Planner, delete::numbered_statement, state::RetentionPass};
+use super::{
+    Interrupted, Planner,
+    delete::{DERIVED_IDS, IDEMPOTENCY_KEYS, Kind, SESSIONS, numbered_statement},
+    state::RetentionPass,
+};
+use crate::idempotency::expired_since;
 
 impl Planner {
     /// Deletes the attempts before `cutoff` of events before it. The history is kept by event, and the ids of events
@@ -130,19 +135,46 @@ impl Planner {
         cutoff: Timestamp,
         report: &mut RetentionPass,
     ) -> Result<(), Interrupted> {
-        let sql = "SELECT 1 AS one FROM pruned_derived_event WHERE occurred_at < {1} LIMIT 1";
-        while !self.rows(sql, vec![cutoff.millis().into()]).await?.is_empty() {
-            let piece = Piece::DerivedIds {
-                published_before: cutoff,
-                limit: self.pace.rows(),
-            };
-            let deleted = self.prune(piece).await?.rows;
-            report.deleted.derived_ids += deleted;
+        let piece = |limit| Piece::DerivedIds {
+            published_before: cutoff,
+            limit,
+        };
+        report.deleted.derived_ids += self.prune_kind(&DERIVED_IDS, cutoff, piece).await?;
+        Ok(())
+    }
+
+    /// Deletes idempotency keys and sessions of browsers that have ended. Sessions follow the time of the day, as
+    /// sign-ins do. Where that is set back, they last longer.
+    pub(super) async fn prune_expired(&mut self) -> Result<(), Interrupted> {
+        let used_by = expired_since(self.parts.clock.now());
+        let keys = |limit| Piece::IdempotencyKeys { used_by, limit };
+        self.prune_kind(&IDEMPOTENCY_KEYS, used_by, keys).await?;
+        let ended_by = self.parts.clock.wall();
+        let sessions = |limit| Piece::Sessions { ended_by, limit };
+        self.prune_kind(&SESSIONS, ended_by, sessions).await?;
+        Ok(())
+    }
+
+    /// Deletes the rows up to this time, the oldest first. Returns how many.
+    async fn prune_kind(
+        &mut self,
+        kind: &Kind,
+        through: Timestamp,
+        piece: impl Fn(u64) -> Piece,
+    ) -> Result<u64, Interrupted> {
+        let sql = format!(
+            "SELECT 1 AS one FROM {} WHERE {} <= {{1}} LIMIT 1",
+            kind.table, kind.time
+        );
+        let mut all = 0;
+        while !self.rows(&sql, vec![through.millis().into()]).await?.is_empty() {
+            let deleted = self.prune(piece(self.pace.rows())).await?.rows;
+            all += deleted;
             if deleted == 0 {
                 break;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Deletes the messages that were written before `cutoff`, channel by channel.

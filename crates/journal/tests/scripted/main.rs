@@ -58,26 +58,13 @@ async fn a_change_that_cannot_begin_is_tried_on_one_more_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_housekeeping_that_cannot_begin_is_done_again_at_once_but_only_once() {
+async fn a_time_that_cannot_be_written_is_written_again_at_once_but_only_once() {
     let script = Script::default();
-    script.with(|state| state.house = Some(CallEnd::NotBegun(0)));
+    script.with(|state| state.time_keeping = Some(CallEnd::NotBegun(0)));
     let _journal = script.open();
     sleep(Duration::from_secs(35)).await;
-    let kept = script.with(|state| state.kept.iter().map(Duration::as_secs).collect::<Vec<_>>());
+    let kept = script.with(|state| state.times_kept.iter().map(Duration::as_secs).collect::<Vec<_>>());
     assert_eq!(kept, [10, 10, 20, 30]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn deletions_get_a_tenth_of_the_writer_until_nothing_is_left() {
-    let script = Script::default();
-    script.with(|state| {
-        state.house = Some(CallEnd::Fine(20));
-        state.house_left = 3;
-    });
-    let _journal = script.open();
-    sleep(Duration::from_secs(15)).await;
-    let kept = script.with(|state| state.kept.iter().map(Duration::as_millis).collect::<Vec<_>>());
-    assert_eq!(kept, [10_000, 10_200, 10_400, 10_600]);
 }
 
 /// Publishes until that works. Time passes only while somebody sleeps.
@@ -92,9 +79,9 @@ async fn recorded_soon(journal: &Journal) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_housekeeping_that_hangs_leaves_publishers_the_time_between_two() {
+async fn a_write_of_the_time_that_hangs_leaves_publishers_the_time_between_two() {
     let script = Script::default();
-    script.with(|state| state.house = Some(CallEnd::Hangs));
+    script.with(|state| state.time_keeping = Some(CallEnd::Hangs));
     let journal = script.open();
     let (mut recorded, mut asked) = (0, 0);
     while since_start() < Duration::from_secs(60) {
@@ -103,7 +90,7 @@ async fn a_housekeeping_that_hangs_leaves_publishers_the_time_between_two() {
         recorded += usize::from(answer.is_ok());
         sleep(Duration::from_millis(100)).await;
     }
-    let kept = script.with(|state| state.kept.clone());
+    let kept = script.with(|state| state.times_kept.clone());
     // One takes five seconds to be given up, and the next comes ten seconds later.
     assert!((3..=5).contains(&kept.len()), "{kept:?}");
     assert_eq!(

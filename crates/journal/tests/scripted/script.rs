@@ -27,8 +27,8 @@ use pointsman_journal::{
     effects::StagedEffect,
     prune::Piece,
     storage::{
-        Batch, ConnectError, Connection, DueRetries, FinishedEffect, HouseKept, JobError, KeyName, LogReader,
-        Outcome, PreparedEffect, SlowEffects, Storage, StoredKey, WriteJob, Written,
+        Batch, ConnectError, Connection, DueRetries, FinishedEffect, JobError, KeyName, LogReader, Outcome,
+        PreparedEffect, SlowEffects, Storage, StoredKey, WriteJob, Written,
     },
 };
 use pointsman_simulated_clock::{self as simulated, Clock};
@@ -66,10 +66,8 @@ pub(crate) struct State {
     pub(crate) rests: VecDeque<CallEnd>,
     /// How look-ups of events by their ids end; none is found.
     pub(crate) look_ups: VecDeque<CallEnd>,
-    /// How every housekeeping ends.
-    pub(crate) house: Option<CallEnd>,
-    /// How many more housekeepings leave something to delete.
-    pub(crate) house_left: usize,
+    /// How every write of the time ends.
+    pub(crate) time_keeping: Option<CallEnd>,
     /// How the transactions of effects end. Each effect takes as long as the transaction.
     pub(crate) effects: VecDeque<CallEnd>,
     /// How the work of every slow effect ends, where slow effects have a connection of their own.
@@ -82,7 +80,7 @@ pub(crate) struct State {
     /// How many workspaces each write has marked as due.
     pub(crate) marked: Vec<usize>,
     pub(crate) rested: Vec<(Duration, Vec<Rested>)>,
-    pub(crate) kept: Vec<Duration>,
+    pub(crate) times_kept: Vec<Duration>,
     pub(crate) tended: usize,
     pub(crate) connected: usize,
     pub(crate) health: Arc<Health>,
@@ -171,17 +169,12 @@ impl Connection for Script {
         async { Ok(()) }.boxed()
     }
 
-    fn keep_house(&self, _: Timestamp) -> BoxFuture<'_, Outcome<HouseKept, DbErr>> {
-        let (end, kept) = self.with(|state| {
-            state.kept.push(since_start());
-            let kept = match state.house_left {
-                0 => HouseKept::Done,
-                _ => HouseKept::Partly,
-            };
-            state.house_left = state.house_left.saturating_sub(1);
-            (state.house.unwrap_or(CallEnd::Fine(0)), kept)
+    fn keep_time(&self, _: Timestamp) -> BoxFuture<'_, Outcome<(), DbErr>> {
+        let end = self.with(|state| {
+            state.times_kept.push(since_start());
+            state.time_keeping.unwrap_or(CallEnd::Fine(0))
         });
-        end.outcome(kept).boxed()
+        end.outcome(()).boxed()
     }
 
     fn run_effects<'a>(

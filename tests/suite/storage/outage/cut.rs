@@ -105,7 +105,7 @@ async fn the_first_request_after_a_restart_of_the_database_is_answered_as_any_ot
     for number in 0..3 {
         cluster.stop();
         cluster.start_again().await;
-        // The housekeeping may have found it away.
+        // A write of the engine's time may have found it away.
         is_ready(&app).await;
         match number {
             0 => publish(&workspace, number).await,
