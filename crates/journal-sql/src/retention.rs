@@ -7,62 +7,30 @@
 //!
 //! Events go in the order of their workspace's log, so that a log has no gaps: `needs` says where that has to stop.
 
+mod announce;
 mod delete;
 mod events;
 mod gone;
 mod history;
 mod needs;
 mod pace;
+mod planner;
 mod size;
 mod state;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use pointsman_clock::Clock;
-use pointsman_domain::timestamp::Timestamp;
-use pointsman_journal::{
-    Pruner, StorageUnavailable,
-    prune::{Deleted, Piece},
-};
-use sea_orm::DbErr;
 use tokio::sync::watch;
 
-pub(crate) use self::delete::delete;
-use self::pace::Pace;
-pub use self::state::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionState};
-use crate::reader::Reader;
-
-/// How long things are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct RetentionSettings {
-    /// Events in the log.
-    pub events: Duration,
-    /// The history of attempts.
-    pub attempts: Duration,
-    /// Dead letters, and the ids that keep publications of handlers single.
-    pub dead_letters: Duration,
-    /// Messages of the chat.
-    pub chat_messages: Duration,
-    /// Bytes of the database above which the oldest events and attempts go before their time; none for no bound.
-    pub max_bytes: Option<u64>,
-}
-
-/// As in `config/default.toml`.
-impl Default for RetentionSettings {
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self {
-            events: 30 * DAY,
-            attempts: 30 * DAY,
-            dead_letters: 90 * DAY,
-            chat_messages: 365 * DAY,
-            max_bytes: None,
-        }
-    }
-}
+pub(crate) use self::{delete::delete, planner::Parts};
+use self::{
+    pace::Pace,
+    planner::{Interrupted, Planner},
+};
+pub use self::{
+    planner::RetentionSettings,
+    state::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionState},
+};
 
 /// The time between two passes.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
@@ -76,15 +44,6 @@ const ERROR_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Retention {
     _running: watch::Sender<()>,
-}
-
-/// What a planner works with.
-pub(crate) struct Parts {
-    pub(crate) settings: RetentionSettings,
-    pub(crate) reader: Reader,
-    pub(crate) pruner: Pruner,
-    pub(crate) state: Arc<RetentionState>,
-    pub(crate) clock: Clock,
 }
 
 impl Retention {
@@ -105,49 +64,23 @@ impl Retention {
         };
         std::thread::Builder::new()
             .name("retention".to_owned())
-            .spawn(move || runtime.block_on(planner.run()))?;
+            .spawn(move || {
+                let _ended = Ended;
+                runtime.block_on(planner.run());
+            })?;
         Ok(Self { _running: running })
     }
 }
 
-/// Why a pass has ended before its end.
-#[derive(Debug)]
-enum Interrupted {
-    /// The database cannot be read.
-    Read(DbErr),
-    /// The writer did not delete a piece.
-    Write,
-    Stopped,
-}
+/// Says so where the thread ends by a panic.
+struct Ended;
 
-impl From<DbErr> for Interrupted {
-    fn from(error: DbErr) -> Self {
-        Self::Read(error)
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!("retention has panicked; nothing is deleted until the server is started again");
+        }
     }
-}
-
-impl From<StorageUnavailable> for Interrupted {
-    fn from(_: StorageUnavailable) -> Self {
-        Self::Write
-    }
-}
-
-struct Planner {
-    parts: Parts,
-    pace: Pace,
-    /// When all of what is kept by its age is looked through again.
-    next_full: Option<Instant>,
-    /// Closed when the planner is to end.
-    stopped: watch::Receiver<()>,
-}
-
-/// Rows that a pass keeps up to these times.
-#[derive(Clone, Copy, Debug)]
-struct Cutoffs {
-    events: Timestamp,
-    attempts: Timestamp,
-    dead_letters: Timestamp,
-    chat_messages: Timestamp,
 }
 
 impl Planner {
@@ -166,15 +99,6 @@ impl Planner {
             if self.sleep(pause).await.is_err() {
                 return;
             }
-        }
-    }
-
-    /// Waits, or is stopped.
-    async fn sleep(&mut self, time: Duration) -> Result<(), Interrupted> {
-        tokio::select! {
-            // The sender sends nothing: a change is its end.
-            _ = self.stopped.changed() => Err(Interrupted::Stopped),
-            () = tokio::time::sleep(time) => Ok(()),
         }
     }
 
@@ -212,24 +136,5 @@ impl Planner {
             .saturating_sub(self.pace.spent() - held_up);
         self.next_full = Some(self.parts.clock.instant() + (reading * PAUSE_FACTOR).min(LONGEST_PAUSE));
         Ok(SHORTEST_PAUSE)
-    }
-
-    fn cutoffs(&self, now: Timestamp) -> Cutoffs {
-        let settings = self.parts.settings;
-        Cutoffs {
-            events: now - settings.events,
-            attempts: now - settings.attempts,
-            dead_letters: now - settings.dead_letters,
-            chat_messages: now - settings.chat_messages,
-        }
-    }
-
-    /// Has the writer delete the piece, after the pause that the pieces before have earned.
-    async fn prune(&mut self, piece: Piece) -> Result<Deleted, Interrupted> {
-        let pause = self.pace.pause();
-        self.sleep(pause).await?;
-        let deleted = self.parts.pruner.prune(piece).await?;
-        self.pace.deleted(deleted);
-        Ok(deleted)
     }
 }

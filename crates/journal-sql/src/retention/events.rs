@@ -6,9 +6,9 @@ use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
 use super::{
-    Interrupted, Planner,
     delete::numbered_statement,
     needs::Needs,
+    planner::{Interrupted, Planner},
     state::{Held, RetentionPass},
 };
 use crate::reader::Reader;

@@ -4,7 +4,10 @@ use pointsman_domain::{id::InstallationId, timestamp::Timestamp};
 use pointsman_journal::prune::Piece;
 use uuid::Uuid;
 
-use super::{Interrupted, Planner, state::RetentionPass};
+use super::{
+    planner::{Interrupted, Planner},
+    state::RetentionPass,
+};
 
 /// Installations of one read.
 const PAGE: i64 = 500;

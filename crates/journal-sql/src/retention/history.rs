@@ -9,8 +9,8 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
 use super::{
-    Interrupted, Planner,
     delete::{DERIVED_IDS, IDEMPOTENCY_KEYS, Kind, SESSIONS, numbered_statement},
+    planner::{Interrupted, Planner},
     state::RetentionPass,
 };
 use crate::idempotency::expired_since;

@@ -2,7 +2,10 @@
 
 use pointsman_domain::timestamp::Timestamp;
 
-use super::{Interrupted, Planner, state::RetentionPass};
+use super::{
+    planner::{Interrupted, Planner},
+    state::RetentionPass,
+};
 use crate::size::used_bytes;
 
 /// About the bytes of an event with its attempts. An estimate: the size is measured again after each round.
