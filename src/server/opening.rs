@@ -13,8 +13,9 @@ use super::{StartError, stop_signals::StopSignals};
 use crate::http::{json, problem::Problem};
 use pointsman_journal_sql::{MigrationProgress, OpenError};
 
-/// How long clients wait before they are answered that the database is being opened.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long clients wait before they are answered that the database is being opened. Longer than the wait for the claim
+/// of a predecessor on PostgreSQL, so that a start that is refused answers nobody.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 64;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,4 +89,50 @@ fn not_ready(events: Option<(u64, u64)>) -> Problem {
         )
         .into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        sync::oneshot,
+    };
+
+    use super::*;
+
+    async fn get(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[actix_web::test]
+    async fn while_the_database_is_being_opened_the_process_is_alive_and_not_ready() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, opened) = oneshot::channel();
+        let progress = Arc::<MigrationProgress>::default();
+        let mut stop_signals = StopSignals::listen().unwrap();
+        let opening = async { Ok(opened.await.unwrap()) };
+        let starting = answered(opening, &listener, Arc::clone(&progress), &mut stop_signals);
+        let clients = async {
+            let alive = get(address, "/healthz").await;
+            assert!(alive.starts_with("HTTP/1.1 200"), "{alive}");
+            for path in ["/readyz", "/api/workspaces"] {
+                let answer = get(address, path).await;
+                assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+                assert!(answer.contains("the database is being opened"), "{answer}");
+            }
+            open.send("opened").unwrap();
+        };
+        let (started, ()) = tokio::join!(starting, clients);
+        assert_eq!(started.unwrap(), "opened");
+        // Whoever connects now waits for the server.
+        drop(listener);
+        assert!(TcpStream::connect(address).await.is_err(), "nobody else listens");
+    }
 }

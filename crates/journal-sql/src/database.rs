@@ -157,16 +157,8 @@ impl DatabaseUrl {
             engine: reader(sizes.engine, None),
             access: reader(sizes.access, None),
             queries: reader(sizes.queries, Some(QUERY_DEADLINE)),
+            planner: reader(1, Some(QUERY_DEADLINE)),
         }
-    }
-
-    /// The connection over which is planned what is deleted. Every read passes the gate.
-    pub(super) fn planner(&self, gate: &Gate, clock: Clock) -> Reader {
-        Reader::over(
-            self.pool_for_reads(1, Some(QUERY_DEADLINE), clock),
-            1,
-            gate.clone(),
-        )
     }
 
     /// A pool of connections that only read. Their statements end at the deadline.

@@ -166,7 +166,7 @@ async fn start(
     let state = Arc::new(RetentionState::new(prune_from));
     let retention = Retention::start(retention::Parts {
         settings: settings.retention,
-        reader: url.planner(&gate, clock),
+        reader: readers.planner.clone(),
         pruner: journal.pruner(),
         state: Arc::clone(&state),
         clock,

@@ -33,6 +33,8 @@ pub struct Readers {
     pub access: Reader,
     /// For what people look at. A statement ends after 3 s.
     pub queries: Reader,
+    /// For the planner of retention: one connection.
+    pub(super) planner: Reader,
 }
 
 impl Readers {
@@ -41,8 +43,9 @@ impl Readers {
             engine,
             access,
             queries,
+            planner,
         } = self;
-        for reader in [queries, access, engine] {
+        for reader in [planner, queries, access, engine] {
             reader.close().await?;
         }
         Ok(())
@@ -117,6 +120,14 @@ impl Reader {
         WorkspaceReader {
             reader: self.clone(),
             share: self.shares.of(workspace),
+        }
+    }
+
+    /// Whether no read is possible any more.
+    pub(super) fn is_closed(&self) -> bool {
+        match self.pool.get_database_backend() {
+            DbBackend::Postgres => self.pool.get_postgres_connection_pool().is_closed(),
+            _ => self.pool.get_sqlite_connection_pool().is_closed(),
         }
     }
 

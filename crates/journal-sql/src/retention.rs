@@ -91,6 +91,8 @@ impl Planner {
                 Ok(pause) => pause,
                 Err(Interrupted::Stopped) => return,
                 Err(Interrupted::Write) => ERROR_PAUSE,
+                // The journal has been stopped meanwhile.
+                Err(Interrupted::Read(_)) if self.parts.reader.is_closed() => return,
                 Err(Interrupted::Read(error)) => {
                     log::warn!(error:%; "what is to be deleted cannot be read; it is tried again");
                     ERROR_PAUSE

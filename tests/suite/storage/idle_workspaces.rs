@@ -11,7 +11,7 @@ on_both_engines! {
 
 /// Workspaces, each with a copy of the installation and of its subscription. As the migration leaves a database of an
 /// earlier version, all of them are marked as due.
-const WORKSPACES: u64 = 5_000;
+const WORKSPACES: u64 = 2_000;
 /// One of so many has an event before its cursor.
 const ONE_OF: u64 = 50;
 

@@ -42,7 +42,7 @@ async fn a_foreign_snapshot_makes_the_log_long_and_its_end_makes_it_short_again(
     let snapshot = client.begin().await.expect("a transaction begins");
     let select = "SELECT count(*) FROM platform_event";
     snapshot.execute_unprepared(select).await.expect("it reads");
-    let workspaces = log.under_load(&app, EVENTS).await;
+    let workspaces = log.under_load(&app, 2 * EVENTS).await;
     assert!(
         log.largest() > BOUND,
         "the snapshot keeps what it may still read: {} bytes",
