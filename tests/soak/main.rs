@@ -1,8 +1,8 @@
 //! A server on SQLite under full load for as long as one likes, with a retention so short that what it keeps for a
 //! month passes many times.
 //!
-//! `scripts/soak` runs it. It prints a line for each minute and a verdict, and fails where the memory or the file grows,
-//! the write-ahead log is longer than promised, or anything acknowledged is lost.
+//! `scripts/soak` runs it. It prints a line for each minute and a verdict, and fails where the memory or the file
+//! grows, the write-ahead log is longer than promised, or anything acknowledged is lost.
 
 mod event;
 mod ledger;
