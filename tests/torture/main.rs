@@ -19,16 +19,13 @@ use pointsman_test_kit::{
 
 /// Rounds of one campaign. What was published is held in memory until its end, and read back then.
 const CAMPAIGN: u32 = 25;
-/// Rounds with SIGKILL for one with SIGTERM.
-const KILLS_PER_STOP: u32 = 10;
-/// Rounds with SIGKILL for one with SIGKILL during the first start.
-const KILLS_PER_FIRST_START: u32 = 4;
 
-/// Kills the server at random moments, under load and during its first start, and looks whether anything was lost.
+/// Kills the server at random moments: under load, during its first start, while it migrates, prunes or is backed up;
+/// and looks whether anything was lost.
 #[derive(Debug, Parser)]
 struct CommandLine {
-    /// Rounds with SIGKILL on each database; a tenth as many with SIGTERM come after them, and a quarter as many with
-    /// SIGKILL during the first start.
+    /// Rounds with SIGKILL under load on each database. A quarter as many are first starts and lives in which events
+    /// are deleted, a tenth as many ordered stops, a twentieth as many migrations and backups.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     #[arg(long, value_enum, default_value = "both")]
@@ -63,16 +60,7 @@ fn main() -> ExitCode {
     let mut next_seed = asked.seed.unwrap_or_else(crash::seed);
     let mut rows = Vec::new();
     for engine in asked.database.engines() {
-        let stops = asked.rounds.div_ceil(KILLS_PER_STOP);
-        let first_starts = asked.rounds.div_ceil(KILLS_PER_FIRST_START);
-        for (ending, rounds) in [
-            (Ending::KillAtFirstStart, first_starts),
-            (Ending::Kill, asked.rounds),
-            (Ending::Terminate, stops),
-        ] {
-            if !asked.part.has(ending) {
-                continue;
-            }
+        for (ending, rounds) in asked.part.endings(*engine, asked.rounds) {
             rows.push(endure(*engine, ending, rounds, &mut next_seed));
         }
     }

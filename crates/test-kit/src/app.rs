@@ -151,6 +151,25 @@ impl TestApp {
         drop(timeout(after, starting).await);
     }
 
+    /// As [`TestApp::start_again`], and waits until the server is ready to serve, at most for this time: then it is
+    /// killed. Says whether it is ready.
+    pub(crate) async fn start_again_within(&mut self, time: Duration) -> bool {
+        assert!(self.process.is_none(), "the server runs already");
+        let ready = async {
+            // A process that is dropped is killed.
+            let process = ServerProcess::start(&self.folder, &self.settings).await;
+            let target = Target::new(process.address);
+            until_ready(&Caller::anonymous(&target)).await;
+            process
+        };
+        let Ok(process) = timeout(time, ready).await else {
+            return false;
+        };
+        self.target.moved_to(process.address);
+        self.process = Some(process);
+        true
+    }
+
     /// SIGTERM; returns how the process ended.
     pub async fn stop(&mut self) -> ExitStatus {
         self.terminate();
@@ -321,6 +340,19 @@ impl Drop for TestApp {
             assert!(self.finished, "the test must end its server by finish()");
         }
     }
+}
+
+/// Waits until the server serves everything, and not its health alone.
+async fn until_ready(caller: &Caller) {
+    eventually("the server is ready", async || {
+        let answer = caller.get("/readyz").await;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.shown())
+        }
+    })
+    .await;
 }
 
 async fn until_settled(connection: &DatabaseConnection) {

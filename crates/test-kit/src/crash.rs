@@ -6,8 +6,11 @@
 //! seed; the scheduling of two processes does not, so that a seed makes a failure likely, not certain.
 
 mod audit;
+mod backup;
 mod campaign;
 mod first_start;
+mod migration;
+mod old_log;
 mod post;
 mod publishers;
 mod receivers;
@@ -22,6 +25,7 @@ use tokio::time::timeout;
 pub use self::campaign::{Campaign, Ending, Tally, WINDOW};
 use self::{
     campaign::WORKSPACES,
+    old_log::OldLog,
     publishers::Publishers,
     receivers::{ReceiverKind, Receivers},
 };
@@ -33,6 +37,8 @@ use super::{
 
 /// Long enough for a receiver on a busy machine, so that only the hanging one runs into it.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Each start deletes what was published before the start before it.
+const EVENTS_KEPT: &str = "500ms";
 /// What an ordered stop may take: an attempt that hangs ends before.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -50,8 +56,11 @@ pub async fn run(campaign: Campaign) -> Tally {
         "{campaign:?}; again with POINTSMAN_TEST_SEED={}",
         campaign.seed
     ));
-    if campaign.ending == Ending::KillAtFirstStart {
-        return first_start::run(campaign).await;
+    match campaign.ending {
+        Ending::KillAtFirstStart => return first_start::run(campaign).await,
+        Ending::KillWhileMigrating => return migration::run(campaign).await,
+        Ending::KillOfBackup => return backup::run(campaign).await,
+        Ending::Kill | Ending::Terminate | Ending::KillWhilePruning => {}
     }
     let mut running = RunningCampaign::set_up(campaign).await;
     for round in 1..=campaign.rounds {
@@ -59,9 +68,19 @@ pub async fn run(campaign: Campaign) -> Tally {
     }
     running.receivers.recover();
     running.app.settled().await;
-    let tally = running.audit().await;
+    let mut tally = running.audit().await;
+    if let Some(old) = &running.old {
+        old.is_being_deleted(&running.app).await;
+    }
+    tally.violations.extend(defects(&running.app).await);
     running.app.finish().await;
     tally
+}
+
+/// What `pointsman check` says of the database of this server, where that is not that nothing is wrong.
+async fn defects(app: &TestApp) -> Option<String> {
+    let checked = app.run(&["check"], |settings| settings).await;
+    (!checked.stdout.starts_with("nothing is wrong")).then(|| format!("check: {checked:?}"))
 }
 
 struct RunningCampaign {
@@ -71,12 +90,20 @@ struct RunningCampaign {
     workspaces: Vec<Workspace>,
     publishers: Publishers,
     receivers: Receivers,
+    /// Events that are deleted while the server is killed.
+    old: Option<OldLog>,
     kills: u64,
 }
 
 impl RunningCampaign {
     async fn set_up(campaign: Campaign) -> Self {
-        let app = TestApp::with(campaign.engine, |settings| {
+        let is_pruning = campaign.ending == Ending::KillWhilePruning;
+        let mut app = TestApp::with(campaign.engine, |settings| {
+            let settings = match is_pruning {
+                // The history stays: it tells for which repeats no crash is to blame.
+                true => settings.set("retention.events", EVENTS_KEPT),
+                false => settings,
+            };
             settings
                 .set("delivery.window", WINDOW)
                 .set("delivery.concurrency", WINDOW / 2)
@@ -99,6 +126,12 @@ impl RunningCampaign {
             }
             workspaces.push(workspace);
         }
+        let mut old = None;
+        if is_pruning {
+            // What is not delivered would keep everything after it.
+            receivers.recover();
+            old = Some(OldLog::fill(&mut app, campaign.rounds).await);
+        }
         Self {
             campaign,
             random: StdRng::seed_from_u64(campaign.seed),
@@ -106,6 +139,7 @@ impl RunningCampaign {
             publishers: Publishers::new(&workspaces),
             workspaces,
             receivers,
+            old,
             kills: 0,
         }
     }
@@ -140,7 +174,7 @@ impl RunningCampaign {
         };
         join(publishers.publish_until_refused(), ended).await;
         self.ended().await;
-        if self.campaign.ending == Ending::Kill && self.random.random_ratio(1, 4) {
+        if self.campaign.ending.is_kill() && self.random.random_ratio(1, 4) {
             let after = Duration::from_millis(self.random.random_range(1..300));
             self.app.start_and_die(after).await;
             self.ended().await;
@@ -169,8 +203,8 @@ impl RunningCampaign {
 
 async fn end(app: &mut TestApp, ending: Ending) {
     match ending {
-        Ending::Kill | Ending::KillAtFirstStart => app.kill(),
-        Ending::Terminate => {
+        ending if ending.is_kill() => app.kill(),
+        _ => {
             let asked = Clock.instant();
             let status = app.stop().await;
             assert!(status.success(), "an ordered stop ends with {status}");

@@ -58,6 +58,17 @@ impl SmallDisk {
         while ballast.write(&page).is_ok_and(|written| written > 0) {}
     }
 
+    /// Makes it a disk of so many bytes.
+    pub fn grow(&self, bytes: u64) {
+        let options = format!("remount,size={bytes}");
+        let grown = as_root("mount", &["-o", &options], &self.folder);
+        assert!(
+            grown.status.success(),
+            "{}",
+            String::from_utf8_lossy(&grown.stderr)
+        );
+    }
+
     /// Removes the file again.
     pub fn make_room(&self) {
         let _ = fs::remove_file(self.ballast());

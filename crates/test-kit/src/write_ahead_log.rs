@@ -23,9 +23,10 @@ const WORKSPACES: usize = 6;
 /// Publishes at once, in one workspace.
 const PUBLISHERS: usize = 8;
 
-async fn tenants(app: &TestApp) -> Vec<Workspace> {
-    let names: Vec<String> = (0..WORKSPACES).map(|number| format!("tenant {number}")).collect();
-    join_all(names.iter().map(|name| app.workspace(name))).await
+async fn tenants(app: &TestApp, count: usize) -> Vec<Workspace> {
+    let names: Vec<String> = (0..count).map(|number| format!("tenant {number}")).collect();
+    let made = names.iter().map(|name| app.workspace(name));
+    stream::iter(made).buffered(PUBLISHERS).collect().await
 }
 
 /// The file of the log, and how large it was seen.
@@ -57,14 +58,26 @@ impl LogWatch {
 
     /// Publishes so many events of 1.5 KiB in each of six workspaces, without a pause. Each makes some 16 KiB of log.
     pub async fn under_load(&self, app: &TestApp, events: usize) -> Vec<Workspace> {
-        let workspaces = tenants(app).await;
+        let workspaces = tenants(app, WORKSPACES).await;
         join_all(workspaces.iter().map(|workspace| self.publish(workspace, events))).await;
         workspaces
     }
 
+    /// The same in so many workspaces, in turns: each event of a batch is of another workspace, and changes pages of
+    /// its own.
+    pub async fn under_load_over(&self, app: &TestApp, workspaces: usize, events: usize) {
+        let workspaces = tenants(app, workspaces).await;
+        let publishes =
+            (0..events).flat_map(|_| workspaces.iter().map(|workspace| self.publish(workspace, 1)));
+        stream::iter(publishes)
+            .buffer_unordered(WORKSPACES * PUBLISHERS)
+            .for_each(async |()| ())
+            .await;
+    }
+
     /// The same, while so many others read lists of events without a pause.
     pub async fn under_load_beside(&self, app: &TestApp, events: usize, readers: usize) {
-        let workspaces = tenants(app).await;
+        let workspaces = tenants(app, WORKSPACES).await;
         let load = join_all(workspaces.iter().map(|workspace| self.publish(workspace, events)));
         let read = async |number: usize| -> Infallible {
             loop {

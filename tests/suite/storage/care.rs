@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use pointsman_test_kit::{Ended, TestApp};
 
 /// Runs a command that succeeds, and returns what it prints.
-async fn run(app: &TestApp, arguments: &[&str]) -> String {
+pub(super) async fn run(app: &TestApp, arguments: &[&str]) -> String {
     let ended = app.run(arguments, |settings| settings).await;
     assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     ended.stdout

@@ -13,4 +13,5 @@ mod master_key;
 mod outage;
 mod private_files;
 mod restart;
+mod versions;
 mod write_ahead_log;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use entity::{dead_letter_event, ext_delivery_attempt, ext_installation, platform_event};
+use entity::{dead_letter_event, ext_delivery_attempt, ext_installation, platform_event, workspace_log};
 use sea_orm::{ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub(crate) struct Record {
 struct WorkspaceRecord {
     /// The events in the order of their seq.
     log: Vec<platform_event::Model>,
+    /// How many were deleted because they were old.
+    deleted: i64,
     /// The ids of the events that are dead letters, by the extension's key.
     dead: BTreeMap<String, HashSet<Uuid>>,
     letters: Vec<dead_letter_event::Model>,
@@ -51,6 +53,10 @@ impl WorkspaceRecord {
             .all(database)
             .await
             .expect("the log can be read");
+        let pruned = workspace_log::Entity::find_by_id(id)
+            .one(database)
+            .await
+            .expect("the state of the log can be read");
         let letters = dead_letter_event::Entity::find()
             .filter(dead_letter_event::Column::WorkspaceId.eq(id))
             .all(database)
@@ -87,6 +93,7 @@ impl WorkspaceRecord {
         }
         Self {
             log,
+            deleted: pruned.map_or(0, |log| log.pruned_through),
             dead,
             letters,
             unanswered,
@@ -140,12 +147,14 @@ pub(crate) fn audit(
     let mut numbers = HashMap::new();
     for (index, workspace) in record.workspaces.iter().enumerate() {
         check_log(workspace, index, outcomes, &mut numbers, &mut violations);
+        let deleted = deleted_events(workspace, index, outcomes, receivers, &numbers, &mut violations);
+        numbers.extend(deleted.iter().map(|(number, id)| (*number, *id)));
         check_letters(workspace, &numbers, &mut violations);
         tally.dead += workspace.letters.len() as u64;
         for kind in ReceiverKind::ALL {
             let taken = receivers.taken(index, kind);
             tally.delivered += taken.events.len() as u64;
-            tally.lost += check_deliveries(workspace, kind, &taken, outcomes, &mut violations);
+            tally.lost += check_deliveries(workspace, &deleted, kind, &taken, outcomes, &mut violations);
             check_taken(&taken, &numbers, &mut violations);
             for (life, repeats) in &taken.repeats {
                 let (unanswered, of_ends): (Vec<&Repeat>, Vec<&Repeat>) = repeats
@@ -156,10 +165,7 @@ pub(crate) fn audit(
                 for repeat in of_ends.iter().filter(|repeat| repeat.at_once) {
                     violations.add("repeats without an end", || format!("{repeat:?} to {kind:?}"));
                 }
-                let allowed = match ending {
-                    Ending::Kill | Ending::KillAtFirstStart => WINDOW,
-                    Ending::Terminate => 0,
-                };
+                let allowed = if ending.is_kill() { WINDOW } else { 0 };
                 if of_ends.len() > allowed {
                     violations.add("repeats beyond the window", || {
                         format!(
@@ -188,12 +194,57 @@ pub(crate) fn audit(
             (Outcome::Refused | Outcome::Unknown, None) => {}
         }
     }
-    if ending == Ending::Kill {
+    if ending.is_kill() {
         let receivers = record.workspaces.len() * ReceiverKind::ALL.len();
         tally.duplicates_allowed = kills * (WINDOW * receivers) as u64;
     }
     tally.violations = violations.into_words();
     tally
+}
+
+/// The events that must have been recorded and are not in the log, by number. All of them were deleted because they
+/// were old, or some are lost: then there are more of them than were deleted.
+fn deleted_events(
+    workspace: &WorkspaceRecord,
+    index: usize,
+    outcomes: &HashMap<u64, Outcome>,
+    receivers: &Receivers,
+    numbers: &HashMap<u64, Uuid>,
+    violations: &mut Violations,
+) -> BTreeMap<u64, Uuid> {
+    let mut deleted = BTreeMap::new();
+    if workspace.deleted == 0 {
+        return deleted;
+    }
+    let is_gone = |number: &u64| post::workspace_of(*number) == index && !numbers.contains_key(number);
+    for (number, outcome) in outcomes.iter().filter(|(number, _)| is_gone(number)) {
+        if let Outcome::Acknowledged(id) = outcome {
+            deleted.insert(*number, *id);
+        }
+    }
+    // Their publishers were told nothing; their receivers and letters know them.
+    let unanswered = |number: &u64| outcomes.get(number) == Some(&Outcome::Unknown);
+    for kind in ReceiverKind::ALL {
+        let taken = receivers.taken(index, kind).events;
+        let taken = taken
+            .into_iter()
+            .filter(|(number, _)| is_gone(number) && unanswered(number));
+        deleted.extend(taken.map(|(number, taken)| (number, taken.id)));
+    }
+    let letters = workspace.letters.iter();
+    let letters =
+        letters.filter_map(|letter| Some((post::number_of(letter.actor.as_deref()?)?, letter.event_id)));
+    deleted.extend(letters.filter(|(number, _)| is_gone(number) && unanswered(number)));
+    if deleted.len() as u64 > workspace.deleted.unsigned_abs() {
+        violations.add("gone and not deleted", || {
+            format!(
+                "{} are gone and {} were deleted",
+                deleted.len(),
+                workspace.deleted
+            )
+        });
+    }
+    deleted
 }
 
 /// The log: no gaps, each publish once, all as it was sent. Collects the ids by number.
@@ -204,7 +255,7 @@ fn check_log(
     numbers: &mut HashMap<u64, Uuid>,
     violations: &mut Violations,
 ) {
-    for (event, position) in workspace.log.iter().zip(1..) {
+    for (event, position) in workspace.log.iter().zip(workspace.deleted + 1..) {
         if event.seq != position {
             violations.add("gaps in the order", || {
                 format!("seq {} at position {position}", event.seq)
@@ -233,6 +284,7 @@ fn check_log(
 /// deliveries of acknowledged events are lost.
 fn check_deliveries(
     workspace: &WorkspaceRecord,
+    deleted: &BTreeMap<u64, Uuid>,
     kind: ReceiverKind,
     taken: &Taken,
     outcomes: &HashMap<u64, Outcome>,
@@ -240,26 +292,24 @@ fn check_deliveries(
 ) -> u64 {
     let mut lost = 0;
     let dead = workspace.dead.get(kind.name());
-    for event in workspace.log.iter().filter(|event| kind.is_due(&event.event_key)) {
-        let number = event
-            .actor
-            .as_deref()
-            .and_then(post::number_of)
-            .unwrap_or(u64::MAX);
-        let is_dead = dead.is_some_and(|dead| dead.contains(&event.id));
+    let in_log = workspace.log.iter().map(|event| {
+        let number = event.actor.as_deref().and_then(post::number_of);
+        (number.unwrap_or(u64::MAX), event.id)
+    });
+    let recorded = in_log.chain(deleted.iter().map(|(number, id)| (*number, *id)));
+    for (number, id) in recorded.filter(|(number, _)| kind.is_due(post::event_key(*number))) {
+        let is_dead = dead.is_some_and(|dead| dead.contains(&id));
         if is_dead || taken.events.contains_key(&number) {
             continue;
         }
         let is_acknowledged = matches!(outcomes.get(&number), Some(Outcome::Acknowledged(_)));
         lost += u64::from(is_acknowledged);
-        let kind = if is_acknowledged {
+        let what = if is_acknowledged {
             "acknowledged and lost"
         } else {
             "recorded, not acknowledged, and lost"
         };
-        violations.add(kind, || {
-            format!("event {number}, {}, seq {} to {kind:?}", event.id, event.seq)
-        });
+        violations.add(what, || format!("event {number}, {id}, to {kind:?}"));
     }
     lost
 }

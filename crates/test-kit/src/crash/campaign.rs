@@ -15,6 +15,19 @@ pub enum Ending {
     Terminate,
     /// SIGKILL while it starts on an empty database.
     KillAtFirstStart,
+    /// SIGKILL under load, while what is old is deleted.
+    KillWhilePruning,
+    /// SIGKILL while it migrates the database of an earlier version.
+    KillWhileMigrating,
+    /// SIGKILL of `pointsman backup` beside a server under load, and of `pointsman restore`.
+    KillOfBackup,
+}
+
+impl Ending {
+    /// Whether everything that is not durable is lost.
+    pub(crate) fn is_kill(self) -> bool {
+        self != Self::Terminate
+    }
 }
 
 /// What is to be done.
