@@ -6,6 +6,8 @@
 //! time to everybody else, usually nine tenths.
 //!
 //! Events go in the order of their workspace's log, so that a log has no gaps: `needs` says where that has to stop.
+//!
+//! The rows of a workspace that an admin has deleted go the same way, whatever their age (`workspaces`).
 
 mod delete;
 mod events;
@@ -15,6 +17,7 @@ mod needs;
 mod pace;
 mod size;
 mod state;
+mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,9 +30,9 @@ use pointsman_journal::{
 use sea_orm::DbErr;
 use tokio::sync::watch;
 
-pub(crate) use self::delete::delete;
-use self::pace::Pace;
 pub use self::state::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionState};
+pub(crate) use self::{delete::delete, workspaces::Deletions};
+use self::{pace::Pace, workspaces::Deleting};
 use crate::reader::Reader;
 
 /// How long things are kept.
@@ -81,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) reader: Reader,
     pub(crate) pruner: Pruner,
     pub(crate) state: Arc<RetentionState>,
+    pub(crate) deletions: Arc<Deletions>,
     pub(crate) clock: Clock,
 }
 
@@ -97,6 +101,7 @@ impl Retention {
         let planner = Planner {
             pace: Pace::new(parts.clock),
             parts,
+            deleting: None,
             stopped,
         };
         std::thread::Builder::new()
@@ -116,6 +121,15 @@ enum Interrupted {
     Stopped,
 }
 
+impl Interrupted {
+    /// Into the log, where nothing else says it.
+    fn tell(&self) {
+        if let Self::Read(error) = self {
+            log::warn!(error:%; "what is to be deleted cannot be read; it is tried again");
+        }
+    }
+}
+
 impl From<DbErr> for Interrupted {
     fn from(error: DbErr) -> Self {
         Self::Read(error)
@@ -131,6 +145,8 @@ impl From<StorageUnavailable> for Interrupted {
 struct Planner {
     parts: Parts,
     pace: Pace,
+    /// The workspace whose rows are being deleted.
+    deleting: Option<Deleting>,
     /// Closed when the planner is to end.
     stopped: watch::Receiver<()>,
 }
@@ -151,14 +167,20 @@ impl Planner {
             let pause = match self.pass().await {
                 Ok(pause) => pause,
                 Err(Interrupted::Stopped) => return,
-                Err(Interrupted::Write) => ERROR_PAUSE,
-                Err(Interrupted::Read(error)) => {
-                    log::warn!(error:%; "what is to be deleted cannot be read; it is tried again");
+                Err(error) => {
+                    error.tell();
                     ERROR_PAUSE
                 }
             };
-            if self.sleep(pause).await.is_err() {
-                return;
+            match self.delete_workspaces(pause).await {
+                Ok(()) => {}
+                Err(Interrupted::Stopped) => return,
+                Err(error) => {
+                    error.tell();
+                    if self.sleep(ERROR_PAUSE).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -212,8 +234,15 @@ impl Planner {
         }
     }
 
-    /// Has the writer delete the piece, after the pause that the pieces before have earned.
+    /// Has the writer delete the piece, after one of a workspace that is deleted, so that neither waits for all of the
+    /// other.
     async fn prune(&mut self, piece: Piece) -> Result<Deleted, Interrupted> {
+        self.delete_some().await?;
+        self.prune_now(piece).await
+    }
+
+    /// Has the writer delete the piece, after the pause that the pieces before have earned.
+    async fn prune_now(&mut self, piece: Piece) -> Result<Deleted, Interrupted> {
         let pause = self.pace.pause();
         self.sleep(pause).await?;
         let deleted = self.parts.pruner.prune(piece).await?;

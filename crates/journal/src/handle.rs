@@ -7,7 +7,7 @@ use pointsman_clock::Clock;
 use pointsman_domain::{
     event::PlatformEvent,
     event_key::EventKey,
-    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    id::{DeadLetterId, EventId, InstallationId, UserId, WorkspaceId},
     installation::{InstallationChange, InstallationView, NewInstallation},
     lane::RetryRow,
     seq::Seq,
@@ -57,6 +57,8 @@ pub struct JournalParts {
     pub connection: Arc<dyn Connection>,
     /// The highest generation that any lane has settled under.
     pub last_generation: i64,
+    /// The workspaces that are deleted and of which rows are left.
+    pub deleted: Vec<WorkspaceId>,
     pub log: Arc<dyn LogReader>,
     pub notices: NoticeSink,
     pub health: Arc<Health>,
@@ -81,6 +83,7 @@ impl Journal {
             parts.storage,
             parts.connection,
             parts.last_generation,
+            parts.deleted,
             receiver,
             parts.notices,
             now.clone(),
@@ -227,6 +230,16 @@ impl Journal {
     /// While there is no database.
     pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
         self.change(Change::Close { installation }).await
+    }
+
+    /// Deletes the workspace: nothing is written there any more, and nothing of it is delivered. Its rows are deleted
+    /// afterwards, in pieces, also where the process ends in between.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where there is no such workspace.
+    pub async fn delete_workspace(&self, workspace: WorkspaceId, by: UserId) -> Result<(), ChangeError> {
+        let now = self.clock.now();
+        self.change(Change::DeleteWorkspace { workspace, by, now }).await
     }
 
     async fn change(&self, change: Change) -> Result<(), ChangeError> {

@@ -37,6 +37,7 @@ use crate::{
     storage::{Connection, Storage},
 };
 use pointsman_clock::Clock;
+use pointsman_domain::id::WorkspaceId;
 
 /// Jobs done between two batches, at most.
 const JOBS_PER_CYCLE: usize = 8;
@@ -68,6 +69,7 @@ impl Writer {
         storage: Box<dyn Storage>,
         connection: Arc<dyn Connection>,
         last_generation: i64,
+        deleted: Vec<WorkspaceId>,
         commands: mpsc::UnboundedReceiver<WriterCommand>,
         notices: NoticeSink,
         now: Now,
@@ -78,7 +80,7 @@ impl Writer {
             inbox: Inbox::new(commands),
             connection: WriterConnection::new(storage, connection, health, clock),
             logs: WorkspaceLogs::new(notices, now),
-            lanes: Lanes::new(last_generation),
+            lanes: Lanes::new(last_generation, deleted),
             commits: GroupCommit::new(clock),
             effects: Effects::new(clock),
             jobs: Jobs::default(),
@@ -93,8 +95,8 @@ impl Writer {
     pub async fn run(mut self) {
         let stopped = self.run_cycles().await;
         // Once: where thousands wait, the next start has a look at the others.
-        self.rests.write(&mut self.connection, &mut self.logs).await;
-        while self.history.write(&mut self.connection).await {}
+        self.write_rests().await;
+        while self.history.write(&mut self.connection, &self.lanes).await {}
         self.housekeeping.run(&mut self.connection).await;
         self.connection.close().await;
         if let Some(reply) = stopped {
@@ -237,13 +239,24 @@ impl Writer {
         }
     }
 
+    async fn write_rests(&mut self) {
+        let Self {
+            rests,
+            connection,
+            logs,
+            lanes,
+            ..
+        } = self;
+        rests.write(connection, logs, lanes).await;
+    }
+
     async fn write_what_is_due(&mut self) {
         let now = self.clock.instant();
         if self.rests.is_due(now) {
-            self.rests.write(&mut self.connection, &mut self.logs).await;
+            self.write_rests().await;
         }
         if self.history.is_due(now) {
-            self.history.write(&mut self.connection).await;
+            self.history.write(&mut self.connection, &self.lanes).await;
         }
         if self.housekeeping.is_due(now) {
             self.housekeeping.run(&mut self.connection).await;
