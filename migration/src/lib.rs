@@ -18,6 +18,7 @@ mod m20261127_000008_master_key_check;
 mod m20261127_000009_current_spans;
 mod m20261128_000010_log_layout;
 mod m20261128_000011_due;
+mod m20261128_000013_deletions;
 pub mod moving;
 
 /// All migrations, oldest first.
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000009_current_spans::Migration),
             Box::new(m20261128_000010_log_layout::Migration),
             Box::new(m20261128_000011_due::Migration),
+            Box::new(m20261128_000013_deletions::Migration),
         ]
     }
 }

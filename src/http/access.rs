@@ -86,11 +86,12 @@ impl AppState {
         if self.access.knows_workspace(workspace) {
             return Ok(true);
         }
+        let epoch = self.access.workspace_epoch();
         let exists = store::workspaces::find(self.router.access_reader(), workspace)
             .await?
             .is_some();
         if exists {
-            self.access.remember_workspace(workspace);
+            self.access.remember_workspace(epoch, workspace);
         }
         Ok(exists)
     }

@@ -1,6 +1,7 @@
-//! Workspaces: global admins make them and see all, members see theirs.
+//! Workspaces: global admins make them, see all and delete them, members see theirs.
 
 mod create;
+mod delete;
 mod dto;
 mod get;
 mod list;
@@ -14,5 +15,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(create::create))
                 .route(web::get().to(list::list)),
         )
-        .service(web::resource("/api/workspaces/{workspaceId}").route(web::get().to(get::get)));
+        .service(
+            web::resource("/api/workspaces/{workspaceId}")
+                .route(web::get().to(get::get))
+                .route(web::delete().to(delete::delete)),
+        );
 }

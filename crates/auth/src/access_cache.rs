@@ -110,6 +110,17 @@ impl AccessCache {
         self.0.roles.remove(&(workspace, user));
     }
 
+    /// The workspace is deleted, and with it the roles in it.
+    pub fn forget_workspace(&self, workspace: WorkspaceId) {
+        self.0.workspaces.remove(&workspace);
+        self.0.roles.remove_where(|(of, _), _| *of == workspace);
+    }
+
+    /// Take it before a workspace is read, see [`Expiring`].
+    pub fn workspace_epoch(&self) -> Epoch {
+        self.0.workspaces.epoch()
+    }
+
     pub fn knows_workspace(&self, workspace: WorkspaceId) -> bool {
         self.0
             .workspaces
@@ -117,9 +128,11 @@ impl AccessCache {
             .is_some()
     }
 
-    /// Only what exists is remembered, and a workspace is never removed, so that nothing has to be forgotten.
-    pub fn remember_workspace(&self, workspace: WorkspaceId) {
-        let (cache, now) = (&self.0.workspaces, self.0.clock.instant());
-        cache.insert(cache.epoch(), workspace, (), now + LIFETIME, now);
+    /// Only what exists is remembered.
+    pub fn remember_workspace(&self, epoch: Epoch, workspace: WorkspaceId) {
+        let now = self.0.clock.instant();
+        self.0
+            .workspaces
+            .insert(epoch, workspace, (), now + LIFETIME, now);
     }
 }

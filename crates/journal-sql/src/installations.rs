@@ -10,7 +10,7 @@ use sea_orm::{
 
 use entity::ext_installation;
 
-use super::{apply::apply, reads, spans, sql::rows_of};
+use super::{apply::apply, reads, spans, sql::rows_of, workspace_deletion::is_not_deleted};
 use pointsman_clock::Clock;
 use pointsman_domain::{
     id::{InstallationId, WorkspaceId},
@@ -111,7 +111,7 @@ async fn view<C: ConnectionTrait>(
     })
 }
 
-/// Every installation of the workspace that is not closed.
+/// Every installation of the workspace that is not closed; none of a workspace that is deleted.
 pub(super) async fn views<C: ConnectionTrait>(
     connection: &C,
     workspace: WorkspaceId,
@@ -120,6 +120,7 @@ pub(super) async fn views<C: ConnectionTrait>(
         .filter(ext_installation::Column::WorkspaceId.eq(workspace.uuid()))
         // In the same words as the partial index, so that it is used.
         .filter(Expr::cust("NOT closed"))
+        .filter(Expr::cust(is_not_deleted("ext_installation.workspace_id")))
         .all(connection)
         .await?;
     let installations = installations.into_iter().map(Installation::from).collect();

@@ -1,9 +1,10 @@
-//! Changes that the router requests: start a replay, discard a dead letter, close an uninstalled installation.
+//! Changes that the router requests: start a replay, discard a dead letter, close an uninstalled installation, delete
+//! a workspace.
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::apply::apply;
+use super::{apply::apply, workspace_deletion};
 use pointsman_domain::{
     attempt::DeadLetterReason,
     handler_name::HandlerName,
@@ -37,6 +38,9 @@ pub(super) async fn make(
             let letter = find(transaction, workspace, letter).await?;
             apply(transaction, &letter::discard(&letter)?.changes()).await?;
             Ok(None)
+        }
+        Change::DeleteWorkspace { workspace, by, now } => {
+            workspace_deletion::mark(transaction, workspace, by, now).await
         }
         Change::Close { installation } => {
             let changes = Changes {

@@ -40,6 +40,7 @@ mod sql;
 mod sql_storage;
 mod transaction;
 mod work_guard;
+mod workspace_deletion;
 mod write_ahead_log;
 
 pub use self::{

@@ -22,10 +22,11 @@ use super::{
     session::set_timeouts,
     sql_storage::{SqlReader, SqlStorage, WriterParts},
     work_guard::WorkGuard,
+    workspace_deletion,
     write_ahead_log::WriteAheadLog,
 };
 use pointsman_clock::Clock;
-use pointsman_domain::timestamp::Timestamp;
+use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
 use pointsman_journal::{Health, Journal, JournalParts, NoticeSink, StorageTrouble, Writer};
 
 /// The database, and the limits of the journal.
@@ -127,6 +128,7 @@ async fn start(
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
+        deletions: Arc::default(),
         effect_timeout: settings.effect_timeout,
         clock,
         url: settings.url,
@@ -135,6 +137,7 @@ async fn start(
     let (connection, work_guard) = prepare(&parts, key, &settings.progress).await?;
     let Begun {
         last_generation,
+        deleted,
         prune_from,
     } = begin(&connection, &parts).await?;
     // Not earlier: a start that is refused logs only why it is refused.
@@ -150,13 +153,18 @@ async fn start(
         corrupt: Arc::clone(&parts.corrupt),
         max_hold: settings.max_hold,
     });
-    let (url, corrupt) = (parts.url.clone(), Arc::clone(&parts.corrupt));
+    let (url, corrupt, deletions) = (
+        parts.url.clone(),
+        Arc::clone(&parts.corrupt),
+        Arc::clone(&parts.deletions),
+    );
     let storage = SqlStorage { parts, claim };
     let health = Arc::<Health>::default();
     let (journal, writer) = Journal::over(JournalParts {
         connection: storage.over(connection, work_guard),
         storage: Box::new(storage),
         last_generation,
+        deleted,
         log,
         notices,
         health: Arc::clone(&health),
@@ -169,6 +177,7 @@ async fn start(
         reader: readers.planner.clone(),
         pruner: journal.pruner(),
         state: Arc::clone(&state),
+        deletions,
         clock,
     })
     .map_err(OpenError::Thread)?;
@@ -228,6 +237,7 @@ async fn with_claim<T>(
         write_ahead_log: Arc::default(),
         corrupt: Arc::default(),
         effect_thread: Arc::default(),
+        deletions: Arc::default(),
         effect_timeout: Duration::ZERO,
         slow_effects: None,
         clock: Clock,
@@ -284,10 +294,12 @@ async fn begin(connection: &DatabaseConnection, parts: &WriterParts) -> Result<B
     engine_clock::correct_stored_times(&transaction, now).await?;
     let prune_from = prune_from.store(&transaction).await?;
     let last_generation = recovery::begin_generations(&transaction).await?;
+    let deleted = workspace_deletion::unfinished(&transaction).await?;
     transaction.commit().await?;
     set_timeouts(connection).await?;
     Ok(Begun {
         last_generation,
+        deleted,
         prune_from,
     })
 }
@@ -296,6 +308,8 @@ async fn begin(connection: &DatabaseConnection, parts: &WriterParts) -> Result<B
 struct Begun {
     /// The generation before the first one of this start.
     last_generation: i64,
+    /// The workspaces that are deleted and of which rows are left.
+    deleted: Vec<WorkspaceId>,
     /// Nothing is deleted by its age before this time.
     prune_from: Timestamp,
 }

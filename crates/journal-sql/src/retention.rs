@@ -6,9 +6,12 @@
 //! time to everybody else, usually nine tenths.
 //!
 //! Events go in the order of their workspace's log, so that a log has no gaps: `needs` says where that has to stop.
+//!
+//! The rows of a workspace that an admin has deleted go the same way, whatever their age (`workspaces`).
 
 mod announce;
 mod delete;
+mod deletions;
 mod events;
 mod gone;
 mod history;
@@ -17,12 +20,13 @@ mod pace;
 mod planner;
 mod size;
 mod state;
+mod workspaces;
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub(crate) use self::{delete::delete, planner::Parts};
+pub(crate) use self::{delete::delete, deletions::Deletions, planner::Parts};
 use self::{
     pace::Pace,
     planner::{Interrupted, Planner},
@@ -60,6 +64,7 @@ impl Retention {
             pace: Pace::new(parts.clock),
             parts,
             next_full: None,
+            deleting: None,
             stopped,
         };
         std::thread::Builder::new()
@@ -90,16 +95,23 @@ impl Planner {
             let pause = match self.pass().await {
                 Ok(pause) => pause,
                 Err(Interrupted::Stopped) => return,
-                Err(Interrupted::Write) => ERROR_PAUSE,
                 // The journal has been stopped meanwhile.
                 Err(Interrupted::Read(_)) if self.parts.reader.is_closed() => return,
-                Err(Interrupted::Read(error)) => {
-                    log::warn!(error:%; "what is to be deleted cannot be read; it is tried again");
+                Err(error) => {
+                    error.tell();
                     ERROR_PAUSE
                 }
             };
-            if self.sleep(pause).await.is_err() {
-                return;
+            match self.delete_workspaces(pause).await {
+                Ok(()) => {}
+                Err(Interrupted::Stopped) => return,
+                Err(Interrupted::Read(_)) if self.parts.reader.is_closed() => return,
+                Err(error) => {
+                    error.tell();
+                    if self.sleep(ERROR_PAUSE).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }

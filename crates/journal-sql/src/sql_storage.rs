@@ -18,10 +18,12 @@ use super::{
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Readers,
-    reads, recovery, retention,
+    reads, recovery,
+    retention::{self, Deletions},
     session::{limit_waits, set_timeouts},
     transaction::{Around, begin_of_work, end, in_transaction, in_transaction_of_work, is_closed},
     work_guard::WorkGuard,
+    workspace_deletion,
     write_ahead_log::WriteAheadLog,
 };
 use pointsman_clock::Clock;
@@ -63,6 +65,7 @@ pub(super) struct WriterParts {
     pub(super) corrupt: Arc<CorruptRows>,
     pub(super) effect_thread: Arc<EffectThread>,
     pub(super) effect_timeout: Duration,
+    pub(super) deletions: Arc<Deletions>,
     pub(super) slow_effects: Option<Arc<SlowEffectsConnection>>,
     pub(super) clock: Clock,
 }
@@ -285,11 +288,16 @@ impl Connection for SqlConnection {
     }
 
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
+        let deletes = matches!(change, Change::DeleteWorkspace { .. });
         async move {
-            in_transaction(self.connection().await, async move |transaction| {
+            let made = in_transaction(self.connection().await, async move |transaction| {
                 letters::make(transaction, change).await
             })
-            .await
+            .await;
+            if deletes {
+                self.parts.deletions.want();
+            }
+            made
         }
         .boxed()
     }
@@ -320,6 +328,10 @@ impl Connection for SqlConnection {
             outcome
         }
         .boxed()
+    }
+
+    fn deleted_workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+        async { workspace_deletion::unfinished(self.connection().await).await }.boxed()
     }
 
     fn prune(&self, piece: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>> {

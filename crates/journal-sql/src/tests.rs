@@ -5,6 +5,7 @@ mod causes;
 mod check;
 mod corrupt;
 mod cut;
+mod deletions;
 mod derived;
 mod due;
 mod effects;

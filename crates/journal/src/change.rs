@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::errors::ChangeError;
 use pointsman_domain::{
-    id::{DeadLetterId, InstallationId, WorkspaceId},
+    id::{DeadLetterId, InstallationId, UserId, WorkspaceId},
     installation::{InstallationChange, NewInstallation},
     timestamp::Timestamp,
 };
@@ -34,6 +34,14 @@ pub enum Change {
     },
     /// Marks an uninstalled installation as closed: no later start looks at it.
     Close { installation: InstallationId },
+    /// Deletes the workspace. From the commit on it is unknown, and nothing is written there any more. Its rows are
+    /// deleted afterwards, in pieces: a mark that is written with the change says so.
+    DeleteWorkspace {
+        workspace: WorkspaceId,
+        /// The admin who wanted it.
+        by: UserId,
+        now: Timestamp,
+    },
 }
 
 impl Change {
@@ -41,7 +49,17 @@ impl Change {
     pub const fn workspace_with_work(&self) -> Option<WorkspaceId> {
         match self {
             Self::StartReplay { workspace, .. } => Some(*workspace),
-            Self::Discard { .. } | Self::Close { .. } => None,
+            Self::Discard { .. } | Self::Close { .. } | Self::DeleteWorkspace { .. } => None,
+        }
+    }
+
+    /// The workspace that has to be there; none where the change is about an installation alone.
+    pub(crate) const fn workspace(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::StartReplay { workspace, .. }
+            | Self::Discard { workspace, .. }
+            | Self::DeleteWorkspace { workspace, .. } => Some(*workspace),
+            Self::Close { .. } => None,
         }
     }
 }

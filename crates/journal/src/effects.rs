@@ -113,7 +113,7 @@ pub enum EffectEnd {
     EndedTransaction,
     /// The database refused one of its events, or its commit; nothing of it is left.
     Refused,
-    /// A newer generation of the lane has attached; nothing of it is left.
+    /// A newer generation of the lane has attached, or the workspace was deleted; nothing of it is left.
     Fenced,
     /// Nothing of it is left, and it must be run again. Another effect has ended the transaction that they shared, or
     /// this one took too long for a shared transaction.

@@ -19,6 +19,9 @@ pub enum AppendError {
     /// The database refused this event. The other events of its batch are not affected.
     #[error("the event cannot be stored")]
     Refused,
+    /// The workspace was deleted.
+    #[error("there is no such workspace")]
+    NoWorkspace,
     /// A publish under the same idempotency key is in progress.
     #[error("a publish under this idempotency key is in progress")]
     KeyInUse,
@@ -30,7 +33,8 @@ pub enum AppendError {
 /// Why a settlement was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
-    /// The installation has been attached again since. The newer lane starts from what is durable.
+    /// The installation has been attached again since, and the newer lane starts from what is durable; or its workspace
+    /// was deleted.
     #[error("a newer generation of the lane has attached")]
     Fenced,
     /// The database refused these rows; a new lane starts from what is durable.
@@ -44,7 +48,8 @@ pub enum SettleError {
 /// Why a change was not made. Nothing was written; after `StorageUnavailable` it may have been.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The workspace has no such thing. Holds what is missing: `extension`, `subscription` or `dead letter`.
+    /// The workspace has no such thing. Holds what is missing: `extension`, `subscription`,
+    /// `dead letter` or `workspace`.
     #[error("{0} not found")]
     NotFound(&'static str),
     /// It contradicts the present state, as where the key is installed already. Holds the reason, for an admin.

@@ -7,7 +7,7 @@ use pointsman_clock::Clock;
 use pointsman_domain::{
     event::PlatformEvent,
     event_key::EventKey,
-    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    id::{DeadLetterId, EventId, InstallationId, UserId, WorkspaceId},
     installation::{InstallationChange, InstallationView, NewInstallation},
     lane::RetryRow,
     seq::Seq,
@@ -197,6 +197,16 @@ impl Journal {
     /// While there is no database.
     pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
         self.change(Change::Close { installation }).await
+    }
+
+    /// Deletes the workspace: nothing is written there any more, and nothing of it is delivered. Its rows are deleted
+    /// afterwards, in pieces, also where the process ends in between.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where there is no such workspace.
+    pub async fn delete_workspace(&self, workspace: WorkspaceId, by: UserId) -> Result<(), ChangeError> {
+        let now = self.clock.now();
+        self.change(Change::DeleteWorkspace { workspace, by, now }).await
     }
 
     async fn change(&self, change: Change) -> Result<(), ChangeError> {

@@ -26,6 +26,8 @@ pub enum Notice {
         installation_id: InstallationId,
         at: Timestamp,
     },
+    /// The workspace was deleted. Nothing of it is to be delivered any more.
+    WorkspaceDeleted(WorkspaceId),
     /// Workspaces rest, and the first of them has something to do at this time.
     DueBy(Timestamp),
     /// The writer connection was replaced. A change may have been committed without its notice.

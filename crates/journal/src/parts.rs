@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use pointsman_clock::Clock;
+use pointsman_domain::id::WorkspaceId;
 
 use crate::{
     corrupt::CorruptRows,
@@ -18,6 +19,8 @@ pub struct JournalParts {
     pub connection: Arc<dyn Connection>,
     /// The highest generation that any lane has settled under.
     pub last_generation: i64,
+    /// The workspaces that are deleted and of which rows are left.
+    pub deleted: Vec<WorkspaceId>,
     pub log: Arc<dyn LogReader>,
     pub notices: NoticeSink,
     pub health: Arc<Health>,

@@ -24,6 +24,15 @@ pub enum Piece {
         through: AttemptKey,
         made_before: Timestamp,
     },
+    /// Attempts of events of this workspace after the first key, up to the second.
+    AttemptsOfWorkspace {
+        workspace: WorkspaceId,
+        after: Option<AttemptKey>,
+        through: AttemptKey,
+    },
+    /// So many rows of a workspace that is deleted, of any table. Where none is left, its mark goes as well, so that no
+    /// row is deleted at all from then on.
+    Workspace { workspace: WorkspaceId, limit: u64 },
     /// Letters after the first position, up to the second, that are not being replayed.
     DeadLetters {
         after: Option<LetterPosition>,

@@ -150,6 +150,9 @@ pub trait Connection: Send + Sync {
     /// The positions of the events of `ids` that are in the log.
     fn positions_of(&self, ids: Vec<EventId>) -> BoxFuture<'_, Result<HashMap<EventId, Seq>, DbErr>>;
 
+    /// The workspaces that are deleted and of which rows are left.
+    fn deleted_workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>>;
+
     /// Writes rows of the history, in a transaction that need not wait for the disk. `is_again` says that they were
     /// lost with a connection, and may have been recorded.
     fn write_attempts<'a>(

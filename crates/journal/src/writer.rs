@@ -73,7 +73,7 @@ impl Writer {
             inbox: Inbox::new(commands),
             connection: WriterConnection::new(parts.storage, parts.connection, parts.health, clock),
             logs: WorkspaceLogs::new(parts.notices, now),
-            lanes: Lanes::new(parts.last_generation),
+            lanes: Lanes::new(parts.last_generation, parts.deleted),
             commits: GroupCommit::new(clock),
             effects: Effects::new(clock),
             jobs: Jobs::default(),
@@ -88,8 +88,8 @@ impl Writer {
     pub async fn run(mut self) {
         let stopped = self.run_cycles().await;
         // Once: where thousands wait, the next start has a look at the others.
-        self.rests.write(&mut self.connection, &mut self.logs).await;
-        while self.history.write(&mut self.connection).await {}
+        self.write_rests().await;
+        while self.history.write(&mut self.connection, &self.lanes).await {}
         self.timekeeping.run(&mut self.connection).await;
         self.connection.close().await;
         if let Some(reply) = stopped {
@@ -232,13 +232,24 @@ impl Writer {
         }
     }
 
+    async fn write_rests(&mut self) {
+        let Self {
+            rests,
+            connection,
+            logs,
+            lanes,
+            ..
+        } = self;
+        rests.write(connection, logs, lanes).await;
+    }
+
     async fn write_what_is_due(&mut self) {
         let now = self.clock.instant();
         if self.rests.is_due(now) {
-            self.rests.write(&mut self.connection, &mut self.logs).await;
+            self.write_rests().await;
         }
         if self.history.is_due(now) {
-            self.history.write(&mut self.connection).await;
+            self.history.write(&mut self.connection, &self.lanes).await;
         }
         if self.timekeeping.is_due(now) {
             self.timekeeping.run(&mut self.connection).await;

@@ -27,6 +27,9 @@ pub enum PublishError {
     /// recorded.
     #[error("the event could not be stored: {0}")]
     Refused(String),
+    /// The workspace was deleted. The event was not recorded.
+    #[error("there is no such workspace")]
+    NoWorkspace,
     /// Another publish under the same idempotency key has not ended yet. This one was not recorded.
     #[error("a publish under this idempotency key is in progress")]
     KeyInUse,
@@ -40,6 +43,7 @@ impl From<AppendError> for PublishError {
         match error {
             AppendError::Storage(_) => Self::StorageUnavailable,
             AppendError::Refused => Self::Refused("the database refuses it".to_owned()),
+            AppendError::NoWorkspace => Self::NoWorkspace,
             AppendError::KeyInUse => Self::KeyInUse,
             AppendError::KeyReused => Self::KeyReused,
         }

@@ -11,7 +11,7 @@ use pointsman_domain::{
     attempt::AttemptResult,
     event::{NewEvent, PlatformEvent},
     event_key::EventKey,
-    id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
+    id::{DeadLetterId, EventId, InstallationId, UserId, WorkspaceId},
     installation::{Installation, InstallationChange, NewInstallation},
 };
 use pointsman_extension::Extensions;
@@ -28,7 +28,7 @@ use crate::{
     mail::{
         dead_letters::{Discard, Replay},
         delivery::{DeliveryAddress, GetHealth, ResetBreaker, SendTest},
-        workspace::{DrainWorkspace, FindChild, Found, Purpose, WorkspaceAddress},
+        workspace::{DrainWorkspace, EndDeliveries, FindChild, Found, Purpose, WorkspaceAddress},
     },
     settings::RouterSettings,
     shared::{Shared, Starters},
@@ -314,6 +314,23 @@ impl EventRouter {
             Ok(Ok(Found::Actor(child))) => timeout(FIND_TIMEOUT, child.ask(GetHealth)).await.ok()?.ok(),
             _ => None,
         }
+    }
+
+    /// Deletes the workspace: when this returns it is unknown, nothing can be written there, and nothing of it is
+    /// delivered any more. Deliveries in flight are cut off, and handlers that run may not write. The rows of the
+    /// workspace are deleted afterwards, in pieces.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where there is no such workspace. After [`ChangeError::StorageUnavailable`] it may be
+    /// deleted all the same.
+    pub async fn delete_workspace(&self, workspace: WorkspaceId, by: UserId) -> Result<(), ChangeError> {
+        self.shared.journal.delete_workspace(workspace, by).await?;
+        log::info!(workspace:%, by:%; "a workspace is deleted; its rows go from now on");
+        if let Some(actor) = self.active(workspace) {
+            // Where the actor is gone, so are its deliveries, and its successor finds none.
+            let _ = timeout(FIND_TIMEOUT, actor.ask(EndDeliveries)).await;
+        }
+        Ok(())
     }
 
     /// Whether the router accepts and delivers events.

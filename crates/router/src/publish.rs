@@ -124,6 +124,8 @@ impl EventRouter {
             Ok(Ok(EffectEnd::Refused | EffectEnd::EndedTransaction | EffectEnd::Panicked)) => {
                 Err(PublishError::Refused("the database refuses it".to_owned()))
             }
+            // It ends no delivery, so that no newer lane has its place.
+            Ok(Ok(EffectEnd::Fenced)) => Err(PublishError::NoWorkspace),
             Ok(Err(_)) if self.shared.is_stopping() => Err(PublishError::ShuttingDown),
             // Too slow, no database, or no answer.
             _ => Err(PublishError::StorageUnavailable),

@@ -25,7 +25,7 @@ use crate::{
         delivery::DeliveryAddress,
         origin::Origin,
         supervisor::{LookBy, SupervisorAddress, WorkspaceLeft, WorkspaceStopped},
-        workspace::WorkspaceAddress,
+        workspace::{EndDeliveries, WorkspaceAddress},
     },
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
@@ -201,6 +201,7 @@ impl Shared {
             }
             Notice::InstallationChanged(view) => view.workspace_id(),
             Notice::DueBy(at) => return self.look_by(*at),
+            Notice::WorkspaceDeleted(workspace) => return self.workspace_deleted(*workspace),
             Notice::Reconnected => {
                 return self
                     .directory
@@ -216,6 +217,15 @@ impl Shared {
                 Ok(()) => return,
                 Err(again) => notice = again,
             }
+        }
+    }
+
+    /// Has the actor of the workspace, where there is one, stop its deliveries. One that starts later finds nothing to
+    /// deliver.
+    fn workspace_deleted(&self, workspace: WorkspaceId) {
+        let entry = self.directory.existing(workspace);
+        if let Some(actor) = entry.and_then(|entry| entry.active()) {
+            actor.tell(EndDeliveries);
         }
     }
 

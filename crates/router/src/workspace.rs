@@ -31,7 +31,7 @@ mod subscriptions;
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 
 use self::{
     children::Children,
@@ -45,7 +45,7 @@ use self::{
 use crate::{
     directory::Entry,
     idleness::Idleness,
-    mail::workspace::{DrainWorkspace, NoticesWait, Publish},
+    mail::workspace::{DrainWorkspace, EndDeliveries, NoticesWait, Publish},
     ring::Ring,
     shared::Shared,
 };
@@ -247,5 +247,18 @@ impl Handler<DrainWorkspace> for WorkspaceActor {
             // A child that has died drops its reply: it has nothing to drain.
             join_all(drained).await;
         })
+    }
+}
+
+impl Handler<EndDeliveries> for WorkspaceActor {
+    type Result = ResponseFuture<()>;
+
+    /// The router is told of each deletion, and its caller asks for the end once more.
+    fn handle(&mut self, _: EndDeliveries, _: &mut Self::Context) -> Self::Result {
+        if !self.children.are_ended() {
+            self.readers = Readers::default();
+            self.subscriptions = Subscriptions::default();
+        }
+        self.children.end().boxed_local()
     }
 }

@@ -35,6 +35,7 @@ use pointsman_simulated_clock::Clock;
 pub(super) fn open(world: &Arc<World>, notices: NoticeSink) -> JournalParts {
     let connection = SimulatedConnection::new(world);
     JournalParts {
+        deleted: Vec::new(),
         last_generation: world.with(|state| {
             state.tables.catch_up(Clock.now());
             state.tables.last_generation()
@@ -269,6 +270,11 @@ impl Connection for SimulatedConnection {
     }
 
     /// The planner of what is pruned reads SQL. It has no part in a world.
+    /// A world has no table of workspaces, so that none is deleted.
+    fn deleted_workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
     fn prune(&self, _: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>> {
         async { Outcome::RolledBack(DbErr::Custom("a world is not pruned".to_owned())) }.boxed()
     }

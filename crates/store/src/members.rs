@@ -1,9 +1,12 @@
 //! Members of workspaces.
 
-use entity::workspace_member::{ActiveModel, Column, Entity, Model};
+use entity::{
+    workspace,
+    workspace_member::{ActiveModel, Column, Entity, Model},
+};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::OnConflict,
+    QuerySelect, QueryTrait, sea_query::OnConflict,
 };
 
 use pointsman_domain::{
@@ -12,12 +15,23 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 
+/// The member, of a workspace that is not deleted.
+///
+/// # Errors
+/// When the database fails.
 pub async fn find(
     db: &impl ConnectionTrait,
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((workspace.uuid(), user.uuid())).one(db).await
+    let known = workspace::Entity::find_by_id(workspace.uuid())
+        .select_only()
+        .column(workspace::Column::Id)
+        .into_query();
+    Entity::find_by_id((workspace.uuid(), user.uuid()))
+        .filter(Column::WorkspaceId.in_subquery(known))
+        .one(db)
+        .await
 }
 
 /// The newest members first. `after` is the time of joining and the id of the last member of the page before.

@@ -36,6 +36,10 @@ pub(super) async fn put(
         .router
         .write(move |txn| {
             Box::pin(async move {
+                // It may be deleted since the caller was let in.
+                if store::workspaces::find(txn, workspace).await?.is_none() {
+                    return Err(ChangeError::NotFound("workspace"));
+                }
                 if store::users::find(txn, user).await?.is_none() {
                     return Err(ChangeError::NotFound("user"));
                 }

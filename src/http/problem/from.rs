@@ -13,6 +13,7 @@ impl From<PublishError> for Problem {
             PublishError::StorageUnavailable => Self::storage_unavailable(),
             PublishError::ShuttingDown => Self::shutting_down(),
             PublishError::Refused(cause) => Self::internal(cause),
+            PublishError::NoWorkspace => Self::not_found("workspace"),
             PublishError::KeyInUse => Self::IdempotencyKeyInUse,
             PublishError::KeyReused => Self::IdempotencyKeyReused,
         }

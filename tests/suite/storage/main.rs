@@ -7,6 +7,7 @@ mod care;
 mod claim;
 mod corrupt;
 mod crash;
+mod deletions;
 mod idempotency;
 mod idle_workspaces;
 mod master_key;

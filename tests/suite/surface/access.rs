@@ -27,7 +27,7 @@ enum Who {
 use Who::{Anyone, GlobalAdmin, Member, SignedIn, WorkspaceAdmin};
 
 /// Method, path as in the source, body, who is let in, and what they are answered. Ids below a workspace
-/// are unknown ones and bodies are wrong, so that nothing that is let in changes anything.
+/// are unknown ones and bodies are wrong, so that nothing that is let in changes anything, but for the last two.
 const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
     ("GET", "/healthz", "", Anyone, 200),
     ("GET", "/readyz", "", Anyone, 200),
@@ -198,7 +198,8 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
         404,
     ),
     ("GET", "/api/dead-letters", "", GlobalAdmin, 200),
-    // The last one: its caller has no session afterwards.
+    // The last two: the workspace is gone after the first, and the caller has no session after the second.
+    ("DELETE", "/api/workspaces/{workspaceId}", "", GlobalAdmin, 202),
     ("POST", "/api/auth/logout", "", SignedIn, 200),
 ];
 

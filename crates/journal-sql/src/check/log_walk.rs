@@ -62,6 +62,9 @@ impl Bounds {
     }
 }
 
+const NEXT_LOG: &str =
+    "SELECT workspace_id FROM platform_event WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1";
+
 /// Looks for gaps, for positions with two events, and for logs whose workspace does not exist.
 pub(super) async fn walk(
     snapshot: &DatabaseTransaction,
@@ -77,6 +80,12 @@ pub(super) async fn walk(
     .await?;
     while let Some(row) = next {
         let workspace: Uuid = row.try_get_by_index(0)?;
+        next = one(snapshot, NEXT_LOG, [workspace.into()]).await?;
+        let deleted = "SELECT 1 FROM workspace_deletion WHERE workspace_id = $1";
+        if one(snapshot, deleted, [workspace.into()]).await?.is_some() {
+            // Its events are on their way out, the first ones first.
+            continue;
+        }
         walked.logs += 1;
         let known = "SELECT 1 FROM workspace WHERE id = $1";
         if one(snapshot, known, [workspace.into()]).await?.is_none() {
@@ -84,9 +93,6 @@ pub(super) async fn walk(
         }
         let pruned = bounds.pruned_through(snapshot, workspace).await?;
         walked.events += Log { snapshot, workspace }.walk(pruned, found).await?;
-        let after =
-            "SELECT workspace_id FROM platform_event WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1";
-        next = one(snapshot, after, [workspace.into()]).await?;
     }
     Ok(walked)
 }

@@ -8,6 +8,7 @@ use super::{
     log_walk::Bounds,
     rows::count,
 };
+use crate::workspace_deletion::is_not_deleted;
 
 pub(super) const DEFECT: &str = "defect of the database";
 
@@ -92,9 +93,13 @@ fn end(row: &QueryResult, column: usize) -> Result<String, DbErr> {
     Ok(until.map_or_else(|| "open".to_owned(), |until| until.to_string()))
 }
 
-/// A statement that gives two ids of each row of `table` without a row of `other`.
+/// A statement that gives two ids of each row of `table` without a row of `other`. The rows of a workspace that is
+/// deleted go in no order.
 fn without(table: &str, columns: &str, other: &str, condition: &str) -> String {
-    format!("SELECT {columns} FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM {other} o WHERE {condition})")
+    let is_there = is_not_deleted("t.workspace_id");
+    format!(
+        "SELECT {columns} FROM {table} t WHERE {is_there} AND NOT EXISTS (SELECT 1 FROM {other} o WHERE {condition})"
+    )
 }
 
 fn questions(bounds: Bounds) -> Vec<Question> {
@@ -105,7 +110,7 @@ fn questions(bounds: Bounds) -> Vec<Question> {
 }
 
 fn of_log_and_cursors(bounds: Bounds) -> Vec<Question> {
-    let head = bounds.head_of("c.workspace_id");
+    let (head, is_there) = (bounds.head_of("c.workspace_id"), is_not_deleted("c.workspace_id"));
     vec![
         Question {
             kind: "event id taken twice",
@@ -131,7 +136,7 @@ fn of_log_and_cursors(bounds: Bounds) -> Vec<Question> {
             kind: "cursor beyond the head",
             sql: format!(
                 "SELECT c.installation_id, c.settled_seq, {head} FROM ext_delivery_cursor c \
-                 WHERE c.settled_seq > {head}"
+                 WHERE c.settled_seq > {head} AND {is_there}"
             ),
             text: |row| {
                 let (installation, cursor, head) = (id(row, 0)?, number(row, 1)?, number(row, 2)?);

@@ -1,5 +1,7 @@
 //! The writer's part: deletes one piece.
 
+mod workspace;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
 use crate::{
@@ -55,7 +57,19 @@ async fn delete_in(transaction: &DatabaseTransaction, piece: Piece) -> Result<u6
             after,
             through,
             made_before,
-        } => attempts(transaction, after, through, made_before).await,
+        } => {
+            let made_before = ("attempted_at < {1}", made_before.millis().into());
+            attempts(transaction, after, through, made_before).await
+        }
+        Piece::AttemptsOfWorkspace {
+            workspace,
+            after,
+            through,
+        } => {
+            let of_workspace = ("workspace_id = {1}", workspace.uuid().into());
+            attempts(transaction, after, through, of_workspace).await
+        }
+        Piece::Workspace { workspace, limit } => workspace::rows(transaction, workspace, limit).await,
         Piece::DeadLetters { after, through } => dead_letters(transaction, after, through).await,
         Piece::IdempotencyKeys { used_by, limit } => {
             oldest(transaction, &IDEMPOTENCY_KEYS, used_by, limit).await
@@ -138,6 +152,10 @@ async fn events(
     run(transaction, keep_ids, place()).await?;
     let delete = "DELETE FROM platform_event WHERE workspace_id = {1} AND seq <= {2}";
     let deleted = run(transaction, delete, place()).await?;
+    if deleted == 0 {
+        // The workspace may be deleted: no row of it comes back.
+        return Ok(0);
+    }
     let remember = "INSERT INTO workspace_log (workspace_id, pruned_through) VALUES ({1}, {2}) \
                     ON CONFLICT (workspace_id) DO UPDATE SET pruned_through = excluded.pruned_through \
                     WHERE excluded.pruned_through > workspace_log.pruned_through";
@@ -149,7 +167,7 @@ async fn attempts(
     transaction: &DatabaseTransaction,
     after: Option<AttemptKey>,
     through: AttemptKey,
-    made_before: Timestamp,
+    (condition, value): (&str, Value),
 ) -> Result<u64, DbErr> {
     const KEY: &str = "(event_id, installation_id, id)";
     let key = |key: AttemptKey| -> [Value; 3] {
@@ -159,11 +177,10 @@ async fn attempts(
             key.id.into(),
         ]
     };
-    let mut values = key(through).to_vec();
-    values.push(made_before.millis().into());
-    let mut sql = format!(
-        "DELETE FROM ext_delivery_attempt WHERE {KEY} <= ({{1}}, {{2}}, {{3}}) AND attempted_at < {{4}}"
-    );
+    let mut values = vec![value];
+    values.extend(key(through));
+    let mut sql =
+        format!("DELETE FROM ext_delivery_attempt WHERE {condition} AND {KEY} <= ({{2}}, {{3}}, {{4}})");
     if let Some(after) = after {
         sql.push_str(&format!(" AND {KEY} > ({{5}}, {{6}}, {{7}})"));
         values.extend(key(after));

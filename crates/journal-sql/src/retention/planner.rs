@@ -14,7 +14,11 @@ use pointsman_journal::{
 use sea_orm::DbErr;
 use tokio::sync::watch;
 
-use super::{pace::Pace, state::RetentionState};
+use super::{
+    deletions::{Deleting, Deletions},
+    pace::Pace,
+    state::RetentionState,
+};
 use crate::reader::Reader;
 
 /// How long things are kept.
@@ -52,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) reader: Reader,
     pub(crate) pruner: Pruner,
     pub(crate) state: Arc<RetentionState>,
+    pub(crate) deletions: Arc<Deletions>,
     pub(crate) clock: Clock,
 }
 
@@ -63,6 +68,15 @@ pub(super) enum Interrupted {
     /// The writer did not delete a piece.
     Write,
     Stopped,
+}
+
+impl Interrupted {
+    /// Into the log, where nothing else says it.
+    pub(super) fn tell(&self) {
+        if let Self::Read(error) = self {
+            log::warn!(error:%; "what is to be deleted cannot be read; it is tried again");
+        }
+    }
 }
 
 impl From<DbErr> for Interrupted {
@@ -82,6 +96,8 @@ pub(super) struct Planner {
     pub(super) pace: Pace,
     /// When all of what is kept by its age is looked through again.
     pub(super) next_full: Option<Instant>,
+    /// The workspace whose rows are being deleted.
+    pub(super) deleting: Option<Deleting>,
     /// Closed when the planner is to end.
     pub(super) stopped: watch::Receiver<()>,
 }
@@ -115,8 +131,15 @@ impl Planner {
         }
     }
 
-    /// Has the writer delete the piece, after the pause that the pieces before have earned.
+    /// Has the writer delete the piece, after one of a workspace that is deleted, so that neither waits for all of the
+    /// other.
     pub(super) async fn prune(&mut self, piece: Piece) -> Result<Deleted, Interrupted> {
+        self.delete_some().await?;
+        self.prune_now(piece).await
+    }
+
+    /// Has the writer delete the piece, after the pause that the pieces before have earned.
+    pub(super) async fn prune_now(&mut self, piece: Piece) -> Result<Deleted, Interrupted> {
         let pause = self.pace.pause();
         self.sleep(pause).await?;
         let deleted = self.parts.pruner.prune(piece).await?;

@@ -111,6 +111,7 @@ impl RetentionPass {
 pub struct RetentionState {
     from: Timestamp,
     passes: watch::Sender<Option<RetentionPass>>,
+    deleted_workspaces: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -126,6 +127,7 @@ impl RetentionState {
         Self {
             from,
             passes: watch::Sender::default(),
+            deleted_workspaces: watch::Sender::default(),
             state: Mutex::default(),
         }
     }
@@ -138,6 +140,15 @@ impl RetentionState {
     /// The last pass that has ended since the start, and each that ends.
     pub fn passes(&self) -> watch::Receiver<Option<RetentionPass>> {
         self.passes.subscribe()
+    }
+
+    /// Of how many deleted workspaces nothing is left, since the start.
+    pub fn deleted_workspaces(&self) -> watch::Receiver<u64> {
+        self.deleted_workspaces.subscribe()
+    }
+
+    pub(super) fn workspace_is_gone(&self) {
+        self.deleted_workspaces.send_modify(|count| *count += 1);
     }
 
     /// Once a day the log says what was deleted.

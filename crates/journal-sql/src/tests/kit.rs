@@ -105,6 +105,17 @@ impl OpenJournal {
         passed.unwrap().unwrap().clone().unwrap()
     }
 
+    /// Returns once nothing is left of so many workspaces that were deleted.
+    pub(crate) async fn are_gone(&self, workspaces: u64) {
+        let mut gone = self.retention.deleted_workspaces();
+        let gone = gone.wait_for(|count| *count >= workspaces);
+        let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+        assert!(
+            gone.is_ok_and(|gone| gone.is_ok()),
+            "they are gone within a minute"
+        );
+    }
+
     /// Nothing is deleted by its age before this time.
     pub(crate) fn prunes_from(&self) -> Timestamp {
         self.retention.from()

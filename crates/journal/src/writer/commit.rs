@@ -100,6 +100,7 @@ impl GroupCommit {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             lanes.refuse_fenced(&mut batch);
+            self.refuse_deleted(&mut batch, lanes);
             if batch.is_empty() {
                 continue;
             }
@@ -122,6 +123,16 @@ impl GroupCommit {
                     connection.lose("a transaction failed");
                     return self.put_in_doubt(batch, batches);
                 }
+            }
+        }
+    }
+
+    /// Refuses the appends to workspaces that are deleted, and takes them out of the batch.
+    fn refuse_deleted(&mut self, batch: &mut Batch, lanes: &Lanes) {
+        for index in (0..batch.appends.len()).rev() {
+            if lanes.is_deleted(batch.appends[index].append.workspace_id) {
+                let staged = batch.appends.remove(index);
+                self.refuse_append(staged.append, AppendError::NoWorkspace);
             }
         }
     }

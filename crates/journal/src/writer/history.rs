@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::{bounds::bounded, connection::WriterConnection};
+use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes};
 use crate::{attempts::AttemptBuffer, command::AttemptRecord, storage::Outcome};
 
 #[derive(Default)]
@@ -27,14 +27,18 @@ impl History {
     }
 
     /// Writes the rows of one transaction. The history is not guaranteed: rows that cannot be written are dropped with
-    /// a warning. False where there are no rows or no connection.
-    pub(super) async fn write(&mut self, connection: &mut WriterConnection) -> bool {
+    /// a warning, those of deleted workspaces without one. False where there are no rows or no connection.
+    pub(super) async fn write(&mut self, connection: &mut WriterConnection, lanes: &Lanes) -> bool {
         let Some(current) = connection.get() else {
             return false;
         };
-        let Some(piece) = self.attempts.take() else {
+        let Some(mut piece) = self.attempts.take() else {
             return false;
         };
+        piece.rows.retain(|row| !lanes.is_deleted(row.workspace_id));
+        if piece.rows.is_empty() {
+            return true;
+        }
         match bounded(current.write_attempts(&piece.rows, piece.was_lost)).await {
             Outcome::Committed(()) => connection.answered(),
             Outcome::RolledBack(error) => report_refused(&self.attempts.refused(piece), &error),

@@ -11,7 +11,7 @@ use super::{
     workspace_logs::WorkspaceLogs,
 };
 use crate::{
-    change::Reply,
+    change::{Change, Reply},
     command::{Attached, Job, JobEnd, WriteJob},
     errors::{ChangeError, StorageUnavailable},
     notice::Notice,
@@ -110,6 +110,10 @@ async fn run(
             installation_id,
             reply,
         } => attach(installation_id, reply, current, lanes).await,
+        Job::Installation { workspace, reply, .. } if lanes.is_deleted(workspace) => {
+            refuse_deleted(reply);
+            None
+        }
         Job::Installation {
             workspace,
             work,
@@ -133,6 +137,10 @@ async fn run(
             answer(outcome, reply, connection);
             None
         }
+        Job::Change { change, reply } if change.workspace().is_some_and(|id| lanes.is_deleted(id)) => {
+            refuse_deleted(reply);
+            None
+        }
         Job::Change { change, reply } => {
             let outcome = bounded(current.change(change.clone())).await;
             if matches!(outcome, Outcome::NotBegun) {
@@ -141,6 +149,10 @@ async fn run(
             let outcome = outcome.map(|notice| {
                 logs.due.worked(change.workspace_with_work().into_iter());
                 notice.into_iter().for_each(|notice| logs.tell(notice));
+                if let Change::DeleteWorkspace { workspace, .. } = &change {
+                    lanes.delete(*workspace);
+                    logs.deleted(*workspace);
+                }
             });
             answer(outcome, reply, connection);
             None
@@ -153,6 +165,12 @@ async fn run(
             None
         }
     }
+}
+
+/// The workspace was deleted before the job came.
+fn refuse_deleted<T>(reply: Reply<T>) {
+    // The caller may have gone.
+    let _ = reply.send(Err(ChangeError::NotFound("workspace")));
 }
 
 /// Where the outcome is not known, the planner finds the rows again.

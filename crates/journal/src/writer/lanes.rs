@@ -12,7 +12,7 @@ use crate::{
     errors::SettleError,
     storage::{Connection, Outcome},
 };
-use pointsman_domain::id::InstallationId;
+use pointsman_domain::id::{InstallationId, WorkspaceId};
 
 /// Why a lane is not attached.
 pub(super) enum NotAttached {
@@ -29,15 +29,28 @@ pub(super) struct Lanes {
     last_generation: i64,
     /// The installations that have effects marked as done. Their marks are swept once the cursor has passed them.
     marked: HashSet<InstallationId>,
+    /// The workspaces that were deleted, those of former starts too while rows of them are left. Nothing is written
+    /// there any more.
+    deleted: HashSet<WorkspaceId>,
 }
 
 impl Lanes {
-    pub(super) fn new(last_generation: i64) -> Self {
+    pub(super) fn new(last_generation: i64, deleted: Vec<WorkspaceId>) -> Self {
         Self {
             generations: HashMap::new(),
             last_generation,
             marked: HashSet::new(),
+            deleted: deleted.into_iter().collect(),
         }
+    }
+
+    /// The workspace is deleted. False where that is known.
+    pub(super) fn delete(&mut self, workspace: WorkspaceId) -> bool {
+        self.deleted.insert(workspace)
+    }
+
+    pub(super) fn is_deleted(&self, workspace: WorkspaceId) -> bool {
+        self.deleted.contains(&workspace)
     }
 
     /// Reads where the lane of the installation stands, and gives it a new generation. The former generation may not
@@ -89,17 +102,20 @@ impl Lanes {
         self.generations.get(&installation_id) == Some(&generation)
     }
 
-    /// Whether the effect ends a delivery of a lane that a newer one has replaced.
+    /// Whether the effect ends a delivery of a lane that a newer one has replaced, or its workspace is deleted.
     pub(super) fn is_fenced(&self, effect: &StagedEffect) -> bool {
         let settles = effect.command.settles.as_ref();
-        settles.is_some_and(|settles| !self.is_current(settles.installation_id, settles.generation))
+        self.is_deleted(effect.command.workspace_id)
+            || settles.is_some_and(|settles| !self.is_current(settles.installation_id, settles.generation))
     }
 
-    /// Refuses the settlements of lanes that a newer one has replaced, and takes them out of the batch.
+    /// Refuses the settlements of lanes that a newer one has replaced or whose workspace is deleted, and takes them out
+    /// of the batch.
     pub(super) fn refuse_fenced(&self, batch: &mut Batch) {
         for index in (0..batch.settlements.len()).rev() {
             let command = &batch.settlements[index];
-            if !self.is_current(command.installation_id, command.generation) {
+            let is_current = self.is_current(command.installation_id, command.generation);
+            if !is_current || self.is_deleted(command.workspace_id) {
                 let command = batch.settlements.remove(index);
                 let _ = command.reply.send(Err(SettleError::Fenced));
             }
@@ -133,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::command::SettleCommand;
-    use pointsman_domain::{id::WorkspaceId, seq::Seq};
+    use pointsman_domain::seq::Seq;
 
     fn installation(number: u128) -> InstallationId {
         InstallationId::new(Uuid::from_u128(number))
@@ -159,7 +175,7 @@ mod tests {
 
     #[test]
     fn only_the_latest_generation_may_settle() {
-        let mut lanes = Lanes::new(7);
+        let mut lanes = Lanes::new(7, Vec::new());
         assert_eq!(lanes.next_generation(installation(1)), 8);
         assert_eq!(lanes.next_generation(installation(1)), 9);
         let (former, mut refused) = settlement(installation(1), 8);
@@ -177,8 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_of_a_deleted_workspace_may_not_settle() {
+        let mut lanes = Lanes::new(7, Vec::new());
+        assert_eq!(lanes.next_generation(installation(1)), 8);
+        assert!(lanes.delete(WorkspaceId::new(Uuid::nil())));
+        assert!(!lanes.delete(WorkspaceId::new(Uuid::nil())), "that is known");
+        let (latest, mut refused) = settlement(installation(1), 8);
+        let mut batch = Batch {
+            settlements: vec![latest],
+            ..Batch::default()
+        };
+        lanes.refuse_fenced(&mut batch);
+        assert_eq!(refused.try_recv(), Ok(Err(SettleError::Fenced)));
+    }
+
+    #[test]
     fn marks_are_swept_only_where_there_are_some() {
-        let mut lanes = Lanes::new(0);
+        let mut lanes = Lanes::new(0, Vec::new());
         let settlements = [1, 2].map(|number| settlement(installation(number), 1).0);
         let batch = Batch {
             settlements: settlements.into(),

@@ -7,7 +7,10 @@ use tokio::time::{error::Elapsed, sleep, timeout};
 use super::{bounds::TRANSACTION_TIMEOUT, effects::EffectTraces};
 use crate::storage::{ConnectError, Connection};
 use pointsman_clock::Clock;
-use pointsman_domain::{id::EventId, seq::Seq};
+use pointsman_domain::{
+    id::{EventId, WorkspaceId},
+    seq::Seq,
+};
 
 /// By what the work whose outcome is unknown is found again.
 pub(super) struct Traces {
@@ -21,6 +24,8 @@ pub(super) struct Restored {
     /// The positions of those of the events that are in the log.
     pub(super) positions: HashMap<EventId, Seq>,
     pub(super) effects_done: Vec<bool>,
+    /// The workspaces that are deleted and of which rows are left.
+    pub(super) deleted: Vec<WorkspaceId>,
 }
 
 /// One attempt after the pause: the claim first, then the work whose outcome is unknown, then a write as proof that the
@@ -47,6 +52,10 @@ pub(super) async fn reconnect(
     };
     let effects_done = traces.effects.are_done(&*connection).await;
     let effects_done = effects_done.map_err(|error| error.to_string())?;
+    let deleted = timeout(TRANSACTION_TIMEOUT, connection.deleted_workspaces())
+        .await
+        .map_err(silence)?
+        .map_err(|error| error.to_string())?;
     timeout(TRANSACTION_TIMEOUT, connection.probe(clock.now()))
         .await
         .map_err(silence)?
@@ -55,6 +64,7 @@ pub(super) async fn reconnect(
         connection,
         positions,
         effects_done,
+        deleted,
     })
 }
 

@@ -88,6 +88,12 @@ impl Writer {
         );
         self.effects.resolve(&restored.effects_done, &mut self.lanes);
         self.connection.replace(restored.connection);
+        // A deletion may have been committed without an answer.
+        for workspace in restored.deleted {
+            if self.lanes.delete(workspace) {
+                self.logs.deleted(workspace);
+            }
+        }
         self.logs.reconnected();
     }
 }

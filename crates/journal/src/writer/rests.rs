@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounds::bounded, connection::WriterConnection, workspace_logs::WorkspaceLogs};
+use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes, workspace_logs::WorkspaceLogs};
 use crate::{command::RestCommand, due::Rested, notice::Notice, storage::Outcome};
 use pointsman_clock::Clock;
 
@@ -70,14 +70,16 @@ impl Rests {
         self.since = None;
     }
 
-    /// Writes some of those that wait, except where work was recorded since they were decided. Those that cannot be
+    /// Writes some of those that wait, except where work was recorded since they were decided or the
+    /// workspace is deleted. Those that cannot be
     /// written are dropped: the waker finds the marks. False where none waits, or there is no connection.
     pub(super) async fn write(
         &mut self,
         connection: &mut WriterConnection,
         logs: &mut WorkspaceLogs,
+        lanes: &Lanes,
     ) -> bool {
-        let (commands, rests) = self.take(logs);
+        let (commands, rests) = self.take(logs, lanes);
         let Some(current) = connection.get().filter(|_| !commands.is_empty()) else {
             return false;
         };
@@ -102,12 +104,15 @@ impl Rests {
     }
 
     /// The commands of the next transaction, which end when they are dropped, and the rests that may be written.
-    fn take(&mut self, logs: &mut WorkspaceLogs) -> (Vec<RestCommand>, Vec<Rested>) {
+    fn take(&mut self, logs: &WorkspaceLogs, lanes: &Lanes) -> (Vec<RestCommand>, Vec<Rested>) {
         let (mut commands, mut rests) = (Vec::new(), Vec::new());
         while rests.len() < MAX_RESTS
             && let Some(command) = self.waiting.pop_front()
         {
-            let is_known = |rest: &&Rested| logs.due.is_known_at(rest.workspace_id, command.as_of);
+            let is_known = |rest: &&Rested| {
+                let workspace = rest.workspace_id;
+                logs.due.is_known_at(workspace, command.as_of) && !lanes.is_deleted(workspace)
+            };
             rests.extend(command.rests.iter().filter(is_known));
             self.rests -= command.rests.len();
             commands.push(command);

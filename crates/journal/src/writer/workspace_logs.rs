@@ -96,6 +96,13 @@ impl WorkspaceLogs {
         self.heads.extend(heads);
     }
 
+    /// The workspace is deleted: forgets its head, and tells the router. What was known of it before is no rest.
+    pub(super) fn deleted(&mut self, workspace: WorkspaceId) {
+        self.heads.remove(&workspace);
+        self.due.worked([workspace].into_iter());
+        self.tell(Notice::WorkspaceDeleted(workspace));
+    }
+
     /// Forgets heads and marks, and tells the router: another connection has begun.
     pub(super) fn reconnected(&mut self) {
         self.heads.clear();

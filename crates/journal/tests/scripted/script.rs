@@ -101,6 +101,7 @@ impl Script {
             storage: Box::new(self.clone()),
             connection: Arc::new(self.clone()),
             last_generation: 0,
+            deleted: Vec::new(),
             log: Arc::new(self.clone()),
             notices: Box::new(|_| ()),
             health: self.with(|state| Arc::clone(&state.health)),
@@ -232,6 +233,10 @@ impl Connection for Script {
 
     fn run<'a>(&'a self, _: &'a mut dyn WriteJob, _: bool) -> BoxFuture<'a, Outcome<(), JobError>> {
         async { Outcome::Unknown }.boxed()
+    }
+
+    fn deleted_workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, DbErr>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn prune(&self, _: Piece) -> BoxFuture<'_, Outcome<u64, DbErr>> {

@@ -47,8 +47,8 @@ impl PendingNotices {
                 *earliest = at.min(*earliest);
             }
             Notice::Reconnected => self.reload = true,
-            // Concerns the supervisor alone.
-            Notice::DueBy(_) => {}
+            // One concerns the supervisor alone, the other is a message of its own.
+            Notice::DueBy(_) | Notice::WorkspaceDeleted(_) => {}
         }
     }
 }

@@ -95,6 +95,7 @@ fn for_author(error: answers::PublishError) -> PublishError {
         answers::PublishError::Refused(reason) => PublishError::Refused(reason),
         // A handler's publish has neither a permit nor an idempotency key.
         error @ (answers::PublishError::Overloaded
+        | answers::PublishError::NoWorkspace
         | answers::PublishError::KeyInUse
         | answers::PublishError::KeyReused) => PublishError::Refused(error.to_string()),
     }

@@ -127,6 +127,11 @@ pub(crate) enum Found {
 #[rtype(result = "()")]
 pub(crate) struct DrainWorkspace;
 
+/// The workspace is deleted: end all deliveries, those in flight too, and answer when no delivery actor is left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndDeliveries;
+
 /// An address that accepts these messages.
 pub(crate) trait WorkspaceRecipient:
     Accepts<Publish>
@@ -138,6 +143,7 @@ pub(crate) trait WorkspaceRecipient:
     + Accepts<ChildStopped>
     + Accepts<FindChild>
     + Accepts<DrainWorkspace>
+    + Accepts<EndDeliveries>
     + Any
     + fmt::Debug
 {
@@ -155,7 +161,8 @@ where
         + Accepts<ChildAttached>
         + Accepts<ChildStopped>
         + Accepts<FindChild>
-        + Accepts<DrainWorkspace>,
+        + Accepts<DrainWorkspace>
+        + Accepts<EndDeliveries>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

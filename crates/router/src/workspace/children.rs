@@ -6,6 +6,10 @@ use std::{
 };
 
 use actix::prelude::*;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
+};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -34,7 +38,12 @@ pub(super) struct Children {
     incarnations: Incarnations,
     /// The delivery actors stop when this is dropped.
     liveness: watch::Sender<()>,
+    /// The workspace is deleted: no actor is started any more. Completes when none is left.
+    ended: Option<Ended>,
 }
+
+/// Completes when no delivery actor is left.
+pub(super) type Ended = Shared<BoxFuture<'static, ()>>;
 
 /// A view that was taken, and the one that it takes the place of.
 pub(super) struct TakenView {
@@ -65,13 +74,17 @@ impl Default for Children {
             installed: BTreeMap::new(),
             incarnations: Incarnations::default(),
             liveness: watch::channel(()).0,
+            ended: None,
         }
     }
 }
 
 impl Children {
-    /// Keeps the view, unless a newer one is known.
+    /// Keeps the view, unless a newer one is known or the workspace is deleted.
     pub(super) fn take_view(&mut self, view: InstallationView) -> Option<TakenView> {
+        if self.are_ended() {
+            return None;
+        }
         let now = Arc::new(view);
         let before = match self.installed.entry(now.id()) {
             Entry::Vacant(vacant) => {
@@ -204,6 +217,26 @@ impl Children {
                 drained
             })
             .collect()
+    }
+
+    /// Ends all actors with what they have in flight, and forgets the installations: the workspace is deleted.
+    pub(super) fn end(&mut self) -> Ended {
+        if let Some(ended) = &self.ended {
+            return ended.clone();
+        }
+        // An actor that ends drops its reply.
+        let drained = self.drain();
+        let ended = join_all(drained).map(drop).boxed().shared();
+        *self = Self {
+            ended: Some(ended.clone()),
+            ..Self::default()
+        };
+        ended
+    }
+
+    /// Whether the workspace is deleted.
+    pub(super) const fn are_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     pub(super) fn find(&self, id: InstallationId) -> Found {

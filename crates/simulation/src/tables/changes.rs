@@ -92,6 +92,7 @@ impl Tables {
                 self.set_status(*letter, LetterStatus::Discarded);
                 Ok(None)
             }
+            Change::DeleteWorkspace { .. } => Err(ChangeError::NotFound("workspace")),
             Change::Close { installation } => {
                 if let Some(installed) = self.installations.get_mut(installation) {
                     installed.row.closed = true;

@@ -122,7 +122,11 @@ pub async fn page_across_workspaces(
     request: &LetterRequest,
     time_left: impl Fn() -> Duration,
 ) -> Result<LetterPage, DbErr> {
-    search(conn, &Entity::find(), filter, request, time_left).await
+    // Those of a workspace that is deleted are gone with it, also while their rows are there.
+    let of_known = Expr::cust(
+        "NOT EXISTS (SELECT 1 FROM workspace_deletion d WHERE d.workspace_id = dead_letter_event.workspace_id)",
+    );
+    search(conn, &Entity::find().filter(of_known), filter, request, time_left).await
 }
 
 async fn search(
