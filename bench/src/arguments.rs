@@ -38,10 +38,10 @@ pub(crate) struct Arguments {
 /// The sizes of some scenarios.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Sizes {
-    /// Undelivered events of `backlog`, and parked retries of `retries`
+    /// Undelivered events of `backlog`, parked retries of `retries`, and old events of `pruning`
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: u64,
-    /// Idle workspaces of `idle-workspaces`
+    /// Idle workspaces of `idle-workspaces` and `due`
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) idle: u64,
     /// Installations that hang, in `neighbour`
@@ -80,6 +80,10 @@ pub(crate) enum Scenario {
     IdleWorkspaces,
     /// Publish with up to ten million events stored
     Growth,
+    /// Publish at a given rate while a million old events are deleted
+    Pruning,
+    /// A start with 100,000 idle workspaces and 1,000 in which an event is due
+    Due,
     /// All of the above
     All,
 }

@@ -35,10 +35,15 @@ impl Fill {
 
     /// Appends so many events to the workspace's log.
     pub(crate) async fn events(&self, workspace: &str, count: u64) -> Result<()> {
-        let mut done = 0;
+        self.events_of_age(workspace, count, 0).await
+    }
+
+    /// Appends so many events that were published so many minutes ago.
+    pub(crate) async fn events_of_age(&self, workspace: &str, count: u64, minutes: i64) -> Result<()> {
+        let (mut done, at) = (0, minutes_from_now(-minutes));
         while done < count {
             let part = CHUNK.min(count - done);
-            self.some_events(workspace, done, part).await?;
+            self.some_events(workspace, done, part, at).await?;
             done += part;
         }
         self.mark_due().await
@@ -53,8 +58,8 @@ impl Fill {
         .await
     }
 
-    async fn some_events(&self, workspace: &str, done: u64, count: u64) -> Result<()> {
-        let (workspace, now) = (self.uuid(workspace)?, Clock.wall().millis());
+    async fn some_events(&self, workspace: &str, done: u64, count: u64, at: i64) -> Result<()> {
+        let workspace = self.uuid(workspace)?;
         let head =
             format!("(SELECT COALESCE(MAX(seq), 0) FROM platform_event WHERE workspace_id = {workspace})");
         let id = self.id_of(&format!("(i + {done})"));
@@ -64,7 +69,7 @@ impl Fill {
              SELECT {workspace}, h + i, {id}, 'crm.deal.closed', '1.0', '018f4e5a-user-uuid',
                     '{{\"t\":1000000000000000000,\"dealId\":\"deal-123\",\"amount\":\"5000.00\",' ||
                     '\"currency\":\"USD\",\"owner\":\"jane.doe@example.com\",\"n\":' || CAST(h + i AS TEXT) || '}}',
-                    {now}
+                    {at}
              FROM {}, (SELECT {head} AS h) AS heads",
             self.numbers(count)
         ))
@@ -111,6 +116,20 @@ impl Fill {
         .await?;
         self.execute(&format!(
             "UPDATE ext_delivery_cursor SET settled_seq = 1 WHERE workspace_id IN (SELECT {id} FROM {numbers})"
+        ))
+        .await
+    }
+
+    /// The events of [`Fill::one_delivered_event_each`] in the first so many workspaces are not delivered yet.
+    pub(crate) async fn undeliver(&self, count: u64) -> Result<()> {
+        let (id, numbers) = (self.id_of("i"), self.numbers(count));
+        self.execute(&format!(
+            "UPDATE ext_delivery_cursor SET settled_seq = 0 WHERE workspace_id IN (SELECT {id} FROM {numbers})"
+        ))
+        .await?;
+        self.execute(&format!(
+            "INSERT INTO workspace_due (workspace_id, due_at) SELECT {id}, 0 FROM {numbers} WHERE TRUE
+             ON CONFLICT (workspace_id) DO UPDATE SET due_at = 0"
         ))
         .await
     }

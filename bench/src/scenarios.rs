@@ -2,6 +2,7 @@
 
 mod backlog;
 mod ceiling;
+mod due;
 mod fan_out;
 mod flood;
 mod growth;
@@ -12,6 +13,7 @@ mod latency;
 mod neighbour;
 mod outage;
 mod overload;
+mod pruning;
 mod publish;
 mod retries;
 mod rows;
@@ -68,6 +70,8 @@ impl ScenarioGroup {
             Self::One(Scenario::Workspaces) => "workspaces",
             Self::One(Scenario::IdleWorkspaces) => "idle-workspaces",
             Self::One(Scenario::Growth) => "growth",
+            Self::One(Scenario::Pruning) => "pruning",
+            Self::One(Scenario::Due) => "due",
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => "all",
         }
     }
@@ -88,6 +92,8 @@ impl ScenarioGroup {
             Self::One(Scenario::Workspaces) => workspaces::steps(runs),
             Self::One(Scenario::IdleWorkspaces) => idle_workspaces::STEPS,
             Self::One(Scenario::Growth) => growth::steps(runs),
+            Self::One(Scenario::Pruning) => pruning::steps(runs),
+            Self::One(Scenario::Due) => due::steps(runs),
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => 0,
         }
     }
@@ -106,6 +112,8 @@ impl ScenarioGroup {
             Self::One(Scenario::Workspaces) => workspaces::run(bench, engine).await,
             Self::One(Scenario::IdleWorkspaces) => idle_workspaces::run(bench, engine).await,
             Self::One(Scenario::Growth) => growth::run(bench, engine).await,
+            Self::One(Scenario::Pruning) => pruning::run(bench, engine).await,
+            Self::One(Scenario::Due) => due::run(bench, engine).await,
             Self::One(Scenario::Publish | Scenario::Ceiling | Scenario::All) => Ok(Vec::new()),
         }
     }

@@ -269,7 +269,8 @@ pub(super) fn numbered_statement(backend: DbBackend, sql: &str, values: Vec<Valu
     let sql = (1..=values.len()).fold(sql.to_owned(), |sql, number| {
         let placeholder = match backend {
             DbBackend::Postgres => format!("${number}"),
-            _ => "?".to_owned(),
+            // With its number: the placeholders need not stand in the order of the values.
+            _ => format!("?{number}"),
         };
         sql.replace(&format!("{{{number}}}"), &placeholder)
     });

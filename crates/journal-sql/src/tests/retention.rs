@@ -415,6 +415,38 @@ on_both_engines!(
     }
 );
 
+on_both_engines!(
+    async fn more_attempts_and_letters_than_are_read_at_a_time_go_in_one_pass(scratch: Scratch) {
+        let journal = scratch.open().await;
+        let (workspace, installation) = scratch.installed(&journal, "crm").await;
+        journal.stop().await;
+        let client = scratch.client().await;
+        for number in 0..350 {
+            let ids = [
+                Clock.new_uuid(),
+                workspace.uuid(),
+                installation.uuid(),
+                Clock.new_uuid(),
+            ];
+            let attempt = format!(
+                "INSERT INTO ext_delivery_attempt (id, workspace_id, installation_id, event_id, kind, number, outcome, \
+                 duration_ms, attempted_at) VALUES ({{1}}, {{2}}, {{3}}, {{4}}, 'LIVE', 1, 'TIMEOUT', 3, {number})"
+            );
+            execute(&client, &attempt, &ids).await;
+            let letter = format!(
+                "INSERT INTO dead_letter_event (id, workspace_id, installation_id, extension_key, event_id, seq, \
+                 event_key, payload, occurred_at, reason, attempts, failed_at, status) VALUES ({{1}}, {{2}}, {{3}}, \
+                 'crm', {{4}}, {number}, 'a.b', '{{}}', 0, 'GONE', 1, {number}, 'DEAD')"
+            );
+            execute(&client, &letter, &ids).await;
+        }
+        client.close().await.unwrap();
+        let (journal, pass) = scratch.pruned(SHORTEST).await;
+        assert_eq!((pass.deleted.attempts, pass.deleted.dead_letters), (350, 350));
+        journal.stop().await;
+    }
+);
+
 #[tokio::test]
 async fn a_database_that_is_too_large_loses_its_oldest_events_before_their_time() {
     let scratch = Scratch::sqlite();
