@@ -31,7 +31,10 @@ use sea_orm::DbErr;
 use tokio::sync::watch;
 
 pub use self::state::{DeletedRows, Held, HeldBack, HeldBy, RetentionPass, RetentionState};
-pub(crate) use self::{delete::delete, workspaces::Deletions};
+pub(crate) use self::{
+    delete::{delete, numbered_statement, run},
+    workspaces::Deletions,
+};
 use self::{pace::Pace, workspaces::Deleting};
 use crate::reader::Reader;
 
@@ -163,7 +166,11 @@ struct Cutoffs {
 impl Planner {
     async fn run(mut self) {
         self.announce().await;
+        let mut erases = true;
         loop {
+            if erases {
+                erases = self.end_erasures().await.is_err();
+            }
             let pause = match self.pass().await {
                 Ok(pause) => pause,
                 Err(Interrupted::Stopped) => return,

@@ -12,13 +12,16 @@ use pointsman_domain::{
     id::{EventId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
-use pointsman_journal::prune::{AttemptKey, Piece};
+use pointsman_journal::{
+    erasing::erase_the_rest,
+    prune::{AttemptKey, Piece},
+};
 use sea_orm::DbErr;
 use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
 use super::{Interrupted, Planner, history::first_id_of};
-use crate::workspace_deletion;
+use crate::{erasure, workspace_deletion};
 
 /// Says that there may be workspaces whose rows are to be deleted.
 #[derive(Debug)]
@@ -86,6 +89,14 @@ impl Planner {
                 () = deletions.wanted.notified() => {}
                 () = tokio::time::sleep_until(end) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Ends the erasures that a former start has left.
+    pub(super) async fn end_erasures(&self) -> Result<(), Interrupted> {
+        for (workspace, event) in erasure::unfinished(&self.parts.reader).await? {
+            erase_the_rest(&self.parts.pruner, workspace, event).await?;
         }
         Ok(())
     }
