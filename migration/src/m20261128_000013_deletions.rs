@@ -1,4 +1,5 @@
-//! A workspace that is deleted has a mark until all of its rows are gone.
+//! A workspace that is deleted has a mark until all of its rows are gone, an event whose payload is erased one that
+//! says how much was erased.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -41,11 +42,26 @@ const UP: &[&str] = &[
          deleted_by {uuid} NOT NULL,
          PRIMARY KEY (workspace_id)
      ){without_rowid}",
+    // What was erased of an event, by its position, so that it goes with the log.
+    "CREATE TABLE event_erasure (
+         workspace_id {uuid} NOT NULL,
+         seq BIGINT NOT NULL,
+         event_id {uuid} NOT NULL,
+         erased_at BIGINT NOT NULL,
+         erased_by {uuid} NOT NULL,
+         dead_letters BIGINT NOT NULL DEFAULT 0,
+         attempts BIGINT NOT NULL DEFAULT 0,
+         retries BIGINT NOT NULL DEFAULT 0,
+         chat_messages BIGINT NOT NULL DEFAULT 0,
+         finished BOOLEAN NOT NULL DEFAULT FALSE,
+         PRIMARY KEY (workspace_id, seq)
+     ){without_rowid}",
     // The other tables have an index by workspace, or by installation or event.
     "CREATE INDEX pruned_derived_event_workspace ON pruned_derived_event (workspace_id, id)",
 ];
 
 const DOWN: &[&str] = &[
     "DROP INDEX pruned_derived_event_workspace",
+    "DROP TABLE event_erasure",
     "DROP TABLE workspace_deletion",
 ];

@@ -1,6 +1,7 @@
 //! Events of a workspace, for its members.
 
 mod dto;
+mod erase;
 mod filter;
 mod get;
 mod idempotency;
@@ -37,5 +38,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/api/workspaces/{workspaceId}/events").route(web::get().to(list::list)))
         .service(
             web::resource("/api/workspaces/{workspaceId}/events/{eventId}").route(web::get().to(get::get)),
+        )
+        .service(
+            web::resource("/api/workspaces/{workspaceId}/events/{eventId}/erase")
+                .route(web::post().to(erase::erase)),
         );
 }

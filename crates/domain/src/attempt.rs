@@ -120,6 +120,8 @@ pub enum DeadLetterReason {
     Poison,
     /// What the database keeps of the event cannot be delivered.
     Corrupt,
+    /// The payload of the event was erased before the event was delivered.
+    Erased,
     /// The handler says that it can never succeed.
     #[serde(rename = "PERMANENT_ERROR")]
     Permanent,
@@ -141,6 +143,7 @@ impl DeadLetterReason {
             Self::Expired => "EXPIRED",
             Self::Poison => "POISON",
             Self::Corrupt => "CORRUPT",
+            Self::Erased => "ERASED",
             Self::Permanent => "PERMANENT_ERROR",
             Self::InvalidPayload => "INVALID_PAYLOAD",
             Self::NoHandler => "NO_HANDLER",
@@ -158,6 +161,7 @@ impl DeadLetterReason {
             Self::Expired,
             Self::Poison,
             Self::Corrupt,
+            Self::Erased,
             Self::Permanent,
             Self::InvalidPayload,
             Self::NoHandler,

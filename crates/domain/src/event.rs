@@ -79,6 +79,11 @@ pub struct PlatformEvent {
     body: OnceLock<Bytes>,
 }
 
+/// What stands in place of a payload that was erased: JSON, and not an object, so that no publisher can have sent it.
+pub const ERASED_PAYLOAD: &str = "null";
+/// The defect of an event whose payload was erased.
+pub const ERASED: &str = "its payload was erased";
+
 impl PlatformEvent {
     /// The event at its position in the log of a workspace.
     pub fn record(workspace_id: WorkspaceId, seq: Seq, event: NewEvent) -> Self {
@@ -97,6 +102,28 @@ impl PlatformEvent {
             latch: None,
             body: OnceLock::new(),
         }
+    }
+
+    /// The event without what is erased of it. Its publisher is not waited for any more.
+    pub fn erased(&self) -> Self {
+        let event = NewEvent {
+            id: self.id,
+            event_key: self.event_key.clone(),
+            schema_version: self.schema_version.clone(),
+            actor: None,
+            payload: ERASED_PAYLOAD.into(),
+            occurred_at: self.occurred_at,
+            traceparent: self.traceparent.clone(),
+            cause: self.cause,
+        };
+        let mut erased = Self::record(self.workspace_id, self.seq, event);
+        erased.defect = Some(ERASED.into());
+        erased
+    }
+
+    /// Whether its payload was erased.
+    pub fn is_erased(&self) -> bool {
+        &*self.payload == ERASED_PAYLOAD
     }
 
     /// The event at the beginning of its chain of causes; itself, where it comes from outside.

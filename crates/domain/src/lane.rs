@@ -165,6 +165,11 @@ impl Lane {
             Input::Mode(mode) => self.change_mode(mode, now),
             Input::Limits(limits) => self.change_limits(limits, now),
             Input::ResetBreaker | Input::ServiceLives => self.gate.reset_breaker(),
+            Input::Erased(event) => {
+                self.intake.erase(&event);
+                self.retries.erase(&event);
+                self.progress.erase(&event);
+            }
         }
         self.go_on(now, commands);
     }
@@ -185,6 +190,11 @@ impl Lane {
             self.progress.in_flight(),
             self.progress.retries_in_flight(),
         )
+    }
+
+    /// Whether the payload of the event was erased whose delivery is in flight under this key.
+    pub fn is_erased(&self, key: DeliveryKey) -> bool {
+        self.progress.is_erased(key)
     }
 
     pub fn snapshot(&self) -> LaneSnapshot {

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use pointsman_domain::{
-    event::{Cause, NewEvent, PlatformEvent},
+    event::{Cause, ERASED, ERASED_PAYLOAD, NewEvent, PlatformEvent},
     event_key::EventKey,
     id::{EventId, WorkspaceId},
     seq::Seq,
@@ -70,7 +70,9 @@ impl EventRow<'_> {
         let Some(text) = self.column::<String>("payload") else {
             return LOST_PAYLOAD.into();
         };
-        if !is_json_object(&text) {
+        if text == ERASED_PAYLOAD {
+            self.fail(|| ERASED.to_owned());
+        } else if !is_json_object(&text) {
             self.fail(|| "its payload is not a JSON object".to_owned());
         }
         text.into()

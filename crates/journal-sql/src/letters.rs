@@ -1,12 +1,13 @@
 //! Changes that the router requests: start a replay, discard a dead letter, close an uninstalled installation, delete
-//! a workspace.
+//! a workspace, erase an event.
 
 use entity::{dead_letter_event, ext_delivery_retry, ext_installation};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::{apply::apply, workspace_deletion};
+use super::{apply::apply, erasure, workspace_deletion};
 use pointsman_domain::{
     attempt::DeadLetterReason,
+    event::ERASED_PAYLOAD,
     handler_name::HandlerName,
     id::{DeadLetterId, EventId, InstallationId, WorkspaceId},
     installation::Installation,
@@ -39,6 +40,13 @@ pub(super) async fn make(
             apply(transaction, &letter::discard(&letter)?.changes()).await?;
             Ok(None)
         }
+        Change::Erase {
+            workspace,
+            event,
+            by,
+            now,
+        } => erasure::begin(transaction, workspace, event, by, now).await,
+        Change::EndErasure { workspace, event } => erasure::end(transaction, workspace, event).await,
         Change::DeleteWorkspace { workspace, by, now } => {
             workspace_deletion::mark(transaction, workspace, by, now).await
         }
@@ -97,6 +105,7 @@ async fn find(
         .await?
         .ok_or(ChangeError::NotFound("dead letter"))?;
     Ok(StoredLetter {
+        is_erased: row.payload == ERASED_PAYLOAD,
         id,
         workspace_id: workspace,
         installation_id: InstallationId::new(row.installation_id),

@@ -14,6 +14,7 @@ mod disk_watch;
 mod due;
 mod effects;
 mod engine_clock;
+mod erasure;
 mod event_row;
 mod fault;
 mod idempotency;

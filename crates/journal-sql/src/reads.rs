@@ -104,7 +104,9 @@ pub(super) async fn page<C: ConnectionTrait>(
 }
 
 fn note_defect(corrupt: &CorruptRows, table: &'static str, event: &PlatformEvent) {
-    if let Some(defect) = &event.defect {
+    if let Some(defect) = &event.defect
+        && !event.is_erased()
+    {
         corrupt.note(table, event.workspace_id, event.id.uuid(), defect);
     }
 }

@@ -26,7 +26,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub(crate) use self::{delete::delete, deletions::Deletions, planner::Parts};
+pub(crate) use self::{
+    delete::{delete, numbered_statement, run},
+    deletions::Deletions,
+    planner::Parts,
+};
 use self::{
     pace::Pace,
     planner::{Interrupted, Planner},
@@ -91,7 +95,11 @@ impl Drop for Ended {
 impl Planner {
     async fn run(mut self) {
         self.announce().await;
+        let mut erases = true;
         loop {
+            if erases {
+                erases = self.end_erasures().await.is_err();
+            }
             let pause = match self.pass().await {
                 Ok(pause) => pause,
                 Err(Interrupted::Stopped) => return,

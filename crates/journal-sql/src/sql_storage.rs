@@ -14,7 +14,7 @@ use super::{
     database::{BUSY_TIMEOUT, DatabaseUrl},
     due,
     effects::{self, EffectThread, SlowEffectsConnection},
-    engine_clock,
+    engine_clock, erasure,
     fault::is_fault_of_the_data,
     idempotency, installations, letters,
     reader::Readers,
@@ -289,11 +289,19 @@ impl Connection for SqlConnection {
 
     fn change(&self, change: Change) -> BoxFuture<'_, Outcome<Option<Notice>, ChangeError>> {
         let deletes = matches!(change, Change::DeleteWorkspace { .. });
+        let erases = matches!(change, Change::Erase { .. });
         async move {
-            let made = in_transaction(self.connection().await, async move |transaction| {
+            let connection = self.connection().await;
+            if erases && erasure::overwrite(connection, true).await.is_err() {
+                return Outcome::NotBegun;
+            }
+            let made = in_transaction(connection, async move |transaction| {
                 letters::make(transaction, change).await
             })
             .await;
+            if erases && erasure::overwrite(connection, false).await.is_err() {
+                return Outcome::Unknown;
+            }
             if deletes {
                 self.parts.deletions.want();
             }

@@ -10,6 +10,7 @@ mod derived;
 mod due;
 mod effects;
 mod encoding;
+mod erasures;
 mod expired;
 mod history;
 mod key_check;

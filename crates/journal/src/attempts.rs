@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::command::AttemptRecord;
+use pointsman_domain::id::EventId;
 
 /// With so many rows the history is written without waiting longer. The more rows are written at once, the more of them
 /// share a page of the database.
@@ -89,6 +90,14 @@ impl AttemptBuffer {
         rows.reverse();
         let was_lost = false;
         (!rows.is_empty()).then_some(Piece { rows, was_lost })
+    }
+
+    /// The payload of the event was erased: takes what quotes it out of the rows.
+    pub(crate) fn erase(&mut self, event: EventId) {
+        let again = self.again.iter_mut().flat_map(|piece| &mut piece.rows);
+        let rows = self.rows.iter_mut().chain(&mut self.due).chain(again);
+        rows.filter(|row| row.event_id == event)
+            .for_each(AttemptRecord::erase);
     }
 
     /// The database refuses a row of the piece. Halves the piece until the row at fault stands alone. Returns the rows

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::errors::ChangeError;
 use pointsman_domain::{
-    id::{DeadLetterId, InstallationId, UserId, WorkspaceId},
+    id::{DeadLetterId, EventId, InstallationId, UserId, WorkspaceId},
     installation::{InstallationChange, NewInstallation},
     timestamp::Timestamp,
 };
@@ -34,6 +34,17 @@ pub enum Change {
     },
     /// Marks an uninstalled installation as closed: no later start looks at it.
     Close { installation: InstallationId },
+    /// Erases the payload and the actor of the event in the log. What else holds something of it is erased afterwards,
+    /// in pieces: a row of `event_erasure` that is written with the change says so.
+    Erase {
+        workspace: WorkspaceId,
+        event: EventId,
+        /// The admin who wanted it.
+        by: UserId,
+        now: Timestamp,
+    },
+    /// Everything that held something of the event is erased.
+    EndErasure { workspace: WorkspaceId, event: EventId },
     /// Deletes the workspace. From the commit on it is unknown, and nothing is written there any more. Its rows are
     /// deleted afterwards, in pieces: a mark that is written with the change says so.
     DeleteWorkspace {
@@ -49,7 +60,11 @@ impl Change {
     pub const fn workspace_with_work(&self) -> Option<WorkspaceId> {
         match self {
             Self::StartReplay { workspace, .. } => Some(*workspace),
-            Self::Discard { .. } | Self::Close { .. } | Self::DeleteWorkspace { .. } => None,
+            Self::Discard { .. }
+            | Self::Close { .. }
+            | Self::Erase { .. }
+            | Self::EndErasure { .. }
+            | Self::DeleteWorkspace { .. } => None,
         }
     }
 
@@ -58,6 +73,8 @@ impl Change {
         match self {
             Self::StartReplay { workspace, .. }
             | Self::Discard { workspace, .. }
+            | Self::Erase { workspace, .. }
+            | Self::EndErasure { workspace, .. }
             | Self::DeleteWorkspace { workspace, .. } => Some(*workspace),
             Self::Close { .. } => None,
         }

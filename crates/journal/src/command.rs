@@ -132,6 +132,14 @@ pub struct AttemptRecord {
     pub attempted_at: Timestamp,
 }
 
+impl AttemptRecord {
+    /// The payload of its event was erased, which the answer may quote.
+    pub fn erase(&mut self) {
+        self.error = None;
+        self.response = None;
+    }
+}
+
 /// A lane's licence to settle, and where it stands.
 #[derive(Debug)]
 pub struct Attached {

@@ -22,6 +22,7 @@ use crate::{
     corrupt::CorruptRows,
     due::{DueRow, Moment, Now, Rested},
     effects::{EffectCommand, EffectEnd},
+    erasing,
     errors::{ChangeError, StorageUnavailable},
     health::{Health, StorageTrouble},
     job::ChangeJob,
@@ -197,6 +198,23 @@ impl Journal {
     /// While there is no database.
     pub async fn mark_closed(&self, installation: InstallationId) -> Result<(), ChangeError> {
         self.change(Change::Close { installation }).await
+    }
+
+    /// Erases the payload of the event wherever it is. Where it was erased before, what is left of that is done.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the event is not in the log of the workspace. After
+    /// [`ChangeError::StorageUnavailable`] it may be erased from the log all the same; the next start erases the rest.
+    pub async fn erase(&self, workspace: WorkspaceId, event: EventId, by: UserId) -> Result<(), ChangeError> {
+        let now = self.clock.now();
+        let change = Change::Erase {
+            workspace,
+            event,
+            by,
+            now,
+        };
+        self.change(change).await?;
+        Ok(erasing::erase_the_rest(&self.pruner(), workspace, event).await?)
     }
 
     /// Deletes the workspace: nothing is written there any more, and nothing of it is delivered. Its rows are deleted

@@ -23,6 +23,7 @@ pub mod command;
 mod corrupt;
 mod due;
 pub mod effects;
+pub mod erasing;
 pub mod errors;
 
 mod handle;

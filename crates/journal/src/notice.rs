@@ -26,6 +26,8 @@ pub enum Notice {
         installation_id: InstallationId,
         at: Timestamp,
     },
+    /// The payload of the event was erased. This is what is left of it.
+    EventErased(Arc<PlatformEvent>),
     /// The workspace was deleted. Nothing of it is to be delivered any more.
     WorkspaceDeleted(WorkspaceId),
     /// Workspaces rest, and the first of them has something to do at this time.

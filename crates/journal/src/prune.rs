@@ -30,6 +30,14 @@ pub enum Piece {
         after: Option<AttemptKey>,
         through: AttemptKey,
     },
+    /// What so many rows of the table still hold of an event whose payload was erased. They are counted with its
+    /// erasure.
+    Erased {
+        workspace: WorkspaceId,
+        event: EventId,
+        table: ErasedTable,
+        limit: u64,
+    },
     /// So many rows of a workspace that is deleted, of any table. Where none is left, its mark goes as well, so that no
     /// row is deleted at all from then on.
     Workspace { workspace: WorkspaceId, limit: u64 },
@@ -55,6 +63,24 @@ pub enum Piece {
     /// An installation that is closed and that nothing names any more: at most so many of its spans and, once they are
     /// gone, the rest of it.
     Installation { id: InstallationId, limit: u64 },
+}
+
+/// Where something of an event may be, beside the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErasedTable {
+    DeadLetters,
+    Attempts,
+    Retries,
+    ChatMessages,
+}
+
+impl ErasedTable {
+    pub const ALL: [Self; 4] = [
+        Self::DeadLetters,
+        Self::Attempts,
+        Self::Retries,
+        Self::ChatMessages,
+    ];
 }
 
 /// The primary key of an attempt.

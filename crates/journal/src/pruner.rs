@@ -3,8 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    change::Change,
     command::{Job, WriterCommand},
-    errors::StorageUnavailable,
+    errors::{ChangeError, StorageUnavailable},
     prune::{Deleted, Piece},
 };
 
@@ -32,5 +33,18 @@ impl Pruner {
         // Dropped before the wait, so that the writer ends once all other handles are gone.
         drop(commands);
         answer.await.unwrap_or(Err(StorageUnavailable))
+    }
+
+    /// Has the writer make the change. That there is nothing to be changed any more is no error.
+    pub(crate) async fn change(&self, change: Change) -> Result<(), StorageUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands.upgrade().ok_or(StorageUnavailable)?;
+        let job = WriterCommand::Job(Job::Change { change, reply });
+        commands.send(job).map_err(|_| StorageUnavailable)?;
+        drop(commands);
+        match answer.await {
+            Ok(Ok(()) | Err(ChangeError::NotFound(_))) => Ok(()),
+            _ => Err(StorageUnavailable),
+        }
     }
 }

@@ -225,8 +225,15 @@ impl Writer {
     async fn run_jobs(&mut self) {
         let taken = self.commits.settlements_taken();
         for _ in 0..JOBS_PER_CYCLE {
-            let (connection, logs, lanes) = (&mut self.connection, &mut self.logs, &mut self.lanes);
-            if !self.jobs.run_next(taken, connection, logs, lanes).await {
+            let Self {
+                jobs,
+                connection,
+                logs,
+                lanes,
+                history,
+                ..
+            } = self;
+            if !jobs.run_next(taken, connection, logs, lanes, history).await {
                 break;
             }
         }

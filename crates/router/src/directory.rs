@@ -15,7 +15,7 @@ use crate::{
     },
     restarts::{Deaths, Fault, WORKSPACE_ACTOR},
 };
-use pointsman_domain::{id::WorkspaceId, timestamp::Timestamp};
+use pointsman_domain::{event::PlatformEvent, id::WorkspaceId, timestamp::Timestamp};
 use pointsman_journal::{Notice, WorkspaceAdmission};
 
 /// A workspace: the current address of its actor, the notices that wait for it, and its part of the
@@ -78,6 +78,13 @@ impl Entry {
         }
         state.tell(|notices| notices.take_in(notice));
         Ok(())
+    }
+
+    /// Puts what is left of an event in its place, where its notice waits. Returns the actor that has to be told.
+    pub(super) fn erase(&self, left: &Arc<PlatformEvent>) -> Option<WorkspaceAddress> {
+        let mut state = self.state();
+        state.notices.recent.erase(left);
+        state.active().cloned()
     }
 
     /// Has the actor read its installations again, where there is one.

@@ -28,7 +28,7 @@ use crate::{
     mail::{
         dead_letters::{Discard, Replay},
         delivery::{DeliveryAddress, GetHealth, ResetBreaker, SendTest},
-        workspace::{DrainWorkspace, EndDeliveries, FindChild, Found, Purpose, WorkspaceAddress},
+        workspace::{DrainWorkspace, EndDeliveries, Erase, FindChild, Found, Purpose, WorkspaceAddress},
     },
     settings::RouterSettings,
     shared::{Shared, Starters},
@@ -314,6 +314,24 @@ impl EventRouter {
             Ok(Ok(Found::Actor(child))) => timeout(FIND_TIMEOUT, child.ask(GetHealth)).await.ok()?.ok(),
             _ => None,
         }
+    }
+
+    /// Erases the payload of the event wherever it is: when this returns it is nowhere in the database, and no
+    /// delivery of it begins any more. Those in flight may end. Deliveries that are still due end as dead letters with
+    /// the reason `ERASED`.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] where the event is not in the log of the workspace. After
+    /// [`ChangeError::StorageUnavailable`] some of it may be erased.
+    pub async fn erase(&self, workspace: WorkspaceId, event: EventId, by: UserId) -> Result<(), ChangeError> {
+        self.shared.journal.erase(workspace, event, by).await?;
+        log::info!(workspace:%, event:%, by:%; "the payload of an event is erased");
+        let left = self.shared.erased.find(event);
+        if let (Some(left), Some(actor)) = (left, self.active(workspace)) {
+            // Where the actor is gone, its successor reads what is left of the event.
+            let _ = timeout(FIND_TIMEOUT, actor.ask(Erase(left))).await;
+        }
+        Ok(())
     }
 
     /// Deletes the workspace: when this returns it is unknown, nothing can be written there, and nothing of it is

@@ -14,6 +14,7 @@ mod answers;
 mod dead_letters;
 mod delivery;
 mod directory;
+mod erased;
 mod event_router;
 mod external_delivery;
 mod failed;

@@ -40,6 +40,14 @@ impl Ring {
         }
     }
 
+    /// Puts what is left of an event in its place, where the ring holds it.
+    pub(super) fn erase(&mut self, left: &Arc<PlatformEvent>) {
+        if let Some(event) = self.events.iter_mut().find(|event| event.id == left.id) {
+            self.bytes = self.bytes - weight(event) + weight(left);
+            *event = Arc::clone(left);
+        }
+    }
+
     /// Whether all events after `seq` up to `head` are here.
     pub(super) fn covers(&self, seq: Seq, head: Seq) -> bool {
         match (self.events.front(), self.events.back()) {

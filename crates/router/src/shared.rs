@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     dead_letters::DeadLetterParts,
     directory::{Directory, Entry},
+    erased::ErasedEvents,
     failed::FailedInstallations,
     in_process::EventExecutor,
     lines::Lines,
@@ -25,13 +26,14 @@ use crate::{
         delivery::DeliveryAddress,
         origin::Origin,
         supervisor::{LookBy, SupervisorAddress, WorkspaceLeft, WorkspaceStopped},
-        workspace::{EndDeliveries, WorkspaceAddress},
+        workspace::{EndDeliveries, Erase, WorkspaceAddress},
     },
     restarts::{Deaths, Fault, SINGLE_ACTOR},
     settings::RouterSettings,
 };
 use pointsman_clock::Clock;
 use pointsman_domain::{
+    event::PlatformEvent,
     id::{InstallationId, WorkspaceId},
     installation::InstallationView,
     timestamp::Timestamp,
@@ -56,6 +58,7 @@ pub struct Shared {
     pub(super) directory: Arc<Directory>,
     pub(super) admission: Admission,
     pub(super) failed: FailedInstallations,
+    pub(super) erased: ErasedEvents,
     /// The rate limit of lines of the log.
     pub(super) lines: Arc<Lines>,
     pub(super) clock: Clock,
@@ -102,6 +105,7 @@ impl Shared {
             journal,
             directory,
             failed: FailedInstallations::default(),
+            erased: ErasedEvents::default(),
             lines: Arc::new(Lines::new(clock)),
             clock,
             loads: Semaphore::new(LOADS_AT_ONCE),
@@ -201,6 +205,7 @@ impl Shared {
             }
             Notice::InstallationChanged(view) => view.workspace_id(),
             Notice::DueBy(at) => return self.look_by(*at),
+            Notice::EventErased(left) => return self.event_erased(left),
             Notice::WorkspaceDeleted(workspace) => return self.workspace_deleted(*workspace),
             Notice::Reconnected => {
                 return self
@@ -217,6 +222,15 @@ impl Shared {
                 Ok(()) => return,
                 Err(again) => notice = again,
             }
+        }
+    }
+
+    /// Has everybody who holds the event hold what is left of it instead.
+    fn event_erased(&self, left: &Arc<PlatformEvent>) {
+        self.erased.add(Arc::clone(left), self.clock.instant());
+        let entry = self.directory.existing(left.workspace_id);
+        if let Some(actor) = entry.and_then(|entry| entry.erase(left)) {
+            actor.tell(Erase(Arc::clone(left)));
         }
     }
 

@@ -45,7 +45,7 @@ use self::{
 use crate::{
     directory::Entry,
     idleness::Idleness,
-    mail::workspace::{DrainWorkspace, EndDeliveries, NoticesWait, Publish},
+    mail::workspace::{DrainWorkspace, EndDeliveries, Erase, NoticesWait, Publish},
     ring::Ring,
     shared::Shared,
 };
@@ -260,5 +260,18 @@ impl Handler<EndDeliveries> for WorkspaceActor {
             self.subscriptions = Subscriptions::default();
         }
         self.children.end().boxed_local()
+    }
+}
+
+impl Handler<Erase> for WorkspaceActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Erase(left): Erase, _: &mut Self::Context) -> Self::Result {
+        self.log.erase(&left);
+        let erased = self.children.erase(&left);
+        Box::pin(async move {
+            // Each ends when its actor has handled the message, or has died.
+            join_all(erased).await;
+        })
     }
 }

@@ -9,6 +9,7 @@ pub mod chat;
 mod conditions;
 pub mod dead_letters;
 pub mod direction;
+pub mod erasures;
 pub mod event_deliveries;
 pub mod events;
 pub mod installations;

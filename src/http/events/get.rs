@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use super::dto::EventDto;
+use super::{dto::EventDto, erase::ErasureDto};
 use crate::http::{
     access::Caller, extensions::attempt::AttemptDto, json, path, problem::Problem, state::AppState,
 };
@@ -13,6 +13,7 @@ use pointsman_domain::{
     timestamp::Timestamp,
 };
 use pointsman_store::{
+    erasures,
     event_deliveries::{self, DeliveryStatus, EventDelivery, HandlerDelivery},
     events,
 };
@@ -21,6 +22,9 @@ use pointsman_store::{
 struct EventWithDeliveriesDto {
     #[serde(flatten)]
     event: EventDto,
+    /// What was erased of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasureDto>,
     /// The events that caused it, nearest first, as far as they are in the log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<CauseDto>,
@@ -113,10 +117,15 @@ pub(super) async fn get(
     let event = events::find(db, workspace, id)
         .await?
         .ok_or_else(|| Problem::not_found("event"))?;
+    let erased = match event.is_erased() {
+        true => erasures::find(db, workspace, event.seq).await?,
+        false => None,
+    };
     let causes = state.router.causes_of(workspace, &event).await?;
     let deliveries = event_deliveries::of_event(db, workspace, &event).await?;
     Ok(json::success_with(&EventWithDeliveriesDto {
         event: event.into(),
+        erased: erased.map(ErasureDto::from),
         causes: causes
             .into_iter()
             .map(|(id, key)| CauseDto {

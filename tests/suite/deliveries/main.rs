@@ -5,6 +5,7 @@
 mod breaker;
 mod dead_letters;
 mod endpoints;
+mod erasures;
 mod lanes;
 mod neighbours;
 mod patterns;

@@ -170,6 +170,13 @@ const ROUTES: &[(&str, &str, &str, Who, u16)] = &[
         404,
     ),
     (
+        "POST",
+        "/api/workspaces/{workspaceId}/events/{eventId}/erase",
+        "",
+        WorkspaceAdmin,
+        404,
+    ),
+    (
         "GET",
         "/api/workspaces/{workspaceId}/events/dead-letters",
         "",

@@ -109,6 +109,22 @@ impl BusyRetries {
         self.0.insert(given_up.key, busy);
     }
 
+    /// Puts the event in the place of its former copies.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        let of_event = |(key, _): &(&DeliveryKey, &mut BusyRetry)| key.event_id == event.id;
+        for (_, busy) in self.0.iter_mut().filter(of_event) {
+            busy.event = Arc::clone(event);
+            if let Stage::GivingUpNext(given_up) = &mut busy.stage {
+                given_up.event = Arc::clone(event);
+                given_up.last_error = None;
+            }
+        }
+    }
+
+    pub(super) fn is_erased(&self, key: DeliveryKey) -> bool {
+        self.0.get(&key).is_some_and(|busy| busy.event.is_erased())
+    }
+
     /// A read met a row with this key. True if the delivery is busy.
     pub(super) fn see_row(&mut self, key: DeliveryKey) -> bool {
         let busy = self.0.get_mut(&key);

@@ -183,6 +183,7 @@ impl GiveUpRule<'_> {
                 .map(|limit| limit.reason),
         };
         reason.map(|reason| match event.defect {
+            Some(_) if event.is_erased() => DeadLetterReason::Erased,
             Some(_) => DeadLetterReason::Corrupt,
             None => reason,
         })

@@ -1,12 +1,12 @@
 //! The intake: how far the log was read, and the queue of what was read and is not started.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Due, LaneCommand,
     queue::{Queue, Queued},
 };
-use crate::{handler_name::HandlerName, seq::Seq, timestamp::Timestamp};
+use crate::{event::PlatformEvent, handler_name::HandlerName, seq::Seq, timestamp::Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -48,6 +48,11 @@ impl Intake {
 
     pub(super) fn next_seq(&self) -> Option<Seq> {
         self.next().map(|queued| queued.due.event.seq)
+    }
+
+    /// Puts the event in the place of what is queued of it.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        self.queue.erase(event);
     }
 
     pub(super) fn take_next(&mut self) -> Option<Due> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DeliveryKey, Due, LetterChange, ParkedRetry, Settlement, retry_table::Released};
-use crate::{attempt::DeliveryKind, seq::Seq, timestamp::Timestamp};
+use crate::{attempt::DeliveryKind, id::EventId, seq::Seq, timestamp::Timestamp};
 
 /// At most one settlement is outstanding; what comes meanwhile goes into the next, so that a busy lane
 /// batches by itself.
@@ -96,6 +96,14 @@ impl Ledger {
 
     pub(super) fn park(&mut self, retry: ParkedRetry) {
         self.park.insert(retry.key, retry);
+    }
+
+    /// The rows that are written for the event say nothing of the answers to it.
+    pub(super) fn erase(&mut self, event: EventId) {
+        let of_event = |row: &&mut ParkedRetry| row.key.event_id == event;
+        for row in self.park.values_mut().filter(of_event) {
+            row.last_error = None;
+        }
     }
 
     /// Parks a delivery whose first attempt does not count, because it has not started or not ended.

@@ -1,7 +1,7 @@
 //! The progress of deliveries from their start until they are durably settled: live ones in the window, retries
 //! among the busy ones, and what the ledger is to write of both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Delivery, DeliveryKey, Due, GivenUp, LaneConfig, LetterChange, Settlement,
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     attempt::{AttemptResult, DeadLetterReason},
+    event::PlatformEvent,
     seq::Seq,
     timestamp::Timestamp,
 };
@@ -189,6 +190,18 @@ impl Progress {
     pub(super) fn park_unstarted(&mut self, due: Due, now: Timestamp) {
         self.ledger.park_untried(&due, now);
         self.window.push(due, SlotState::Parked);
+    }
+
+    /// Puts the event in the place of its former copies.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        self.window.erase(event);
+        self.busy.erase(event);
+        self.ledger.erase(event.id);
+    }
+
+    /// Whether the event of the delivery, which is started, was erased.
+    pub(super) fn is_erased(&self, key: DeliveryKey) -> bool {
+        self.window.is_erased(key) || self.busy.is_erased(key)
     }
 
     /// The attempt that has ended with this result; `None` if no attempt with this key is in flight.

@@ -278,6 +278,9 @@ pub enum Input {
     Limits(LaneLimits),
     /// An admin has reset the breaker.
     ResetBreaker,
+    /// The payload of this event was erased. Where the lane holds the event, this takes its place: what is not started
+    /// is given up, and what is in flight ends without a trace of it.
+    Erased(Arc<PlatformEvent>),
     /// The service has answered outside of the lane, in a way that shows that it lives.
     ServiceLives,
     Mode(LaneMode),

@@ -1,9 +1,9 @@
 //! Deliveries of events that were read and not started.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::Due;
-use crate::timestamp::Timestamp;
+use crate::{event::PlatformEvent, timestamp::Timestamp};
 
 /// Nothing more is read while the payloads of the queue are larger than this: 256 events of 256 KiB would be
 /// 64 MiB for a single lane.
@@ -48,6 +48,15 @@ impl Queue {
             waiting_since: due.event.occurred_at.min(now),
             due,
         });
+    }
+
+    /// Puts the event in the place of its former copies.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        let of_event = |queued: &&mut Queued| queued.due.event.id == event.id;
+        for queued in self.deliveries.iter_mut().filter(of_event) {
+            self.bytes = self.bytes.saturating_sub(queued.due.event.payload.len()) + event.payload.len();
+            queued.due.event = Arc::clone(event);
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Due> {

@@ -1,9 +1,12 @@
 //! The retry table as the lane knows it: which rows are loaded and not started, and when to look again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use super::{DeliveryKey, LaneCommand, RetryRow};
-use crate::{attempt::DeliveryKind, timestamp::Timestamp};
+use crate::{attempt::DeliveryKind, event::PlatformEvent, timestamp::Timestamp};
 
 #[derive(Debug, Default)]
 pub(super) struct RetryTable {
@@ -134,6 +137,15 @@ impl RetryTable {
             }
         }
         self.released.clear();
+    }
+
+    /// Puts the event in the place of its former copies.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        let of_event = |row: &&mut RetryRow| row.event.id == event.id;
+        for row in self.loaded.iter_mut().filter(of_event) {
+            row.event = Arc::clone(event);
+            row.last_error = None;
+        }
     }
 
     /// Takes the loaded row that has been due longest, of those that the caller may take.

@@ -1,6 +1,7 @@
 //! What a lane does, one sentence at a time; `model` does all of it at once.
 
 mod breaker;
+mod erased;
 mod gate;
 mod handlers;
 mod hold;

@@ -1,10 +1,11 @@
 //! The live deliveries that were started, in the order of the log.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{DeliveryKey, Due, outcome::EndedAttempt};
 use crate::{
     attempt::{AttemptResult, DeliveryKind},
+    event::PlatformEvent,
     seq::Seq,
     timestamp::Timestamp,
 };
@@ -95,6 +96,18 @@ impl Window {
         };
         self.set_state(key, SlotState::Settled);
         Some(settled)
+    }
+
+    /// Puts the event in the place of its former copies.
+    pub(super) fn erase(&mut self, event: &Arc<PlatformEvent>) {
+        let of_event = |slot: &&mut Slot| slot.due.event.id == event.id;
+        for slot in self.slots.iter_mut().filter(of_event) {
+            slot.due.event = Arc::clone(event);
+        }
+    }
+
+    pub(super) fn is_erased(&self, key: DeliveryKey) -> bool {
+        self.slot(key).is_some_and(|slot| slot.due.event.is_erased())
     }
 
     fn count_done(&mut self) {

@@ -5,6 +5,7 @@ mod workspace;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
 use crate::{
+    erasure,
     sql::{numbered, rows_with_ids},
     transaction::in_transaction,
 };
@@ -25,6 +26,10 @@ pub(crate) async fn delete(connection: &DatabaseConnection, piece: Piece) -> Out
     if is_sqlite && set_synchronous(connection, "NORMAL").await.is_err() {
         return Outcome::NotBegun;
     }
+    let erases = matches!(piece, Piece::Erased { .. });
+    if erases && erasure::overwrite(connection, true).await.is_err() {
+        return Outcome::NotBegun;
+    }
     let deleted = in_transaction(connection, async move |transaction| {
         if !is_sqlite {
             transaction
@@ -34,6 +39,9 @@ pub(crate) async fn delete(connection: &DatabaseConnection, piece: Piece) -> Out
         delete_in(transaction, piece).await
     })
     .await;
+    if erases && erasure::overwrite(connection, false).await.is_err() {
+        return Outcome::Unknown;
+    }
     // Without this, a later commit of events on this connection might not wait for the disk.
     if is_sqlite && set_synchronous(connection, "FULL").await.is_err() {
         return Outcome::Unknown;
@@ -69,6 +77,12 @@ async fn delete_in(transaction: &DatabaseTransaction, piece: Piece) -> Result<u6
             let of_workspace = ("workspace_id = {1}", workspace.uuid().into());
             attempts(transaction, after, through, of_workspace).await
         }
+        Piece::Erased {
+            workspace,
+            event,
+            table,
+            limit,
+        } => erasure::erase(transaction, workspace, event, table, limit).await,
         Piece::Workspace { workspace, limit } => workspace::rows(transaction, workspace, limit).await,
         Piece::DeadLetters { after, through } => dead_letters(transaction, after, through).await,
         Piece::IdempotencyKeys { used_by, limit } => {
@@ -152,6 +166,8 @@ async fn events(
     run(transaction, keep_ids, place()).await?;
     let delete = "DELETE FROM platform_event WHERE workspace_id = {1} AND seq <= {2}";
     let deleted = run(transaction, delete, place()).await?;
+    let erasures = "DELETE FROM event_erasure WHERE workspace_id = {1} AND seq <= {2}";
+    run(transaction, erasures, place()).await?;
     if deleted == 0 {
         // The workspace may be deleted: no row of it comes back.
         return Ok(0);
@@ -249,7 +265,11 @@ async fn installation(
 }
 
 /// Executes the statement, whose placeholders are written `{1}`, `{2}` and so on in their order.
-async fn run(transaction: &DatabaseTransaction, sql: &str, values: Vec<Value>) -> Result<u64, DbErr> {
+pub(crate) async fn run(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64, DbErr> {
     let done = transaction
         .execute_raw(numbered_statement(
             transaction.get_database_backend(),
@@ -265,7 +285,7 @@ fn signed(limit: u64) -> i64 {
 }
 
 /// The statement with the placeholders of the engine in place of `{1}`, `{2}` and so on.
-pub(super) fn numbered_statement(backend: DbBackend, sql: &str, values: Vec<Value>) -> Statement {
+pub(crate) fn numbered_statement(backend: DbBackend, sql: &str, values: Vec<Value>) -> Statement {
     let sql = (1..=values.len()).fold(sql.to_owned(), |sql, number| {
         let placeholder = match backend {
             DbBackend::Postgres => format!("${number}"),

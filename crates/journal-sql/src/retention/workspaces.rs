@@ -9,7 +9,10 @@ use pointsman_domain::{
     id::{EventId, InstallationId, WorkspaceId},
     timestamp::Timestamp,
 };
-use pointsman_journal::prune::{AttemptKey, Piece};
+use pointsman_journal::{
+    erasing::erase_the_rest,
+    prune::{AttemptKey, Piece},
+};
 use sea_orm::DbErr;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,7 +22,7 @@ use super::{
     history::first_id_of,
     planner::{Interrupted, Planner},
 };
-use crate::workspace_deletion;
+use crate::{erasure, workspace_deletion};
 
 /// Positions follow the ids of events nearly: publishers wait for their commit, and the clock may be set. In
 /// milliseconds.
@@ -46,6 +49,14 @@ impl Planner {
                 () = deletions.wanted.notified() => {}
                 () = tokio::time::sleep_until(end) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Ends the erasures that a former start has left.
+    pub(super) async fn end_erasures(&self) -> Result<(), Interrupted> {
+        for (workspace, event) in erasure::unfinished(&self.parts.reader).await? {
+            erase_the_rest(&self.parts.pruner, workspace, event).await?;
         }
         Ok(())
     }

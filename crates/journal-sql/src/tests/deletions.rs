@@ -50,6 +50,11 @@ async fn one_of_each(scratch: &Scratch, journal: &OpenJournal, workspace: Worksp
     let letter = DeadLetterId::new(Clock.new_uuid());
     kit::give_up(journal, workspace, installation, Seq::new(1), letter).await;
     journal.start_replay(workspace, letter, None).await.unwrap();
+    let event = &journal
+        .page(workspace, Seq::new(1), Seq::new(2), 1)
+        .await
+        .unwrap()[0];
+    journal.erase(workspace, event.id, ADMIN).await.unwrap();
     let client = scratch.client().await;
     let ids = [Clock.new_uuid(), workspace.uuid(), installation.uuid()];
     for insert in [

@@ -32,6 +32,8 @@ pub struct StoredLetter {
     pub last_error: Option<String>,
     /// `DEAD`, `REPLAYING`, `REPLAYED` or `DISCARDED`.
     pub status: String,
+    /// The payload of its event was erased.
+    pub is_erased: bool,
 }
 
 /// What the transaction changes of a letter.
@@ -97,7 +99,9 @@ impl StoredLetter {
 
     /// Why it cannot be replayed to this installation, if it cannot.
     fn refusal(&self, target: &Installation) -> Option<&'static str> {
-        if self.reason == Some(DeadLetterReason::Corrupt) {
+        if self.is_erased {
+            Some("the payload of the event was erased: there is nothing left that could be delivered")
+        } else if self.reason == Some(DeadLetterReason::Corrupt) {
             Some("the event is corrupt: there is nothing left that could be delivered")
         } else if target.key != self.extension_key {
             Some("the letter belongs to another extension")

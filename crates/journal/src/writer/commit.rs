@@ -101,6 +101,7 @@ impl GroupCommit {
         while let Some(mut batch) = batches.pop() {
             lanes.refuse_fenced(&mut batch);
             self.refuse_deleted(&mut batch, lanes);
+            lanes.erase_from(&mut batch);
             if batch.is_empty() {
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pointsman_domain::id::EventId;
 use sea_orm::DbErr;
 
 use super::{bounds::bounded, connection::WriterConnection, lanes::Lanes};
@@ -15,6 +16,11 @@ pub(super) struct History {
 impl History {
     pub(super) fn add(&mut self, rows: &mut Vec<AttemptRecord>, now: Instant) {
         self.attempts.add(rows, now);
+    }
+
+    /// See [`AttemptBuffer::erase`].
+    pub(super) fn erase(&mut self, event: EventId) {
+        self.attempts.erase(event);
     }
 
     /// How long until rows are due; none where there are none.

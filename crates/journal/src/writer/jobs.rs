@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     bounds::bounded,
     connection::WriterConnection,
+    history::History,
     lanes::{Lanes, NotAttached},
     workspace_logs::WorkspaceLogs,
 };
@@ -64,6 +65,7 @@ impl Jobs {
         connection: &mut WriterConnection,
         logs: &mut WorkspaceLogs,
         lanes: &mut Lanes,
+        history: &mut History,
     ) -> bool {
         let Some(current) = connection.get() else {
             return false;
@@ -80,7 +82,7 @@ impl Jobs {
             settlements_before,
             is_second_try,
         } = queued;
-        let Some(job) = run(job, &*current, connection, logs, lanes).await else {
+        let Some(job) = run(job, &*current, connection, logs, lanes, history).await else {
             return true;
         };
         if is_second_try {
@@ -104,6 +106,7 @@ async fn run(
     connection: &mut WriterConnection,
     logs: &mut WorkspaceLogs,
     lanes: &mut Lanes,
+    history: &mut History,
 ) -> Option<Job> {
     match job {
         Job::Attach {
@@ -142,12 +145,17 @@ async fn run(
             None
         }
         Job::Change { change, reply } => {
+            let now = connection.clock().instant();
             let outcome = bounded(current.change(change.clone())).await;
             if matches!(outcome, Outcome::NotBegun) {
                 return Some(Job::Change { change, reply });
             }
             let outcome = outcome.map(|notice| {
                 logs.due.worked(change.workspace_with_work().into_iter());
+                if let Some(Notice::EventErased(event)) = &notice {
+                    lanes.erase(event.id, now);
+                    history.erase(event.id);
+                }
                 notice.into_iter().for_each(|notice| logs.tell(notice));
                 if let Change::DeleteWorkspace { workspace, .. } = &change {
                     lanes.delete(*workspace);

@@ -1,6 +1,10 @@
 //! The lanes that have attached: which generation may settle, and which installations have marks of effects.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout;
 
@@ -12,7 +16,13 @@ use crate::{
     errors::SettleError,
     storage::{Connection, Outcome},
 };
-use pointsman_domain::id::{InstallationId, WorkspaceId};
+use pointsman_domain::{
+    id::{EventId, InstallationId, WorkspaceId},
+    lane::LetterChange,
+};
+
+/// For so long after an event was erased, what is settled of it is looked at. Longer than messages are on their way.
+const ERASED_FOR: Duration = Duration::from_secs(600);
 
 /// Why a lane is not attached.
 pub(super) enum NotAttached {
@@ -32,6 +42,8 @@ pub(super) struct Lanes {
     /// The workspaces that were deleted, those of former starts too while rows of them are left. Nothing is written
     /// there any more.
     deleted: HashSet<WorkspaceId>,
+    /// The events whose payloads were erased of late. What lanes have sent before they heard of it is on its way.
+    erased: HashMap<EventId, Instant>,
 }
 
 impl Lanes {
@@ -41,6 +53,7 @@ impl Lanes {
             last_generation,
             marked: HashSet::new(),
             deleted: deleted.into_iter().collect(),
+            erased: HashMap::new(),
         }
     }
 
@@ -102,10 +115,45 @@ impl Lanes {
         self.generations.get(&installation_id) == Some(&generation)
     }
 
-    /// Whether the effect ends a delivery of a lane that a newer one has replaced, or its workspace is deleted.
+    /// The payload of the event was erased just now. Bounded by how many are erased within [`ERASED_FOR`], each of
+    /// which is a transaction.
+    pub(super) fn erase(&mut self, event: EventId, now: Instant) {
+        self.erased
+            .retain(|_, at| now.saturating_duration_since(*at) < ERASED_FOR);
+        self.erased.insert(event, now);
+    }
+
+    /// Takes what is erased out of the settlements of the batch.
+    pub(super) fn erase_from(&self, batch: &mut Batch) {
+        if self.erased.is_empty() {
+            return;
+        }
+        let is_erased = |event: &EventId| self.erased.contains_key(event);
+        for command in &mut batch.settlements {
+            for row in command.attempts.iter_mut().filter(|row| is_erased(&row.event_id)) {
+                row.erase();
+            }
+            for row in command.park.iter_mut().filter(|row| is_erased(&row.key.event_id)) {
+                row.last_error = None;
+            }
+            for letter in &mut command.letters {
+                if let LetterChange::GivenUp(given_up) = &mut letter.change
+                    && is_erased(&given_up.event.id)
+                    && !given_up.event.is_erased()
+                {
+                    given_up.event = Arc::new(given_up.event.erased());
+                    given_up.last_error = None;
+                }
+            }
+        }
+    }
+
+    /// Whether the effect ends a delivery of a lane that a newer one has replaced, or of an event that
+    /// was erased, or its workspace is deleted.
     pub(super) fn is_fenced(&self, effect: &StagedEffect) -> bool {
         let settles = effect.command.settles.as_ref();
         self.is_deleted(effect.command.workspace_id)
+            || settles.is_some_and(|settles| self.erased.contains_key(&settles.key.event_id))
             || settles.is_some_and(|settles| !self.is_current(settles.installation_id, settles.generation))
     }
 

@@ -115,7 +115,15 @@ impl<C: DeliveryChannel> DeliveryActor<C> {
     pub(super) fn finish_attempt(&mut self, finished: AttemptFinished, ctx: &mut Context<Self>) {
         let AttemptFinished { delivery, end } = finished;
         let AttemptEnd { attempted_at, result } = end;
-        let result = result.storable();
+        let mut result = result.storable();
+        if self
+            .lane
+            .as_ref()
+            .is_some_and(|lane| lane.is_erased(delivery.key))
+        {
+            // The answer may quote the payload.
+            (result.error, result.response) = (None, None);
+        }
         self.running.remove(&delivery.key);
         self.release_publisher(&delivery.event, delivery.key);
         match result.outcome {

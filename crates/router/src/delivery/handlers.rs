@@ -15,7 +15,7 @@ use super::{
 use crate::{
     answers::LaneHealth,
     mail::{
-        delivery::{Drain, Events, GetHealth, ResetBreaker, RetriesWait, ViewChanged},
+        delivery::{Drain, EraseDelivery, Events, GetHealth, ResetBreaker, RetriesWait, ViewChanged},
         workspace::{ChildAttached, ChildEnd, ChildStopped},
     },
 };
@@ -97,6 +97,7 @@ impl<C: DeliveryChannel> Handler<Events> for DeliveryActor<C> {
         }
         let mut due = Vec::with_capacity(events.due.len());
         for event in events.due {
+            let event = self.shared.erased.left_of(event);
             let handlers = self.channel.handlers_of(&event);
             due.extend(handlers.map(|(handler, attempt_timeout)| Due {
                 event: Arc::clone(&event),
@@ -129,9 +130,13 @@ impl<C: DeliveryChannel> Handler<RetriesRead> for DeliveryActor<C> {
         if !read.rows.is_empty() {
             self.idleness.touch();
         }
+        let mut rows = read.rows;
+        for row in &mut rows {
+            row.event = self.shared.erased.left_of(Arc::clone(&row.event));
+        }
         self.step(
             Input::Retries {
-                rows: read.rows,
+                rows,
                 next_retry_at: read.next,
             },
             ctx,
@@ -218,6 +223,19 @@ impl<C: DeliveryChannel> Handler<Drain> for DeliveryActor<C> {
         if self.lane.is_some() {
             self.step(Input::Mode(LaneMode::Draining), ctx);
         }
+    }
+}
+
+impl<C: DeliveryChannel> Handler<EraseDelivery> for DeliveryActor<C> {
+    type Result = ();
+
+    fn handle(&mut self, erase: EraseDelivery, ctx: &mut Self::Context) {
+        self.handled.count();
+        let id = erase.left.id;
+        for row in self.history.iter_mut().filter(|row| row.event_id == id) {
+            row.erase();
+        }
+        self.step(Input::Erased(erase.left), ctx);
     }
 }
 

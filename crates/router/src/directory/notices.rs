@@ -47,8 +47,8 @@ impl PendingNotices {
                 *earliest = at.min(*earliest);
             }
             Notice::Reconnected => self.reload = true,
-            // One concerns the supervisor alone, the other is a message of its own.
-            Notice::DueBy(_) | Notice::WorkspaceDeleted(_) => {}
+            // The first concerns the supervisor alone, the others are messages of their own.
+            Notice::DueBy(_) | Notice::WorkspaceDeleted(_) | Notice::EventErased(_) => {}
         }
     }
 }

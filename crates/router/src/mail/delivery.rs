@@ -44,6 +44,14 @@ pub(crate) struct SendTest {
     pub(crate) event: NewEvent,
 }
 
+/// The payload of an event was erased: hold what is left of it. The reply is dropped once that is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EraseDelivery {
+    pub(crate) left: Arc<PlatformEvent>,
+    pub(crate) _reply: oneshot::Sender<()>,
+}
+
 /// Start nothing more; the reply is sent or dropped when everything in flight is settled.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -67,6 +75,7 @@ pub(crate) trait DeliveryRecipient:
     + Accepts<ViewChanged>
     + Accepts<SendTest>
     + Accepts<Drain>
+    + Accepts<EraseDelivery>
     + Accepts<GetHealth>
     + Accepts<ResetBreaker>
     + Any
@@ -82,6 +91,7 @@ where
         + Accepts<ViewChanged>
         + Accepts<SendTest>
         + Accepts<Drain>
+        + Accepts<EraseDelivery>
         + Accepts<GetHealth>
         + Accepts<ResetBreaker>,
 {

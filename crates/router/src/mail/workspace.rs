@@ -3,7 +3,9 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use actix::prelude::*;
-use pointsman_domain::{id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp};
+use pointsman_domain::{
+    event::PlatformEvent, id::InstallationId, lane::Suspicion, seq::Seq, timestamp::Timestamp,
+};
 use pointsman_journal::{Append, EffectCommand};
 
 use super::{Accepts, Handover, delivery::DeliveryAddress};
@@ -132,6 +134,11 @@ pub(crate) struct DrainWorkspace;
 #[rtype(result = "()")]
 pub(crate) struct EndDeliveries;
 
+/// The payload of an event was erased: hold what is left of it, and answer when no delivery of it begins any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Erase(pub(crate) Arc<PlatformEvent>);
+
 /// An address that accepts these messages.
 pub(crate) trait WorkspaceRecipient:
     Accepts<Publish>
@@ -144,6 +151,7 @@ pub(crate) trait WorkspaceRecipient:
     + Accepts<FindChild>
     + Accepts<DrainWorkspace>
     + Accepts<EndDeliveries>
+    + Accepts<Erase>
     + Any
     + fmt::Debug
 {
@@ -162,7 +170,8 @@ where
         + Accepts<ChildStopped>
         + Accepts<FindChild>
         + Accepts<DrainWorkspace>
-        + Accepts<EndDeliveries>,
+        + Accepts<EndDeliveries>
+        + Accepts<Erase>,
 {
     fn connected(&self) -> bool {
         Addr::connected(self)

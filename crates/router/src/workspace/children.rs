@@ -20,7 +20,7 @@ use crate::{
     incarnation::{Incarnation, Incarnations},
     mail::{
         Accepts,
-        delivery::{DeliveryAddress, DeliveryRecipient, Drain, Events, RetriesWait},
+        delivery::{DeliveryAddress, DeliveryRecipient, Drain, EraseDelivery, Events, RetriesWait},
         origin::Origin,
         workspace::{Found, Rest, WorkspaceAddress},
     },
@@ -215,6 +215,21 @@ impl Children {
                 let (reply, drained) = oneshot::channel();
                 child.tell(Drain { reply });
                 drained
+            })
+            .collect()
+    }
+
+    /// Tells all actors that the payload of an event was erased. Each receiver ends when its actor holds what is left.
+    pub(super) fn erase(&mut self, left: &Arc<PlatformEvent>) -> Vec<oneshot::Receiver<()>> {
+        let children = self.installed.values_mut().filter_map(Installed::running);
+        children
+            .map(|child| {
+                let (reply, erased) = oneshot::channel();
+                child.tell(EraseDelivery {
+                    left: Arc::clone(left),
+                    _reply: reply,
+                });
+                erased
             })
             .collect()
     }

@@ -75,6 +75,11 @@ impl LogTail {
         self.ring.push(recent);
     }
 
+    /// See [`Ring::erase`].
+    pub(super) fn erase(&mut self, left: &Arc<PlatformEvent>) {
+        self.ring.erase(left);
+    }
+
     /// Lets go of the recent events.
     pub(super) fn clear(&mut self) {
         self.ring = Ring::default();

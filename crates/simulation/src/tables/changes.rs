@@ -93,6 +93,7 @@ impl Tables {
                 Ok(None)
             }
             Change::DeleteWorkspace { .. } => Err(ChangeError::NotFound("workspace")),
+            Change::Erase { .. } | Change::EndErasure { .. } => Err(ChangeError::NotFound("event")),
             Change::Close { installation } => {
                 if let Some(installed) = self.installations.get_mut(installation) {
                     installed.row.closed = true;
@@ -165,6 +166,7 @@ impl Letter {
             LetterStatus::Discarded => "DISCARDED",
         };
         StoredLetter {
+            is_erased: false,
             id: self.id,
             workspace_id: self.workspace,
             installation_id: self.installation,

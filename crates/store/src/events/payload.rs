@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
+use pointsman_domain::event::ERASED_PAYLOAD;
+
 /// The longest text, path or value that is looked for, in bytes.
 pub(super) const MAX_WANTED_BYTES: usize = 255;
 /// The most names in the path of a member.
@@ -55,6 +57,11 @@ impl PayloadText {
 
     /// Whether the payload has it.
     pub fn is_in(&self, payload: &str) -> bool {
+        // What stands in place of an erased payload has no text.
+        payload != ERASED_PAYLOAD && self.is_somewhere_in(payload)
+    }
+
+    fn is_somewhere_in(&self, payload: &str) -> bool {
         payload.contains(&self.0) || payload.contains('\\') && unescaped(payload).contains(&self.0)
     }
 }

@@ -238,6 +238,17 @@ impl World {
         self.log.push((Arc::new(event), names(1)));
     }
 
+    /// The payload of the event is erased.
+    pub(super) fn erase(&mut self, seq: i64) {
+        let logged = &mut self.log[usize::try_from(seq - 1).unwrap()].0;
+        let erased = Arc::new(logged.erased());
+        *logged = Arc::clone(&erased);
+        for row in self.rows.values_mut().filter(|row| row.event.id == erased.id) {
+            row.event = Arc::clone(&erased);
+        }
+        self.input(Input::Erased(erased));
+    }
+
     pub(super) fn limit(&mut self, limits: LaneLimits) {
         self.rules.limits_change(&self.config, &limits);
         self.config.concurrency = limits.concurrency;

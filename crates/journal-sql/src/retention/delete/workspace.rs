@@ -19,6 +19,7 @@ const OF_WORKSPACE: &[(&str, &str)] = &[
     ("chat_channel", "workspace_id, channel"),
     ("pruned_derived_event", "id"),
     ("workspace_member", "workspace_id, user_id"),
+    ("event_erasure", "workspace_id, seq"),
     // Of the following, rows without an installation.
     ("ext_event_subscription", "id"),
     ("ext_delivery_cursor", "installation_id"),

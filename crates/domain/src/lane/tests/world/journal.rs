@@ -116,9 +116,10 @@ impl World {
         let counted = match reason {
             // An attempt that ended while the lane was closing is given up, too.
             DeadLetterReason::Uninstalled => attempts == made || attempts == made + 1,
-            DeadLetterReason::BreakerOpen | DeadLetterReason::Expired | DeadLetterReason::Corrupt => {
-                attempts == made
-            }
+            DeadLetterReason::BreakerOpen
+            | DeadLetterReason::Expired
+            | DeadLetterReason::Corrupt
+            | DeadLetterReason::Erased => attempts == made,
             DeadLetterReason::Poison => attempts >= made + 3,
             _ => attempts == made + 1,
         };

@@ -204,7 +204,8 @@ impl World {
         let waits_since = row.map_or(event.occurred_at, |row| row.next_attempt_at);
         let held = |since: Timestamp, longest: Duration| waits_since.max(since) + longest <= self.now;
         let may_be = match (reason, self.mode, &self.rules.open) {
-            (DeadLetterReason::Corrupt, ..) => event.defect.is_some(),
+            (DeadLetterReason::Corrupt, ..) => event.defect.is_some() && !event.is_erased(),
+            (DeadLetterReason::Erased, ..) => event.is_erased(),
             (DeadLetterReason::Uninstalled, mode, _) => matches!(mode, LaneMode::Closing { .. }),
             (DeadLetterReason::Expired, LaneMode::Held { since }, _) => held(since, self.config.max_hold),
             (DeadLetterReason::BreakerOpen, LaneMode::Running, Some(open)) => {
