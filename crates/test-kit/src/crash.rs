@@ -8,6 +8,7 @@
 mod audit;
 mod backup;
 mod campaign;
+mod defects;
 mod first_start;
 mod migration;
 mod old_log;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 pub use self::campaign::{Campaign, Ending, Tally, WINDOW};
 use self::{
     campaign::WORKSPACES,
+    defects::defects,
     old_log::OldLog,
     publishers::Publishers,
     receivers::{ReceiverKind, Receivers},
@@ -75,12 +77,6 @@ pub async fn run(campaign: Campaign) -> Tally {
     tally.violations.extend(defects(&running.app).await);
     running.app.finish().await;
     tally
-}
-
-/// What `pointsman check` says of the database of this server, where that is not that nothing is wrong.
-async fn defects(app: &TestApp) -> Option<String> {
-    let checked = app.run(&["check"], |settings| settings).await;
-    (!checked.stdout.starts_with("nothing is wrong")).then(|| format!("check: {checked:?}"))
 }
 
 struct RunningCampaign {

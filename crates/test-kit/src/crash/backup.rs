@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     super::{app::TestApp, load::Load, service::Service, workspace::Workspace},
     campaign::{Campaign, Tally},
-    defects,
+    defects::defects,
 };
 
 /// Kills of each round, of the backup and of the restore.

@@ -19,7 +19,8 @@ use uuid::Uuid;
 use super::{
     super::{app::TestApp, database::Engine, eventually::PATIENCE, service::Service, workspace::Workspace},
     campaign::{Campaign, Tally},
-    defects, old_log,
+    defects::defects,
+    old_log,
 };
 
 /// Migrations that the earlier version knew: it kept the log in its former layout.
