@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 
 use crate::{
     reads,
-    retention::{numbered_statement, run},
+    sql::{numbered_statement, run},
 };
 
 /// Has SQLite overwrite with zeros what its next transactions free in the database file. PostgreSQL has nothing like

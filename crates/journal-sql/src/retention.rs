@@ -26,11 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub(crate) use self::{
-    delete::{delete, numbered_statement, run},
-    deletions::Deletions,
-    planner::Parts,
-};
+pub(crate) use self::{delete::delete, deletions::Deletions, planner::Parts};
 use self::{
     pace::Pace,
     planner::{Interrupted, Planner},
@@ -140,15 +136,20 @@ impl Planner {
         let held_up = self.pace.spent();
         let mut report = RetentionPass::begun(now);
         let cutoffs = self.cutoffs(now);
-        self.prune_events(cutoffs.events, &mut report).await?;
-        self.prune_attempts(cutoffs.attempts, &mut report).await?;
-        self.prune_dead_letters(cutoffs.dead_letters, &mut report).await?;
-        self.prune_derived_ids(cutoffs.dead_letters, &mut report).await?;
-        self.prune_chat_messages(cutoffs.chat_messages, &mut report)
-            .await?;
-        self.prune_installations(cutoffs.events.min(cutoffs.dead_letters), &mut report)
-            .await?;
-        self.prune_to_size(&mut report).await?;
+        let gone_before = cutoffs.events.min(cutoffs.dead_letters);
+        // What cannot be read of one kind does not keep the others.
+        let ended = [
+            self.prune_events(cutoffs.events, &mut report).await.map(drop),
+            self.prune_attempts(cutoffs.attempts, &mut report).await.map(drop),
+            self.prune_dead_letters(cutoffs.dead_letters, &mut report).await,
+            self.prune_derived_ids(cutoffs.dead_letters, &mut report).await,
+            self.prune_chat_messages(cutoffs.chat_messages, &mut report).await,
+            self.prune_installations(gone_before, &mut report).await,
+            self.prune_to_size(&mut report).await,
+        ];
+        for ended in ended {
+            ended?;
+        }
         report.ended_at = self.parts.clock.now();
         self.parts.state.publish(report);
         let reading = self

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::{DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 use uuid::Uuid;
 
 /// Most rows of one statement. SQLite compiles a statement for each number of rows, so that larger ones are not faster
@@ -118,6 +118,40 @@ pub(crate) fn numbered<const N: usize>(backend: DbBackend) -> [&'static str; N] 
 /// `i32::MAX`.
 pub(crate) fn count(attempts: u32) -> i32 {
     i32::try_from(attempts).unwrap_or(i32::MAX)
+}
+
+/// Executes the statement, whose placeholders are written `{1}`, `{2}` and so on in their order.
+pub(crate) async fn run(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64, DbErr> {
+    let done = transaction
+        .execute_raw(numbered_statement(
+            transaction.get_database_backend(),
+            sql,
+            values,
+        ))
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// The statement with the placeholders of the engine in place of `{1}`, `{2}` and so on.
+pub(crate) fn numbered_statement(backend: DbBackend, sql: &str, values: Vec<Value>) -> Statement {
+    let sql = (1..=values.len()).fold(sql.to_owned(), |sql, number| {
+        let placeholder = match backend {
+            DbBackend::Postgres => format!("${number}"),
+            // With its number: the placeholders need not stand in the order of the values.
+            _ => format!("?{number}"),
+        };
+        sql.replace(&format!("{{{number}}}"), &placeholder)
+    });
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// A limit for SQL.
+pub(crate) fn signed(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

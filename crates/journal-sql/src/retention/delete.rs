@@ -2,11 +2,11 @@
 
 mod workspace;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use crate::{
     erasure,
-    sql::{numbered, rows_with_ids},
+    sql::{numbered, rows_with_ids, run, signed},
     transaction::in_transaction,
 };
 use pointsman_domain::{
@@ -262,37 +262,4 @@ async fn installation(
         deleted += run(transaction, sql, vec![id.uuid().into()]).await?;
     }
     Ok(deleted)
-}
-
-/// Executes the statement, whose placeholders are written `{1}`, `{2}` and so on in their order.
-pub(crate) async fn run(
-    transaction: &DatabaseTransaction,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<u64, DbErr> {
-    let done = transaction
-        .execute_raw(numbered_statement(
-            transaction.get_database_backend(),
-            sql,
-            values,
-        ))
-        .await?;
-    Ok(done.rows_affected())
-}
-
-fn signed(limit: u64) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// The statement with the placeholders of the engine in place of `{1}`, `{2}` and so on.
-pub(crate) fn numbered_statement(backend: DbBackend, sql: &str, values: Vec<Value>) -> Statement {
-    let sql = (1..=values.len()).fold(sql.to_owned(), |sql, number| {
-        let placeholder = match backend {
-            DbBackend::Postgres => format!("${number}"),
-            // With its number: the placeholders need not stand in the order of the values.
-            _ => format!("?{number}"),
-        };
-        sql.replace(&format!("{{{number}}}"), &placeholder)
-    });
-    Statement::from_sql_and_values(backend, sql, values)
 }

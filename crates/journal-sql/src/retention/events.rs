@@ -6,12 +6,11 @@ use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
 use super::{
-    delete::numbered_statement,
     needs::Needs,
     planner::{Interrupted, Planner},
     state::{Held, RetentionPass},
 };
-use crate::reader::Reader;
+use crate::{reader::Reader, sql::numbered_statement};
 
 /// Spans of one piece.
 const SPANS: i64 = 500;

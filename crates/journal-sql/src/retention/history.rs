@@ -9,11 +9,14 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
 use super::{
-    delete::{DERIVED_IDS, IDEMPOTENCY_KEYS, Kind, SESSIONS, numbered_statement},
+    delete::{DERIVED_IDS, IDEMPOTENCY_KEYS, Kind, SESSIONS},
     planner::{Interrupted, Planner},
     state::RetentionPass,
 };
-use crate::idempotency::expired_since;
+use crate::{
+    idempotency::expired_since,
+    sql::{numbered_statement, signed},
+};
 
 impl Planner {
     /// Deletes the attempts before `cutoff` of events before it. The history is kept by event, and the ids of events
@@ -243,8 +246,4 @@ impl Planner {
 pub(super) fn first_id_of(time: Timestamp) -> Uuid {
     let millis = u128::try_from(time.millis()).unwrap_or(0);
     Uuid::from_u128(millis << 80)
-}
-
-fn signed(limit: u64) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -16,8 +16,11 @@ use pointsman_domain::{
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
-use super::{delete::numbered_statement, state::HeldBy};
-use crate::{reader::Reader, sql::in_list};
+use super::state::HeldBy;
+use crate::{
+    reader::Reader,
+    sql::{in_list, numbered_statement},
+};
 
 /// Installations of one read.
 const PAGE: i64 = 500;

@@ -7,7 +7,8 @@ use pointsman_journal::prune::Deleted;
 
 /// How long a piece should hold the writer up.
 const PIECE_TIME: Duration = Duration::from_millis(2);
-const FEWEST_ROWS: u64 = 20;
+/// A transaction has a cost of its own, over a network milliseconds: smaller pieces would be no shorter.
+const FEWEST_ROWS: u64 = 100;
 const MOST_ROWS: u64 = 2000;
 /// The share of the writer's time that is guaranteed to deletions.
 const LEAST_SHARE: f64 = 0.1;
@@ -52,7 +53,7 @@ impl Pace {
     pub(super) fn new(clock: Clock) -> Self {
         let now = clock.instant();
         Self {
-            rows: 100,
+            rows: FEWEST_ROWS,
             share: LEAST_SHARE,
             owed: Duration::ZERO,
             owed_since: now,
@@ -151,13 +152,17 @@ mod tests {
         assert!((300..=500).contains(&pace.rows()), "{}", pace.rows());
         for _ in 0..50 {
             let rows = pace.rows();
-            pace.deleted(piece(rows, Duration::from_micros(rows * 50), 0));
+            pace.deleted(piece(rows, Duration::from_micros(rows * 10), 0));
         }
-        assert!((30..=60).contains(&pace.rows()), "{}", pace.rows());
+        assert!((150..=250).contains(&pace.rows()), "{}", pace.rows());
         for _ in 0..50 {
             pace.deleted(piece(1, millis(1), 0));
         }
-        assert!((30..=60).contains(&pace.rows()), "a small piece says nothing");
+        assert!((150..=250).contains(&pace.rows()), "a small piece says nothing");
+        for _ in 0..50 {
+            pace.deleted(piece(pace.rows(), millis(9), 0));
+        }
+        assert_eq!(pace.rows(), FEWEST_ROWS, "its cost does not fall with its rows");
     }
 
     #[test]

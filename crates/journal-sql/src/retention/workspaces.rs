@@ -14,7 +14,6 @@ use pointsman_journal::{
     prune::{AttemptKey, Piece},
 };
 use sea_orm::DbErr;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -37,8 +36,9 @@ fn moved(id: Uuid, millis: i64) -> Uuid {
 impl Planner {
     /// Deletes what is left of deleted workspaces for so long, and waits for more.
     pub(super) async fn delete_workspaces(&mut self, time: Duration) -> Result<(), Interrupted> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
+        let clock = self.parts.clock;
+        let end = clock.instant() + time;
+        while clock.instant() < end {
             if self.delete_some().await? {
                 continue;
             }
@@ -47,7 +47,7 @@ impl Planner {
                 // The sender sends nothing: a change is its end.
                 _ = self.stopped.changed() => return Err(Interrupted::Stopped),
                 () = deletions.wanted.notified() => {}
-                () = tokio::time::sleep_until(end) => {}
+                () = tokio::time::sleep_until(end.into()) => {}
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 use pointsman_domain::id::WorkspaceId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
-use super::{numbered_statement, run, signed};
+use crate::sql::{numbered_statement, run, signed};
 
 /// Installations of one piece.
 const INSTALLATIONS: u64 = 50;
