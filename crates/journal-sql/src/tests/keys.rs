@@ -117,6 +117,8 @@ on_both_engines!(
 on_both_engines!(
     async fn a_key_of_yesterday_is_replaced_or_deleted(scratch: Scratch) {
         let journal = scratch.open().await;
+        // The next pass comes a minute later.
+        journal.first_pass().await;
         let workspace = scratch.workspace();
         let publish = |name, body| append_under(&journal, workspace, vec![new_event()], key(name, body));
         for name in ["replaced", "deleted"] {
