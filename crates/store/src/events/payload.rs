@@ -30,13 +30,13 @@ pub struct PayloadMember {
 /// Why a payload cannot be asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WantedError {
-    /// The text, the path or the value has more than [`MAX_WANTED_BYTES`].
+    /// The text, the path or the value has more than 255 bytes.
     #[error("must be at most {MAX_WANTED_BYTES} bytes long")]
     TooLong,
     /// Every payload has the empty text.
     #[error("must not be empty")]
     Empty,
-    /// The path has more than [`MAX_PATH_NAMES`].
+    /// The path has more than 8 names.
     #[error("must be at most {MAX_PATH_NAMES} names joined by dots")]
     TooDeep,
     /// A name of the path is empty.
